@@ -1,0 +1,4 @@
+from ingestd.cli import main
+
+if __name__ == "__main__":
+    main()

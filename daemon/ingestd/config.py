@@ -1,0 +1,182 @@
+"""Settings: defaults < TOML file < INGESTD_<SECTION>__<KEY> < options. Parsed once; all errors are reported together."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ingestd.errors import ConfigError
+from ingestd.model import Action
+
+DEFAULT_FILE = Path("/etc/ingestd/ingestd.toml")
+
+Seconds = Annotated[float, Field(gt=0)]
+Listen = Annotated[str, Field(pattern=r"^$|^.+:\d{1,5}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MountSettings(Section):
+    root: Path = Path("/mnt/s3-sync/assets")
+    require_mount: bool = True
+    watch: Literal["auto", "inotify", "poll"] = "auto"
+    poll_interval: Seconds = 5.0
+    rescan_interval: Seconds = 60.0
+    settle_seconds: Seconds = 300.0
+    max_future: Seconds = 3600.0
+    verify: Literal["none", "size", "sha256"] = "size"
+    max_manifest_bytes: int = Field(512 * 2**20, gt=0)
+    max_document_bytes: int = Field(4 * 2**20, gt=0)
+    max_items: int = Field(1_000_000, gt=0)
+    deadline: Seconds = 30.0
+
+
+class DatabaseSettings(Section):
+    unix_socket: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(3306, ge=1, le=65535)
+    user: str = "ingestd"
+    password_file: str = ""
+    name: str = Field("admin_panel", pattern=r"^[A-Za-z0-9_]{1,64}$")
+
+    def password(self) -> str:
+        return read_secret(self.password_file)
+
+
+class MigrateSettings(Section):
+    user: str = ""
+    password_file: str = ""
+
+
+class QueueSettings(Section):
+    auto: Annotated[tuple[Action, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    priority: int = Field(100, ge=-(2**31), lt=2**31)
+    removal_limit: int = Field(1000, ge=0)
+    revive_interval: Seconds = 60.0
+
+
+class WorkerSettings(Section):
+    threads: int = Field(4, ge=1, le=256)
+    poll_interval: Seconds = 1.0
+    chunk_items: int = Field(500, ge=1, le=10_000)
+    heartbeat_interval: Seconds = 15.0
+    stale_after: Seconds = 900.0
+    stop_seconds: Seconds = 30.0
+
+
+class HttpSettings(Section):
+    listen: Listen = "127.0.0.1:8640"
+    tokens_file: str = ""
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1:8640", "localhost:8640")
+
+
+class MetricsSettings(Section):
+    listen: Listen = "127.0.0.1:9640"
+    per_job: bool = True
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings; durations are seconds."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="INGESTD_", env_nested_delimiter="__", case_sensitive=False
+    )
+
+    mount: MountSettings = MountSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    migrate: MigrateSettings = MigrateSettings()
+    queue: QueueSettings = QueueSettings()
+    worker: WorkerSettings = WorkerSettings()
+    http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = cls.model_config.get("toml_file")
+        toml = TomlConfigSettingsSource(settings_cls, file if isinstance(file, Path) else None)
+        return (init_settings, env_settings, toml)
+
+
+def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from `file` (or the default file, if there is one), the environment and `options`.
+
+    Raises ConfigError naming every wrong key at once.
+    """
+    if file is not None and not file.is_file():
+        raise ConfigError(f"configuration file {file} does not exist")
+    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+
+    class Loaded(Settings):
+        model_config = SettingsConfigDict(toml_file=chosen)
+
+    unknown = unknown_environment(os.environ)
+    try:
+        settings = Loaded(**(options or {}))
+    except ValidationError as error:
+        raise ConfigError(_sentence([*map(_problem, error.errors()), *unknown], chosen)) from None
+    except ValueError as error:
+        raise ConfigError(_sentence([str(error), *unknown], chosen)) from None
+    if unknown:
+        raise ConfigError(_sentence(unknown, chosen))
+    return settings
+
+
+def unknown_environment(environment: Mapping[str, str]) -> list[str]:
+    """One problem for each INGESTD_… variable that names no setting: a typo there would be silent otherwise."""
+    known = {
+        f"INGESTD_{section}__{key}".upper()
+        for section, info in Settings.model_fields.items()
+        for key in info.annotation.model_fields  # type: ignore[union-attr]
+    }
+    sections = {f"INGESTD_{section}".upper() for section in Settings.model_fields}
+    names = sorted(name for name in environment if name.upper().startswith("INGESTD_"))
+    return [f"{name}: no such setting" for name in names if name.upper() not in known | sections]
+
+
+def _problem(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: no such setting"
+    return f"{key}: {error['msg']} (got {error['input']!r})"
+
+
+def _sentence(problems: list[str], file: Path | None) -> str:
+    where = f"in {file} or the environment" if file else "in the environment or options"
+    return f"the configuration is wrong ({where}):\n" + "\n".join(f"  {problem}" for problem in problems)
+
+
+def read_secret(file: str) -> str:
+    """The content of a secret file, without its last line break; relative names are systemd credentials.
+
+    An empty name means no secret.
+    """
+    if not file:
+        return ""
+    path = Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / file
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as error:
+        raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from error

@@ -1,0 +1,168 @@
+"""The decisions: facts in, verdict out. Pure; the importer obeys them under lock, the pre-flight forecasts with them."""
+
+from collections.abc import Collection, Mapping
+
+from ingestd.model import (
+    SUCCEEDED,
+    Action,
+    BatchStatus,
+    Decision,
+    Member,
+    Reason,
+    StoredAsset,
+    StoredContainer,
+    StoredCover,
+    Verdict,
+    Version,
+)
+
+
+def is_older(incoming: Version, row: Version | None) -> bool:
+    """True when a bundle may not overwrite a row, because the row's last writer is newer."""
+    if row is None or incoming.sync_id == row.sync_id:
+        return False
+    if incoming.completed_at != row.completed_at:
+        return incoming.completed_at < row.completed_at
+    if incoming.prior == row.sync_id:
+        return False
+    if row.prior == incoming.sync_id:
+        return True
+    return incoming.sync_id < row.sync_id
+
+
+def advances(incoming: Version, row: Version | None) -> bool:
+    """True when an identical delivery still makes the incoming bundle the row's last writer."""
+    if row is None:
+        return True
+    same_writer = (incoming.completed_at, incoming.sync_id) == (row.completed_at, row.sync_id)
+    return not same_writer and not is_older(incoming, row)
+
+
+def skip(incoming: Version, row: Version | None) -> Verdict:
+    return Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=advances(incoming, row))
+
+
+SUPERSEDED = Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
+
+
+def decide_asset(
+    action: Action,
+    asset_type: str,
+    entry_sha256: str,
+    documents_sha256: str | None,
+    cover_hash: str | None,
+    incoming: Version,
+    stored: StoredAsset | None,
+) -> Verdict:
+    """Rule of one asset. `documents_sha256` None: not read yet (a forecast), taken as unchanged.
+
+    `cover_hash` None: the entry says nothing about the cover.
+    """
+    if stored is None:
+        return _decide_absent(action)
+    if stored.asset_type != asset_type:
+        error = f"hash {stored.hash} is known as {stored.asset_type}, delivered as {asset_type}"
+        return Verdict(Decision.FAILED, Reason.TYPE_CONFLICT, error)
+    if is_older(incoming, stored.version):
+        return SUPERSEDED
+    if action is Action.REMOVE:
+        return skip(incoming, stored.version) if stored.deleted else Verdict(Decision.REMOVED)
+    identical = (
+        not stored.deleted
+        and stored.entry_sha256 == entry_sha256
+        and documents_sha256 in (None, stored.documents_sha256)
+        and cover_hash in (None, stored.cover_hash)
+    )
+    return skip(incoming, stored.version) if identical else Verdict(Decision.UPDATED)
+
+
+def _decide_absent(action: Action) -> Verdict:
+    if action is Action.REMOVE:
+        return Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
+    return Verdict(Decision.CREATED)
+
+
+def decide_cover(
+    action: Action, wanted: StoredCover, parent_hash: str, parent: StoredAsset | None, stored: StoredCover | None
+) -> Verdict:
+    """Rule of one cover item; `wanted` is the cover as delivered, with the version of its bundle."""
+    assert wanted.version is not None
+    if action is Action.REMOVE:
+        return _decide_cover_removal(wanted, wanted.version, parent, stored)
+    if parent is None or parent.deleted:
+        return Verdict(Decision.DEFERRED, Reason.PARENT_MISSING, f"parent {parent_hash} is not live", parent_hash)
+    if stored is None:
+        return Verdict(Decision.LINKED)
+    if is_older(wanted.version, stored.version):
+        return SUPERSEDED
+    same = (stored.cover_hash, stored.path, stored.bytes, stored.sha256) == (
+        wanted.cover_hash,
+        wanted.path,
+        wanted.bytes,
+        wanted.sha256,
+    )
+    return skip(wanted.version, stored.version) if same and not stored.deleted else Verdict(Decision.LINKED)
+
+
+def _decide_cover_removal(
+    wanted: StoredCover, incoming: Version, parent: StoredAsset | None, stored: StoredCover | None
+) -> Verdict:
+    if parent is None:
+        return Verdict(Decision.SKIPPED, Reason.ABSENT)
+    if stored is None:
+        return Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
+    if is_older(incoming, stored.version):
+        return SUPERSEDED
+    if stored.cover_hash != wanted.cover_hash:
+        return Verdict(Decision.SKIPPED, Reason.ABSENT)
+    return skip(incoming, stored.version) if stored.deleted else Verdict(Decision.REMOVED)
+
+
+def decide_container(
+    action: Action, incoming: Version, stored: StoredContainer | None, changes: bool, missing: Collection[str]
+) -> Verdict:
+    """Rule of one container. `changes`: its title or members differ from what is stored."""
+    if action is Action.REMOVE:
+        return _decide_container_removal(incoming, stored)
+    if missing:
+        error = f"{len(missing)} members are not live in the library yet"
+        return Verdict(Decision.DEFERRED, Reason.MEMBERS_MISSING, error)
+    if stored is None:
+        return Verdict(Decision.CREATED)
+    if changes:
+        return Verdict(Decision.UPDATED)
+    return SUPERSEDED if is_older(incoming, stored.version) else skip(incoming, stored.version)
+
+
+def _decide_container_removal(incoming: Version, stored: StoredContainer | None) -> Verdict:
+    if stored is None:
+        return Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
+    if is_older(incoming, stored.version):
+        return SUPERSEDED
+    return skip(incoming, stored.version) if stored.deleted else Verdict(Decision.REMOVED)
+
+
+def member_may_be_written(incoming: Version, member: Member | None, complete: Version | None) -> bool:
+    """A late list may add what no newer list spoke about, and never undo what one said."""
+    if member is not None:
+        return not is_older(incoming, member.version)
+    return not is_older(incoming, complete)
+
+
+def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) -> BatchStatus:
+    """Status of a consumable batch without an active job, from its item and container decisions.
+
+    `finished`: a run has just come to its end, so that a batch with nothing in it is imported, not ready.
+    """
+    if not planned:
+        return BatchStatus.NEW
+    if not any(counts.values()):
+        return BatchStatus.IMPORTED if finished else BatchStatus.READY
+    succeeded = sum(counts.get(decision, 0) for decision in (*SUCCEEDED, Decision.IGNORED))
+    unhappy = counts.get(Decision.FAILED, 0) + counts.get(Decision.DEFERRED, 0)
+    undecided = sum(counts.values()) - succeeded - unhappy
+    if undecided and not (succeeded or unhappy):
+        return BatchStatus.READY
+    if not unhappy and not undecided:
+        return BatchStatus.IMPORTED
+    return BatchStatus.PARTIAL if succeeded else BatchStatus.FAILED

@@ -1,0 +1,166 @@
+"""A private MariaDB: a server of our own on a unix socket in a folder of its own, without network.
+
+It serves `run --embedded`, the demo, the tests and the benchmarks. It never touches a server that is already there.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
+
+from ingestd.config import DatabaseSettings
+from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError
+from ingestd.store.db import SQL_FOLDER, connect, translated_errors
+
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"))
+INSTALL_HINT = "install MariaDB's server programs (Debian: apt-get install mariadb-server-core) or run `make setup`"
+
+
+class EmbeddedMariaDB:
+    """One private server in `folder` (data, log) with its socket in a short temporary path.
+
+    start() and stop() may each be called twice. `name` is the database; its daemon account is limited to what
+    sql/grants.sql allows, its owner account is the operating-system user.
+    """
+
+    def __init__(self, folder: Path, *, name: str = "admin_panel", options: tuple[str, ...] = ()) -> None:
+        self.folder = folder.resolve()
+        self.name = name
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: Any = None
+        self._runtime: Path | None = None
+
+    @property
+    def socket(self) -> str:
+        if self._runtime is None:
+            raise IngestdError("the embedded MariaDB is not running")
+        return str(self._runtime / "mariadb.sock")
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def settings(self) -> DatabaseSettings:
+        """How the daemon's own, limited account reaches this server."""
+        return DatabaseSettings(unix_socket=self.socket, user="ingestd", name=self.name)
+
+    def owner_settings(self) -> DatabaseSettings:
+        """How the owner reaches it: for migrations and for looking at things."""
+        return DatabaseSettings(unix_socket=self.socket, user="root", name=self.name)
+
+    def start(self) -> None:
+        if self._process is not None:
+            return
+        self._take_folder()
+        # Unix socket paths end at 107 bytes, and folders of tests and demos are longer than that.
+        self._runtime = Path(tempfile.mkdtemp(prefix="ingestd-"))
+        if not (self.folder / "data" / "mysql").is_dir():
+            self._install()
+        self._launch()
+        self._prepare()
+
+    def stop(self) -> None:
+        """Ends the server cleanly; everything committed is on disk afterwards."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._runtime is not None:
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            self._runtime = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _take_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            self._lock = None
+            raise ConfigError(f"the embedded database in {self.folder} is in use by another ingestd") from None
+
+    def _install(self) -> None:
+        data = self.folder / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        command = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+        command += ["--auth-root-authentication-method=normal", *_as_user()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DatabaseUnavailable(f"mariadb-install-db failed in {data}: {done.stdout}{done.stderr}")
+
+    def _launch(self) -> None:
+        command = [_program("mariadbd"), "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}"]
+        command += ["--skip-networking", f"--pid-file={self._runtime}/pid", f"--log-error={self.folder / 'mariadb.log'}"]
+        # Mode 2 lets several workers insert at once; the daemon never relies on ids without gaps.
+        command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
+        self._process = subprocess.Popen([*command, *_as_user(), *self._options], stdout=DEVNULL, stderr=DEVNULL)
+        deadline = time.monotonic() + START_SECONDS
+        while not Path(self.socket).is_socket():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                log = self.folder / "mariadb.log"
+                self.stop()
+                raise DatabaseUnavailable(f"the embedded MariaDB did not start; its log is {log}")
+            time.sleep(0.02)
+
+    def _prepare(self) -> None:
+        owner = self.owner_settings()
+        with translated_errors(owner):
+            connection = connect(owner, "root", "", None)
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{self.name}` CHARACTER SET utf8mb4")
+            connection.close()
+
+    def grant(self) -> None:
+        """Gives the daemon's account the rights of sql/grants.sql; the schema must exist."""
+        owner = self.owner_settings()
+        with translated_errors(owner):
+            connection = connect(owner, "root", "", self.name)
+            with connection.cursor() as cursor:
+                for statement in grant_statements():
+                    cursor.execute(statement)
+            connection.close()
+
+
+def grant_statements() -> Iterator[str]:
+    """The statements of sql/grants.sql, without comments."""
+    text = (SQL_FOLDER / "grants.sql").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    yield from filter(None, (statement.strip() for statement in "\n".join(lines).split(";")))
+
+
+@contextmanager
+def running(server: EmbeddedMariaDB) -> Iterator[EmbeddedMariaDB]:
+    """The server, started, and stopped afterwards whatever happens."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=SEARCH)
+    if found is None:
+        raise ConfigError(f"{name} was not found: {INSTALL_HINT}")
+    return found
+
+
+def _as_user() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []

@@ -1,0 +1,80 @@
+"""Everything that can go wrong, one small class per cause, each carrying a sentence for a person."""
+
+
+class IngestdError(Exception):
+    """Root of all errors of this package; `exit_status` is what a command ends with."""
+
+    exit_status = 1
+
+
+class ConfigError(IngestdError):
+    """The configuration is wrong; the message names every wrong key."""
+
+    exit_status = 78
+
+
+class NotFound(IngestdError):
+    """No such batch or job."""
+
+    exit_status = 3
+
+
+class NotEligible(IngestdError):
+    """The thing exists, but may not be done to it now."""
+
+    exit_status = 3
+
+
+class ManifestError(IngestdError):
+    """The envelope of a manifest is unusable; `problems` lists all that is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class ManifestUnsettled(ManifestError):
+    """The manifest is missing or half-written: worth another look until mount.settle_seconds have passed."""
+
+
+class RemovalRefused(IngestdError):
+    """The batch would remove more assets than queue.removal_limit allows without force."""
+
+    exit_status = 3
+
+
+class MountUnavailable(IngestdError):
+    """The mount is absent, was replaced, or does not answer. Says nothing about any file."""
+
+    exit_status = 69
+
+
+class DatabaseUnavailable(IngestdError):
+    """No connection, or it broke: nobody's fault, worth waiting for."""
+
+    exit_status = 69
+
+    def __init__(self, message: str, *, broke: bool = False) -> None:
+        super().__init__(message)
+        self.broke = broke
+        """the connection was alive and broke, as one does under a statement that the server cannot bear"""
+
+
+class DatabaseContention(IngestdError):
+    """The server gave this transaction up in favour of another (deadlock, lock wait): run it again."""
+
+
+class DatabaseRefused(IngestdError):
+    """The server refuses for good what is asked of it (rights, schema, settings)."""
+
+
+class DataRefused(DatabaseRefused):
+    """The server refuses the values of one row: the fault of an item, not of the database."""
+
+
+class LeaseLost(IngestdError):
+    """The job was taken from this worker; it may write nothing more for it."""
+
+
+class Stopping(IngestdError):
+    """The daemon was asked to stop."""

@@ -1,0 +1,242 @@
+"""The words of the house: enums for every state, frozen records for every row that travels between the stages."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+class BatchStatus(StrEnum):
+    NEW = "new"
+    INVALID = "invalid"
+    READY = "ready"
+    QUEUED = "queued"
+    IMPORTING = "importing"
+    IMPORTED = "imported"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE_STATES = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING})
+
+
+class Scope(StrEnum):
+    """Which items of its batch a job takes."""
+
+    ALL = "all"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+    REVIVAL = "revival"
+    REIMPORT = "reimport"
+
+
+class Decision(StrEnum):
+    PENDING = "pending"
+    WILL_CREATE = "will_create"
+    WILL_UPDATE = "will_update"
+    WILL_LINK = "will_link"
+    WILL_REMOVE = "will_remove"
+    WILL_SKIP = "will_skip"
+    WILL_DEFER = "will_defer"
+    WILL_FAIL = "will_fail"
+    CREATED = "created"
+    UPDATED = "updated"
+    LINKED = "linked"
+    REMOVED = "removed"
+    SKIPPED = "skipped"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    IGNORED = "ignored"
+
+
+SUCCEEDED = (Decision.CREATED, Decision.UPDATED, Decision.LINKED, Decision.REMOVED, Decision.SKIPPED)
+"""Decisions that stand: a re-run leaves such items alone while their entry is unchanged."""
+
+DECIDED = (*SUCCEEDED, Decision.DEFERRED, Decision.FAILED)
+"""What an import can decide of an item; also the keys of every tally."""
+
+FORECAST = {
+    Decision.CREATED: Decision.WILL_CREATE,
+    Decision.UPDATED: Decision.WILL_UPDATE,
+    Decision.LINKED: Decision.WILL_LINK,
+    Decision.REMOVED: Decision.WILL_REMOVE,
+    Decision.SKIPPED: Decision.WILL_SKIP,
+    Decision.DEFERRED: Decision.WILL_DEFER,
+    Decision.FAILED: Decision.WILL_FAIL,
+}
+"""What the pre-flight calls a decision that the import has yet to take."""
+
+
+class Reason(StrEnum):
+    """Why an item was skipped, deferred or failed: a fixed set, so that it can be counted."""
+
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    TOMBSTONED = "tombstoned"
+    OUTRANKED = "outranked"
+    ABSENT = "absent"
+    PARENT_MISSING = "parent_missing"
+    MEMBERS_MISSING = "members_missing"
+    BAD_ENTRY = "bad_entry"
+    DUPLICATE_ITEM = "duplicate_item"
+    TYPE_CONFLICT = "type_conflict"
+    PATH_OUTSIDE_ROOT = "path_outside_root"
+    FILE_MISSING = "file_missing"
+    FILE_SIZE_MISMATCH = "file_size_mismatch"
+    FILE_HASH_MISMATCH = "file_hash_mismatch"
+    FILE_UNREADABLE = "file_unreadable"
+    DOCUMENT_TOO_LARGE = "document_too_large"
+    DOCUMENT_TOO_DEEP = "document_too_deep"
+    DATABASE_REFUSED = "database_refused"
+    POISON = "poison"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Who wrote a row, and how new that bundle is. `prior` is the sync_id which that bundle says it follows."""
+
+    completed_at: datetime
+    sync_id: str
+    prior: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One ingest_batch row. Times are naive UTC."""
+
+    id: int
+    sync_id: str
+    type: str | None
+    action: Action | None
+    status: BatchStatus
+    item_count: int
+    manifest_sha256: str | None
+    plan_sha256: str | None
+    force_sha256: str | None
+    manifest_completed_at: datetime | None
+    prior_sync_id: str | None
+    last_error: str | None
+
+    @property
+    def version(self) -> Version:
+        assert self.manifest_completed_at is not None, "only a consumable batch has a version"
+        return Version(self.manifest_completed_at, self.sync_id, self.prior_sync_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One import_job row, as far as the queue needs it."""
+
+    id: int
+    batch_id: int
+    state: JobState
+    priority: int
+    scope: Scope
+    requested_by: str | None
+    claim_token: int
+    items_done: int
+    items_total: int
+    last_error: str | None
+    careful: bool = False
+    current_item_id: int | None = None
+
+
+@dataclass(slots=True)
+class Lease:
+    """A claimed job in a worker's hands; `writes` counts its fenced transactions, `progress_at` is monotonic seconds."""
+
+    job_id: int
+    batch_id: int
+    token: int
+    worker_id: str
+    scope: Scope
+    careful: bool = False
+    writes: int = 0
+    items_done: int = 0
+    items_total: int = 0
+    progress_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAsset:
+    """An asset row as the decisions see it."""
+
+    id: int
+    asset_type: str
+    hash: str
+    entry_sha256: str | None
+    documents_sha256: str | None
+    deleted: bool
+    version: Version | None
+    cover_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCover:
+    """An asset's cover as the decisions see it."""
+
+    asset_id: int
+    cover_hash: str
+    path: str | None
+    deleted: bool
+    version: Version | None
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContainer:
+    """A gallery or collection row as the decisions see it; `complete` is the version of its newest complete list."""
+
+    id: int
+    hash: str
+    title: str | None
+    deleted: bool
+    version: Version | None
+    complete: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One membership row of a container."""
+
+    asset_id: int
+    position: int
+    deleted: bool
+    version: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision: what is decided, why, and what follows from it."""
+
+    decision: Decision
+    reason: Reason | None = None
+    error: str | None = None
+    waiting_for: str | None = None
+    advances: bool = False
+    """a skip that still makes this bundle the row's last writer"""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a pre-flight found: counts by forecast and by item type, and the first failures."""
+
+    counts: dict[str, int]
+    item_type_counts: dict[str, int]
+    item_count: int
+    failure_samples: list[dict[str, str | None]] = field(default_factory=list)

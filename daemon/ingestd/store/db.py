@@ -1,0 +1,275 @@
+"""The one room that knows the driver: connections, transactions, error translation, retry.
+
+Every thread has a connection of its own, in autocommit (so that readers hold no snapshot); a transaction is explicit.
+A connection that failed is dropped, never mended: a new connection is a new transaction, from its first statement on.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import aiosql
+import pymysql
+import tenacity
+from pymysql.constants import CLIENT
+
+from ingestd.config import DatabaseSettings
+from ingestd.errors import (
+    ConfigError,
+    DatabaseContention,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DataRefused,
+    IngestdError,
+)
+
+T = TypeVar("T")
+
+SQL_FOLDER = Path(__file__).parent.parent / "sql"
+SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
+    " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 5, idle_transaction_timeout = 60"
+)
+CONTENTION = {1205, 1213, 1020, 1062, 1969, 3024}
+UNAVAILABLE = {0, 1040, 1042, 1047, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1180, 1290, 1317, 1927, 2002, 2003, 2005}
+UNAVAILABLE |= {2006, 2013, 2014, 2026, 2055}
+DATA = {1048, 1153, 1264, 1292, 1366, 1406, 1452, 3140, 4025, 4038, 4039}
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 120
+KILLS_BEFORE_BLAME = 2
+CONTENTION_TRIES = 30
+OUTAGE_TRIES = 3
+
+
+class Json(str):
+    """JSON text on its way into a statement. JSON has no raw control characters, so two replacements escape it."""
+
+    __slots__ = ()
+
+
+def _escape_json(value: str, _mapping: object = None) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+class Tx:
+    """An open transaction, or (in `Database.read`) an autocommit connection. Only for the thread that got it."""
+
+    def __init__(self, connection: "pymysql.connections.Connection[Any]") -> None:
+        self.connection = connection
+
+
+def load_queries(name: str) -> Any:
+    """The named queries of sql/<name>.sql; each attribute is a function of a connection and named values."""
+    return aiosql.from_path(SQL_FOLDER / f"{name}.sql", "pymysql")
+
+
+class Database:
+    """Runs work in transactions on this thread's own connection.
+
+    `errors` counts what went wrong by kind; `available_since` is the monotonic time at which the database was last
+    regained (None while it is out of reach).
+    """
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self.errors = dict.fromkeys(("deadlock", "lock_wait", "connection", "timeout", "other"), 0)
+        self.available_since: float | None = None
+
+    def transaction(
+        self,
+        work: Callable[[Tx], T],
+        *,
+        landed: Callable[[Tx], T | None] | None = None,
+        patient: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """Runs `work` in one transaction and commits; all of it again, with jitter, when the server gave it up.
+
+        `landed` is asked on a new connection after a COMMIT whose reply was lost: its result if the work had been
+        committed, None if not. While `patient()` holds, an outage is waited out; otherwise it raises DatabaseUnavailable
+        after a short while. Raises DataRefused when the values are at fault, also when they killed two connections in a row.
+        """
+        attempt = _Attempt(self, work, landed)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda e: attempt.may_go_on(e, patient)),
+            wait=tenacity.wait_random_exponential(multiplier=0.02, max=2.0),
+            reraise=True,
+        )
+        return retrying(attempt.run)
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Runs reading `work` in autocommit; once more when the connection had gone away while idle."""
+        for last in (False, True):
+            try:
+                return work(Tx(self.connection()))
+            except pymysql.MySQLError as error:
+                translated = self.translate(error)
+                if last or not isinstance(translated, DatabaseUnavailable):
+                    raise translated from error
+        raise AssertionError("unreachable")
+
+    def connection(self) -> "pymysql.connections.Connection[Any]":
+        """This thread's connection; a new one if it has none."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return connection  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Closes this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if connection is not None:
+            try:
+                connection.close()
+            except pymysql.MySQLError:
+                connection._force_close()
+
+    def _connect(self) -> "pymysql.connections.Connection[Any]":
+        try:
+            connection = connect(self._settings, self._settings.user, self._settings.password(), self._settings.name)
+        except pymysql.MySQLError as error:
+            raise self.translate(error) from error
+        with self._lock:
+            self.available_since = self.available_since or time.monotonic()
+        return connection
+
+    def translate(self, error: pymysql.MySQLError) -> IngestdError:
+        """Our error for a driver's error; counts it, and drops a connection that may not be used again."""
+        translated = translate(error, self._settings)
+        self._count(error, translated)
+        if isinstance(translated, DatabaseUnavailable):
+            with self._lock:
+                self.available_since = None
+            connection = getattr(self._local, "connection", None)
+            self._local.connection = None
+            if connection is not None:
+                connection._force_close()
+        return translated
+
+    def _count(self, error: pymysql.MySQLError, translated: IngestdError) -> None:
+        kind = {1213: "deadlock", 1205: "lock_wait", 1969: "timeout", 3024: "timeout"}.get(errno_of(error), "other")
+        if isinstance(translated, DatabaseUnavailable):
+            kind = "connection"
+        with self._lock:
+            self.errors[kind] += 1
+
+
+class _Attempt(Generic[T]):
+    """One transaction over all its tries; remembers what it must know to blame the data or to resolve a COMMIT."""
+
+    def __init__(self, db: Database, work: Callable[[Tx], T], landed: Callable[[Tx], T | None] | None) -> None:
+        self._db, self._work, self._landed = db, work, landed
+        self._in_doubt = False
+        self._executing = False
+        self._kills = 0
+        self._outages = 0
+        self._contentions = 0
+
+    def run(self) -> T:
+        try:
+            if self._in_doubt and self._landed:
+                result = self._landed(Tx(self._db.connection()))
+                self._in_doubt = False
+                if result is not None:
+                    return result
+            return self._once()
+        except pymysql.MySQLError as error:
+            raise self._db.translate(error) from error
+
+    def _once(self) -> T:
+        connection = self._db.connection()
+        connection.begin()
+        self._executing = True
+        try:
+            result = self._work(Tx(connection))
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        self._executing = False
+        self._in_doubt = True
+        connection.commit()
+        self._in_doubt = False
+        return result
+
+    def _roll_back(self, connection: "pymysql.connections.Connection[Any]") -> None:
+        try:
+            connection.rollback()
+        except pymysql.MySQLError as error:
+            self._db.translate(error)
+            self._db.close()
+
+    def may_go_on(self, error: BaseException, patient: Callable[[], bool]) -> bool:
+        """Whether to run all of it again after `error`; raises DataRefused instead when the data kills connections."""
+        if isinstance(error, DatabaseContention):
+            self._contentions += 1
+            return self._contentions < CONTENTION_TRIES
+        if not isinstance(error, DatabaseUnavailable):
+            return False
+        killed = self._executing and error.broke
+        self._executing = False
+        self._kills = self._kills + 1 if killed else 0
+        if self._kills >= KILLS_BEFORE_BLAME:
+            raise DataRefused(f"a statement broke {self._kills} connections in a row: {error}") from error
+        self._outages += 1
+        return self._outages < OUTAGE_TRIES or patient()
+
+
+def connect(
+    settings: DatabaseSettings, user: str, password: str, name: str | None
+) -> "pymysql.connections.Connection[Any]":
+    """A new connection in autocommit with the session settings every part of ingestd relies on."""
+    connection: pymysql.connections.Connection[Any] = pymysql.connect(
+        unix_socket=settings.unix_socket or None,
+        host=settings.host,
+        port=settings.port,
+        user=user,
+        password=password,
+        database=name,
+        charset="utf8mb4",
+        autocommit=True,
+        client_flag=CLIENT.FOUND_ROWS,
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        write_timeout=READ_TIMEOUT,
+        local_infile=False,
+    )
+    connection.encoders = {**connection.encoders, Json: _escape_json}  # type: ignore[attr-defined]
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION)
+    return connection
+
+
+def errno_of(error: pymysql.MySQLError) -> int:
+    first = error.args[0] if error.args else 0
+    return first if isinstance(first, int) else 0
+
+
+def translate(error: pymysql.MySQLError, settings: DatabaseSettings) -> IngestdError:
+    """Our error for a driver's error, with a sentence that says where and what to do."""
+    errno, where = errno_of(error), settings.unix_socket or f"{settings.host}:{settings.port}"
+    text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    if errno in CONTENTION:
+        return DatabaseContention(f"{text} ({errno})")
+    if errno in UNAVAILABLE:
+        return DatabaseUnavailable(f"the database at {where} is out of reach: {text} ({errno})", broke=errno in (2006, 2013))
+    if errno in DATA:
+        return DataRefused(f"the database refuses the values: {text} ({errno})")
+    if errno in (1044, 1045, 1698):
+        return ConfigError(f"the database at {where} refuses user {settings.user!r}: {text}; see [database] user")
+    if errno in (1049, 1146, 1054):
+        return DatabaseRefused(f"the schema is missing or too old: {text}; run `ingestd migrate`")
+    return DatabaseRefused(f"the database at {where} refuses: {text} ({errno})")
+
+
+@contextmanager
+def translated_errors(settings: DatabaseSettings) -> Iterator[None]:
+    """For code that uses a connection of its own: the driver's errors leave as ours."""
+    try:
+        yield
+    except pymysql.MySQLError as error:
+        raise translate(error, settings) from error

@@ -1,0 +1,75 @@
+"""Brings the schema up to date: the plain SQL files of sql/migrations, applied once each, in order."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+from yoyo import exceptions, get_backend, read_migrations
+
+from ingestd.config import Settings, read_secret
+from ingestd.errors import DatabaseRefused, DatabaseUnavailable
+from ingestd.store.db import SQL_FOLDER, connect, translated_errors
+
+LOCK_SECONDS = 60
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Applies what is missing; returns the names of what was applied. Safe to run from several hosts at once."""
+    user, password = _account(settings)
+    with translated_errors(settings.database), _one_at_a_time(settings, user, password):
+        backend = _backend(_uri(settings, user, password))
+        try:
+            return _apply(backend)
+        finally:
+            backend.connection.close()
+
+
+def _account(settings: Settings) -> tuple[str, str]:
+    if settings.migrate.user:
+        return settings.migrate.user, read_secret(settings.migrate.password_file)
+    return settings.database.user, settings.database.password()
+
+
+def _backend(uri: str) -> Any:
+    with warnings.catch_warnings():
+        # yoyo passes the driver `db`, which PyMySQL calls deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return get_backend(uri)
+
+
+def _apply(backend: Any) -> list[str]:
+    migrations = read_migrations(str(SQL_FOLDER / "migrations"))
+    try:
+        with backend.lock(timeout=LOCK_SECONDS):
+            missing = backend.to_apply(migrations)
+            backend.apply_migrations(missing)
+    except exceptions.LockTimeout as error:
+        raise DatabaseUnavailable(
+            "another host has been migrating for a minute, or one died doing it; if no `ingestd migrate` runs"
+            " anywhere, delete the row in table yoyo_lock and run it again"
+        ) from error
+    return [migration.id for migration in missing]
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings, user: str, password: str) -> Iterator[None]:
+    """Holds a server-side lock that ends with its connection: a first run has no lock table to race on yet."""
+    connection = connect(settings.database, user, password, settings.database.name)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(CONCAT('ingestd.migrate.', DATABASE()), %s)", (LOCK_SECONDS,))
+            if cursor.fetchone() != (1,):
+                raise DatabaseRefused("another `ingestd migrate` has been running for a minute; try again later")
+        yield
+    finally:
+        connection.close()
+
+
+def _uri(settings: Settings, user: str, password: str) -> str:
+    database = settings.database
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    where = f"?unix_socket={quote(database.unix_socket, safe='')}" if database.unix_socket else ""
+    host = "localhost" if database.unix_socket else f"{database.host}:{database.port}"
+    return f"mysql://{login}@{host}/{database.name}{where}"

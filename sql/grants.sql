@@ -1,0 +1,20 @@
+-- The daemon's account: it reads what it needs, adds to the ledger, and can neither change nor delete what is written
+-- there, nor choose a ledger row's id or time. No rights on the database as a whole. Run in the database, as its owner;
+-- for a daemon that connects over TCP, write its host in place of localhost and give it a password.
+CREATE USER IF NOT EXISTS 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_batch TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_batch_item TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT (batch_id, event_type, payload) ON ingest_event TO 'ingestd'@'localhost';
+GRANT SELECT, UPDATE ON ingest_control TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_file TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_source TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_ai_run TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_cover TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_gallery TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_gallery_item TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_collection TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_collection_item TO 'ingestd'@'localhost';
+GRANT SELECT ON _yoyo_migration TO 'ingestd'@'localhost'

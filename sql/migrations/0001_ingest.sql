@@ -1,0 +1,129 @@
+-- The consumer's own tables: what was delivered, what was asked for, what was decided.
+-- Every statement can run twice: DDL commits by itself, so a migration cut short is simply run again.
+
+CREATE TABLE IF NOT EXISTS ingest_batch (
+  id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  sync_id           CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  type              VARCHAR(64) NULL,
+  action            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  status            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  source_host       VARCHAR(255) NULL,
+  item_count        INT UNSIGNED NOT NULL DEFAULT 0,
+  total_bytes       BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  plan_sha256       CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  force_sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
+                    COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',
+  manifest_summary  JSON NULL,
+  manifest_completed_at DATETIME(6) NULL COMMENT 'first half of the version of this batch; sync_id is the second',
+  prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  last_error        TEXT NULL,
+  discovered_at     DATETIME(6) NOT NULL,
+  started_at        DATETIME(6) NULL,
+  completed_at      DATETIME(6) NULL,
+  revived_at        DATETIME(6) NULL,
+  UNIQUE KEY identity (sync_id),
+  KEY by_status (status, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE TABLE IF NOT EXISTS ingest_batch_item (
+  id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  batch_id      BIGINT UNSIGNED NOT NULL,
+  ordinal       INT UNSIGNED NOT NULL COMMENT 'place in the manifest, from 0',
+  asset_type    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  asset_hash    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  cover_hash    CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  parent_hash   CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  parent_key    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (IFNULL(parent_hash, '')) PERSISTENT,
+  entry_sha256  CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  in_manifest   TINYINT UNSIGNED NOT NULL DEFAULT 1,
+  decision      VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  reason        VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  waiting_for   CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  target_ids    JSON NULL,
+  last_error    TEXT NULL,
+  deaths        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that died while this item was the one in hand',
+  updated_at    DATETIME(6) NOT NULL,
+  UNIQUE KEY identity (batch_id, asset_type, asset_hash, parent_key),
+  KEY by_ordinal (batch_id, ordinal),
+  KEY tally (batch_id, in_manifest, decision, reason),
+  KEY revival (waiting_for, batch_id),
+  CONSTRAINT item_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE TABLE IF NOT EXISTS ingest_batch_container (
+  id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  batch_id      BIGINT UNSIGNED NOT NULL,
+  ordinal       INT UNSIGNED NOT NULL,
+  type          VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  hash          VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  entry_sha256  CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  in_manifest   TINYINT UNSIGNED NOT NULL DEFAULT 1,
+  decision      VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  reason        VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  missing       JSON NULL,
+  target_ids    JSON NULL,
+  last_error    TEXT NULL,
+  updated_at    DATETIME(6) NOT NULL,
+  UNIQUE KEY identity (batch_id, type, hash),
+  KEY by_ordinal (batch_id, ordinal),
+  KEY revival (decision, batch_id),
+  CONSTRAINT container_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE TABLE IF NOT EXISTS import_job (
+  id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  batch_id          BIGINT UNSIGNED NOT NULL,
+  state             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  priority          INT NOT NULL DEFAULT 100,
+  scope             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL DEFAULT 'all'
+                    COMMENT 'which items the run takes: all, failed, deferred, revival, reimport',
+  manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'the digest it was queued for',
+  requested_by      VARCHAR(255) NULL,
+  queued_at         DATETIME(6) NOT NULL,
+  claimed_at        DATETIME(6) NULL,
+  claimed_by        VARCHAR(255) NULL,
+  claimed_instance  VARCHAR(255) NULL,
+  claim_token       BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  writes            BIGINT UNSIGNED NOT NULL DEFAULT 0
+                    COMMENT 'fenced transactions committed; tells after a lost COMMIT reply whether it landed',
+  heartbeat_at      DATETIME(6) NULL,
+  items_done        INT UNSIGNED NOT NULL DEFAULT 0,
+  items_total       INT UNSIGNED NOT NULL DEFAULT 0,
+  items_at_claim    INT UNSIGNED NOT NULL DEFAULT 0,
+  current_item_id   BIGINT UNSIGNED NULL COMMENT 'named before it is taken, in a careful run',
+  careful           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
+  finished_at       DATETIME(6) NULL,
+  last_error        TEXT NULL,
+  reset_count       INT UNSIGNED NOT NULL DEFAULT 0,
+  active_batch_id   BIGINT UNSIGNED AS (IF(state IN ('waiting', 'queued', 'running'), batch_id, NULL)) PERSISTENT,
+  UNIQUE KEY one_active_job (active_batch_id),
+  KEY claim (state, priority, id),
+  KEY by_batch (batch_id, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE TABLE IF NOT EXISTS ingest_event (
+  id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+  batch_id    BIGINT UNSIGNED NULL,
+  event_type  VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  payload     JSON NOT NULL,
+  created_at  DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
+  PRIMARY KEY (id, created_at),
+  KEY by_batch (batch_id, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE OR REPLACE TRIGGER ingest_event_is_append_only_update BEFORE UPDATE ON ingest_event FOR EACH ROW
+  SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ingest_event is append-only: rows are never changed';
+
+CREATE OR REPLACE TRIGGER ingest_event_is_append_only_delete BEFORE DELETE ON ingest_event FOR EACH ROW
+  SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ingest_event is append-only: rows are never deleted';
+
+CREATE TABLE IF NOT EXISTS ingest_control (
+  id            TINYINT UNSIGNED NOT NULL PRIMARY KEY,
+  paused        TINYINT UNSIGNED NOT NULL DEFAULT 0,
+  paused_by     VARCHAR(255) NULL,
+  paused_reason TEXT NULL,
+  paused_at     DATETIME(6) NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+INSERT INTO ingest_control (id) VALUES (1) ON DUPLICATE KEY UPDATE id = id;
