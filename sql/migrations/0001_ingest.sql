@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
   asset_type    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   asset_hash    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   cover_hash    CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
-  parent_hash   CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  parent_hash   VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   parent_key    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (IFNULL(parent_hash, '')) PERSISTENT,
   entry_sha256  CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   in_manifest   TINYINT UNSIGNED NOT NULL DEFAULT 1,

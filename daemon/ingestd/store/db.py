@@ -268,8 +268,11 @@ def translate(error: pymysql.MySQLError, settings: DatabaseSettings) -> IngestdE
 
 @contextmanager
 def translated_errors(settings: DatabaseSettings) -> Iterator[None]:
-    """For code that uses a connection of its own: the driver's errors leave as ours."""
+    """For code that uses a connection of its own: the driver's errors leave as ours, told by the first of a chain."""
     try:
         yield
     except pymysql.MySQLError as error:
-        raise translate(error, settings) from error
+        first = error
+        while isinstance(first.__context__, pymysql.MySQLError):
+            first = first.__context__
+        raise translate(first, settings) from error

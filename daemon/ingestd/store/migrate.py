@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import closing, contextmanager
 from urllib.parse import quote
 
 from yoyo import exceptions, get_backend, read_migrations
@@ -19,11 +18,10 @@ def migrate(settings: Settings) -> list[str]:
     """Applies what is missing; returns the names of what was applied. Safe to run from several hosts at once."""
     user, password = _account(settings)
     with translated_errors(settings.database), _one_at_a_time(settings, user, password):
-        backend = _backend(_uri(settings, user, password))
-        try:
-            return _apply(backend)
-        finally:
-            backend.connection.close()
+        with warnings.catch_warnings():
+            # yoyo passes the driver `db`, which PyMySQL calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return _apply(_uri(settings, user, password))
 
 
 def _account(settings: Settings) -> tuple[str, str]:
@@ -32,17 +30,11 @@ def _account(settings: Settings) -> tuple[str, str]:
     return settings.database.user, settings.database.password()
 
 
-def _backend(uri: str) -> Any:
-    with warnings.catch_warnings():
-        # yoyo passes the driver `db`, which PyMySQL calls deprecated.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return get_backend(uri)
-
-
-def _apply(backend: Any) -> list[str]:
+def _apply(uri: str) -> list[str]:
+    backend = get_backend(uri)
     migrations = read_migrations(str(SQL_FOLDER / "migrations"))
     try:
-        with backend.lock(timeout=LOCK_SECONDS):
+        with closing(backend.connection), backend.lock(timeout=LOCK_SECONDS):
             missing = backend.to_apply(migrations)
             backend.apply_migrations(missing)
     except exceptions.LockTimeout as error:

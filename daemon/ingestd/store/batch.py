@@ -1,0 +1,145 @@
+"""ingest_batch rows: what was delivered, and where it stands."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from ingestd.model import Action, Batch, BatchStatus
+from ingestd.store.db import Json, Tx, load_queries
+
+_sql = load_queries("batch")
+
+
+def known_sync_ids(tx: Tx) -> set[str]:
+    return {row[0] for row in _sql.known_sync_ids(tx.connection)}
+
+
+def find(tx: Tx, sync_id: str) -> Batch | None:
+    return _batch(_sql.find(tx.connection, sync_id=sync_id))
+
+
+def find_by_id(tx: Tx, batch_id: int) -> Batch:
+    found = _batch(_sql.find_by_id(tx.connection, batch_id=batch_id))
+    assert found is not None, "batches are never deleted"
+    return found
+
+
+def lock(tx: Tx, sync_id: str) -> Batch | None:
+    """The batch under its row lock, until the transaction ends."""
+    return _batch(_sql.lock(tx.connection, sync_id=sync_id))
+
+
+def lock_by_id(tx: Tx, batch_id: int) -> Batch:
+    found = _batch(_sql.lock_by_id(tx.connection, batch_id=batch_id))
+    assert found is not None, "batches are never deleted"
+    return found
+
+
+def lock_with_prior(tx: Tx, sync_id: str) -> None:
+    """Locks a batch and the one it says it follows."""
+    list(_sql.lock_with_prior(tx.connection, sync_id=sync_id))
+
+
+def database_now(tx: Tx) -> datetime:
+    """The database's clock, naive UTC."""
+    return _sql.database_now(tx.connection)  # type: ignore[no-any-return]
+
+
+def insert(tx: Tx, sync_id: str, envelope: dict[str, Any]) -> int:
+    """A new batch; `envelope` as `envelope_columns` gives it. Returns its id."""
+    _sql.insert(tx.connection, sync_id=sync_id, **envelope)
+    return int(tx.connection.insert_id())
+
+
+def redeliver(tx: Tx, batch_id: int, envelope: dict[str, Any]) -> None:
+    """The manifest under a known sync_id is another one: its plan is void."""
+    _sql.redeliver(tx.connection, batch_id=batch_id, **envelope)
+
+
+def envelope_columns(
+    status: BatchStatus,
+    *,
+    error: str | None = None,
+    sha256: str | None = None,
+    type: str | None = None,
+    action: Action | None = None,
+    source_host: str | None = None,
+    item_count: int = 0,
+    total_bytes: int = 0,
+    summary: dict[str, Any] | None = None,
+    completed_at: datetime | None = None,
+    prior_sync_id: str | None = None,
+) -> dict[str, Any]:
+    """The columns of a batch that come from its manifest."""
+    return {
+        "status": status.value,
+        "last_error": error,
+        "manifest_sha256": sha256,
+        "type": type,
+        "action": action.value if action else None,
+        "source_host": source_host,
+        "item_count": item_count,
+        "total_bytes": total_bytes,
+        "manifest_summary": None if summary is None else Json(orjson.dumps(summary).decode()),
+        "manifest_completed_at": completed_at,
+        "prior_sync_id": prior_sync_id,
+    }
+
+
+def set_plan(tx: Tx, batch_id: int, sha256: str) -> None:
+    _sql.set_plan(tx.connection, batch_id=batch_id, sha256=sha256)
+
+
+def drop_plan(tx: Tx, batch_id: int) -> None:
+    _sql.drop_plan(tx.connection, batch_id=batch_id)
+
+
+def set_force(tx: Tx, batch_id: int) -> None:
+    """Allows removals beyond the limit, for the digest the batch has now and no other."""
+    _sql.set_force(tx.connection, batch_id=batch_id)
+
+
+def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
+    _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
+
+
+def invalidate(tx: Tx, batch_id: int, error: str) -> None:
+    _sql.invalidate(tx.connection, batch_id=batch_id, error=error)
+
+
+def start(tx: Tx, batch_id: int) -> None:
+    _sql.start(tx.connection, batch_id=batch_id)
+
+
+def finish(tx: Tx, batch_id: int, status: BatchStatus, error: str | None) -> None:
+    _sql.finish(tx.connection, batch_id=batch_id, status=status.value, error=error)
+
+
+def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:
+    """Which batch each of some batches says it follows."""
+    wanted = tuple(sync_ids)
+    return dict(_sql.priors(tx.connection, sync_ids=wanted)) if wanted else {}
+
+
+def never_queued(tx: Tx, actions: Iterable[Action], most: int) -> list[str]:
+    """sync_ids of consumable batches whose present content never had a job."""
+    rows = _sql.never_queued(tx.connection, actions=tuple(action.value for action in actions), most=most)
+    return [row[0] for row in rows]
+
+
+def revivable(tx: Tx, interval: float, most: int) -> list[str]:
+    """sync_ids of batches with something deferred that could succeed now; none revived within `interval` seconds."""
+    return [row[0] for row in _sql.revivable(tx.connection, interval_us=int(interval * 1e6), most=most)]
+
+
+def note_revival(tx: Tx, batch_id: int) -> None:
+    _sql.note_revival(tx.connection, batch_id=batch_id)
+
+
+def _batch(row: tuple[Any, ...] | None) -> Batch | None:
+    if row is None:
+        return None
+    id_, sync_id, type_, action, status, *rest = row
+    return Batch(id_, sync_id, type_, Action(action) if action else None, BatchStatus(status), *rest)

@@ -1,0 +1,184 @@
+"""ingest_batch_item and ingest_batch_container rows: what a manifest lists, and what was decided of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ingestd.model import Decision, Scope, Verdict
+from ingestd.store.db import Json, Tx, load_queries
+
+_sql = load_queries("item")
+
+ROWS_PER_STATEMENT = 1000
+
+OPEN = tuple(
+    decision.value
+    for decision in Decision
+    if decision.value.startswith("will_") or decision in (Decision.PENDING, Decision.DEFERRED, Decision.FAILED)
+)
+TAKEN_BY = {
+    Scope.ALL: OPEN,
+    Scope.REIMPORT: OPEN,
+    Scope.FAILED: (Decision.FAILED.value,),
+    Scope.DEFERRED: (Decision.DEFERRED.value,),
+    Scope.REVIVAL: (Decision.DEFERRED.value,),
+}
+"""The decisions of the items that a job of each scope takes up."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedItem:
+    """An item row as the pre-flight finds it."""
+
+    id: int
+    ordinal: int
+    entry_sha256: str
+    in_manifest: bool
+    decision: Decision
+    reason: str | None
+    waiting_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenItem:
+    """An item row that a run takes up."""
+
+    id: int
+    ordinal: int
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedContainer:
+    id: int
+    entry_sha256: str
+    in_manifest: bool
+    decision: Decision
+
+
+def existing(tx: Tx, batch_id: int) -> dict[tuple[str, str, str], StagedItem]:
+    """All item rows of a batch, by (type, hash, parent hash or '')."""
+    found = {}
+    for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in _sql.existing(
+        tx.connection, batch_id=batch_id
+    ):
+        found[kind, hash_, parent] = StagedItem(
+            id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting
+        )
+    return found
+
+
+def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    """New items: (ordinal, type, hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, error)."""
+    for part in _parts(rows):
+        _sql.stage(tx.connection, batch_id=batch_id, rows=part)
+
+
+def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Items listed anew: (id, ordinal, cover_hash, entry_sha256, decision, reason, waiting_for, error)."""
+    for part in _parts(rows):
+        _sql.restage(tx.connection, rows=part)
+
+
+def drop(tx: Tx, ids: Sequence[int]) -> None:
+    """Items no longer listed: they count nowhere from now on."""
+    for start in range(0, len(ids), ROWS_PER_STATEMENT):
+        _sql.drop(tx.connection, ids=tuple(ids[start : start + ROWS_PER_STATEMENT]))
+
+
+def reset(tx: Tx, batch_id: int) -> None:
+    """Forgets all decisions of a batch, so that everything is taken up again."""
+    _sql.reset(tx.connection, batch_id=batch_id)
+    _sql.reset_containers(tx.connection, batch_id=batch_id)
+
+
+def tally(tx: Tx, batch_id: int) -> Counter[str]:
+    """How many listed items carry each decision."""
+    return Counter(dict(_sql.tally(tx.connection, batch_id=batch_id)))
+
+
+def container_tally(tx: Tx, batch_id: int) -> Counter[str]:
+    """How many listed containers carry each decision."""
+    return Counter(dict(_sql.container_tally(tx.connection, batch_id=batch_id)))
+
+
+def chunk(tx: Tx, batch_id: int, scope: Scope, *, covers: bool, after: int, most: int) -> list[OpenItem]:
+    """The next items, by ordinal, that a job of `scope` takes up: covers, or all others."""
+    query = _sql.revival_chunk if scope is Scope.REVIVAL else _sql.chunk
+    wanted: dict[str, Any] = {"batch_id": batch_id, "covers": covers, "after": after, "most": most}
+    if scope is not Scope.REVIVAL:
+        wanted["decisions"] = TAKEN_BY[scope]
+    return [OpenItem(*row) for row in query(tx.connection, **wanted)]
+
+
+def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict, dict[str, Any] | None]]) -> None:
+    """Writes what was decided of some items: (id, verdict, target ids)."""
+    rows = [
+        (id_, verdict.decision, verdict.reason, verdict.waiting_for, json_or_none(targets), verdict.error)
+        for id_, verdict, targets in decisions
+    ]
+    for part in _parts(rows):
+        _sql.decide(tx.connection, rows=part)
+
+
+def note_death(tx: Tx, item_id: int) -> None:
+    """A worker died with this item in hand."""
+    _sql.note_death(tx.connection, item_id=item_id)
+
+
+def page(tx: Tx, batch_id: int, *, after: int, most: int) -> list[tuple[Any, ...]]:
+    return list(_sql.page(tx.connection, batch_id=batch_id, after=after, most=most))
+
+
+def existing_containers(tx: Tx, batch_id: int) -> dict[tuple[str, str], StagedContainer]:
+    rows = _sql.existing_containers(tx.connection, batch_id=batch_id)
+    return {
+        (kind, hash_): StagedContainer(id_, entry, bool(listed), Decision(decision))
+        for id_, kind, hash_, entry, listed, decision in rows
+    }
+
+
+def stage_container(tx: Tx, batch_id: int, ordinal: int, kind: str, hash_: str, entry_sha256: str) -> None:
+    values = {"batch_id": batch_id, "ordinal": ordinal, "type": kind, "hash": hash_, "entry_sha256": entry_sha256}
+    _sql.stage_container(tx.connection, **values)
+
+
+def restage_container(tx: Tx, id_: int, ordinal: int, entry_sha256: str) -> None:
+    _sql.restage_container(tx.connection, id=id_, ordinal=ordinal, entry_sha256=entry_sha256)
+
+
+def drop_containers(tx: Tx, ids: Sequence[int]) -> None:
+    if ids:
+        _sql.drop_containers(tx.connection, ids=tuple(ids))
+
+
+def undecided_containers(tx: Tx, batch_id: int, scope: Scope) -> dict[tuple[str, str], int]:
+    """Ids, by (type, hash), of the containers that a job of `scope` takes up."""
+    rows = _sql.undecided_containers(tx.connection, batch_id=batch_id, decisions=TAKEN_BY[scope])
+    return {(kind, hash_): id_ for id_, kind, hash_ in rows}
+
+
+def decide_container(
+    tx: Tx, id_: int, verdict: Verdict, targets: dict[str, Any] | None, missing: Sequence[str]
+) -> None:
+    _sql.decide_container(
+        tx.connection,
+        id=id_,
+        decision=verdict.decision.value,
+        reason=verdict.reason and verdict.reason.value,
+        missing=Json(orjson.dumps(missing).decode()) if missing else None,
+        target_ids=json_or_none(targets),
+        error=verdict.error,
+    )
+
+
+def json_or_none(value: dict[str, Any] | None) -> Json | None:
+    return None if not value else Json(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Json]:
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        yield Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT]).decode())

@@ -1,0 +1,188 @@
+"""The library's rows: assets with their files, documents and covers; galleries and collections with their members."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from ingestd.model import Member, StoredAsset, StoredContainer, StoredCover, Version
+from ingestd.store import batch
+from ingestd.store.db import Json, Tx, load_queries
+
+_sql = load_queries("library")
+
+ROWS_PER_STATEMENT = 1000
+
+
+def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
+    """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
+    wanted = tuple(sorted(set(hashes)))
+    if not wanted:
+        return {}
+    rows = list((_sql.lock_assets if lock else _sql.assets)(tx.connection, hashes=wanted))
+    priors = _priors(tx, incoming, ((row[6], row[7]) for row in rows))
+    return {
+        row[2]: StoredAsset(*row[:5], deleted=bool(row[5]), version=_version(row[6], row[7], priors)) for row in rows
+    }
+
+
+def covers(tx: Tx, asset_ids: Iterable[int], incoming: Version) -> dict[int, StoredCover]:
+    """Covers by asset id, deleted ones too."""
+    ids = tuple(asset_ids)
+    if not ids:
+        return {}
+    rows = list(_sql.covers(tx.connection, ids=ids))
+    priors = _priors(tx, incoming, ((row[4], row[5]) for row in rows))
+    return {
+        row[0]: StoredCover(*row[:3], bool(row[3]), _version(row[4], row[5], priors), row[6], row[7]) for row in rows
+    }
+
+
+def insert_assets(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
+    """New assets, in order of hash: (type, hash, title, path, entry_sha256, documents_sha256, deleted). Ids by hash."""
+    if not rows:
+        return {}
+    return dict(_sql.insert_assets(tx.connection, rows=_json(rows), **_stamp(incoming)))
+
+
+def update_assets(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Overwrites assets and makes them live: (id, title, path, entry_sha256, documents_sha256)."""
+    if rows:
+        _sql.update_assets(tx.connection, rows=_json(rows), **_stamp(incoming))
+
+
+def advance_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
+    """Makes a bundle the last writer of assets that it delivered unchanged."""
+    if ids:
+        _sql.advance_assets(tx.connection, ids=tuple(ids), **_stamp(incoming))
+
+
+def remove_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
+    if ids:
+        _sql.remove_assets(tx.connection, ids=tuple(ids), **_stamp(incoming))
+
+
+def retire(tx: Tx, asset_ids: Sequence[int]) -> None:
+    """Marks all files and documents of some assets as gone; those delivered are then written as current again."""
+    if asset_ids:
+        ids = tuple(asset_ids)
+        _sql.retire_files(tx.connection, ids=ids)
+        _sql.retire_sources(tx.connection, ids=ids)
+        _sql.retire_ai_runs(tx.connection, ids=ids)
+
+
+def write_files(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Files as delivered, in order of asset id and variant: (asset_id, variant, path, bytes, sha256)."""
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        part = _json(rows[start : start + ROWS_PER_STATEMENT])
+        _sql.write_files(tx.connection, rows=part, **_stamp(incoming))
+
+
+def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str]]) -> None:
+    """Provenance: (asset_id, sha256, JSON text)."""
+    stamp = _stamp(incoming)
+    values = [{"asset_id": id_, "sha256": sha, "document": Json(text), **stamp} for id_, sha, text in rows]
+    if values:
+        _sql.write_sources(tx.connection, values)
+
+
+def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, str]]) -> None:
+    """Documents of analyses: (asset_id, kind, sha256, JSON text)."""
+    stamp = _stamp(incoming)
+    values = [
+        {"asset_id": id_, "kind": kind, "sha256": sha, "document": Json(text), **stamp} for id_, kind, sha, text in rows
+    ]
+    if values:
+        _sql.write_ai_runs(tx.connection, values)
+
+
+def write_covers(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Covers, in order of asset id: (asset_id, cover_hash, path, bytes, sha256, deleted)."""
+    if rows:
+        _sql.write_covers(tx.connection, rows=_json(rows), **_stamp(incoming))
+
+
+def advance_covers(tx: Tx, incoming: Version, asset_ids: Sequence[int]) -> None:
+    if asset_ids:
+        _sql.advance_covers(tx.connection, ids=tuple(asset_ids), **_stamp(incoming))
+
+
+def live_assets(tx: Tx, hashes: Sequence[str]) -> dict[str, int]:
+    """Ids of the assets, among those asked for, that are not deleted."""
+    found: dict[str, int] = {}
+    for start in range(0, len(hashes), ROWS_PER_STATEMENT):
+        found.update(_sql.live_assets(tx.connection, hashes=tuple(hashes[start : start + ROWS_PER_STATEMENT])))
+    return found
+
+
+def lock_container(tx: Tx, kind: str, hash_: str, incoming: Version) -> StoredContainer | None:
+    """A gallery or collection, locked."""
+    row = getattr(_sql, f"lock_{kind}")(tx.connection, hash=hash_)
+    if row is None:
+        return None
+    id_, hash_, title, deleted, synced_at, sync_id, complete_at, complete_by = row
+    priors = _priors(tx, incoming, ((synced_at, sync_id), (complete_at, complete_by)))
+    version, complete = _version(synced_at, sync_id, priors), _version(complete_at, complete_by, priors)
+    return StoredContainer(id_, hash_, title, bool(deleted), version, complete)
+
+
+def insert_container(
+    tx: Tx, kind: str, hash_: str, title: str | None, incoming: Version, complete: Version | None, *, deleted: bool
+) -> int:
+    values = {"hash": hash_, "title": title, "deleted": deleted, **_stamp(incoming), **_complete(complete)}
+    return int(getattr(_sql, f"insert_{kind}")(tx.connection, **values))
+
+
+def update_container(
+    tx: Tx, kind: str, id_: int, title: str | None, incoming: Version, complete: Version | None, *, deleted: bool
+) -> None:
+    values = {"id": id_, "title": title, "deleted": deleted, **_stamp(incoming), **_complete(complete)}
+    getattr(_sql, f"update_{kind}")(tx.connection, **values)
+
+
+def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]:
+    """All membership rows of a container by asset id, deleted ones too."""
+    rows = list(getattr(_sql, f"{kind}_members")(tx.connection, id=id_))
+    priors = _priors(tx, incoming, ((row[3], row[4]) for row in rows))
+    return {row[0]: Member(row[0], row[1], bool(row[2]), _version(row[3], row[4], priors)) for row in rows}
+
+
+def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:
+    """Memberships, in order of asset id: (asset_id, position)."""
+    query = getattr(_sql, f"write_{kind}_members")
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        query(tx.connection, id=id_, rows=_json(rows[start : start + ROWS_PER_STATEMENT]), **_stamp(incoming))
+
+
+def remove_members(tx: Tx, kind: str, id_: int, incoming: Version, asset_ids: Sequence[int]) -> None:
+    query = getattr(_sql, f"remove_{kind}_members")
+    for start in range(0, len(asset_ids), ROWS_PER_STATEMENT):
+        part = tuple(asset_ids[start : start + ROWS_PER_STATEMENT])
+        query(tx.connection, id=id_, asset_ids=part, **_stamp(incoming))
+
+
+def _priors(tx: Tx, incoming: Version, writers: Iterable[tuple[Any, str | None]]) -> dict[str, str]:
+    """What the rows' last writers say they follow, asked only where they tie with the incoming bundle on time."""
+    ties = {
+        sync_id
+        for synced_at, sync_id in writers
+        if sync_id and synced_at == incoming.completed_at and sync_id != incoming.sync_id
+    }
+    return batch.priors(tx, sorted(ties))
+
+
+def _version(synced_at: Any, sync_id: str | None, priors: dict[str, str]) -> Version | None:
+    return Version(synced_at, sync_id, priors.get(sync_id)) if synced_at and sync_id else None
+
+
+def _stamp(incoming: Version) -> dict[str, Any]:
+    return {"synced_at": incoming.completed_at, "sync_id": incoming.sync_id}
+
+
+def _complete(version: Version | None) -> dict[str, Any]:
+    at, by = (version.completed_at, version.sync_id) if version else (None, None)
+    return {"complete_at": at, "complete_sync_id": by}
+
+
+def _json(rows: Sequence[tuple[Any, ...]]) -> Json:
+    return Json(orjson.dumps(rows).decode())

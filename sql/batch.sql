@@ -1,0 +1,99 @@
+-- ingest_batch: the consumer's record of a bundle.
+
+-- name: known_sync_ids
+SELECT sync_id FROM ingest_batch;
+
+-- name: find^
+SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
+       manifest_completed_at, prior_sync_id, last_error
+FROM ingest_batch WHERE sync_id = :sync_id;
+
+-- name: lock^
+SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
+       manifest_completed_at, prior_sync_id, last_error
+FROM ingest_batch WHERE sync_id = :sync_id FOR UPDATE;
+
+-- name: lock_by_id^
+SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
+       manifest_completed_at, prior_sync_id, last_error
+FROM ingest_batch WHERE id = :batch_id FOR UPDATE;
+
+-- name: lock_with_prior
+-- Own row and the one it follows, in one order for everybody, so that two queueings cannot miss each other.
+SELECT p.id FROM ingest_batch p
+WHERE p.sync_id IN (:sync_id, (SELECT b.prior_sync_id FROM ingest_batch b WHERE b.sync_id = :sync_id))
+ORDER BY p.id FOR UPDATE;
+
+-- name: find_by_id^
+SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
+       manifest_completed_at, prior_sync_id, last_error
+FROM ingest_batch WHERE id = :batch_id;
+
+-- name: database_now$
+SELECT UTC_TIMESTAMP(6);
+
+-- name: insert!
+INSERT INTO ingest_batch (sync_id, type, action, status, source_host, item_count, total_bytes, manifest_sha256,
+                          manifest_summary, manifest_completed_at, prior_sync_id, last_error, discovered_at)
+VALUES (:sync_id, :type, :action, :status, :source_host, :item_count, :total_bytes, :manifest_sha256,
+        :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error, UTC_TIMESTAMP(6));
+
+-- name: redeliver!
+UPDATE ingest_batch
+SET type = :type, action = :action, status = :status, source_host = :source_host, item_count = :item_count,
+    total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256, manifest_summary = :manifest_summary,
+    manifest_completed_at = :manifest_completed_at, prior_sync_id = :prior_sync_id, last_error = :last_error,
+    plan_sha256 = NULL
+WHERE id = :batch_id;
+
+-- name: set_plan!
+UPDATE ingest_batch SET plan_sha256 = :sha256, last_error = NULL WHERE id = :batch_id;
+
+-- name: set_force!
+UPDATE ingest_batch SET force_sha256 = manifest_sha256 WHERE id = :batch_id;
+
+-- name: drop_plan!
+UPDATE ingest_batch SET plan_sha256 = NULL WHERE id = :batch_id;
+
+-- name: set_status!
+UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
+
+-- name: invalidate!
+UPDATE ingest_batch SET status = 'invalid', last_error = :error, plan_sha256 = NULL WHERE id = :batch_id;
+
+-- name: start!
+UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL WHERE id = :batch_id;
+
+-- name: finish!
+UPDATE ingest_batch SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error WHERE id = :batch_id;
+
+-- name: priors
+-- What the writers of some rows say they follow; asked only where two versions tie on time.
+SELECT sync_id, prior_sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND prior_sync_id IS NOT NULL;
+
+-- name: never_queued
+-- Consumable batches whose present content never had a job; a cancelled batch stays cancelled.
+SELECT b.sync_id FROM ingest_batch b
+WHERE b.status IN ('new', 'ready') AND b.action IN :actions
+  AND NOT EXISTS (SELECT 1 FROM import_job j
+                  WHERE j.batch_id = b.id AND (j.manifest_sha256 <=> b.manifest_sha256 OR j.state = 'cancelled'))
+ORDER BY b.id LIMIT :most;
+
+-- name: revivable
+-- Batches with something deferred whose wanted asset is live by now, and no active job.
+SELECT b.sync_id FROM ingest_batch b
+JOIN (SELECT i.batch_id FROM ingest_batch_item i
+      JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
+      WHERE i.waiting_for IS NOT NULL AND i.in_manifest = 1
+      UNION
+      SELECT c.batch_id FROM ingest_batch_container c
+      JOIN JSON_TABLE(c.missing, '$[*]' COLUMNS (hash VARCHAR(32) PATH '$')) m
+      JOIN asset a ON a.hash = CONVERT(m.hash USING ascii) COLLATE ascii_nopad_bin AND a.deleted_at IS NULL
+      WHERE c.decision = 'deferred' AND c.in_manifest = 1) wanted ON wanted.batch_id = b.id
+WHERE b.status NOT IN ('invalid', 'queued', 'importing')
+  AND b.plan_sha256 IS NOT NULL
+  AND (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND)
+ORDER BY b.id LIMIT :most;
+
+-- name: note_revival!
+UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6) WHERE id = :batch_id;

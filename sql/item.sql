@@ -1,0 +1,101 @@
+-- ingest_batch_item and ingest_batch_container: what a manifest lists, and what was decided of it.
+
+-- name: existing
+SELECT id, ordinal, asset_type, asset_hash, parent_key, entry_sha256, in_manifest, decision, reason, waiting_for
+FROM ingest_batch_item WHERE batch_id = :batch_id;
+
+-- name: stage!
+INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, cover_hash, parent_hash, entry_sha256,
+                               decision, reason, waiting_for, last_error, updated_at)
+SELECT :batch_id, j.ordinal, j.asset_type, j.asset_hash, j.cover_hash, j.parent_hash, j.entry_sha256,
+       j.decision, j.reason, j.waiting_for, j.last_error, UTC_TIMESTAMP(6)
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       ordinal INT UNSIGNED PATH '$[0]', asset_type VARCHAR(32) PATH '$[1]', asset_hash VARCHAR(32) PATH '$[2]',
+       cover_hash CHAR(32) PATH '$[3]', parent_hash VARCHAR(32) PATH '$[4]', entry_sha256 CHAR(64) PATH '$[5]',
+       decision VARCHAR(16) PATH '$[6]', reason VARCHAR(32) PATH '$[7]', waiting_for CHAR(32) PATH '$[8]',
+       last_error TEXT PATH '$[9]')) j;
+
+-- name: restage!
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', ordinal INT UNSIGNED PATH '$[1]', cover_hash CHAR(32) PATH '$[2]',
+       entry_sha256 CHAR(64) PATH '$[3]', decision VARCHAR(16) PATH '$[4]', reason VARCHAR(32) PATH '$[5]',
+       waiting_for CHAR(32) PATH '$[6]', last_error TEXT PATH '$[7]')) j
+STRAIGHT_JOIN ingest_batch_item i ON i.id = j.id
+SET i.ordinal = j.ordinal, i.cover_hash = j.cover_hash, i.entry_sha256 = j.entry_sha256, i.in_manifest = 1,
+    i.decision = j.decision, i.reason = j.reason, i.waiting_for = j.waiting_for, i.last_error = j.last_error,
+    i.updated_at = UTC_TIMESTAMP(6);
+
+-- name: drop!
+UPDATE ingest_batch_item SET in_manifest = 0, waiting_for = NULL, updated_at = UTC_TIMESTAMP(6) WHERE id IN :ids;
+
+-- name: reset!
+UPDATE ingest_batch_item SET decision = 'pending', reason = NULL, waiting_for = NULL, last_error = NULL, deaths = 0,
+       updated_at = UTC_TIMESTAMP(6)
+WHERE batch_id = :batch_id AND in_manifest = 1;
+
+-- name: tally
+SELECT decision, COUNT(*) FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision;
+
+-- name: chunk
+SELECT id, ordinal, deaths FROM ingest_batch_item
+WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
+  AND (asset_type = 'cover') = :covers
+ORDER BY ordinal LIMIT :most;
+
+-- name: revival_chunk
+SELECT i.id, i.ordinal, i.deaths FROM ingest_batch_item i
+JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
+WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.decision = 'deferred'
+  AND (i.asset_type = 'cover') = :covers
+ORDER BY i.ordinal LIMIT :most;
+
+-- name: decide!
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', decision VARCHAR(16) PATH '$[1]', reason VARCHAR(32) PATH '$[2]',
+       waiting_for CHAR(32) PATH '$[3]', target_ids TEXT PATH '$[4]', last_error TEXT PATH '$[5]')) j
+STRAIGHT_JOIN ingest_batch_item i ON i.id = j.id
+SET i.decision = j.decision, i.reason = j.reason, i.waiting_for = j.waiting_for, i.target_ids = j.target_ids,
+    i.last_error = j.last_error, i.updated_at = UTC_TIMESTAMP(6);
+
+-- name: note_death!
+UPDATE ingest_batch_item SET deaths = deaths + 1 WHERE id = :item_id;
+
+-- name: page
+SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reason, waiting_for, target_ids, last_error,
+       updated_at
+FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after
+ORDER BY ordinal LIMIT :most;
+
+-- name: existing_containers
+SELECT id, type, hash, entry_sha256, in_manifest, decision FROM ingest_batch_container WHERE batch_id = :batch_id;
+
+-- name: stage_container!
+INSERT INTO ingest_batch_container (batch_id, ordinal, type, hash, entry_sha256, decision, last_error, updated_at)
+VALUES (:batch_id, :ordinal, :type, :hash, :entry_sha256, 'pending', NULL, UTC_TIMESTAMP(6));
+
+-- name: restage_container!
+UPDATE ingest_batch_container
+SET ordinal = :ordinal, entry_sha256 = :entry_sha256, in_manifest = 1, decision = 'pending', reason = NULL,
+    missing = NULL, last_error = NULL, updated_at = UTC_TIMESTAMP(6)
+WHERE id = :id;
+
+-- name: drop_containers!
+UPDATE ingest_batch_container SET in_manifest = 0, missing = NULL, updated_at = UTC_TIMESTAMP(6) WHERE id IN :ids;
+
+-- name: reset_containers!
+UPDATE ingest_batch_container SET decision = 'pending', reason = NULL, missing = NULL, last_error = NULL,
+       updated_at = UTC_TIMESTAMP(6)
+WHERE batch_id = :batch_id AND in_manifest = 1;
+
+-- name: container_tally
+SELECT decision, COUNT(*) FROM ingest_batch_container WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision;
+
+-- name: undecided_containers
+SELECT id, type, hash FROM ingest_batch_container
+WHERE batch_id = :batch_id AND in_manifest = 1 AND decision IN :decisions ORDER BY ordinal;
+
+-- name: decide_container!
+UPDATE ingest_batch_container
+SET decision = :decision, reason = :reason, missing = :missing, target_ids = :target_ids, last_error = :error,
+    updated_at = UTC_TIMESTAMP(6)
+WHERE id = :id;

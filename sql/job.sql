@@ -1,0 +1,120 @@
+-- import_job: one request to import a batch; the queue.
+
+-- name: find^
+SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, careful,
+       current_item_id
+FROM import_job WHERE id = :job_id;
+
+-- name: active^
+SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, careful,
+       current_item_id
+FROM import_job WHERE active_batch_id = :batch_id;
+
+-- name: insert$
+INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, requested_by, queued_at, items_total)
+VALUES (:batch_id, :state, :priority, :scope, :manifest_sha256, :requested_by, UTC_TIMESTAMP(6), :items_total)
+RETURNING id;
+
+-- name: prior_is_active$
+SELECT EXISTS (SELECT 1 FROM ingest_batch b JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
+               JOIN import_job a ON a.active_batch_id = p.id
+               WHERE b.id = :batch_id AND p.id <> b.id);
+
+-- name: reprioritise!
+UPDATE import_job SET priority = :priority WHERE id = :job_id AND state IN ('waiting', 'queued');
+
+-- name: cancel!
+UPDATE import_job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6) WHERE id = :job_id
+  AND state IN ('waiting', 'queued');
+
+-- name: promotable
+-- Waiting jobs whose batch follows none that still has an active, earlier job.
+SELECT j.id FROM import_job j
+JOIN ingest_batch b ON b.id = j.batch_id
+LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
+LEFT JOIN import_job a ON a.active_batch_id = p.id AND a.id < j.id
+WHERE j.state = 'waiting' AND a.id IS NULL
+ORDER BY j.priority, j.id LIMIT :most;
+
+-- name: promote!
+UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';
+
+-- name: paused$
+SELECT paused FROM ingest_control WHERE id = 1;
+
+-- name: control^
+SELECT paused, paused_by, paused_reason, paused_at FROM ingest_control WHERE id = 1;
+
+-- name: pause!
+UPDATE ingest_control SET paused = 1, paused_by = :requested_by, paused_reason = :reason, paused_at = UTC_TIMESTAMP(6)
+WHERE id = 1 AND paused = 0;
+
+-- name: resume!
+UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL
+WHERE id = 1 AND paused = 1;
+
+-- name: next_queued^
+-- Served by KEY claim (state, priority, id): it locks the one row it returns.
+SELECT id, claim_token FROM import_job
+WHERE state = 'queued' ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: any_queued$
+SELECT EXISTS (SELECT 1 FROM import_job WHERE state = 'queued');
+
+-- name: claim!
+UPDATE import_job
+SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6), claimed_by = :worker_id,
+    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), items_at_claim = items_done, writes = 0,
+    current_item_id = NULL
+WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
+
+-- name: claimed_by_us^
+SELECT id FROM import_job
+WHERE id = :job_id AND state = 'running' AND claim_token = :token AND claimed_instance = :instance
+  AND claimed_by = :worker_id;
+
+-- name: fence!
+-- The last statement of every transaction that writes for a job: no row, no commit.
+UPDATE import_job SET items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6),
+       writes = writes + 1, current_item_id = :current_item_id
+WHERE id = :job_id AND claim_token = :token AND state = 'running';
+
+-- name: writes$
+SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token;
+
+-- name: consume!
+UPDATE import_job SET manifest_sha256 = :manifest_sha256 WHERE id = :job_id;
+
+-- name: beat!
+UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE id = :job_id AND claim_token = :token AND state = 'running';
+
+-- name: finish!
+UPDATE import_job SET state = :state, finished_at = UTC_TIMESTAMP(6), last_error = :error, writes = writes + 1,
+       items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6), current_item_id = NULL
+WHERE id = :job_id AND claim_token = :token AND state = 'running';
+
+-- name: release!
+UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
+       heartbeat_at = NULL, writes = writes + 1, current_item_id = NULL
+WHERE id = :job_id AND claim_token = :token AND state = 'running';
+
+-- name: stale
+SELECT id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim
+FROM import_job
+WHERE state = 'running' AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND ORDER BY id;
+
+-- name: running_on
+SELECT id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim,
+       claimed_instance
+FROM import_job WHERE state = 'running' AND claimed_instance LIKE :instances ORDER BY id;
+
+-- name: reset_stale!
+UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
+       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, careful = :careful
+WHERE id = :job_id AND claim_token = :token AND state = 'running'
+  AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
+
+-- name: reset_dead!
+UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
+       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, careful = :careful
+WHERE id = :job_id AND claim_token = :token AND state = 'running' AND claimed_instance = :instance;

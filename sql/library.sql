@@ -1,0 +1,141 @@
+-- The library. Writers lock their assets in order of hash first; everything below hangs on those locks.
+
+-- name: assets
+SELECT id, asset_type, hash, entry_sha256, documents_sha256, deleted_at IS NOT NULL, synced_at, sync_id
+FROM asset WHERE hash IN :hashes;
+
+-- name: lock_assets
+SELECT id, asset_type, hash, entry_sha256, documents_sha256, deleted_at IS NOT NULL, synced_at, sync_id
+FROM asset WHERE hash IN :hashes ORDER BY hash FOR UPDATE;
+
+-- name: covers
+SELECT asset_id, cover_hash, path, deleted_at IS NOT NULL, synced_at, sync_id, bytes, sha256
+FROM asset_cover WHERE asset_id IN :ids;
+
+-- name: insert_assets
+INSERT INTO asset (asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id, created_at,
+                   updated_at, deleted_at)
+SELECT j.asset_type, j.hash, j.title, j.path, j.entry_sha256, j.documents_sha256, :synced_at, :sync_id,
+       UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), IF(j.deleted, UTC_TIMESTAMP(6), NULL)
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       asset_type VARCHAR(32) PATH '$[0]', hash CHAR(32) PATH '$[1]', title VARCHAR(1000) PATH '$[2]',
+       path VARCHAR(1024) PATH '$[3]', entry_sha256 CHAR(64) PATH '$[4]', documents_sha256 CHAR(64) PATH '$[5]',
+       deleted TINYINT PATH '$[6]')) j
+RETURNING hash, id;
+
+-- name: update_assets!
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', title VARCHAR(1000) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
+       entry_sha256 CHAR(64) PATH '$[3]', documents_sha256 CHAR(64) PATH '$[4]')) j
+STRAIGHT_JOIN asset a ON a.id = j.id
+SET a.title = j.title, a.path = j.path, a.entry_sha256 = j.entry_sha256, a.documents_sha256 = j.documents_sha256,
+    a.synced_at = :synced_at, a.sync_id = :sync_id, a.updated_at = UTC_TIMESTAMP(6), a.deleted_at = NULL;
+
+-- name: advance_assets!
+UPDATE asset SET synced_at = :synced_at, sync_id = :sync_id WHERE id IN :ids;
+
+-- name: remove_assets!
+UPDATE asset SET deleted_at = UTC_TIMESTAMP(6), updated_at = UTC_TIMESTAMP(6), synced_at = :synced_at,
+       sync_id = :sync_id
+WHERE id IN :ids;
+
+-- name: retire_files!
+UPDATE asset_file SET deleted_at = UTC_TIMESTAMP(6) WHERE asset_id IN :ids AND deleted_at IS NULL;
+
+-- name: write_files!
+INSERT INTO asset_file (asset_id, variant, path, bytes, sha256, synced_at, sync_id)
+SELECT j.asset_id, j.variant, j.path, j.bytes, j.sha256, :synced_at, :sync_id
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       asset_id BIGINT UNSIGNED PATH '$[0]', variant VARCHAR(64) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
+       bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]')) j
+ON DUPLICATE KEY UPDATE path = VALUES(path), bytes = VALUES(bytes), sha256 = VALUES(sha256), deleted_at = NULL,
+       synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
+
+-- name: retire_sources!
+UPDATE asset_source SET is_current = 0 WHERE asset_id IN :ids AND is_current = 1;
+
+-- name: write_sources*!
+INSERT INTO asset_source (asset_id, document_sha256, document, synced_at, sync_id)
+VALUES (:asset_id, :sha256, :document, :synced_at, :sync_id)
+ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
+
+-- name: retire_ai_runs!
+UPDATE asset_ai_run SET is_current = 0 WHERE asset_id IN :ids AND is_current = 1;
+
+-- name: write_ai_runs*!
+INSERT INTO asset_ai_run (asset_id, analysis_kind, document_sha256, document, synced_at, sync_id)
+VALUES (:asset_id, :kind, :sha256, :document, :synced_at, :sync_id)
+ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
+
+-- name: write_covers!
+INSERT INTO asset_cover (asset_id, cover_hash, path, bytes, sha256, synced_at, sync_id, deleted_at)
+SELECT j.asset_id, j.cover_hash, j.path, j.bytes, j.sha256, :synced_at, :sync_id,
+       IF(j.deleted, UTC_TIMESTAMP(6), NULL)
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       asset_id BIGINT UNSIGNED PATH '$[0]', cover_hash CHAR(32) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
+       bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]', deleted TINYINT PATH '$[5]')) j
+ON DUPLICATE KEY UPDATE cover_hash = VALUES(cover_hash), path = VALUES(path), bytes = VALUES(bytes),
+       sha256 = VALUES(sha256), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
+       deleted_at = VALUES(deleted_at);
+
+-- name: advance_covers!
+UPDATE asset_cover SET synced_at = :synced_at, sync_id = :sync_id WHERE asset_id IN :ids;
+
+-- name: live_assets
+SELECT hash, id FROM asset WHERE hash IN :hashes AND deleted_at IS NULL;
+
+-- name: lock_gallery^
+SELECT id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
+FROM asset_gallery WHERE hash = :hash FOR UPDATE;
+
+-- name: insert_gallery$
+INSERT INTO asset_gallery (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
+VALUES (:hash, :title, :synced_at, :sync_id, :complete_at, :complete_sync_id, IF(:deleted, UTC_TIMESTAMP(6), NULL))
+RETURNING id;
+
+-- name: update_gallery!
+UPDATE asset_gallery SET title = :title, synced_at = :synced_at, sync_id = :sync_id, complete_at = :complete_at,
+       complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
+WHERE id = :id;
+
+-- name: gallery_members
+SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_gallery_item WHERE gallery_id = :id;
+
+-- name: write_gallery_members!
+INSERT INTO asset_gallery_item (gallery_id, asset_id, position, synced_at, sync_id)
+SELECT :id, j.asset_id, j.position, :synced_at, :sync_id
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (asset_id BIGINT UNSIGNED PATH '$[0]', position INT UNSIGNED PATH '$[1]')) j
+ON DUPLICATE KEY UPDATE position = VALUES(position), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
+       deleted_at = NULL;
+
+-- name: remove_gallery_members!
+UPDATE asset_gallery_item SET deleted_at = UTC_TIMESTAMP(6), synced_at = :synced_at, sync_id = :sync_id
+WHERE gallery_id = :id AND asset_id IN :asset_ids;
+
+-- name: lock_collection^
+SELECT id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
+FROM asset_collection WHERE hash = :hash FOR UPDATE;
+
+-- name: insert_collection$
+INSERT INTO asset_collection (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
+VALUES (:hash, :title, :synced_at, :sync_id, :complete_at, :complete_sync_id, IF(:deleted, UTC_TIMESTAMP(6), NULL))
+RETURNING id;
+
+-- name: update_collection!
+UPDATE asset_collection SET title = :title, synced_at = :synced_at, sync_id = :sync_id, complete_at = :complete_at,
+       complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
+WHERE id = :id;
+
+-- name: collection_members
+SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_collection_item WHERE collection_id = :id;
+
+-- name: write_collection_members!
+INSERT INTO asset_collection_item (collection_id, asset_id, position, synced_at, sync_id)
+SELECT :id, j.asset_id, j.position, :synced_at, :sync_id
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (asset_id BIGINT UNSIGNED PATH '$[0]', position INT UNSIGNED PATH '$[1]')) j
+ON DUPLICATE KEY UPDATE position = VALUES(position), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
+       deleted_at = NULL;
+
+-- name: remove_collection_members!
+UPDATE asset_collection_item SET deleted_at = UTC_TIMESTAMP(6), synced_at = :synced_at, sync_id = :sync_id
+WHERE collection_id = :id AND asset_id IN :asset_ids;
