@@ -50,13 +50,14 @@ def decide_asset(
     asset_type: str,
     entry_sha256: str,
     documents_sha256: str | None,
-    cover_hash: str | None,
     incoming: Version,
     stored: StoredAsset | None,
+    *,
+    cover_differs: bool,
 ) -> Verdict:
     """Rule of one asset. `documents_sha256` None: not read yet (a forecast), taken as unchanged.
 
-    `cover_hash` None: the entry says nothing about the cover.
+    `cover_differs`: the entry itself names a cover, and it is not the one linked.
     """
     if stored is None:
         return _decide_absent(action)
@@ -71,7 +72,7 @@ def decide_asset(
         not stored.deleted
         and stored.entry_sha256 == entry_sha256
         and documents_sha256 in (None, stored.documents_sha256)
-        and cover_hash in (None, stored.cover_hash)
+        and not cover_differs
     )
     return skip(incoming, stored.version) if identical else Verdict(Decision.UPDATED)
 

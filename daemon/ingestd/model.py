@@ -1,6 +1,6 @@
 """The words of the house: enums for every state, frozen records for every row that travels between the stages."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -182,7 +182,6 @@ class StoredAsset:
     documents_sha256: str | None
     deleted: bool
     version: Version | None
-    cover_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +229,3 @@ class Verdict:
     waiting_for: str | None = None
     advances: bool = False
     """a skip that still makes this bundle the row's last writer"""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
-    """What a pre-flight found: counts by forecast and by item type, and the first failures."""
-
-    counts: dict[str, int]
-    item_type_counts: dict[str, int]
-    item_count: int
-    failure_samples: list[dict[str, str | None]] = field(default_factory=list)

@@ -23,11 +23,12 @@ from ingestd.bundle.entry import (
     usable,
 )
 from ingestd.errors import ManifestError, ManifestUnsettled
-from ingestd.model import Action, Reason
+from ingestd.model import Action, Reason, Version
 
 SYNC_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 CONTAINER_TYPES = frozenset({"gallery", "collection"})
 MAX_TEXT = 255
+MAX_KEPT = 250_000
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -74,12 +75,23 @@ class Manifest:
     raw_items: list[msgspec.Raw] = field(repr=False)
     raw_containers: list[msgspec.Raw] = field(repr=False)
 
+    kept: dict[int, Entry] = field(default_factory=dict, repr=False)
+
+    @property
+    def version(self) -> Version:
+        return Version(self.completed_at, self.sync_id, self.prior_sync_id)
+
     def entry(self, ordinal: int) -> Entry:
-        return parse_entry(ordinal, self.raw_items[ordinal])
+        """The entry at a place, parsed once as long as there are few enough to keep."""
+        entry = self.kept.get(ordinal)
+        if entry is None:
+            entry = parse_entry(ordinal, self.raw_items[ordinal])
+            if len(self.kept) < MAX_KEPT:
+                self.kept[ordinal] = entry
+        return entry
 
     def entries(self) -> Iterator[Entry]:
-        for ordinal, raw in enumerate(self.raw_items):
-            yield parse_entry(ordinal, raw)
+        return map(self.entry, range(len(self.raw_items)))
 
     def containers(self) -> list[Container]:
         """All containers, identical duplicates collapsed, differing ones marked as failing."""

@@ -63,7 +63,7 @@ class Tx:
 
 def load_queries(name: str) -> Any:
     """The named queries of sql/<name>.sql; each attribute is a function of a connection and named values."""
-    return aiosql.from_path(SQL_FOLDER / f"{name}.sql", "pymysql")
+    return aiosql.from_path(SQL_FOLDER / f"{name}.sql", "pymysql", mandatory_parameters=False)
 
 
 class Database:

@@ -1,0 +1,142 @@
+"""Decides ahead of the import what it would do, and stores that as the plan. Writes nothing into the library.
+
+The plan is a forecast made from one digest; the importer decides again under lock.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from ingestd import decide
+from ingestd.bundle.entry import Entry
+from ingestd.bundle.manifest import Manifest, Survey, survey
+from ingestd.errors import NotEligible, NotFound, RemovalRefused
+from ingestd.model import Action, Batch, BatchStatus, Decision, JobState
+from ingestd.pipeline import delivery, staging
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.judge import Bundle, gather, judge
+from ingestd.pipeline.staging import Plan
+from ingestd.store import batch, item, job, ledger
+from ingestd.store.db import Tx
+
+log = structlog.get_logger()
+
+FORECASTS = tuple(decision.value for decision in Decision if decision.value.startswith("will_"))
+
+
+def preflight(context: Context, sync_id: str) -> dict[str, Any]:
+    """Reads, validates and plans one batch; returns the plan. Raises NotFound, NotEligible, MountUnavailable."""
+    delivered = delivery.read(context, sync_id)
+    delivery.record(context, sync_id, delivered) if _is_known(context, sync_id) else _demand_known(sync_id)
+    manifest = delivered.manifest
+    if manifest is None:
+        raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
+    found = survey(manifest)
+    result = context.db.transaction(lambda tx: _preflight(tx, sync_id, manifest, found))
+    context.counters.add("preflights", "ok" if result["ok"] else "failed")
+    return result
+
+
+def _is_known(context: Context, sync_id: str) -> bool:
+    return context.db.read(lambda tx: batch.find(tx, sync_id)) is not None
+
+
+def _demand_known(sync_id: str) -> None:
+    raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
+
+
+def _preflight(tx: Tx, sync_id: str, manifest: Manifest, found: Survey) -> dict[str, Any]:
+    known = batch.lock(tx, sync_id)
+    assert known is not None, "batches are never deleted"
+    active = job.active(tx, known.id)
+    if active and active.state is JobState.RUNNING:
+        raise NotEligible(f"job {active.id} is importing batch {sync_id} right now")
+    if known.status is BatchStatus.INVALID:
+        raise NotEligible(f"batch {sync_id} is invalid: {known.last_error}")
+    if known.manifest_sha256 != manifest.sha256:
+        raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
+    plan = make_plan(tx, known, manifest, found)
+    settle(tx, known.id)
+    return plan_payload(plan, manifest)
+
+
+def make_plan(
+    tx: Tx, known: Batch, manifest: Manifest, found: Survey, on_progress: Callable[[], None] = lambda: None
+) -> Plan:
+    """Stages all items with their forecast, in the caller's transaction, between the two events that frame it."""
+    containers = manifest.containers()
+    types = _types(found)
+    started = {"item_count": len(found.first), "item_type_counts": types, "container_count": len(containers)}
+    ledger.append(
+        tx, known.id, "preflight_started",
+        phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
+    )  # fmt: skip
+    bundle = bundle_of(manifest, found)
+    plan = staging.stage(tx, known.id, manifest, found, _forecast(tx, bundle), on_progress)
+    batch.set_plan(tx, known.id, manifest.sha256)
+    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **plan_payload(plan, manifest))
+    return plan
+
+
+def bundle_of(manifest: Manifest, found: Survey) -> Bundle:
+    return Bundle(manifest.action, manifest.version, found)
+
+
+def _types(found: Survey) -> dict[str, int]:
+    types: dict[str, int] = {}
+    for kind, _, _ in found.first:
+        types[kind] = types.get(kind, 0) + 1
+    return types
+
+
+def _forecast(tx: Tx, bundle: Bundle) -> staging.Forecast:
+    arriving = {hash_ for kind, hash_, _ in bundle.survey.first if kind != "cover"}
+
+    def forecast(entries: Sequence[Entry]) -> list[Any]:
+        facts = gather(tx, bundle, entries)
+        return [judge(entry, bundle, facts, arriving=arriving) for entry in entries]
+
+    return forecast
+
+
+def plan_payload(plan: Plan, manifest: Manifest) -> dict[str, Any]:
+    """The plan as the ledger and the commands tell it."""
+    payload: dict[str, Any] = {
+        "ok": int(not plan.counts[Decision.WILL_FAIL.value]),
+        "counts": {forecast: plan.counts[forecast] for forecast in FORECASTS},
+        "item_count": plan.item_count,
+        "item_type_counts": dict(plan.types),
+        "failure_samples": plan.failure_samples,
+    }
+    return payload
+
+
+def check_removals(context: Context, tx: Tx, known: Batch) -> None:
+    """Raises RemovalRefused when a batch would remove more assets than allowed, and nobody forced this very digest."""
+    if known.action is not Action.REMOVE or known.force_sha256 == known.manifest_sha256:
+        return
+    limit = context.settings.queue.removal_limit
+    tally = item.tally(tx, known.id)
+    count = tally[Decision.WILL_REMOVE.value] + tally[Decision.REMOVED.value]
+    if count > limit:
+        raise RemovalRefused(
+            f"batch {known.sync_id} would remove {count} assets, more than queue.removal_limit = {limit};"
+            " look at it with `ingestd preflight`, and force it with `ingestd queue --force` if it is right"
+        )
+
+
+def settle(tx: Tx, batch_id: int, *, finished: bool = False) -> BatchStatus:
+    """Computes and writes the status of a batch, which an active job decides and its decisions do otherwise."""
+    known = batch.find_by_id(tx, batch_id)
+    active = job.active(tx, batch_id)
+    if active is not None:
+        status = BatchStatus.IMPORTING if active.state is JobState.RUNNING else BatchStatus.QUEUED
+    elif known.manifest_completed_at is None or known.status is BatchStatus.INVALID:
+        status = BatchStatus.INVALID
+    else:
+        counts = item.tally(tx, batch_id) + item.container_tally(tx, batch_id)
+        planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
+        status = decide.batch_status(planned, counts, finished=finished)
+    batch.set_status(tx, batch_id, status)
+    return status

@@ -1,0 +1,179 @@
+"""Records what is on the mount as batches. The watcher only wakes it; what it lists and reads is the truth.
+
+A bundle is recorded once, with its digest. One that is known already is read again when the watcher names it, when
+somebody asks, and by a slow rotation: another digest under the same sync_id is a re-delivery.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from ingestd.errors import ManifestUnsettled
+from ingestd.pipeline import delivery
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivered
+from ingestd.store import batch
+
+log = structlog.get_logger()
+
+FIRST_RETRY, MAX_RETRY = 0.2, 15.0
+ROTATION_BYTES = 16 * 2**20
+
+
+@dataclass(slots=True)
+class _Settling:
+    """A bundle whose manifest is missing or half-written; monotonic times."""
+
+    since: float
+    retry_at: float
+    pause: float
+    error: str
+
+
+class Scanner:
+    """One round: what the watcher named, what has settled, and (when due) a full listing with a turn of the rotation."""
+
+    def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
+        self._context = context
+        self._on_recorded = on_recorded
+        self._settings = context.settings.mount
+        self._lock = threading.Lock()
+        self._named: set[str] = set()
+        self._full_due_at = 0.0
+        self._known: set[str] = set()
+        self._known_loaded = False
+        self._rotation: deque[str] = deque()
+        self._settling: dict[str, _Settling] = {}
+        self._odd: set[str] = set()
+        self.last_success: float | None = None
+        """wall-clock time of the last full scan that ended well"""
+
+    @property
+    def unrecorded(self) -> int:
+        """Sentinels seen, but not recorded yet."""
+        return len(self._settling)
+
+    def name(self, sync_ids: Iterable[str]) -> None:
+        """Notes bundles that something happened to; wake the service afterwards."""
+        with self._lock:
+            self._named.update(sync_ids)
+
+    def demand_full(self) -> None:
+        """Makes the next round a full scan."""
+        with self._lock:
+            self._full_due_at = 0.0
+
+    def run_once(self) -> float:
+        """One round; returns the seconds until something is due."""
+        self._load_known()
+        with self._lock:
+            named, self._named = self._named, set()
+            full = time.monotonic() >= self._full_due_at
+        try:
+            recorded = self._look_at(sorted(named))
+            recorded += self._scan_fully() if full else self._look_at(self._settled())
+        except BaseException:
+            self.name(named)
+            raise
+        if recorded:
+            self._on_recorded()
+        return self._delay()
+
+    def scan(self) -> list[str]:
+        """One full scan, now; returns the sync_ids that were recorded or changed."""
+        self._load_known()
+        return self._scan_fully()
+
+    def _load_known(self) -> None:
+        if not self._known_loaded:
+            self._known = self._context.db.read(batch.known_sync_ids)
+            self._known_loaded = True
+
+    def _scan_fully(self) -> list[str]:
+        self._context.mount.check()
+        listing = self._context.mount.sentinels()
+        self._warn_of_odd(set(listing.odd))
+        here = set(listing.sync_ids)
+        for gone in set(self._settling) - here:
+            del self._settling[gone]
+        new = sorted(here - self._known - set(self._settling))
+        changed = self._look_at(new) + self._look_at(self._settled()) + self._rotate(here)
+        self.last_success = time.time()
+        with self._lock:
+            self._full_due_at = time.monotonic() + self._settings.rescan_interval
+        return changed
+
+    def _warn_of_odd(self, odd: set[str]) -> None:
+        for name in sorted(odd - self._odd):
+            log.warning("sentinel_ignored", name=name, reason="its name is no lower-case UUID")
+        self._odd = odd
+
+    def _rotate(self, here: set[str]) -> list[str]:
+        """Reads a few known manifests again, so that each has its turn; at least one, and not many bytes."""
+        if not self._rotation:
+            self._rotation.extend(sorted(here & self._known))
+        changed: list[str] = []
+        budget = ROTATION_BYTES
+        while self._rotation and budget > 0:
+            sync_id = self._rotation.popleft()
+            if sync_id in here:
+                size, outcome = self._read_and_record(sync_id)
+                budget -= size + 2**16
+                changed += outcome
+        return changed
+
+    def _settled(self) -> list[str]:
+        """Bundles whose manifest is due another look."""
+        now = time.monotonic()
+        return [sync_id for sync_id, settling in self._settling.items() if settling.retry_at <= now]
+
+    def _look_at(self, sync_ids: Iterable[str]) -> list[str]:
+        changed: list[str] = []
+        for sync_id in sync_ids:
+            changed += self._read_and_record(sync_id)[1]
+        return changed
+
+    def _read_and_record(self, sync_id: str) -> tuple[int, list[str]]:
+        """Size read, and the sync_id if it was recorded or had changed."""
+        delivered = self._read(sync_id)
+        if delivered is None:
+            return 0, []
+        changed = delivery.record(self._context, sync_id, delivered)
+        self._known.add(sync_id)
+        return delivered.size, [sync_id] if changed else []
+
+    def _read(self, sync_id: str) -> Delivered | None:
+        """What is delivered under a name; None while it is worth waiting, or for a known one that cannot be read."""
+        try:
+            delivered = delivery.read(self._context, sync_id)
+        except ManifestUnsettled as unsettled:
+            if not self._has_waited_enough(sync_id, unsettled):
+                return None
+            error = f"{unsettled} (waited {self._settings.settle_seconds:g} s)"
+            delivered = None if sync_id in self._known else Delivered(error=error)
+        self._settling.pop(sync_id, None)
+        return delivered
+
+    def _has_waited_enough(self, sync_id: str, unsettled: ManifestUnsettled) -> bool:
+        """Whether an unreadable manifest has had its time; notes when to look again if not."""
+        now = time.monotonic()
+        settling = self._settling.get(sync_id)
+        if settling is None:
+            self._settling[sync_id] = _Settling(now, now + FIRST_RETRY, FIRST_RETRY, str(unsettled))
+            self._context.mount.check()
+            return False
+        settling.pause = min(settling.pause * 2, MAX_RETRY)
+        settling.retry_at = min(now + settling.pause, max(now, settling.since + self._settings.settle_seconds))
+        settling.error = str(unsettled)
+        if now - settling.since < self._settings.settle_seconds:
+            return False
+        self._context.mount.check()
+        return True
+
+    def _delay(self) -> float:
+        due = [self._full_due_at, *(settling.retry_at for settling in self._settling.values())]
+        return max(0.0, min(due) - time.monotonic())

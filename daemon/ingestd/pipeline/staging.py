@@ -1,0 +1,146 @@
+"""Keeps the item and container rows of a batch in step with its manifest. What stands, stands."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from ingestd.bundle.entry import Entry
+from ingestd.bundle.manifest import Manifest, Survey, survey
+from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
+from ingestd.store import item
+from ingestd.store.db import Tx
+from ingestd.store.item import StagedItem
+
+ENTRIES_PER_STEP = 1000
+SAMPLES = 5
+
+Forecast = Callable[[Sequence[Entry]], Sequence[Verdict]]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a pre-flight found: listed items by forecast and by type, and the first that will fail."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    failure_samples: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, entry: Entry, decision: Decision, error: str | None) -> None:
+        self.counts[decision.value] += 1
+        self.types[entry.asset_type] += 1
+        if decision is Decision.WILL_FAIL and len(self.failure_samples) < SAMPLES:
+            self.failure_samples.append({"type": entry.asset_type, "hash": entry.asset_hash, "error": error})
+
+    @property
+    def item_count(self) -> int:
+        return self.counts.total()
+
+
+def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
+    """After a re-delivery: changed items are pending again, those no longer listed count nowhere.
+
+    A batch that never had a plan has no rows to bring into step.
+    """
+    existing = item.existing(tx, batch_id)
+    if existing:
+        _Staging(tx, batch_id, existing, None, lambda: None).run(manifest, survey(manifest))
+        stage_containers(tx, batch_id, manifest)
+
+
+def stage(
+    tx: Tx, batch_id: int, manifest: Manifest, found: Survey, forecast: Forecast, on_progress: Callable[[], None]
+) -> Plan:
+    """Brings all item rows into step and writes the forecast of those that do not stand."""
+    plan = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast, on_progress).run(manifest, found)
+    stage_containers(tx, batch_id, manifest)
+    return plan
+
+
+class _Staging:
+    """One pass over a manifest, comparing it with the rows that are there."""
+
+    def __init__(
+        self,
+        tx: Tx,
+        batch_id: int,
+        existing: dict[tuple[str, str, str], StagedItem],
+        forecast: Forecast | None,
+        on_progress: Callable[[], None],
+    ) -> None:
+        self._tx, self._batch_id, self._existing = tx, batch_id, existing
+        self._forecast, self._on_progress = forecast, on_progress
+        self._plan = Plan()
+
+    def run(self, manifest: Manifest, found: Survey) -> Plan:
+        gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in found.first]
+        item.drop(self._tx, gone)
+        # Ordinals move when entries come or go, and the rows' identity does not depend on them.
+        for part in parts(entry for entry in manifest.entries() if found.first[entry.identity] == entry.ordinal):
+            self._stage(part)
+            self._on_progress()
+        return self._plan
+
+    def _stage(self, part: Sequence[Entry]) -> None:
+        verdicts = self._forecast(part) if self._forecast else [Verdict(Decision.PENDING)] * len(part)
+        new: list[tuple[Any, ...]] = []
+        changed: list[tuple[Any, ...]] = []
+        for entry, verdict in zip(part, verdicts, strict=True):
+            row = self._existing.get(entry.identity)
+            decision = FORECAST.get(verdict.decision, verdict.decision)
+            if row is None:
+                new.append(_new_row(entry, decision, verdict))
+            elif _stands(row, entry, planning=self._forecast is not None):
+                decision = Decision.WILL_SKIP
+                changed += _moved_row(row, entry)
+            else:
+                changed += _changed_row(row, entry, decision, verdict)
+            self._plan.note(entry, decision, verdict.error)
+        item.stage(self._tx, self._batch_id, new)
+        item.restage(self._tx, changed)
+
+
+def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:
+    """Whether a row keeps its decision. Without a forecast at hand, all that is unchanged does."""
+    unchanged = row.in_manifest and row.entry_sha256 == entry.sha256
+    return unchanged and (row.decision in SUCCEEDED or not planning)
+
+
+def _new_row(entry: Entry, decision: Decision, verdict: Verdict) -> tuple[Any, ...]:
+    identity = (entry.ordinal, entry.asset_type, entry.asset_hash, entry.cover_hash, entry.parent_hash, entry.sha256)
+    return (*identity, decision, verdict.reason, verdict.waiting_for, verdict.error)
+
+
+def _changed_row(row: StagedItem, entry: Entry, decision: Decision, verdict: Verdict) -> Iterator[tuple[Any, ...]]:
+    before = (row.ordinal, row.entry_sha256, row.in_manifest, row.decision, row.reason, row.waiting_for)
+    after = (entry.ordinal, entry.sha256, True, decision, verdict.reason, verdict.waiting_for)
+    if before != after:
+        listed = (row.id, entry.ordinal, entry.cover_hash, entry.sha256)
+        yield (*listed, decision, verdict.reason, verdict.waiting_for, verdict.error)
+
+
+def _moved_row(row: StagedItem, entry: Entry) -> Iterator[tuple[Any, ...]]:
+    if row.ordinal != entry.ordinal:
+        listed = (row.id, entry.ordinal, entry.cover_hash, entry.sha256)
+        yield (*listed, row.decision, row.reason, row.waiting_for, None)
+
+
+def stage_containers(tx: Tx, batch_id: int, manifest: Manifest) -> None:
+    """Brings the container rows of a batch into step; changed ones are pending again."""
+    existing = item.existing_containers(tx, batch_id)
+    listed = {container.identity: container for container in manifest.containers()}
+    item.drop_containers(tx, [row.id for key, row in existing.items() if row.in_manifest and key not in listed])
+    for key, container in listed.items():
+        row = existing.get(key)
+        if row is None:
+            item.stage_container(tx, batch_id, container.ordinal, *key, container.sha256)
+        elif row.entry_sha256 != container.sha256 or not row.in_manifest:
+            item.restage_container(tx, row.id, container.ordinal, container.sha256)
+
+
+def parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Entries in lists of bounded length."""
+    entries = iter(entries)
+    while part := list(islice(entries, ENTRIES_PER_STEP)):
+        yield part

@@ -1,0 +1,100 @@
+"""What every background part is: a thread that runs one step, sleeps as long as the step asks for, and can be woken."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from ingestd.errors import DatabaseUnavailable, MountUnavailable
+
+log = structlog.get_logger()
+
+OUTAGE_NOTICE_SECONDS = 60.0
+MAX_BACKOFF = 15.0
+
+
+class Step(Protocol):
+    """The work of a service: one round; returns the seconds until the next one is due."""
+
+    def __call__(self) -> float: ...
+
+
+class Service:
+    """Runs `step` in a thread of its own until stopped. start() and stop() may each be called twice.
+
+    An outage of the database or the mount is waited out with backoff and said once a minute; any other error is logged
+    and the step tried again after a second. `ticked_at` (monotonic) is when a round last ended, also in an outage.
+    `finally_do` runs in the thread at its end, to close what belongs to the thread.
+    """
+
+    def __init__(self, name: str, step: Step, *, finally_do: Callable[[], None] = lambda: None) -> None:
+        self.name = name
+        self.ticked_at = time.monotonic()
+        self._step = step
+        self._finally_do = finally_do
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failures = 0
+        self._noticed_at: float | None = None
+
+    def start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Ends the present sleep; a wake-up during a round makes the next one follow at once."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Asks the thread to end after its present round."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Waits for the thread; False if it is still running."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return not self.is_alive()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                delay = self._round()
+                self.ticked_at = time.monotonic()
+                if not self._stopping.is_set():
+                    self._wake.wait(delay)
+        finally:
+            self._finally_do()
+
+    def _round(self) -> float:
+        try:
+            delay = self._step()
+        except (DatabaseUnavailable, MountUnavailable) as outage:
+            self._failures += 1
+            self._notice(outage)
+            return min(MAX_BACKOFF, 0.25 * 2 ** min(self._failures, 10))
+        except Exception:  # noqa: BLE001  a part that died of one surprise would leave the daemon half alive
+            log.exception("service_failed", service=self.name)
+            return 1.0
+        if self._noticed_at is not None:
+            log.info("service_recovered", service=self.name)
+        self._failures, self._noticed_at = 0, None
+        return delay
+
+    def _notice(self, outage: Exception) -> None:
+        now = time.monotonic()
+        if self._noticed_at is None or now - self._noticed_at >= OUTAGE_NOTICE_SECONDS:
+            self._noticed_at = now
+            log.warning("waiting", service=self.name, reason=str(outage))
