@@ -26,14 +26,18 @@ class Service:
 
     An outage of the database or the mount is waited out with backoff and said once a minute; any other error is logged
     and the step tried again after a second. `ticked_at` (monotonic) is when a round last ended, also in an outage.
-    `finally_do` runs in the thread at its end, to close what belongs to the thread.
+    `finally_do` runs in the thread at its end, to close what belongs to the thread. `min_gap` seconds pass between two
+    rounds even when it is woken all the time.
     """
 
-    def __init__(self, name: str, step: Step, *, finally_do: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, name: str, step: Step, *, finally_do: Callable[[], None] = lambda: None, min_gap: float = 0.0
+    ) -> None:
         self.name = name
         self.ticked_at = time.monotonic()
         self._step = step
         self._finally_do = finally_do
+        self._min_gap = min_gap
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -44,6 +48,14 @@ class Service:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
             self._thread.start()
+
+    def restart_if_dead(self) -> bool:
+        """Starts the thread again if it ended unasked; True if it had."""
+        if self._thread is None or self.is_alive() or self._stopping.is_set():
+            return False
+        self._thread = None
+        self.start()
+        return True
 
     def wake(self) -> None:
         """Ends the present sleep; a wake-up during a round makes the next one follow at once."""
@@ -73,8 +85,8 @@ class Service:
                 self._wake.clear()
                 delay = self._round()
                 self.ticked_at = time.monotonic()
-                if not self._stopping.is_set():
-                    self._wake.wait(delay)
+                self._stopping.wait(self._min_gap)
+                self._wake.wait(0.0 if self._stopping.is_set() else delay)
         finally:
             self._finally_do()
 

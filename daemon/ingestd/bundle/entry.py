@@ -12,10 +12,11 @@ from ingestd.model import Reason
 IGNORED_VARIANTS = frozenset({"frosted", "blurred", "vivid_blurred"})
 MAX_NESTING = 30
 MAX_PATH = 1024
+MAX_SHOWN = 200
 
 USABLE_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 USABLE_HASH = re.compile(r"[0-9a-f]{32}")
-CLEAN_PATH = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f]+(?:/(?!\Z)|\Z))+")
+CLEAN_PATH = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f-\x9f]+(?:/(?!\Z)|\Z))+")
 
 _TEXT = r"\A[^\x00-\x1f\x7f]*\Z"
 Text = Annotated[str, msgspec.Meta(max_length=1000, pattern=_TEXT)]
@@ -97,7 +98,7 @@ def parse_entry(ordinal: int, raw: msgspec.Raw) -> Entry:
         return _normal(ordinal, _decode_item(raw))
     except BadEntry as bad:
         return _failing(ordinal, raw, bad.reason, bad.problem)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # from msgspec, or from a string that is no UTF-8
         return _failing(ordinal, raw, Reason.BAD_ENTRY, str(error))
 
 
@@ -135,7 +136,7 @@ def check_path(what: str, path: str | None) -> None:
     if path is None:
         return
     if not CLEAN_PATH.fullmatch(path):
-        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{what} is not a plain relative path: {path!r}")
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{what} is not a plain relative path: {brief(path)}")
     if len(path) > MAX_PATH:
         raise BadEntry(Reason.BAD_ENTRY, f"{what} is longer than {MAX_PATH} characters")
 
@@ -144,11 +145,17 @@ def _failing(ordinal: int, raw: msgspec.Raw, reason: Reason, problem: str) -> En
     kind, hash_ = "invalid", f"#{ordinal}"
     try:
         identity = _decode_identity(raw)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         identity = _Identity()
     if usable(USABLE_TYPE, identity.type) and usable(USABLE_HASH, identity.hash) and identity.type != "invalid":
         kind, hash_ = identity.type, identity.hash
     return Entry(ordinal, kind, hash_, hashlib.sha256(raw).hexdigest(), reason=reason, problem=problem)
+
+
+def brief(value: object) -> str:
+    """How a value from outside looks in a problem, which must stay short enough to be stored."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def usable(pattern: re.Pattern[str], value: object) -> bool:
@@ -181,7 +188,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
     if len(pairs) > len({key for key, _ in pairs}):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise BadEntry(Reason.BAD_ENTRY, f"key {twice!r} appears twice")
+        raise BadEntry(Reason.BAD_ENTRY, f"key {brief(twice)} appears twice")
 
 
 _load_strictly = json.JSONDecoder(object_pairs_hook=_unique).decode

@@ -79,7 +79,8 @@ def read_item(root_fd: int, want: Want, request: ReadItems) -> Reading:
         with below(root_fd, want.path, FOLDER) as folder:
             for file in want.files if request.verify != "none" else ():
                 _verify(folder, file, request.verify == "sha256", reading)
-            _read_documents(folder, request.max_document_bytes, reading)
+            if want.documents:
+                _read_documents(folder, request.max_document_bytes, reading)
     except FileNotFoundError as error:
         if want.files and request.verify != "none":
             reading.reason, reading.problem = Reason.FILE_MISSING, f"{want.path}: {error.strerror}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import orjson
 
 from ingestd.bundle.entry import (
     MAX_NESTING,
@@ -17,6 +18,7 @@ from ingestd.bundle.entry import (
     Entry,
     Hash,
     Text,
+    brief,
     check_json,
     nesting,
     parse_entry,
@@ -28,6 +30,8 @@ from ingestd.model import Action, Reason, Version
 SYNC_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 CONTAINER_TYPES = frozenset({"gallery", "collection"})
 MAX_TEXT = 255
+MAX_TYPE = 64
+MAX_SUM = 2**63 - 1
 MAX_KEPT = 250_000
 
 
@@ -111,20 +115,34 @@ def parse(data: bytes, *, sync_id: str | None = None, max_items: int = 1_000_000
     Raises ManifestUnsettled when the bytes are no complete JSON (they may be half-written), ManifestError with every
     problem of the envelope otherwise.
     """
-    try:
-        fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        raw_items = fields.get("items")
-        rest = data if raw_items is None else data.replace(bytes(raw_items), b"[]", 1)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if isinstance(error, msgspec.ValidationError):
-            raise ManifestError(["the manifest is not a JSON object"]) from None
-        raise ManifestUnsettled([f"the manifest is not complete JSON: {error}"]) from None
+    fields = split(data)
     reader = _Envelope(fields)
-    reader.check(lambda: check_json(rest))
+    reader.check(lambda: check_json(_without_lists(data, fields)))
     manifest = reader.manifest(hashlib.sha256(data).hexdigest(), sync_id, max_items)
     if reader.problems or manifest is None:
         raise ManifestError(reader.problems)
     return manifest
+
+
+def split(data: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of an envelope, unchecked. Raises as `parse` does when the bytes are no JSON object."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        raise ManifestError(["the manifest is not a JSON object"]) from None
+    except RecursionError:
+        raise ManifestError([f"the manifest is nested deeper than {MAX_NESTING}"]) from None
+    except ValueError as error:
+        raise ManifestUnsettled([f"the manifest is not complete JSON: {error}"]) from None
+
+
+def _without_lists(data: bytes, fields: dict[str, msgspec.Raw]) -> bytes:
+    """The envelope without its items and containers, which are checked one by one."""
+    for key in ("items", "containers"):
+        raw = memoryview(fields.get(key, b""))
+        if raw[:1] == b"[":
+            data = data.replace(raw, b"[]", 1)
+    return data
 
 
 class _Envelope:
@@ -143,7 +161,7 @@ class _Envelope:
     def manifest(self, sha256: str, promised: str | None, max_items: int) -> Manifest | None:
         sync_id = self._text("sync_id", required=True)
         self._check_sync_id(sync_id, promised)
-        kind, action = self._text("type", required=True), self._action()
+        kind, action = self._text("type", required=True, longest=MAX_TYPE), self._action()
         created_at, completed_at = self._time("created_at"), self._time("completed_at")
         verification = self._check_consumable()
         items, containers = self._list("items", required=True), self._list("containers")
@@ -164,36 +182,36 @@ class _Envelope:
 
     def _get(self, key: str, kind: Any, *, required: bool = False) -> Any:
         raw = self._fields.get(key)
-        if raw is None:
+        if raw is None or memoryview(raw) == b"null":
             if required:
-                self.problems.append(f"{key}: missing")
+                self.problems.append(f"{key}: {'missing' if raw is None else 'null, but it is required'}")
             return None
         try:
-            return msgspec.json.decode(raw, type=kind | None)
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
+            return msgspec.json.decode(raw, type=kind)
+        except (ValueError, RecursionError) as error:
             self.problems.append(f"{key}: {error}")
             return None
 
-    def _text(self, key: str, *, required: bool = False) -> str | None:
-        value = self._get(key, Text, required=required)
-        if value is not None and len(value) > MAX_TEXT:
-            self.problems.append(f"{key}: longer than {MAX_TEXT} characters")
-        if required and key in self._fields and not value:
+    def _text(self, key: str, *, required: bool = False, longest: int = MAX_TEXT) -> str | None:
+        value: str | None = self._get(key, Text, required=required)
+        if value is not None and len(value) > longest:
+            self.problems.append(f"{key}: longer than {longest} characters")
+        if required and value == "":
             self.problems.append(f"{key}: empty")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def _check_sync_id(self, sync_id: str | None, promised: str | None) -> None:
         if not sync_id:
             return
         if not SYNC_ID.fullmatch(sync_id):
-            self.problems.append(f"sync_id: {sync_id!r} is not a lower-case UUID")
+            self.problems.append(f"sync_id: {brief(sync_id)} is not a lower-case UUID")
         elif promised is not None and sync_id != promised:
             self.problems.append(f"sync_id: {sync_id} is not the one of the file's name, {promised}")
 
     def _prior(self) -> str | None:
         prior = self._text("prior_sync_id")
         if prior is not None and not SYNC_ID.fullmatch(prior):
-            self.problems.append(f"prior_sync_id: {prior!r} is not a lower-case UUID")
+            self.problems.append(f"prior_sync_id: {brief(prior)} is not a lower-case UUID")
         return prior
 
     def _action(self) -> Action | None:
@@ -201,7 +219,7 @@ class _Envelope:
         try:
             return Action(text) if text else None
         except ValueError:
-            self.problems.append(f"action: {text!r} is none of create, update, remove")
+            self.problems.append(f"action: {brief(text)} is none of create, update, remove")
             return None
 
     def _time(self, key: str) -> datetime | None:
@@ -213,27 +231,38 @@ class _Envelope:
         except msgspec.ValidationError:
             moment = None
         if moment is None or moment.tzinfo is None:
-            self.problems.append(f"{key}: {text!r} is not an RFC 3339 time with Z or an offset")
+            self.problems.append(f"{key}: {brief(text)} is not an RFC 3339 time with Z or an offset")
             return None
         try:
             return moment.astimezone(UTC).replace(tzinfo=None)
         except OverflowError:
-            self.problems.append(f"{key}: {text!r} is out of range")
+            self.problems.append(f"{key}: {brief(text)} is out of range")
             return None
 
     def _check_consumable(self) -> dict[str, Any] | None:
         status = self._get("status", object, required=True)
-        if "status" in self._fields and status != "completed":
-            self.problems.append(f'status: {status!r}, not "completed"')
-        verification = self._get("verification", dict[str, Any], required=True)
+        if status is not None and status != "completed":
+            self.problems.append(f'status: {brief(status)}, not "completed"')
+        verification: dict[str, Any] | None = self._get("verification", dict[str, Any], required=True)
         if verification is None:
             return None
         if verification.get("passed") is not True:
-            self.problems.append(f"verification.passed: {verification.get('passed')!r}, not true")
-        return verification  # type: ignore[no-any-return]
+            self.problems.append(f"verification.passed: {brief(verification.get('passed'))}, not true")
+        if _has_huge_number(verification):
+            self.problems.append("verification: a whole number in it needs more than 64 bits")
+        return verification
 
     def _list(self, key: str, *, required: bool = False) -> list[msgspec.Raw]:
         return self._get(key, list[msgspec.Raw], required=required) or []
+
+
+def _has_huge_number(value: Any) -> bool:
+    """Whether a number in there cannot be written as JSON again, as the batch's summary will be."""
+    try:
+        orjson.dumps(value)
+    except (orjson.JSONEncodeError, RecursionError):
+        return True
+    return False
 
 
 _decode_container = msgspec.json.Decoder(_Container).decode
@@ -247,7 +276,9 @@ def parse_container(ordinal: int, raw: msgspec.Raw) -> Container:
         if (kind := _other_type(raw)) is not None:
             return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest)
         found = _decode_container(raw)
-    except (BadEntry, msgspec.ValidationError) as error:
+        if found.type not in CONTAINER_TYPES:
+            raise BadEntry(Reason.BAD_ENTRY, f"{brief(found.type)} cannot be the type of a container")
+    except (BadEntry, ValueError) as error:
         kind = _field(raw, "type")
         kind = kind if kind in CONTAINER_TYPES else "invalid"
         return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest, problem=str(error))
@@ -269,7 +300,7 @@ def _hash_or_place(raw: msgspec.Raw, ordinal: int) -> str:
 def _field(raw: msgspec.Raw, key: str) -> str | None:
     try:
         value = msgspec.json.decode(raw, type=dict[str, Any]).get(key)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, str) else None
 
@@ -295,18 +326,18 @@ def survey(manifest: Manifest, visit: Callable[[Entry], object] = lambda _entry:
     found = Survey()
     digests: dict[tuple[str, str, str], str] = {}
     types: dict[str, str] = {}
-    named: dict[str, str] = {}
+    links: list[Entry] = []
     for entry in manifest.entries():
         if _is_again(found, digests, entry):
             continue
-        found.total_bytes += sum(file.bytes or 0 for file in entry.files)
+        found.total_bytes = min(MAX_SUM, found.total_bytes + sum(file.bytes or 0 for file in entry.files))
         found.derivatives_ignored += entry.derivatives_ignored
         if entry.problem is None:
             _note_type(found, types, entry)
-            _note_cover(found, named, entry)
+            if entry.is_cover or entry.cover_hash:
+                links.append(entry)
         visit(entry)
-    for parent, cover in named.items():
-        found.covers[parent] = (cover, found.first.get(("cover", cover, parent)))
+    _choose_covers(found, [entry for entry in links if entry.identity not in found.problems])
     return found
 
 
@@ -334,11 +365,15 @@ def _note_type(found: Survey, types: dict[str, str], entry: Entry) -> None:
         found.problems[entry.identity] = (Reason.TYPE_CONFLICT, problem)
 
 
-def _note_cover(found: Survey, named: dict[str, str], entry: Entry) -> None:
-    if entry.is_cover and entry.parent_hash:
-        found.covers[entry.parent_hash] = (entry.asset_hash, entry.ordinal)
-    elif entry.cover_hash:
-        named[entry.asset_hash] = entry.cover_hash
+def _choose_covers(found: Survey, links: list[Entry]) -> None:
+    """The last cover item of an asset wins, and what the asset's own entry says wins over it."""
+    items = {entry.identity: entry.ordinal for entry in links if entry.is_cover}
+    for (_, cover, parent), ordinal in items.items():
+        found.covers[parent] = (cover, ordinal)
+    for entry in links:
+        if not entry.is_cover and entry.cover_hash:
+            item = items.get(("cover", entry.cover_hash, entry.asset_hash))
+            found.covers[entry.asset_hash] = (entry.cover_hash, item)
 
 
 def depth_problem(data: bytes) -> str | None:

@@ -67,6 +67,7 @@ class Mount:
         self.settings = settings
         self.up = False
         self.identity: MountIdentity | None = None
+        self._checked_at = 0.0
         self._root = str(settings.root)
         self._lock = threading.Lock()
         self._idle: list[_Helper] = []
@@ -88,7 +89,13 @@ class Mount:
             self.up = False
             raise
         self.up, self.identity = True, MountIdentity(point, reply.st_dev)
+        self._checked_at = time.monotonic()
         return self.identity
+
+    def check_lately(self, seconds: float) -> None:
+        """As `check`, unless it went well within the last `seconds`."""
+        if not self.up or time.monotonic() - self._checked_at > seconds:
+            self.check()
 
     def demand(self, identity: MountIdentity) -> None:
         """Raises MountUnavailable unless the very same file system is still there."""

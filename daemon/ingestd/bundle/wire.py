@@ -35,11 +35,12 @@ class ReadManifest(msgspec.Struct, tag=True):
 
 
 class Want(msgspec.Struct):
-    """One item to read: its folder below the root and the files to verify."""
+    """One item to read: its folder below the root, the files to verify, and whether its documents are wanted."""
 
     ordinal: int
     path: str
     files: tuple[File, ...]
+    documents: bool = True
 
 
 class ReadItems(msgspec.Struct, tag=True):

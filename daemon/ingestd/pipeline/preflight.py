@@ -126,17 +126,22 @@ def check_removals(context: Context, tx: Tx, known: Batch) -> None:
         )
 
 
-def settle(tx: Tx, batch_id: int, *, finished: bool = False) -> BatchStatus:
+def settle(tx: Tx, batch_id: int) -> BatchStatus:
     """Computes and writes the status of a batch, which an active job decides and its decisions do otherwise."""
     known = batch.find_by_id(tx, batch_id)
     active = job.active(tx, batch_id)
     if active is not None:
         status = BatchStatus.IMPORTING if active.state is JobState.RUNNING else BatchStatus.QUEUED
-    elif known.manifest_completed_at is None or known.status is BatchStatus.INVALID:
-        status = BatchStatus.INVALID
     else:
-        counts = item.tally(tx, batch_id) + item.container_tally(tx, batch_id)
-        planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
-        status = decide.batch_status(planned, counts, finished=finished)
+        status = computed_status(tx, known)
     batch.set_status(tx, batch_id, status)
     return status
+
+
+def computed_status(tx: Tx, known: Batch) -> BatchStatus:
+    """Status of a batch without an active job."""
+    if known.status is BatchStatus.INVALID or known.manifest_completed_at is None:
+        return BatchStatus.INVALID
+    counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
+    planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
+    return decide.batch_status(planned, counts, finished=False)

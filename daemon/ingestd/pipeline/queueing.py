@@ -190,15 +190,22 @@ def resume(context: Context, requested_by: str) -> bool:
 
 
 class Sweeper:
-    """Finds what should be in the queue and is not: new content, waiting jobs whose turn has come, revivals."""
+    """Finds what should be in the queue and is not: new content, waiting jobs whose turn has come, revivals.
+
+    `sweep_new` and `sweep_followers` are each a service's step; they return the seconds until the next round.
+    """
 
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_queued = on_queued
 
-    def run_once(self) -> float:
-        """One round of all sweeps; returns the seconds until the next one."""
-        found = self.queue_new() + self.promote() + self.revive()
+    def sweep_new(self) -> float:
+        return self._after(self.queue_new())
+
+    def sweep_followers(self) -> float:
+        return self._after(self.promote() + self.revive())
+
+    def _after(self, found: int) -> float:
         if found:
             self._on_queued()
         return 0.0 if found >= SWEEP_MOST else SWEEP_INTERVAL

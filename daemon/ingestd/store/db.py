@@ -70,7 +70,7 @@ class Database:
     """Runs work in transactions on this thread's own connection.
 
     `errors` counts what went wrong by kind; `available_since` is the monotonic time at which the database was last
-    regained (None while it is out of reach).
+    gained (None while it is out of reach), `had_outage` whether it ever was lost.
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
@@ -79,6 +79,7 @@ class Database:
         self._lock = threading.Lock()
         self.errors = dict.fromkeys(("deadlock", "lock_wait", "connection", "timeout", "other"), 0)
         self.available_since: float | None = None
+        self.had_outage = False
 
     def transaction(
         self,
@@ -144,7 +145,7 @@ class Database:
         self._count(error, translated)
         if isinstance(translated, DatabaseUnavailable):
             with self._lock:
-                self.available_since = None
+                self.available_since, self.had_outage = None, True
             connection = getattr(self._local, "connection", None)
             self._local.connection = None
             if connection is not None:

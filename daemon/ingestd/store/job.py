@@ -24,6 +24,11 @@ class Running:
     stuck: bool
     instance: str | None = None
 
+    @property
+    def careful(self) -> bool:
+        """Whether the next run should take items one by one, to find the one that kills."""
+        return self.stuck or self.current_item_id is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -178,12 +183,12 @@ def running_on(tx: Tx, machine_id: str) -> list[Running]:
 
 def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
     """False when its worker gave a sign of life, or somebody else was first."""
-    values = {"job_id": job.id, "token": job.claim_token, "careful": job.stuck, "stale_us": int(stale_after * 1e6)}
+    values = {"job_id": job.id, "token": job.claim_token, "careful": job.careful, "stale_us": int(stale_after * 1e6)}
     return bool(_sql.reset_stale(tx.connection, **values))
 
 
 def reset_dead(tx: Tx, job: Running) -> bool:
-    values = {"job_id": job.id, "token": job.claim_token, "careful": job.stuck, "instance": job.instance}
+    values = {"job_id": job.id, "token": job.claim_token, "careful": job.careful, "instance": job.instance}
     return bool(_sql.reset_dead(tx.connection, **values))
 
 

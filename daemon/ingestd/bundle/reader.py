@@ -1,0 +1,75 @@
+"""Reads items ahead of the import: while one chunk is written, the documents of the next are on their way.
+
+What may pass (EIO, a stale handle, a deadline) is tried again for mount.settle_seconds; before any other file problem
+counts, the mount must still be the one the run began with. A dying mount fails no item.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from ingestd.bundle import wire
+from ingestd.bundle.entry import Entry
+from ingestd.bundle.mount import Mount, MountIdentity
+from ingestd.errors import MountUnavailable
+
+FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0
+
+Readings = dict[int, wire.Reading]
+"""What was read, by ordinal."""
+
+
+class Reader:
+    """Reads for one run. `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(n)` is told
+    of progress."""
+
+    def __init__(
+        self,
+        mount: Mount,
+        identity: MountIdentity,
+        pause: Callable[[float], None],
+        on_bytes: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        self._mount, self._identity = mount, identity
+        self._pause, self._on_bytes = pause, on_bytes
+
+    def read(self, entries: Sequence[Entry]) -> Readings:
+        """Documents and file checks of those entries that have a folder. Raises MountUnavailable."""
+        wants = [wire.Want(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
+        readings = self._read(wants)
+        readings.update(self._retry(wants, readings))
+        if any(reading.problem for reading in readings.values()):
+            self._mount.demand(self._identity)
+        return readings
+
+    def _read(self, wants: list[wire.Want]) -> Readings:
+        readings: Readings = {}
+        if not wants:
+            return readings
+        for reading in self._mount.read_items(wants):
+            readings[reading.ordinal] = reading
+            self._on_bytes(reading.bytes_read)
+        return readings
+
+    def _retry(self, wants: list[wire.Want], readings: Readings) -> Readings:
+        """Reads again what may pass, until it does or its time is up."""
+        deadline = time.monotonic() + self._mount.settings.settle_seconds
+        better: Readings = {}
+        for pause in pauses():
+            again = [want for want in wants if better.get(want.ordinal, readings[want.ordinal]).transient]
+            if not again or time.monotonic() >= deadline:
+                return better
+            self._mount.demand(self._identity)
+            self._pause(min(pause, max(0.0, deadline - time.monotonic())))
+            try:
+                better.update(self._read(again))
+            except MountUnavailable:
+                self._mount.demand(self._identity)
+        return better
+
+
+def pauses() -> Iterator[float]:
+    """Growing pauses, without end."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, MAX_PAUSE)

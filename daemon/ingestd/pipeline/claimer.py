@@ -1,0 +1,163 @@
+"""Takes queued jobs: lowest priority number first, then oldest. A claim is one short transaction; work starts after it.
+
+Idle claimers sleep until woken, by whoever queued a job in this process or by the one poller it has.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from ingestd.errors import LeaseLost, MountUnavailable
+from ingestd.model import Lease
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import Instance, worker_id
+from ingestd.pipeline.importer import ending
+from ingestd.pipeline.importer.run import Run
+from ingestd.service import Service
+from ingestd.store import batch, job, ledger
+from ingestd.store.db import Tx
+
+log = structlog.get_logger()
+
+UNTIL_WOKEN = 3600.0
+GATE_SECONDS = 1.0
+
+
+class Claimers:
+    """The thread pool that imports: each thread claims a job, runs it, and claims again until none is left."""
+
+    def __init__(self, context: Context, instance: Instance, on_finished: Callable[[], None] = lambda: None) -> None:
+        self._context = context
+        self._instance = str(instance)
+        self._on_finished = on_finished
+        self._stopping = threading.Event()
+        self._leases: dict[int, Lease] = {}
+        count = context.settings.worker.threads
+        self.services = [Service(f"claimer-{slot}", self._step(slot), finally_do=context.db.close) for slot in range(count)]
+
+    @property
+    def leases(self) -> list[Lease]:
+        """The jobs in hand."""
+        return list(self._leases.values())
+
+    def start(self) -> None:
+        for service in self.services:
+            service.start()
+
+    def wake(self) -> None:
+        for service in self.services:
+            service.wake()
+
+    def stop(self) -> None:
+        """Stops claiming; each thread commits or rolls back the chunk in hand and releases its job."""
+        self._stopping.set()
+        for service in self.services:
+            service.stop()
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the threads; False if one is still at work."""
+        deadline = time.monotonic() + seconds
+        return all([service.join(max(0.0, deadline - time.monotonic())) for service in self.services])
+
+    def release_all(self) -> None:
+        """Releases what threads that do not end still hold; the fence keeps them from writing any more."""
+        for lease in self.leases:
+            try:
+                self._context.db.transaction(lambda tx, lease=lease: ending.release(tx, lease, "stopping"))
+            except LeaseLost:
+                continue
+
+    def _step(self, slot: int) -> Callable[[], float]:
+        return lambda: self.claim_and_run(slot)
+
+    def claim_and_run(self, slot: int) -> float:
+        """Claims and runs one job; returns the seconds until it is worth trying again."""
+        if self._stopping.is_set() or not is_open(self._context):
+            return UNTIL_WOKEN
+        lease = claim(self._context, worker_id(slot), self._instance)
+        if lease is None:
+            return UNTIL_WOKEN
+        self._leases[slot] = lease
+        try:
+            outcome = Run(self._context, lease, self._stopping).execute()
+        finally:
+            del self._leases[slot]
+        self._context.counters.add("jobs_finished", outcome)
+        self._on_finished()
+        return 0.0
+
+
+def is_open(context: Context) -> bool:
+    """The source gate: nothing is claimed while the mount is absent."""
+    try:
+        context.mount.check_lately(GATE_SECONDS)
+    except MountUnavailable:
+        return False
+    return True
+
+
+def claim(context: Context, worker: str, instance: str) -> Lease | None:
+    """Takes the next queued job for one worker; None when there is none to be had, or the queue is paused."""
+    made: list[Lease] = []
+
+    def work(tx: Tx) -> list[Lease]:
+        made.clear()
+        if job.paused(tx):
+            return made
+        taken = job.claim_next(tx, worker, instance)
+        if taken is not None:
+            made.append(_tell(tx, *taken, worker))
+        return made
+
+    def landed(tx: Tx) -> list[Lease] | None:
+        if not made:
+            return None
+        return made if job.is_claimed_by(tx, made[0].job_id, made[0].token, worker, instance) else None
+
+    leases = context.db.transaction(work, landed=landed)
+    if not leases:
+        return None
+    context.counters.add("jobs_claimed")
+    log.info("job_claimed", job_id=leases[0].job_id, worker=worker, claim_token=leases[0].token)
+    return leases[0]
+
+
+def _tell(tx: Tx, job_id: int, token: int, worker: str) -> Lease:
+    taken = job.find(tx, job_id)
+    assert taken is not None
+    batch.start(tx, taken.batch_id)
+    payload = {"job_id": job_id, "priority": taken.priority, "worker_id": worker}
+    ledger.append(tx, taken.batch_id, "job_claimed", phase="job_claim", **payload)
+    lease = Lease(job_id, taken.batch_id, token, worker, taken.scope, taken.careful)
+    lease.items_done, lease.items_total = taken.items_done, taken.items_total
+    lease.progress_at = time.monotonic()
+    return lease
+
+
+class Poller:
+    """Wakes idle claimers for jobs that were queued elsewhere. One a process."""
+
+    def __init__(self, context: Context, wake: Callable[[], None]) -> None:
+        self._context, self._wake = context, wake
+
+    def run_once(self) -> float:
+        if self._context.db.read(job.any_queued):
+            self._wake()
+        return self._context.settings.worker.poll_interval
+
+
+class Heart:
+    """Keeps the heartbeats of this process's jobs going, on a connection of its own, as long as they progress."""
+
+    def __init__(self, context: Context, leases: Callable[[], Iterable[Lease]]) -> None:
+        self._context, self._leases = context, leases
+
+    def run_once(self) -> float:
+        settings = self._context.settings.worker
+        for lease in self._leases():
+            if time.monotonic() - lease.progress_at < settings.stale_after / 3:
+                ok = self._context.db.transaction(lambda tx, lease=lease: job.beat(tx, lease))
+                self._context.counters.add("heartbeats", "ok" if ok else "error")
+        return settings.heartbeat_interval

@@ -1,0 +1,243 @@
+"""Leads one claimed job from its manifest to its end. Every transaction that writes for it ends with the fence."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import structlog
+
+from ingestd.bundle.manifest import Manifest, survey
+from ingestd.bundle.mount import MountIdentity
+from ingestd.bundle.reader import Reader, pauses
+from ingestd.errors import (
+    DatabaseUnavailable,
+    DataRefused,
+    IngestdError,
+    LeaseLost,
+    ManifestError,
+    ManifestUnsettled,
+    MountUnavailable,
+    RemovalRefused,
+    Stopping,
+)
+from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease, Reason, Verdict
+from ingestd.pipeline import delivery, preflight
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.importer import chunk, container, ending
+from ingestd.pipeline.importer.ahead import Chunks
+from ingestd.pipeline.importer.chunk import Piece
+from ingestd.pipeline.importer.ending import Progress
+from ingestd.pipeline.importer.fencing import Fence
+from ingestd.pipeline.judge import Bundle
+from ingestd.store import batch, item, job, ledger
+from ingestd.store.db import Tx
+
+log = structlog.get_logger()
+
+MAX_DEATHS = 3
+
+
+class Run:
+    """One run of one job. `execute` returns how it ended: done, failed, released or lost."""
+
+    def __init__(self, context: Context, lease: Lease, stopping: threading.Event) -> None:
+        self._context, self._lease = context, lease
+        self._fence = Fence(context, lease, stopping)
+        self._progress = Progress()
+        self._log = log.bind(job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token)
+
+    def execute(self) -> str:
+        try:
+            return self._import()
+        except Stopping:
+            return self._release("stopping")
+        except MountUnavailable as error:
+            self._log.warning("job_released", reason=str(error))
+            return self._release("mount_unavailable")
+        except LeaseLost as error:
+            self._log.warning("lease_lost", error=str(error))
+            return "lost"
+        except DatabaseUnavailable as error:
+            self._log.warning("job_abandoned", error=str(error))
+            return "lost"
+        except ManifestError as error:
+            return self._fail(str(error), invalid=True)
+        except RemovalRefused as error:
+            return self._fail(str(error), refused=True)
+        except IngestdError as error:
+            return self._fail(str(error))
+        except Exception as error:
+            self._log.exception("job_crashed")
+            return self._fail(f"internal error: {type(error).__name__}: {error}")
+
+    # from the manifest to the plan
+
+    def _import(self) -> str:
+        identity = self._context.mount.check()
+        manifest = self._read_manifest(identity)
+        bundle = preflight.bundle_of(manifest, survey(manifest))
+        refusal = self._fence.fenced(lambda tx: self._prepare(tx, manifest, bundle))
+        if refusal is not None:
+            raise refusal
+        reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes)
+        for covers in (False, True):
+            chunks = Chunks(
+                self._context.db, self._lease.batch_id, self._lease.scope, manifest, reader, covers=covers
+            )
+            self._import_items(chunks, bundle)
+        self._import_containers(manifest, bundle)
+        return self._finish()
+
+    def _read_manifest(self, identity: MountIdentity) -> Manifest:
+        """The manifest as it is now; an unreadable one is tried again for mount.settle_seconds."""
+        sync_id = self._context.db.read(lambda tx: batch.find_by_id(tx, self._lease.batch_id)).sync_id
+        deadline = time.monotonic() + self._context.settings.mount.settle_seconds
+        for pause in pauses():
+            try:
+                delivered = delivery.read(self._context, sync_id)
+                break
+            except ManifestUnsettled:
+                self._context.mount.demand(identity)
+                if time.monotonic() >= deadline:
+                    raise
+                self._fence.pause(pause)
+        if delivered.manifest is None:
+            raise ManifestError([delivered.error or "unreadable"])
+        return delivered.manifest
+
+    def _prepare(self, tx: Tx, manifest: Manifest, bundle: Bundle) -> RemovalRefused | None:
+        """Makes the plan if there is none for this digest. A refusal is returned: the plan it rests on is kept."""
+        known = batch.lock_by_id(tx, self._lease.batch_id)
+        if known.manifest_sha256 != manifest.sha256:
+            delivered = delivery.Delivered(manifest.sha256, manifest)
+            delivery.change(tx, known, delivered, delivery.columns_of(delivered), queued=True, phase="import")
+            known = batch.lock_by_id(tx, known.id)
+        self._demand_present(tx, manifest)
+        # A removal is planned anew each time: what it would remove may have grown since somebody looked.
+        if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
+            preflight.make_plan(tx, known, manifest, bundle.survey, self._fence.on_step)
+        job.consume(tx, self._lease.job_id, manifest.sha256)
+        try:
+            preflight.check_removals(self._context, tx, known)
+        except RemovalRefused as refusal:
+            return refusal
+        self._tell_start(tx, manifest)
+        return None
+
+    def _demand_present(self, tx: Tx, manifest: Manifest) -> None:
+        max_future = self._context.settings.mount.max_future
+        problem = delivery.future_problem(manifest.completed_at, batch.database_now(tx), max_future)
+        if problem:
+            raise ManifestError([problem])
+
+    def _tell_start(self, tx: Tx, manifest: Manifest) -> None:
+        tally = item.tally(tx, self._lease.batch_id)
+        self._progress.terminal = sum(tally[decision.value] for decision in SUCCEEDED)
+        self._lease.items_done, self._lease.items_total = self._progress.terminal, tally.total()
+        batch.set_status(tx, self._lease.batch_id, BatchStatus.IMPORTING)
+        ledger.append(
+            tx,
+            self._lease.batch_id,
+            "import_started",
+            phase="import",
+            action=manifest.action,
+            item_count=tally.total(),
+            container_count=len(manifest.containers()),
+            already_terminal_count=self._progress.terminal,
+            manifest_sha256=manifest.sha256,
+            max_items=0,
+        )
+
+    # items
+
+    def _import_items(self, chunks: Chunks, bundle: Bundle) -> None:
+        size = self._context.settings.worker.chunk_items
+        careful_until = 2 * size if self._lease.careful else 0
+        remaining = self._lease.items_total - self._lease.items_done
+        if careful_until or remaining <= size:
+            source: Iterator[list[Piece]] = chunks.each(lambda: 1 if self._progress.seen < careful_until else size)
+        else:
+            source = chunks.each_ahead(size)
+        for pieces in source:
+            self._fence.check()
+            if careful_until > self._progress.seen:
+                self._import_carefully(bundle, pieces)
+            else:
+                self._import_chunk(bundle, pieces)
+
+    def _import_carefully(self, bundle: Bundle, pieces: Sequence[Piece]) -> None:
+        """One item at a time, named before it is taken: if it is what kills workers, the next one will know."""
+        for piece in pieces:
+            if piece.row.deaths >= MAX_DEATHS:
+                self._fail_item(piece, Reason.POISON, f"{piece.row.deaths} workers died with this item in hand")
+                continue
+            self._fence.fenced(lambda _tx: None, current_item_id=piece.row.id)
+            self._import_chunk(bundle, [piece])
+
+    def _import_chunk(self, bundle: Bundle, pieces: Sequence[Piece]) -> None:
+        """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
+        batch_id = self._lease.batch_id
+        try:
+            outcome = self._fence.fenced(lambda tx: chunk.write(tx, batch_id, bundle, pieces), done=len(pieces))
+        except DataRefused as error:
+            if len(pieces) == 1:
+                self._fail_item(pieces[0], Reason.DATABASE_REFUSED, str(error))
+                return
+            middle = len(pieces) // 2
+            self._import_chunk(bundle, pieces[:middle])
+            self._import_chunk(bundle, pieces[middle:])
+            return
+        self._count((verdict for _, verdict, _ in outcome.decided))
+
+    def _fail_item(self, piece: Piece, reason: Reason, error: str) -> None:
+        verdict = Verdict(Decision.FAILED, reason, error)
+        self._fence.fenced(lambda tx: chunk.record(tx, self._lease.batch_id, [(piece, verdict, {})]), done=1)
+        self._count([verdict])
+
+    def _count(self, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            self._progress.note(verdict)
+            self._context.counters.add("items", verdict.decision.value)
+            if verdict.decision is Decision.FAILED:
+                self._context.counters.add("item_failures", verdict.reason or "")
+
+    # containers
+
+    def _import_containers(self, manifest: Manifest, bundle: Bundle) -> None:
+        batch_id = self._lease.batch_id
+        rows = self._context.db.read(lambda tx: item.undecided_containers(tx, batch_id, self._lease.scope))
+        for entry in manifest.containers():
+            row_id = rows.get(entry.identity)
+            if row_id is None:
+                continue
+            self._fence.check()
+            try:
+                self._fence.fenced(lambda tx, id_=row_id, c=entry: container.write(tx, batch_id, id_, bundle, c))
+            except DataRefused as error:
+                verdict = Verdict(Decision.FAILED, Reason.DATABASE_REFUSED, str(error))
+                self._fence.fenced(lambda tx, id_=row_id, c=entry, v=verdict: container.record(tx, batch_id, id_, c, v, {}))
+
+    # the end
+
+    def _finish(self) -> str:
+        status = self._fence.guarded(lambda tx: ending.finish(tx, self._lease, self._progress))
+        self._log.info("job_finished", status=status.value, **self._progress.tally)
+        return "done"
+
+    def _fail(self, error: str, *, invalid: bool = False, refused: bool = False) -> str:
+        def work(tx: Tx) -> None:
+            ending.fail(tx, self._lease, self._progress, error, invalid=invalid, refused=refused)
+
+        return self._last_word(work, "failed", error)
+
+    def _release(self, reason: str) -> str:
+        return self._last_word(lambda tx: ending.release(tx, self._lease, reason), "released", reason)
+
+    def _last_word(self, work: Callable[[Tx], None], outcome: str, why: str) -> str:
+        try:
+            self._fence.guarded(work)
+        except (LeaseLost, DatabaseUnavailable) as error:
+            self._log.warning("lease_lost", error=str(error))
+            return "lost"
+        self._log.warning(f"job_{outcome}", reason=why)
+        return outcome

@@ -1,0 +1,134 @@
+"""Wakes the scanner when something happens in the hand-over folder. Only a hint: the scanner's listing is the truth.
+
+inotify where the file system emits events; where it does not (FUSE, NFS and the like), an emitter that compares
+listings of names, one listing a tick and no stat of any file.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+from watchdog.events import (
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
+
+from ingestd.bundle.manifest import SYNC_ID
+from ingestd.bundle.mount import Mount, MountIdentity, mount_point
+from ingestd.errors import MountUnavailable
+
+log = structlog.get_logger()
+
+EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
+SUFFIXES = {".ready", ".json"}
+REARM_INTERVAL = 5.0
+
+OnNames = Callable[[set[str]], None]
+
+
+class Hints(FileSystemEventHandler):
+    """Turns file events into the sync_ids they are about."""
+
+    def __init__(self, on_names: OnNames) -> None:
+        self._on_names = on_names
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        # A rename inside the folder is one event, with the new name as its destination.
+        paths = [Path(str(path)) for path in (event.src_path, event.dest_path) if path]
+        names = {path.stem for path in paths if path.suffix in SUFFIXES and SYNC_ID.fullmatch(path.stem)}
+        if names:
+            self._on_names(names)
+
+
+class SentinelEmitter(EventEmitter):
+    """Emits a creation for each sentinel that was not in the listing before. A failed listing changes nothing."""
+
+    def __init__(self, event_queue: EventQueue, watch: ObservedWatch, *, mount: Mount, **options: Any) -> None:
+        super().__init__(event_queue, watch, **options)
+        self._mount = mount
+        self._seen: set[str] | None = None
+
+    def queue_events(self, timeout: float) -> None:
+        if self._seen is not None and self.stopped_event.wait(timeout):
+            return
+        try:
+            present = set(self._mount.sentinels().sync_ids)
+        except MountUnavailable:
+            self._seen = self._seen or set()
+            return
+        for sync_id in sorted(present - (self._seen if self._seen is not None else present)):
+            self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.ready"))
+        self._seen = present
+
+
+class Watcher:
+    """Keeps an observer armed on the hand-over folder, anew whenever another file system stands there."""
+
+    def __init__(self, mount: Mount, on_names: OnNames, on_armed: Callable[[], None] = lambda: None) -> None:
+        self._mount = mount
+        self._hints = Hints(on_names)
+        self._on_armed = on_armed
+        self._observer: BaseObserver | None = None
+        self._identity: MountIdentity | None = None
+        self.kind: str | None = None
+        """`inotify` or `poll`, while armed"""
+
+    def run_once(self) -> float:
+        """Arms or re-arms where needed; returns the seconds until the next look."""
+        identity = self._mount.check()
+        if self._observer is None or not self._observer.is_alive() or identity != self._identity:
+            self.stop()
+            self._arm()
+            self._identity = identity
+            # Whatever came before the watch was armed gave no event.
+            self._on_armed()
+        return REARM_INTERVAL
+
+    def stop(self) -> None:
+        """Disarms; may be called twice."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+            observer.join()
+        self.kind = None
+
+    def _arm(self) -> None:
+        kind = chosen_kind(self._mount)
+        try:
+            self._start(kind)
+        except OSError as error:
+            if kind != "inotify":
+                raise
+            log.warning("watcher_falls_back", to="poll", error=str(error))
+            self._start("poll")
+
+    def _start(self, kind: str) -> None:
+        observer = self._inotify() if kind == "inotify" else self._poll()
+        folder = str(self._mount.settings.root / "sync")
+        observer.schedule(self._hints, folder, recursive=False, event_filter=EVENTS)
+        observer.start()
+        self._observer, self.kind = observer, kind
+        log.info("watcher_armed", kind=kind, folder=folder)
+
+    def _inotify(self) -> BaseObserver:
+        from watchdog.observers.inotify import InotifyObserver
+
+        return InotifyObserver()
+
+    def _poll(self) -> BaseObserver:
+        emitter: Any = partial(SentinelEmitter, mount=self._mount)
+        return BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
+
+
+def chosen_kind(mount: Mount) -> str:
+    """Which observer suits the file system at the root, unless the configuration says so."""
+    settings = mount.settings
+    if settings.watch != "auto":
+        return settings.watch
+    return "poll" if mount_point(settings.root).is_remote else "inotify"
