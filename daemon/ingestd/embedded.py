@@ -21,12 +21,13 @@ from ingestd.store.db import SQL_FOLDER, connect, translated_errors
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
+MAX_SOCKET_PATH = 107
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"))
 INSTALL_HINT = "install MariaDB's server programs (Debian: apt-get install mariadb-server-core) or run `make setup`"
 
 
 class EmbeddedMariaDB:
-    """One private server in `folder` (data, log) with its socket in a short temporary path.
+    """One private server in `folder`: its data, its log and its socket.
 
     start() and stop() may each be called twice. `name` is the database; its daemon account is limited to what
     sql/grants.sql allows, its owner account is the operating-system user.
@@ -42,6 +43,7 @@ class EmbeddedMariaDB:
 
     @property
     def socket(self) -> str:
+        """Where it listens: in its folder, unless that path is too long for a socket; known while it runs."""
         if self._runtime is None:
             raise IngestdError("the embedded MariaDB is not running")
         return str(self._runtime / "mariadb.sock")
@@ -62,8 +64,7 @@ class EmbeddedMariaDB:
         if self._process is not None:
             return
         self._take_folder()
-        # Unix socket paths end at 107 bytes, and folders of tests and demos are longer than that.
-        self._runtime = Path(tempfile.mkdtemp(prefix="ingestd-"))
+        self._runtime = self._choose_runtime()
         if not (self.folder / "data" / "mysql").is_dir():
             self._install()
         self._launch()
@@ -79,9 +80,9 @@ class EmbeddedMariaDB:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if self._runtime is not None:
+        if self._runtime is not None and self._runtime != self.folder:
             shutil.rmtree(self._runtime, ignore_errors=True)
-            self._runtime = None
+        self._runtime = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -95,6 +96,12 @@ class EmbeddedMariaDB:
             self._lock.close()
             self._lock = None
             raise ConfigError(f"the embedded database in {self.folder} is in use by another ingestd") from None
+
+    def _choose_runtime(self) -> Path:
+        if len(os.fsencode(self.folder)) + len("/mariadb.sock") <= MAX_SOCKET_PATH:
+            (self.folder / "mariadb.sock").unlink(missing_ok=True)
+            return self.folder
+        return Path(tempfile.mkdtemp(prefix="ingestd-"))
 
     def _install(self) -> None:
         data = self.folder / "data"

@@ -37,6 +37,10 @@ class ManifestUnsettled(ManifestError):
     """The manifest is missing or half-written: worth another look until mount.settle_seconds have passed."""
 
 
+class BundleError(IngestdError):
+    """A bundle cannot be made from that folder, or not there, or a manifest file cannot be read."""
+
+
 class RemovalRefused(IngestdError):
     """The batch would remove more assets than queue.removal_limit allows without force."""
 

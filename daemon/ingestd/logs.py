@@ -28,3 +28,8 @@ def configure(settings: LogSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def configure_default() -> None:
+    """For commands, before the configuration is read: only what is worth a warning."""
+    configure(LogSettings(level="warning"))

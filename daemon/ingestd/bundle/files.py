@@ -7,6 +7,7 @@ check and a read can lead elsewhere.
 import base64
 import errno
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -42,15 +43,18 @@ def identify(root: str) -> Identity | Failure:
 
 def list_sentinels(root: str) -> Listing | Failure:
     """One listing of names, no stat of any file."""
-    sync_ids, odd = [], []
+    sync_ids: list[str] = []
+    odd: list[str] = []
     try:
-        for name in os.listdir(os.path.join(root, "sync")):
-            stem, dot, _ = name.rpartition(".ready")
-            if dot and name.endswith(".ready"):
-                (sync_ids if SYNC_ID.fullmatch(stem) else odd).append(stem)
+        with opened(root, "sync", FOLDER) as folder:
+            names = os.listdir(folder)
+    except BadEntry as bad:
+        return Failure(f"{root}: {bad.problem}")
     except OSError as error:
         return Failure(f"{root}/sync: {error.strerror}")
-    return Listing(sync_ids, [os.fsencode(name).decode("utf-8", "backslashreplace") for name in odd])
+    for stem in (name.removesuffix(".ready") for name in names if name.endswith(".ready")):
+        (sync_ids if SYNC_ID.fullmatch(stem) else odd).append(stem)
+    return Listing(sync_ids, list(map(shown, odd)))
 
 
 def read_manifest(root: str, sync_id: str, max_bytes: int) -> Blob | Failure:
@@ -120,7 +124,7 @@ def _regular(folder: int, path: str) -> Iterator[tuple[int, os.stat_result]]:
 
 
 def _read_documents(folder: int, max_bytes: int, reading: Reading) -> None:
-    """source/source.json and every regular file of source/data, in order of name; folders that do not exist are empty."""
+    """source/source.json and every regular file of source/data, in order of name; no folder, no documents."""
     try:
         with below(folder, "source", FOLDER) as source:
             try:
@@ -130,10 +134,21 @@ def _read_documents(folder: int, max_bytes: int, reading: Reading) -> None:
                 pass
             with below(source, "data", FOLDER) as data:
                 for name in sorted(os.listdir(data), key=os.fsencode):
-                    with below(data, name, PLAIN, checked=True) as fd:
-                        _append(reading, kind_of(name), name, fd, max_bytes)
+                    _read_document(data, name, max_bytes, reading)
     except FileNotFoundError:
         return
+
+
+def _read_document(data: int, name: str, max_bytes: int, reading: Reading) -> None:
+    try:
+        with below(data, name, PLAIN, checked=True) as fd:
+            _append(reading, kind_of(name), name, fd, max_bytes)
+    except FileNotFoundError:
+        # Listed and yet not there: an object store catching up. Going on without it would retire the document.
+        raise OSError(errno.ESTALE, f"{shown(name)} is listed in source/data, but not there") from None
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a socket, which is no more a document than a FIFO is
+            raise
 
 
 def _append(reading: Reading, kind: str, name: str, fd: int, max_bytes: int) -> None:
@@ -142,7 +157,7 @@ def _append(reading: Reading, kind: str, name: str, fd: int, max_bytes: int) -> 
     data = b"".join(blocks(fd, max_bytes + 1))
     if len(data) > max_bytes:
         raise BadEntry(Reason.DOCUMENT_TOO_LARGE, f"{shown(name)} has more than {max_bytes} bytes")
-    if (problem := depth_problem(data)) is not None and is_json(data):
+    if (problem := depth_problem(data)) is not None and (is_json(data) or _is_bottomless(data)):
         raise BadEntry(Reason.DOCUMENT_TOO_DEEP, f"{shown(name)} is {problem}")
     reading.bytes_read += len(data)
     reading.documents.append(Document(kind, hashlib.sha256(data).hexdigest(), as_json(data)))
@@ -173,6 +188,17 @@ def is_json(data: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+def _is_bottomless(data: bytes) -> bool:
+    """Whether text is nested so deep that no parser can tell whether it is JSON."""
+    try:
+        json.loads(data)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def shown(name: str) -> str:
@@ -224,7 +250,7 @@ def _step(fd: int, part: str, flags: int, start: int) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             _refuse_link(fd, part)
-            raise FileNotFoundError(errno.ENOENT, f"{part} is not a folder") from None
+            raise FileNotFoundError(errno.ENOENT, f"{shown(part)} is not a folder") from None
         raise
     if fd != start:
         os.close(fd)
@@ -233,4 +259,4 @@ def _step(fd: int, part: str, flags: int, start: int) -> int:
 
 def _refuse_link(fd: int, part: str) -> None:
     if stat.S_ISLNK(os.stat(part, dir_fd=fd, follow_symlinks=False).st_mode):
-        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{part} is a symbolic link")
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{shown(part)} is a symbolic link")

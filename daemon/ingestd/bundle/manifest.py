@@ -140,7 +140,7 @@ def _without_lists(data: bytes, fields: dict[str, msgspec.Raw]) -> bytes:
     """The envelope without its items and containers, which are checked one by one."""
     for key in ("items", "containers"):
         raw = memoryview(fields.get(key, b""))
-        if raw[:1] == b"[":
+        if bytes(raw[:1]) == b"[":
             data = data.replace(raw, b"[]", 1)
     return data
 
@@ -182,7 +182,7 @@ class _Envelope:
 
     def _get(self, key: str, kind: Any, *, required: bool = False) -> Any:
         raw = self._fields.get(key)
-        if raw is None or memoryview(raw) == b"null":
+        if raw is None or bytes(memoryview(raw)[:5]) == b"null":
             if required:
                 self.problems.append(f"{key}: {'missing' if raw is None else 'null, but it is required'}")
             return None

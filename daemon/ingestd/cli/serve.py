@@ -1,0 +1,65 @@
+"""run, migrate and doctor."""
+
+from pathlib import Path
+
+import click
+
+from ingestd import doctor
+from ingestd.app import Daemon
+from ingestd.cli.output import json_option, print_json
+from ingestd.cli.session import Session
+from ingestd.config import Settings
+from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.store.migrate import migrate as apply_migrations
+
+
+@click.command()
+@click.option("--embedded", type=click.Path(file_okay=False, path_type=Path), help="Run a private MariaDB kept in DIR.")
+@click.pass_obj
+def run(session: Session, embedded: Path | None) -> None:
+    """The daemon, in the foreground."""
+    settings = session.settings
+    if embedded is None:
+        Daemon(settings).run()
+        return
+    with running(EmbeddedMariaDB(embedded, name=settings.database.name)) as server:
+        Daemon(_prepared(settings, server)).run()
+
+
+def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:
+    """Migrates the private server and points the settings at it."""
+    apply_migrations(settings.model_copy(update={"database": server.owner_settings()}))
+    server.grant()
+    hint = f"other commands reach it with INGESTD_DATABASE__UNIX_SOCKET={server.socket}"
+    click.echo(f"ingestd: private MariaDB in {server.folder}; {hint}", err=True)
+    return settings.model_copy(update={"database": server.settings()})
+
+
+@click.command()
+@click.pass_obj
+def migrate(session: Session) -> None:
+    """Brings the schema up to date."""
+    applied = apply_migrations(session.settings)
+    for name in applied:
+        click.echo(name)
+    if not applied:
+        click.echo("ingestd: the schema is up to date", err=True)
+
+
+@click.command(name="doctor")
+@json_option
+@click.pass_obj
+def examine(session: Session, as_json: bool) -> int:
+    """Checks configuration, database, rights, indexes, packet size, mount and clock."""
+    findings = doctor.examine(session.context)
+    if as_json:
+        print_json([{"check": f.check, "ok": f.ok, "detail": f.detail, "remedy": f.remedy} for f in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}")
+            if finding.remedy and not finding.ok:
+                click.echo(f"      {finding.remedy}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+COMMANDS = (run, migrate, examine)

@@ -1,0 +1,83 @@
+"""Checks what ingestd relies on and says how to mend what is wrong."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ingestd.errors import IngestdError
+from ingestd.pipeline.context import Context
+from ingestd.store import stats
+from ingestd.store.db import Tx
+
+LEAST_VERSION = (10, 6)
+LEAST_PACKET = 16 * 2**20
+MOST_CLOCK_SKEW = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was seen, and what to do if it is not well."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(context: Context) -> list[Finding]:
+    """All checks, each of which runs whatever became of the others; a wrong configuration never gets here."""
+    checks: tuple[tuple[str, Callable[[Context], Iterator[Finding]]], ...] = (
+        ("mount", _mount),
+        ("database", _server),
+        ("rights", _rights),
+        ("claim index", _claim_index),
+    )
+    findings = [Finding("configuration", True, "read and valid")]
+    for name, check in checks:
+        try:
+            findings += check(context)
+        except IngestdError as error:
+            findings.append(Finding(name, False, str(error)))
+    return findings
+
+
+def _mount(context: Context) -> Iterator[Finding]:
+    identity = context.mount.check()
+    yield Finding("mount", True, f"{identity.point.fs_type} at {identity.point.point}")
+    listing = context.mount.sentinels()
+    yield Finding("sentinels", True, f"{len(listing.sync_ids)} bundles handed over")
+
+
+def _server(context: Context) -> Iterator[Finding]:
+    facts = context.db.read(stats.server_facts)
+    version = facts["version"]
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    upgrade = "SELECT … FOR UPDATE SKIP LOCKED needs MariaDB 10.6 or newer: upgrade the server"
+    yield Finding("server version", "MariaDB" in version and numbers >= LEAST_VERSION, version, upgrade)
+    packet = facts["max_allowed_packet"]
+    yield Finding("packet size", packet >= LEAST_PACKET, f"max_allowed_packet = {packet}", "set it to at least 16M")
+    binlog = facts["binlog_format"]
+    bad_binlog = facts["log_bin"] and binlog == "STATEMENT"
+    yield Finding("binary log", not bad_binlog, f"binlog_format = {binlog}", "set binlog_format = MIXED or ROW")
+    skew = abs((facts["now"] - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
+    yield Finding("clock", skew <= MOST_CLOCK_SKEW, f"{skew:.1f} s off the database's", "run chrony or ntpd on both")
+
+
+def _rights(context: Context) -> Iterator[Finding]:
+    grants = " ; ".join(context.db.read(stats.grants))
+    ledger = [g for g in grants.split(" ; ") if "`ingest_event`" in g]
+    too_much = [g for g in ledger if re.search(r"\b(UPDATE|DELETE)\b", g)] or re.findall(r"ALL PRIVILEGES[^;]*", grants)
+    detail = too_much[0] if too_much else "the ledger can be added to, and not changed"
+    yield Finding("rights", not too_much, detail, "give the daemon an account of its own, with sql/grants.sql")
+
+
+def _claim_index(context: Context) -> Iterator[Finding]:
+    plan = context.db.read(_explain)
+    well = bool(plan) and plan[0][5] == "claim" and "filesort" not in str(plan[0][-1])
+    detail = f"key {plan[0][5]}, {plan[0][-1]}" if plan else "no plan"
+    yield Finding("claim index", well, detail, "run `ingestd migrate`, then ANALYZE TABLE import_job")
+
+
+def _explain(tx: Tx) -> list[tuple[object, ...]]:
+    return stats.explain_claim(tx)

@@ -1,0 +1,55 @@
+"""Fixtures: one private MariaDB for the whole run, emptied for each test that asks for it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd import logs
+from ingestd.config import LogSettings, Settings
+from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.store.migrate import migrate
+from support.world import World
+
+TABLES = (
+    "ingest_event", "import_job", "ingest_batch_item", "ingest_batch_container", "ingest_batch", "asset_gallery_item",
+    "asset_collection_item", "asset_gallery", "asset_collection", "asset_cover", "asset_source", "asset_ai_run",
+    "asset_file", "asset",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_logs() -> None:
+    logs.configure(LogSettings(level="error"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMariaDB]:
+    """A migrated private MariaDB, whose daemon account has its limited rights."""
+    folder = tmp_path_factory.mktemp("mariadb")
+    with running(EmbeddedMariaDB(folder, options=("--innodb-flush-log-at-trx-commit=2",))) as started:
+        migrate(Settings(database=started.owner_settings()))
+        started.grant()
+        yield started
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def world(server: EmbeddedMariaDB, tmp_path: Path) -> Iterator[World]:
+    """An empty library and an empty mount."""
+    (tmp_path / "assets" / "sync").mkdir(parents=True)
+    made = World(server, tmp_path / "assets")
+    empty(made)
+    yield made
+    made.close()
+
+
+def empty(world: World) -> None:
+    """Empties every table that has rows."""
+    used = [table for table in TABLES if world.sql(f"SELECT 1 FROM {table} LIMIT 1")]
+    world.sql("SET GLOBAL foreign_key_checks = 0")
+    for table in used:
+        world.sql(f"TRUNCATE {table}")
+    world.sql("SET GLOBAL foreign_key_checks = 1")
+    world.sql("UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL")

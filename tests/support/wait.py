@@ -1,0 +1,26 @@
+"""Waiting for conditions, never for time."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+
+
+def until(condition: Callable[[], T], *, seconds: float = PATIENCE, what: str = "") -> T:
+    """The first true value of `condition`; fails when it stays false."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain {what or 'for a condition'}; last: {value!r}"
+        time.sleep(0.01)
+
+
+def stop_event() -> threading.Event:
+    """A stop signal that nobody gives."""
+    return threading.Event()
