@@ -32,11 +32,12 @@ FROM ingest_batch WHERE id = :batch_id;
 -- name: database_now$
 SELECT UTC_TIMESTAMP(6);
 
--- name: insert!
+-- name: insert$
 INSERT INTO ingest_batch (sync_id, type, action, status, source_host, item_count, total_bytes, manifest_sha256,
                           manifest_summary, manifest_completed_at, prior_sync_id, last_error, discovered_at)
 VALUES (:sync_id, :type, :action, :status, :source_host, :item_count, :total_bytes, :manifest_sha256,
-        :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error, UTC_TIMESTAMP(6));
+        :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error, UTC_TIMESTAMP(6))
+RETURNING id;
 
 -- name: redeliver!
 UPDATE ingest_batch

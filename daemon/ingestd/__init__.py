@@ -1,3 +1,3 @@
-"""ingestd: cloud-sync hand-over bundles become rows of a media library, exactly once, with a ledger of every decision."""
+"""ingestd: cloud-sync hand-over bundles become rows of a media library, exactly once, with a ledger of decisions."""
 
 __version__ = "0.1.0"

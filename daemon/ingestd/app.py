@@ -60,7 +60,7 @@ class Daemon:
         self.claimers.start()
 
     def stop(self) -> None:
-        """Stops within worker.stop_seconds: chunks in hand are committed or rolled back, jobs go back into the queue."""
+        """Stops within worker.stop_seconds: chunks in hand are committed or rolled back, jobs go back to queued."""
         deadline = time.monotonic() + self.context.settings.worker.stop_seconds * 0.8
         self.claimers.stop()
         for service in self.services:

@@ -1,4 +1,4 @@
-"""Settings: defaults < TOML file < INGESTD_<SECTION>__<KEY> < options. Parsed once; all errors are reported together."""
+"""Settings: defaults < TOML file < INGESTD_<SECTION>__<KEY> < options. Parsed once; all errors together."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The decisions: facts in, verdict out. Pure; the importer obeys them under lock, the pre-flight forecasts with them."""
+"""The decisions: facts in, verdict out. Pure; the importer obeys them under lock, the pre-flight forecasts by them."""
 
 from collections.abc import Collection, Mapping
 

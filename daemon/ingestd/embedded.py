@@ -113,8 +113,17 @@ class EmbeddedMariaDB:
             raise DatabaseUnavailable(f"mariadb-install-db failed in {data}: {done.stdout}{done.stderr}")
 
     def _launch(self) -> None:
-        command = [_program("mariadbd"), "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}"]
-        command += ["--skip-networking", f"--pid-file={self._runtime}/pid", f"--log-error={self.folder / 'mariadb.log'}"]
+        command = [
+            _program("mariadbd"),
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            f"--socket={self.socket}",
+        ]
+        command += [
+            "--skip-networking",
+            f"--pid-file={self._runtime}/pid",
+            f"--log-error={self.folder / 'mariadb.log'}",
+        ]
         # Mode 2 lets several workers insert at once; the daemon never relies on ids without gaps.
         command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
         self._process = subprocess.Popen([*command, *_as_user(), *self._options], stdout=DEVNULL, stderr=DEVNULL)

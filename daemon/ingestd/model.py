@@ -157,7 +157,7 @@ class Job:
 
 @dataclass(slots=True)
 class Lease:
-    """A claimed job in a worker's hands; `writes` counts its fenced transactions, `progress_at` is monotonic seconds."""
+    """A claimed job in a worker's hands; `writes` counts its fenced transactions, `progress_at` is monotonic."""
 
     job_id: int
     batch_id: int

@@ -92,12 +92,12 @@ class Service:
 
     def _round(self) -> float:
         try:
-            delay = self._step()
+            delay: float = self._step()
         except (DatabaseUnavailable, MountUnavailable) as outage:
             self._failures += 1
             self._notice(outage)
-            return min(MAX_BACKOFF, 0.25 * 2 ** min(self._failures, 10))
-        except Exception:  # noqa: BLE001  a part that died of one surprise would leave the daemon half alive
+            return min(MAX_BACKOFF, 0.25 * 2.0 ** min(self._failures, 10))
+        except Exception:
             log.exception("service_failed", service=self.name)
             return 1.0
         if self._noticed_at is not None:

@@ -1,9 +1,8 @@
 """The reference case: a crashed worker's job, an asset that is known, no plan; told by the ledger event by event."""
 
+from ingestd.app import Daemon
 from support.wait import until
 from support.world import World
-
-from ingestd.app import Daemon
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
 VIDEO, COVER = "212a6c7a8629cd00baae3940aa717e6c", "707a5b21ccd44b548145b286df183baa"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import uuid
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,8 +82,8 @@ class World:
     def decisions(self, sync_id: str) -> dict[str, str]:
         """Decision (and reason) of each listed item by hash, in order."""
         rows = self.sql(
-            "SELECT i.asset_hash, i.decision, i.reason FROM ingest_batch_item i JOIN ingest_batch b ON b.id = i.batch_id"
-            " WHERE b.sync_id = %s AND i.in_manifest = 1 ORDER BY i.ordinal",
+            "SELECT i.asset_hash, i.decision, i.reason FROM ingest_batch_item i"
+            " JOIN ingest_batch b ON b.id = i.batch_id WHERE b.sync_id = %s AND i.in_manifest = 1 ORDER BY i.ordinal",
             sync_id,
         )
         return {hash_: f"{decision}:{reason}" if reason else decision for hash_, decision, reason in rows}
@@ -144,7 +143,9 @@ class World:
         return outcomes
 
 
-def manifest_of(sync_id: str, items: list[Any], *, action: str = "create", day: int = 1, **envelope: Any) -> dict[str, Any]:
+def manifest_of(
+    sync_id: str, items: list[Any], *, action: str = "create", day: int = 1, **envelope: Any
+) -> dict[str, Any]:
     """A consumable manifest; `envelope` overrides or adds fields."""
     return {
         "sync_id": sync_id,
@@ -182,6 +183,3 @@ def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[
             return list(cursor.fetchall())
     finally:
         connection.close()
-
-
-

@@ -51,7 +51,7 @@ def check_manifest(data: bytes, *, file_name: str | None) -> Report:
     draft = _draft(_raw_list(fields, "items"), _raw_list(fields, "containers"))
     found = survey(draft)
     problems += [*_item_problems(draft, found), *_container_problems(draft)]
-    warnings += [*_item_warnings(draft, found), *_container_warnings(draft)]
+    warnings += [*_item_warnings(found), *_container_warnings(draft)]
     return Report(_sync_id(fields), problems, warnings, len(draft.raw_items), len(draft.raw_containers))
 
 
@@ -120,7 +120,7 @@ def _item_problems(manifest: Manifest, found: Survey) -> Iterator[str]:
             yield f"items[{entry.ordinal}]: {found.problems[entry.identity][1]}"
 
 
-def _item_warnings(manifest: Manifest, found: Survey) -> Iterator[str]:
+def _item_warnings(found: Survey) -> Iterator[str]:
     if found.collapsed:
         yield f"items: {found.collapsed} listed again, word for word; each counts once"
     if found.derivatives_ignored:

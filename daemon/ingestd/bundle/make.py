@@ -1,13 +1,11 @@
 """Makes a bundle from a folder of media files, for trials: complete, valid, and never visible half-written."""
 
 import hashlib
-import math
 import os
 import platform
 import secrets
 import stat
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,30 +14,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
-from PIL import ExifTags, Image
 
-from ingestd import __version__
 from ingestd.bundle.check import check_manifest
-from ingestd.bundle.entry import CLEAN_PATH
 from ingestd.bundle.files import shown
+from ingestd.bundle.media import MIME, Media, rfc3339
 from ingestd.errors import BundleError
 
-PHOTOS = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-}
-VIDEOS = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".webm": "video/webm"}
-MIME = PHOTOS | VIDEOS
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF")
-POINTERS = {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop}
 BLOCK = 1 << 20
-MAX_TITLE = 255
-MAX_TAG = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +33,6 @@ class Made:
     manifest: Path
     skipped: int = 0
     duplicates: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Media:
-    """One file that becomes an item. Its hash is the first half of its sha256: the same content, the same asset."""
-
-    path: Path
-    relative: str
-    bytes: int
-    mtime: float
-    sha256: str
-
-    @property
-    def type(self) -> str:
-        return "photo" if self.path.suffix.lower() in PHOTOS else "video"
-
-    @property
-    def hash(self) -> str:
-        return self.sha256[:32]
-
-    @property
-    def folder(self) -> str:
-        return f"{self.type}/{self.hash}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +66,7 @@ def make_bundle(
     order = _Order(sync_id or str(uuid.uuid4()), action, kind, prior, gallery, _now())
     _demand_sound(order)
     found, skipped = _find(media, root)
-    items: dict[str, _Media] = {}
+    items: dict[str, Media] = {}
     for done, path in enumerate(found, start=1):
         one = _digest(path, media)
         if items.setdefault(one.hash, one) is one and action != "remove":
@@ -121,13 +79,16 @@ def make_bundle(
 
 def _demand_sound(order: _Order) -> None:
     """Raises for what would make the manifest invalid, before anything is written."""
-    report = check_manifest(_manifest(order, []), file_name=f"{order.sync_id}.json")
-    if report.problems:
-        raise BundleError(f"no bundle can be made with these options: {'; '.join(report.problems)}")
+    try:
+        problems = check_manifest(_manifest(order, []), file_name=f"{order.sync_id}.json").problems
+    except orjson.JSONEncodeError:
+        problems = ["they are not UTF-8"]
+    if problems:
+        raise BundleError(f"no bundle can be made with these options: {'; '.join(problems)}")
 
 
 def _find(media: Path, root: Path) -> tuple[list[Path], int]:
-    """The media files in order of path, and the number of other files. Links are other files: they may lead anywhere."""
+    """The media files in order of path, and the number of other files; links count as such: they may lead anywhere."""
     if not media.is_dir():
         raise BundleError(f"{shown(str(media))} is not a folder; name the folder that holds the media files")
     if media.resolve() == root.resolve():
@@ -158,98 +119,42 @@ def _is_media(path: Path) -> bool:
         return path.suffix.lower() in MIME and stat.S_ISREG(path.lstat().st_mode)
 
 
-def _digest(path: Path, media: Path) -> _Media:
+def _digest(path: Path, media: Path) -> Media:
     with _reading(path), path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         found = os.fstat(file.fileno())
-    return _Media(path, shown(str(path.relative_to(media))), found.st_size, found.st_mtime, sha256)
+    return Media(path, shown(str(path.relative_to(media))), found.st_size, found.st_mtime, sha256)
 
 
-def _write_item(folder: Path, one: _Media) -> None:
+def _write_item(folder: Path, one: Media) -> None:
     documents = folder / "source" / "data"
     with _writing(folder):
         documents.mkdir(parents=True, exist_ok=True)
-    _copy(one, folder / _file_name(one.path))
-    _write(documents.parent / "source.json", [_json(_source(one))])
-    _write(documents / "photo.manifest.json", [_json(_metadata(one))])
+    _copy(one, folder / one.file_name)
+    _write(documents.parent / "source.json", [_json(one.source())])
+    _write(documents / "photo.manifest.json", [_json(one.metadata())])
 
 
-def _copy(one: _Media, target: Path) -> None:
+def _copy(one: Media, target: Path) -> None:
     """Copies the file, and makes sure that it still has the content which the manifest will promise."""
     digest = hashlib.sha256()
     with _reading(one.path), one.path.open("rb") as file:
-        _write(target, _blocks(file, digest.update))
+        _write(target, _blocks(one.path, file, digest.update))
     if digest.hexdigest() != one.sha256:
         raise BundleError(f"{shown(str(one.path))} changed while it was read; make the bundle again when it is at rest")
 
 
-def _blocks(file: BinaryIO, watch: Callable[[bytes], None]) -> Iterator[bytes]:
-    while block := file.read(BLOCK):
+def _blocks(path: Path, file: BinaryIO, watch: Callable[[bytes], None]) -> Iterator[bytes]:
+    while True:
+        with _reading(path):
+            block = file.read(BLOCK)
+        if not block:
+            return
         watch(block)
         yield block
 
 
-def _file_name(path: Path) -> str:
-    """The file's own name, unless it could be refused or mislead somebody who reads it."""
-    if path.name.isprintable() and CLEAN_PATH.fullmatch(path.name):
-        return path.name
-    return f"original{path.suffix.lower()}"
-
-
-def _title(path: Path) -> str:
-    text = os.fsencode(path.stem).decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)[:MAX_TITLE]
-
-
-def _source(one: _Media) -> dict[str, Any]:
-    return {
-        "file_name": shown(one.path.name),
-        "relative_path": one.relative,
-        "modified_at": _time(one.mtime),
-        "bytes": one.bytes,
-        "sha256": one.sha256,
-        "tool": "ingestd bundle make",
-        "tool_version": __version__,
-    }
-
-
-def _metadata(one: _Media) -> dict[str, Any]:
-    known: dict[str, Any] = {"bytes": one.bytes, "mime": MIME[one.path.suffix.lower()]}
-    return known | _image_metadata(one.path) if one.type == "photo" else known
-
-
-def _image_metadata(path: Path) -> dict[str, Any]:
-    """What an image says about itself; nothing if it cannot be read. Only its headers are decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                known = {"format": image.format, "width": image.width, "height": image.height, "mode": image.mode}
-                return known | {"exif": _exif(image.getexif())}
-    except Exception:  # noqa: BLE001  (on damaged files, image parsers raise whatever comes to hand)
-        return {}
-
-
-def _exif(exif: Image.Exif) -> dict[str, Any]:
-    tags = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
-    pairs = ((str(ExifTags.TAGS.get(tag, tag)), _plain(value)) for tag, value in tags.items() if tag not in POINTERS)
-    return {name: value for name, value in pairs if value is not None}
-
-
-def _plain(value: Any) -> str | int | float | None:
-    """A tag's value if it is a text or a number that JSON can hold; rational numbers become floating ones."""
-    if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_TAG]
-    if isinstance(value, int):
-        return value if abs(value) < 2**63 else None
-    try:
-        number = float(value) if not isinstance(value, bytes | tuple) else math.nan
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _hand_over(root: Path, order: _Order, items: list[_Media]) -> Path:
+def _hand_over(root: Path, order: _Order, items: list[Media]) -> Path:
     """Writes the manifest, then the sentinel: whoever sees the sentinel finds all the rest."""
     sync = root / "sync"
     with _writing(sync):
@@ -260,7 +165,7 @@ def _hand_over(root: Path, order: _Order, items: list[_Media]) -> Path:
     return manifest
 
 
-def _manifest(order: _Order, items: list[_Media]) -> bytes:
+def _manifest(order: _Order, items: list[Media]) -> bytes:
     removing = order.action == "remove"
     return _json(
         {
@@ -279,16 +184,16 @@ def _manifest(order: _Order, items: list[_Media]) -> bytes:
     )
 
 
-def _identity(one: _Media) -> dict[str, Any]:
+def _identity(one: Media) -> dict[str, Any]:
     return {"type": one.type, "hash": one.hash}
 
 
-def _entry(one: _Media) -> dict[str, Any]:
-    file = {"variant": "original", "path": _file_name(one.path), "bytes": one.bytes, "sha256": one.sha256}
-    return {**_identity(one), "path": one.folder, "title": _title(one.path), "files": [file]}
+def _entry(one: Media) -> dict[str, Any]:
+    file = {"variant": "original", "path": one.file_name, "bytes": one.bytes, "sha256": one.sha256}
+    return {**_identity(one), "path": one.folder, "title": one.title, "files": [file]}
 
 
-def _containers(order: _Order, items: list[_Media]) -> Iterator[dict[str, Any]]:
+def _containers(order: _Order, items: list[Media]) -> Iterator[dict[str, Any]]:
     if order.gallery is not None:
         hash_ = hashlib.sha256(f"gallery {order.sync_id}".encode()).hexdigest()[:32]
         members = [one.hash for one in items]
@@ -340,15 +245,4 @@ def _json(value: Any) -> bytes:
 
 
 def _now() -> str:
-    return _rfc3339(datetime.now(UTC))
-
-
-def _time(seconds: float) -> str | None:
-    try:
-        return _rfc3339(datetime.fromtimestamp(seconds, UTC))
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC))

@@ -143,7 +143,8 @@ class Mount:
     def _ask(self, request: wire.Request, seconds: float) -> wire.Reply:
         with self._helper() as helper:
             helper.send(request)
-            return helper.receive(seconds)
+            reply: wire.Reply = helper.receive(seconds)
+            return reply
 
     @contextmanager
     def _helper(self) -> Iterator["_Helper"]:
@@ -194,7 +195,8 @@ class _Helper:
         body = wire.receive(self._out.fileno(), time.monotonic() + seconds)
         if body is None:
             raise EOFError("its helper process ended")
-        return wire.decode_reply(body)
+        reply: wire.Reply = wire.decode_reply(body)
+        return reply
 
     def is_gone(self) -> bool:
         return self._process.poll() is not None
@@ -213,4 +215,6 @@ class _Helper:
 
 
 def problem_of(reply: wire.Reply) -> str:
-    return reply.problem or "" if isinstance(reply, wire.Failure | wire.Reading) else f"unexpected {type(reply).__name__}"
+    return (
+        reply.problem or "" if isinstance(reply, wire.Failure | wire.Reading) else f"unexpected {type(reply).__name__}"
+    )

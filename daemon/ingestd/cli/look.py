@@ -1,7 +1,9 @@
 """What is going on: status, batches, jobs."""
 
+import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -19,7 +21,17 @@ ITEM_COLUMNS = (
     "ordinal", "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
     "last_error", "updated_at",
 )  # fmt: skip
-JOB_TABLE = ("id", "sync_id", "state", "priority", "requested_by", "claimed_by", "items_done", "items_total", "last_error")
+JOB_TABLE = (
+    "id",
+    "sync_id",
+    "state",
+    "priority",
+    "requested_by",
+    "claimed_by",
+    "items_done",
+    "items_total",
+    "last_error",
+)
 
 
 @click.command()
@@ -48,7 +60,7 @@ def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_
 def _print_overview(session: Session, *, as_json: bool) -> None:
     db = session.context.db
     control = db.read(job.control)
-    facts = {
+    facts: dict[str, Any] = {
         "paused": control.paused,
         "paused_by": control.by,
         "paused_reason": control.reason,
@@ -60,9 +72,7 @@ def _print_overview(session: Session, *, as_json: bool) -> None:
         return
     lines = {"paused": f"by {control.by}: {control.reason or 'no reason given'}" if control.paused else "no"}
     for what in ("jobs", "batches"):
-        counts = facts[what]
-        assert isinstance(counts, dict)
-        lines[what] = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none open"
+        lines[what] = ", ".join(f"{count} {name}" for name, count in sorted(facts[what].items())) or "none open"
     print_facts(lines)
     print_rows(db.read(stats.active_jobs), JOB_TABLE, as_json=False)
 
@@ -84,7 +94,7 @@ def _print_batch(session: Session, known: dict[str, Any], *, as_json: bool) -> N
 
 def _items(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
     after = -1
-    while rows := session.context.db.read(lambda tx, a=after: item.page(tx, batch_id, after=a, most=PAGE)):
+    while rows := session.context.db.read(partial(item.page, batch_id=batch_id, after=after, most=PAGE)):
         for row in rows:
             shown = dict(zip(ITEM_COLUMNS, row, strict=True))
             shown["target_ids"] = orjson.loads(shown["target_ids"]) if shown["target_ids"] else None
@@ -98,7 +108,9 @@ def _follow(session: Session, sync_id: str, batch_id: int) -> None:
     if newest is None:
         click.echo("ingestd: this batch has no job to follow", err=True)
         return
-    with click.progressbar(length=max(1, newest["items_total"]), label=sync_id, file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(
+        length=max(1, newest["items_total"]), label=sync_id, file=sys.stderr
+    ) as bar:
         while newest and newest["state"] in ACTIVE_STATES:
             bar.length = max(1, newest["items_total"])
             bar.update(newest["items_done"] - bar.pos)

@@ -1,5 +1,6 @@
 """What operators do: scan, preflight, queue, cancel, pause, resume."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -20,7 +21,7 @@ from ingestd.store import stats
 def scan(session: Session, as_json: bool) -> None:
     """One full scan; prints what is new or changed."""
     sync_ids = Scanner(session.context).scan()
-    rows = [session.context.db.read(lambda tx, id_=sync_id: stats.batch(tx, id_)) for sync_id in sync_ids]
+    rows = [session.context.db.read(partial(stats.batch, sync_id=sync_id)) for sync_id in sync_ids]
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows([row for row in rows if row], columns, as_json=as_json)
 
@@ -67,7 +68,7 @@ def queue(
         for sync_id in sync_ids
     ]
     print_rows(results, ("sync_id", "job_id", "state", "priority", "error"), as_json=as_json)
-    return max(result["exit_status"] for result in results)
+    return max(int(result["exit_status"]) for result in results)
 
 
 def _queue_one(session: Session, request: queueing.Request) -> dict[str, Any]:

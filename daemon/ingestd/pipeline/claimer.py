@@ -6,6 +6,7 @@ Idle claimers sleep until woken, by whoever queued a job in this process or by t
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import structlog
 
@@ -35,7 +36,9 @@ class Claimers:
         self._stopping = threading.Event()
         self._leases: dict[int, Lease] = {}
         count = context.settings.worker.threads
-        self.services = [Service(f"claimer-{slot}", self._step(slot), finally_do=context.db.close) for slot in range(count)]
+        self.services = [
+            Service(f"claimer-{slot}", self._step(slot), finally_do=context.db.close) for slot in range(count)
+        ]
 
     @property
     def leases(self) -> list[Lease]:
@@ -59,13 +62,13 @@ class Claimers:
     def join(self, seconds: float) -> bool:
         """Waits for the threads; False if one is still at work."""
         deadline = time.monotonic() + seconds
-        return all([service.join(max(0.0, deadline - time.monotonic())) for service in self.services])
+        return not [s for s in self.services if not s.join(max(0.0, deadline - time.monotonic()))]
 
     def release_all(self) -> None:
         """Releases what threads that do not end still hold; the fence keeps them from writing any more."""
         for lease in self.leases:
             try:
-                self._context.db.transaction(lambda tx, lease=lease: ending.release(tx, lease, "stopping"))
+                self._context.db.transaction(partial(ending.release, lease=lease, reason="stopping"))
             except LeaseLost:
                 continue
 
@@ -158,6 +161,6 @@ class Heart:
         settings = self._context.settings.worker
         for lease in self._leases():
             if time.monotonic() - lease.progress_at < settings.stale_after / 3:
-                ok = self._context.db.transaction(lambda tx, lease=lease: job.beat(tx, lease))
+                ok = self._context.db.transaction(partial(job.beat, lease=lease))
                 self._context.counters.add("heartbeats", "ok" if ok else "error")
         return settings.heartbeat_interval

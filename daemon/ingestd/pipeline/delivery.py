@@ -16,7 +16,7 @@ from ingestd.store.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One reading of a manifest: consumable (`manifest`), or not (`error`). `sha256` is None if nothing could be read."""
+    """One reading of a manifest: consumable (`manifest`), or not (`error`). `sha256` None: nothing could be read."""
 
     sha256: str | None = None
     manifest: Manifest | None = None
@@ -100,7 +100,9 @@ def future_problem(completed_at: datetime, now: datetime, max_future: float) -> 
     """Why a bundle from the future is not taken: it would outrank every later one."""
     if completed_at <= now + timedelta(seconds=max_future):
         return None
-    return f"completed_at: {completed_at:%Y-%m-%dT%H:%M:%SZ} is more than {max_future:g} s ahead of the database's clock"
+    return (
+        f"completed_at: {completed_at:%Y-%m-%dT%H:%M:%SZ} is more than {max_future:g} s ahead of the database's clock"
+    )
 
 
 def _with_clock(tx: Tx, context: Context, delivered: Delivered, columns: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _preflight(tx: Tx, sync_id: str, manifest: Manifest, found: Survey) -> dict[
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
     plan = make_plan(tx, known, manifest, found)
     settle(tx, known.id)
-    return plan_payload(plan, manifest)
+    return plan_payload(plan)
 
 
 def make_plan(
@@ -75,7 +75,7 @@ def make_plan(
     bundle = bundle_of(manifest, found)
     plan = staging.stage(tx, known.id, manifest, found, _forecast(tx, bundle), on_progress)
     batch.set_plan(tx, known.id, manifest.sha256)
-    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **plan_payload(plan, manifest))
+    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **plan_payload(plan))
     return plan
 
 
@@ -100,16 +100,15 @@ def _forecast(tx: Tx, bundle: Bundle) -> staging.Forecast:
     return forecast
 
 
-def plan_payload(plan: Plan, manifest: Manifest) -> dict[str, Any]:
+def plan_payload(plan: Plan) -> dict[str, Any]:
     """The plan as the ledger and the commands tell it."""
-    payload: dict[str, Any] = {
+    return {
         "ok": int(not plan.counts[Decision.WILL_FAIL.value]),
         "counts": {forecast: plan.counts[forecast] for forecast in FORECASTS},
         "item_count": plan.item_count,
         "item_type_counts": dict(plan.types),
         "failure_samples": plan.failure_samples,
     }
-    return payload
 
 
 def check_removals(context: Context, tx: Tx, known: Batch) -> None:

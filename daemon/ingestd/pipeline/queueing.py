@@ -5,6 +5,7 @@ The sweeps look at state, not at events: whatever should have been queued, promo
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -221,7 +222,7 @@ class Sweeper:
     def promote(self) -> int:
         """Queues waiting jobs whose batch follows none that is still under way."""
         job_ids = self._context.db.read(lambda tx: job.promotable(tx, SWEEP_MOST))
-        return sum(self._context.db.transaction(lambda tx, id_=job_id: _promote(tx, id_)) for job_id in job_ids)
+        return sum(self._context.db.transaction(partial(_promote, job_id=job_id)) for job_id in job_ids)
 
     def revive(self) -> int:
         """Queues batches for what they had to defer, as soon as the asset it waited for is live."""

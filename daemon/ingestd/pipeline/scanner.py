@@ -35,7 +35,7 @@ class _Settling:
 
 
 class Scanner:
-    """One round: what the watcher named, what has settled, and (when due) a full listing with a turn of the rotation."""
+    """One round: what the watcher named, what has settled, and (when due) a full listing and a turn of the rotation."""
 
     def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
         self._context = context
@@ -148,6 +148,7 @@ class Scanner:
 
     def _read(self, sync_id: str) -> Delivered | None:
         """What is delivered under a name; None while it is worth waiting, or for a known one that cannot be read."""
+        delivered: Delivered | None
         try:
             delivered = delivery.read(self._context, sync_id)
         except ManifestUnsettled as unsettled:

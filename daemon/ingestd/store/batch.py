@@ -49,8 +49,7 @@ def database_now(tx: Tx) -> datetime:
 
 def insert(tx: Tx, sync_id: str, envelope: dict[str, Any]) -> int:
     """A new batch; `envelope` as `envelope_columns` gives it. Returns its id."""
-    _sql.insert(tx.connection, sync_id=sync_id, **envelope)
-    return int(tx.connection.insert_id())
+    return int(_sql.insert(tx.connection, sync_id=sync_id, **envelope))
 
 
 def redeliver(tx: Tx, batch_id: int, envelope: dict[str, Any]) -> None:

@@ -88,11 +88,11 @@ class Database:
         landed: Callable[[Tx], T | None] | None = None,
         patient: Callable[[], bool] = lambda: False,
     ) -> T:
-        """Runs `work` in one transaction and commits; all of it again, with jitter, when the server gave it up.
+        """Runs `work` in one transaction and commits; all of it again, with jitter, if the server gave it up.
 
         `landed` is asked on a new connection after a COMMIT whose reply was lost: its result if the work had been
-        committed, None if not. While `patient()` holds, an outage is waited out; otherwise it raises DatabaseUnavailable
-        after a short while. Raises DataRefused when the values are at fault, also when they killed two connections in a row.
+        committed, None if not. While `patient()` holds, an outage is waited out; otherwise DatabaseUnavailable is
+        raised after a short while. Raises DataRefused for bad values, also if they broke two connections in a row.
         """
         attempt = _Attempt(self, work, landed)
         retrying = tenacity.Retrying(
@@ -118,7 +118,7 @@ class Database:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._connect()
-        return connection  # type: ignore[no-any-return]
+        return connection
 
     def close(self) -> None:
         """Closes this thread's connection."""
@@ -239,7 +239,7 @@ def connect(
         write_timeout=READ_TIMEOUT,
         local_infile=False,
     )
-    connection.encoders = {**connection.encoders, Json: _escape_json}  # type: ignore[attr-defined]
+    connection.encoders = {**connection.encoders, Json: _escape_json}
     with connection.cursor() as cursor:
         cursor.execute(SESSION)
     return connection
@@ -257,7 +257,9 @@ def translate(error: pymysql.MySQLError, settings: DatabaseSettings) -> IngestdE
     if errno in CONTENTION:
         return DatabaseContention(f"{text} ({errno})")
     if errno in UNAVAILABLE:
-        return DatabaseUnavailable(f"the database at {where} is out of reach: {text} ({errno})", broke=errno in (2006, 2013))
+        return DatabaseUnavailable(
+            f"the database at {where} is out of reach: {text} ({errno})", broke=errno in (2006, 2013)
+        )
     if errno in DATA:
         return DataRefused(f"the database refuses the values: {text} ({errno})")
     if errno in (1044, 1045, 1698):

@@ -65,9 +65,7 @@ def existing(tx: Tx, batch_id: int) -> dict[tuple[str, str, str], StagedItem]:
     for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in _sql.existing(
         tx.connection, batch_id=batch_id
     ):
-        found[kind, hash_, parent] = StagedItem(
-            id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting
-        )
+        found[kind, hash_, parent] = StagedItem(id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting)
     return found
 
 

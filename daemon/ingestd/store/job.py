@@ -1,6 +1,6 @@
 """import_job rows: the queue. Claims, fences and resets are guarded updates whose row count decides."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -157,9 +157,10 @@ def beat(tx: Tx, lease: Lease) -> bool:
 def finish(tx: Tx, lease: Lease, state: JobState, error: str | None, items_done: int, items_total: int) -> None:
     """Ends the job. Raises LeaseLost when it is no longer this worker's."""
     values: dict[str, Any] = {"items_done": items_done, "items_total": items_total}
-    if _sql.finish(
-        tx.connection, job_id=lease.job_id, token=lease.token, state=state.value, error=error, **values
-    ) != 1:
+    if (
+        _sql.finish(tx.connection, job_id=lease.job_id, token=lease.token, state=state.value, error=error, **values)
+        != 1
+    ):
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
 
 
@@ -172,13 +173,13 @@ def release(tx: Tx, lease: Lease) -> None:
 def stale(tx: Tx, stale_after: float) -> list[Running]:
     """Running jobs whose heartbeat is older than `stale_after` seconds, by the database's clock."""
     rows = _sql.stale(tx.connection, stale_us=int(stale_after * 1e6))
-    return [Running(*row[:6], bool(row[6])) for row in rows]
+    return [_running(row) for row in rows]
 
 
 def running_on(tx: Tx, machine_id: str) -> list[Running]:
     """Running jobs claimed by processes of one machine."""
     rows = _sql.running_on(tx.connection, instances=machine_id + "/%")
-    return [Running(*row[:6], bool(row[6]), row[7]) for row in rows]
+    return [_running(row) for row in rows]
 
 
 def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
@@ -190,6 +191,12 @@ def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
 def reset_dead(tx: Tx, job: Running) -> bool:
     values = {"job_id": job.id, "token": job.claim_token, "careful": job.careful, "instance": job.instance}
     return bool(_sql.reset_dead(tx.connection, **values))
+
+
+def _running(row: tuple[Any, ...]) -> Running:
+    id_, batch_id, token, claimed_by, heartbeat_at, current_item_id, stuck, *instance = row
+    found = Running(id_, batch_id, token, claimed_by, heartbeat_at, current_item_id, bool(stuck))
+    return replace(found, instance=instance[0]) if instance else found
 
 
 def _job(row: tuple[Any, ...] | None) -> Job | None:

@@ -22,7 +22,8 @@ def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = Fal
     rows = list((_sql.lock_assets if lock else _sql.assets)(tx.connection, hashes=wanted))
     priors = _priors(tx, incoming, ((row[6], row[7]) for row in rows))
     return {
-        row[2]: StoredAsset(*row[:5], deleted=bool(row[5]), version=_version(row[6], row[7], priors)) for row in rows
+        hash_: StoredAsset(id_, kind, hash_, entry, documents, bool(deleted), _version(synced_at, sync_id, priors))
+        for id_, kind, hash_, entry, documents, deleted, synced_at, sync_id in rows
     }
 
 
@@ -34,7 +35,8 @@ def covers(tx: Tx, asset_ids: Iterable[int], incoming: Version) -> dict[int, Sto
     rows = list(_sql.covers(tx.connection, ids=ids))
     priors = _priors(tx, incoming, ((row[4], row[5]) for row in rows))
     return {
-        row[0]: StoredCover(*row[:3], bool(row[3]), _version(row[4], row[5], priors), row[6], row[7]) for row in rows
+        id_: StoredCover(id_, cover, path, bool(deleted), _version(synced_at, sync_id, priors), size, sha256)
+        for id_, cover, path, deleted, synced_at, sync_id, size, sha256 in rows
     }
 
 

@@ -17,11 +17,10 @@ LOCK_SECONDS = 60
 def migrate(settings: Settings) -> list[str]:
     """Applies what is missing; returns the names of what was applied. Safe to run from several hosts at once."""
     user, password = _account(settings)
-    with translated_errors(settings.database), _one_at_a_time(settings, user, password):
-        with warnings.catch_warnings():
-            # yoyo passes the driver `db`, which PyMySQL calls deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return _apply(_uri(settings, user, password))
+    with translated_errors(settings.database), _one_at_a_time(settings, user, password), warnings.catch_warnings():
+        # yoyo passes the driver `db`, which PyMySQL calls deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _apply(_uri(settings, user, password))
 
 
 def _account(settings: Settings) -> tuple[str, str]:

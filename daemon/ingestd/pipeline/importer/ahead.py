@@ -36,8 +36,7 @@ class Chunks:
         entries = [self.manifest.entry(row.ordinal) for row in rows]
         readings = self.reader.read(entries) if self.manifest.action is not Action.REMOVE else {}
         return [
-            Piece(row, entry, readings.get(row.ordinal, NOTHING_READ))
-            for row, entry in zip(rows, entries, strict=True)
+            Piece(row, entry, readings.get(row.ordinal, NOTHING_READ)) for row, entry in zip(rows, entries, strict=True)
         ]
 
     def each(self, size: Callable[[], int]) -> Iterator[list[Piece]]:

@@ -4,7 +4,7 @@ The order of locks is the same for every writer: assets by hash, everything else
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,8 +132,9 @@ def _new_asset(piece: Piece, verdict: Verdict, action: Action) -> tuple[Any, ...
     return (entry.asset_type, entry.asset_hash, entry.title, entry.path, *digests, int(tombstone))
 
 
-def _ids(pieces: Any, ids: _AssetIds) -> list[int]:
-    return sorted(ids[piece.entry.asset_hash] for piece in pieces)  # type: ignore[type-var]
+def _ids(pieces: Iterable[Piece], ids: _AssetIds) -> list[int]:
+    found = (ids[piece.entry.asset_hash] for piece in pieces)
+    return sorted(id_ for id_ in found if id_ is not None)
 
 
 def _overwrite(tx: Tx, version: Version, updated: Sequence[Piece], ids: _AssetIds) -> None:
@@ -174,9 +175,7 @@ def _link_own_covers(tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piec
     library.write_covers(tx, bundle.version, sorted(rows, key=lambda row: row[0] or 0))
 
 
-def _write_covers(
-    tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piece], verdicts: Sequence[Verdict]
-) -> None:
+def _write_covers(tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piece], verdicts: Sequence[Verdict]) -> None:
     rows: dict[int, tuple[Any, ...]] = {}
     advancing: list[int] = []
     for piece, verdict in zip(pieces, verdicts, strict=True):

@@ -14,7 +14,7 @@ from ingestd.store.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a delivered list would change: memberships to write (asset id, position), members to remove, who is missing."""
+    """What a delivered list would change: memberships to write (asset id, position), members to remove; who misses."""
 
     writes: Sequence[tuple[int, int]]
     removals: Sequence[int]
@@ -114,9 +114,7 @@ def _row_differs(version: Version, container: Container, stored: StoredContainer
     return stored.deleted or (container.title is not None and container.title != stored.title)
 
 
-def _write_row(
-    tx: Tx, version: Version, container: Container, stored: StoredContainer | None, is_writer: bool
-) -> int:
+def _write_row(tx: Tx, version: Version, container: Container, stored: StoredContainer | None, is_writer: bool) -> int:
     """The container's own row; a list without a title leaves the title as it is. Returns its id."""
     kind = container.type
     complete = version if container.complete else None
@@ -127,5 +125,7 @@ def _write_row(
     older = decide.is_older(version, stored.version)
     last, title = (stored.version, stored.title) if older else (version, container.title or stored.title)
     if is_writer or complete != stored.complete:
-        library.update_container(tx, kind, stored.id, title, last or version, complete, deleted=older and stored.deleted)
+        library.update_container(
+            tx, kind, stored.id, title, last or version, complete, deleted=older and stored.deleted
+        )
     return stored.id

@@ -31,9 +31,7 @@ def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))
     summary = _summary(progress, items, status)
     payload = {key: summary[key] for key in ("status", "remaining", "tally")}
-    ledger.append(
-        tx, lease.batch_id, "import_finished", phase="import", skipped_terminal=progress.terminal, **payload
-    )
+    ledger.append(tx, lease.batch_id, "import_finished", phase="import", skipped_terminal=progress.terminal, **payload)
     _tell_finish(tx, lease, progress, None, summary)
     job.finish(tx, lease, JobState.DONE, None, lease.items_done, lease.items_total)
     return status

@@ -38,7 +38,7 @@ class Fence:
         return result
 
     def guarded(self, work: Callable[[Tx], T]) -> T:
-        """Runs `work`, which itself ends with a guarded update of the job. Waits out an outage until the daemon stops."""
+        """Runs `work`, which itself ends with a guarded update of the job. Waits out outages until the daemon stops."""
         kept: list[T] = []
 
         def keeping(tx: Tx) -> list[T]:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import structlog
 
@@ -66,7 +67,7 @@ class Run:
             return self._fail(str(error), refused=True)
         except IngestdError as error:
             return self._fail(str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a surprise ends this job, not the thread
             self._log.exception("job_crashed")
             return self._fail(f"internal error: {type(error).__name__}: {error}")
 
@@ -81,9 +82,7 @@ class Run:
             raise refusal
         reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes)
         for covers in (False, True):
-            chunks = Chunks(
-                self._context.db, self._lease.batch_id, self._lease.scope, manifest, reader, covers=covers
-            )
+            chunks = Chunks(self._context.db, self._lease.batch_id, self._lease.scope, manifest, reader, covers=covers)
             self._import_items(chunks, bundle)
         self._import_containers(manifest, bundle)
         return self._finish()
@@ -212,10 +211,13 @@ class Run:
                 continue
             self._fence.check()
             try:
-                self._fence.fenced(lambda tx, id_=row_id, c=entry: container.write(tx, batch_id, id_, bundle, c))
+                self._fence.fenced(
+                    partial(container.write, batch_id=batch_id, row_id=row_id, bundle=bundle, container=entry)
+                )
             except DataRefused as error:
-                verdict = Verdict(Decision.FAILED, Reason.DATABASE_REFUSED, str(error))
-                self._fence.fenced(lambda tx, id_=row_id, c=entry, v=verdict: container.record(tx, batch_id, id_, c, v, {}))
+                refused = Verdict(Decision.FAILED, Reason.DATABASE_REFUSED, str(error))
+                record = partial(container.record, batch_id=batch_id, row_id=row_id, container=entry)
+                self._fence.fenced(partial(record, verdict=refused, targets={}))
 
     # the end
 

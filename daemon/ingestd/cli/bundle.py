@@ -1,0 +1,110 @@
+"""Bundles by hand: make one for trials, or find out what is wrong with one. Needs no daemon and no database."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ingestd.bundle.check import Report, check_manifest
+from ingestd.bundle.files import shown as shown_name
+from ingestd.bundle.make import Made, make_bundle
+from ingestd.cli.output import json_option, print_json, shown
+from ingestd.errors import BundleError, NotFound
+from ingestd.model import Action
+
+Progress = Callable[[int, int], None]
+
+
+@click.group()
+def bundle() -> None:
+    """Makes bundles for trials, and checks manifests offline."""
+
+
+@bundle.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--out", "root", required=True, type=click.Path(path_type=Path), help="The assets root to write below.")
+@click.option("--action", type=click.Choice([action.value for action in Action]), default="create", show_default=True)
+@click.option("--type", "kind", default="photo-set", show_default=True, help="The manifest's type.")
+@click.option("--prior", metavar="SYNC_ID", help="The bundle that this one follows.")
+@click.option("--gallery", metavar="TITLE", help="Also make a gallery of all items.")
+@json_option
+def make(
+    folder: Path, root: Path, action: str, kind: str, prior: str | None, gallery: str | None, as_json: bool
+) -> None:
+    """Makes a valid bundle from the media files in DIR and in the folders below it.
+
+    Prints the sync_id first. With --action remove nothing is copied: the bundle asks for the removal of those files.
+    """
+    if gallery is not None and action == Action.REMOVE:
+        raise click.UsageError("--gallery makes a new gallery, which --action remove has no use for")
+    with _progress() as on_progress:
+        made = make_bundle(
+            folder, root, action=action, kind=kind, prior=prior, gallery=gallery, on_progress=on_progress
+        )
+    _print_made(made, as_json)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar for somebody who watches."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    with click.progressbar(length=1, label="media files", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+def _print_made(made: Made, as_json: bool) -> None:
+    facts: dict[str, Any] = {**asdict(made), "manifest": shown_name(str(made.manifest))}
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(made.sync_id)
+    for key, value in facts.items():
+        if key != "sync_id":
+            click.echo(f"{key}  {shown(value)}")
+
+
+@bundle.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def check(context: click.Context, file: Path, as_json: bool) -> None:
+    """Checks the manifest FILE and prints every problem; ends with 1 when there is one.
+
+    It looks at the manifest only, not at the files that the manifest names.
+    """
+    report = check_manifest(_read(file), file_name=shown_name(file.name))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        _print_report(report, shown_name(str(file)))
+    context.exit(1 if report.problems else 0)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"{shown_name(str(file))} does not exist; name a manifest file") from None
+    except OSError as error:
+        raise BundleError(f"cannot read {shown_name(str(file))}: {error.strerror}; name a manifest file") from error
+
+
+def _print_report(report: Report, name: str) -> None:
+    for problem in report.problems:
+        click.echo(shown(problem))
+    for warning in report.warnings:
+        click.echo(f"warning: {shown(warning)}", err=True)
+    verdict = f"{len(report.problems)} problems" if report.problems else "no problems"
+    counts = f"{report.item_count} items, {report.container_count} containers"
+    click.echo(f"{shown(name)}: {verdict} ({counts})", err=True)

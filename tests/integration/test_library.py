@@ -1,0 +1,371 @@
+"""The rules of decision, seen in the rows that sites read: repeated, removed, restored, older, changed, replaced."""
+
+import json
+
+import pytest
+from support.world import World, cover, md5, photo
+
+from ingestd.model import Scope
+from ingestd.pipeline.queueing import Request, Sweeper, queue_and_tell
+
+
+def live(world: World, name: str) -> bool:
+    return bool(world.one("SELECT deleted_at IS NULL FROM asset WHERE hash = %s", md5(name)))
+
+
+def title(world: World, name: str) -> str:
+    return str(world.one("SELECT title FROM asset WHERE hash = %s", md5(name)))
+
+
+def test_a_bundle_becomes_rows(world: World) -> None:
+    entry = photo("dawn", files=2)
+    entry["files"].append({"variant": "blurred", "path": "b.jpg", "bytes": 1})
+    sync_id = world.put(entry, cover("c", "dawn"), containers=[gallery("g", "dawn")])
+    folder = entry["path"]
+    world.file(f"{folder}/source/source.json", b'{"camera": "x"}')
+    world.file(f"{folder}/source/data/photo.meaning.json", b'{"sun": 1}')
+    world.file(f"{folder}/source/data/notes.txt", b"hello")
+    context = world.context()
+    assert world.import_all(context, sync_id) == ["done"]
+    assert world.status(sync_id) == "imported"
+    assert world.sql("SELECT variant, path, bytes FROM asset_file ORDER BY variant") == [
+        ("original", f"{folder}/0.jpg", 10),
+        ("v1", f"{folder}/1.jpg", 11),
+    ]
+    assert world.sql("SELECT document FROM asset_source WHERE is_current") == [('{"camera": "x"}',)]
+    assert world.sql("SELECT analysis_kind, document FROM asset_ai_run ORDER BY 1") == [
+        ("photo_meaning", '{"sun": 1}'),
+        ("source_data:notes.txt", '{"encoding":"text","data":"hello"}'),
+    ]
+    assert world.sql("SELECT cover_hash FROM asset_cover") == [(md5("c"),)]
+    assert world.sql("SELECT g.title, i.position FROM asset_gallery g JOIN asset_gallery_item i ON g.id = gallery_id")
+    versions = set(world.sql("SELECT DISTINCT sync_id FROM asset UNION SELECT sync_id FROM asset_file"))
+    assert versions == {(sync_id,)}
+
+
+def gallery(name: str, *members: str, **more: object) -> dict[str, object]:
+    return {"type": "gallery", "hash": md5(name), "title": name, "items": [md5(m) for m in members], **more}
+
+
+def test_three_runs_are_one(world: World) -> None:
+    sync_id = world.put(photo("a"), photo("b", cover_hash=md5("k")), cover("c", "a"), containers=[gallery("g", "a")])
+    context = world.context()
+    world.import_all(context, sync_id)
+    once = world.library()
+    decided = world.sql("SELECT * FROM ingest_batch_item ORDER BY id")
+    for _ in range(2):
+        world.import_all(context, sync_id)
+        assert world.library() == once
+        assert world.sql("SELECT * FROM ingest_batch_item ORDER BY id") == decided
+    started = [payload for kind, payload in world.events(sync_id) if kind == "import_started"]
+    assert [payload["already_terminal_count"] for payload in started] == [0, 3, 3]
+
+
+def test_reimport_decides_everything_anew_and_changes_nothing(world: World) -> None:
+    sync_id = world.put(photo("a"), cover("c", "a"), containers=[gallery("g", "a")])
+    context = world.context()
+    world.import_all(context, sync_id)
+    once = world.library()
+    request = Request(sync_id, "tester", scope=Scope.REIMPORT)
+    queue_and_tell(context, request)
+    assert world.run_next(context) == "done"
+    assert world.library() == once
+    assert set(world.decisions(sync_id).values()) == {"skipped:unchanged"}
+
+
+def test_remove_restores_and_older_changes_nothing(world: World) -> None:
+    context = world.context()
+    created = world.put(photo("a"), day=1)
+    removed = world.put({"type": "photo", "hash": md5("a")}, action="remove", day=3)
+    world.import_all(context, created, removed)
+    assert not live(world, "a")
+    older = world.put(photo("a", title="late"), action="update", day=2)
+    before = world.library()
+    world.import_all(context, older)
+    assert world.library() == before
+    assert world.decisions(older) == {md5("a"): "skipped:superseded"}
+    restored = world.put(photo("a", title="again"), action="update", day=4)
+    world.import_all(context, restored)
+    assert live(world, "a")
+    assert title(world, "a") == "again"
+    assert world.decisions(restored) == {md5("a"): "updated"}
+
+
+def test_a_tombstone_outlives_a_late_older_delivery(world: World) -> None:
+    context = world.context()
+    removed = world.put({"type": "photo", "hash": md5("a")}, action="remove", day=5)
+    late = world.put(photo("a"), day=1)
+    world.import_all(context, removed, late)
+    assert world.decisions(removed) == {md5("a"): "skipped:tombstoned"}
+    assert world.decisions(late) == {md5("a"): "skipped:superseded"}
+    assert not live(world, "a")
+
+
+def test_an_identical_newer_delivery_only_advances_the_version(world: World) -> None:
+    context = world.context()
+    first, second = world.put(photo("a"), day=1), world.put(photo("a"), day=2)
+    world.import_all(context, first)
+    files = world.sql("SELECT path, bytes, deleted_at FROM asset_file")
+    world.import_all(context, second)
+    assert world.decisions(second) == {md5("a"): "skipped:unchanged"}
+    assert world.sql("SELECT sync_id FROM asset") == [(second,)]
+    assert world.sql("SELECT path, bytes, deleted_at FROM asset_file") == files
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_at_equal_times_the_bundle_that_names_the_other_is_newer(world: World, named: bool) -> None:
+    low, high = "0" * 8 + "-0000-4000-8000-" + "0" * 12, "f" * 8 + "-0000-4000-8000-" + "0" * 12
+    context = world.context()
+    world.put(photo("a", title="high"), sync_id=high)
+    world.put(photo("a", title="low"), sync_id=low, prior_sync_id=high if named else None)
+    world.import_all(context, high, low)
+    assert title(world, "a") == ("low" if named else "high")
+    world.sql("UPDATE ingest_batch_item SET decision = 'failed'")
+    world.import_all(context, high)
+    assert title(world, "a") == ("low" if named else "high")
+
+
+def test_files_and_documents_that_are_gone_are_retired_and_come_back(world: World) -> None:
+    context = world.context()
+    entry = photo("a", files=2)
+    document = f"{entry['path']}/source/data/photo.family.json"
+    first = world.put(entry, day=1)
+    world.file(document, b'{"v": 1}')
+    world.import_all(context, first)
+    world.file(document, b'{"v": 2}')
+    second = world.put(photo("a", files=1), day=2)
+    world.import_all(context, second)
+    assert world.sql("SELECT variant, deleted_at IS NULL FROM asset_file ORDER BY 1") == [("original", 1), ("v1", 0)]
+    current = "SELECT document, is_current FROM asset_ai_run ORDER BY document"
+    assert world.sql(current) == [('{"v": 1}', 0), ('{"v": 2}', 1)]
+    world.file(document, b'{"v": 1}')
+    third = world.put(photo("a", files=2), day=3)
+    world.import_all(context, third)
+    assert world.sql(current) == [('{"v": 1}', 1), ('{"v": 2}', 0)]
+    assert world.one("SELECT COUNT(*) FROM asset_file WHERE deleted_at IS NULL") == 2
+
+
+def test_documents_alone_make_a_difference(world: World) -> None:
+    context = world.context()
+    first, second = world.put(photo("a"), day=1), world.put(photo("a"), day=2)
+    world.import_all(context, first)
+    world.file(f"{photo('a')['path']}/source/data/photo.family.json", b"{}")
+    world.import_all(context, second)
+    assert world.decisions(second) == {md5("a"): "updated"}
+
+
+def test_a_known_hash_under_another_type_fails_alone(world: World) -> None:
+    context = world.context()
+    first = world.put(photo("a"))
+    second = world.put({"type": "video", "hash": md5("a")}, photo("b"), day=2)
+    world.import_all(context, first, second)
+    assert world.decisions(second) == {md5("a"): "failed:type_conflict", md5("b"): "created"}
+    assert world.status(second) == "partial"
+
+
+def test_a_cover_waits_for_its_parent_and_is_linked_unasked(world: World) -> None:
+    context = world.context(queue={"revive_interval": 0.001})
+    early = world.put(cover("c", "a"), day=1)
+    other, parent = world.put(photo("b"), day=2), world.put(photo("a"), day=3)
+    world.import_all(context, early, other)
+    assert world.decisions(early) == {md5("c"): "deferred:parent_missing"}
+    assert world.status(early) == "failed"
+    sweeper = Sweeper(context)
+    assert sweeper.revive() == 0
+    world.import_all(context, parent)
+    assert sweeper.revive() == 1
+    assert world.run_next(context) == "done"
+    assert world.decisions(early) == {md5("c"): "linked"}
+    assert world.status(early) == "imported"
+    queued = [payload for kind, payload in world.events(early) if kind == "job_queued"]
+    assert queued[-1]["requested_by"] == "ingestd"
+    assert sweeper.revive() == 0
+
+
+def test_a_revival_handles_only_what_can_succeed_now(world: World) -> None:
+    context = world.context(queue={"revive_interval": 0.001})
+    early = world.put(cover("c", "a"), cover("d", "never"), photo("bad", files=1), day=1)
+    (world.root / photo("bad")["path"] / "0.jpg").unlink()
+    world.import_all(context, early)
+    world.import_all(context, world.put(photo("a"), day=2))
+    before = len(world.events(early))
+    assert Sweeper(context).revive() == 1
+    world.run_next(context)
+    told = [kind for kind, _ in world.events(early)[before:]]
+    assert [kind for kind in told if kind.startswith("item_")] == ["item_linked"]
+    assert world.decisions(early)[md5("bad")] == "failed:file_missing"
+    assert world.decisions(early)[md5("d")] == "deferred:parent_missing"
+
+
+def test_revivals_of_one_batch_keep_their_distance(world: World) -> None:
+    context = world.context(queue={"revive_interval": 3600})
+    early = world.put(cover("c", "a"), cover("d", "b"), day=1)
+    world.import_all(context, early, world.put(photo("a"), day=2))
+    assert Sweeper(context).revive() == 1
+    world.run_next(context)
+    world.import_all(context, world.put(photo("b"), day=3))
+    assert Sweeper(context).revive() == 0
+    world.sql("UPDATE ingest_batch SET revived_at = revived_at - INTERVAL 2 HOUR")
+    assert Sweeper(context).revive() == 1
+
+
+def test_a_named_cover_outranks_a_cover_item(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a", cover_hash=md5("own")), cover("item", "a"))
+    world.import_all(context, sync_id)
+    assert world.sql("SELECT cover_hash FROM asset_cover") == [(md5("own"),)]
+    assert world.decisions(sync_id)[md5("item")] == "skipped:outranked"
+
+
+def test_a_newer_cover_is_not_undone_by_an_older_one(world: World) -> None:
+    context = world.context()
+    base, newer, older = (
+        world.put(photo("a"), day=1),
+        world.put(cover("new", "a"), day=3),
+        world.put(cover("old", "a"), day=2),
+    )
+    world.import_all(context, base, newer, older)
+    assert world.sql("SELECT cover_hash FROM asset_cover") == [(md5("new"),)]
+    assert world.decisions(older) == {md5("old"): "skipped:superseded"}
+
+
+def test_removing_a_cover(world: World) -> None:
+    context = world.context()
+    first = world.put(photo("a"), cover("c", "a"), day=1)
+    gone = world.put(cover("c", "a"), action="remove", day=2)
+    world.import_all(context, first, gone)
+    assert world.decisions(gone) == {md5("c"): "removed"}
+    assert world.one("SELECT deleted_at IS NOT NULL FROM asset_cover") == 1
+    assert live(world, "a")
+
+
+def members(world: World) -> dict[str, int | None]:
+    rows = world.sql(
+        "SELECT a.title, IF(i.deleted_at IS NULL, i.position, NULL) FROM asset_gallery_item i"
+        " JOIN asset a ON a.id = i.asset_id ORDER BY i.position, a.title"
+    )
+    return dict(rows)
+
+
+def test_galleries_grow_and_shrink_only_when_complete(world: World) -> None:
+    context = world.context()
+    first = world.put(photo("a"), photo("b"), containers=[gallery("g", "a", "b")], day=1)
+    second = world.put(photo("c"), containers=[gallery("g", "c", "a")], day=2)
+    world.import_all(context, first, second)
+    assert members(world) == {"c": 0, "a": 1, "b": 1}
+    third = world.put(containers=[gallery("g", "b", "c", complete=True)], day=3)
+    world.import_all(context, third)
+    assert members(world) == {"b": 0, "c": 1, "a": None}
+    assert world.status(third) == "imported"
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("newer_first", [True, False])
+def test_lists_that_arrive_in_any_order_leave_the_same_gallery(
+    world: World, complete: bool, newer_first: bool
+) -> None:
+    context = world.context()
+    assets = world.put(photo("a"), photo("b"), photo("c"), day=1)
+    older = world.put(containers=[gallery("g", "a", "b")], day=2)
+    newer = world.put(containers=[gallery("g", "c", "b", complete=complete)], day=3)
+    world.import_all(context, assets, *((newer, older) if newer_first else (older, newer)))
+    shown = {name for name, position in members(world).items() if position is not None}
+    assert shown == ({"b", "c"} if complete else {"a", "b", "c"})
+    assert members(world)["b"] == 1
+
+
+def test_a_gallery_with_missing_members_is_completed_later(world: World) -> None:
+    context = world.context(queue={"revive_interval": 0.001})
+    first = world.put(photo("a"), containers=[gallery("g", "a", "late")], day=1)
+    world.import_all(context, first)
+    assert members(world) == {"a": 0}
+    assert world.status(first) == "partial"
+    assert json.loads(world.one("SELECT missing FROM ingest_batch_container")) == [md5("late")]
+    world.import_all(context, world.put(photo("late"), day=2))
+    assert Sweeper(context).revive() == 1
+    assert world.run_next(context) == "done"
+    assert members(world) == {"a": 0, "late": 1}
+    assert world.status(first) == "imported"
+
+
+def test_removing_a_gallery_leaves_its_members(world: World) -> None:
+    context = world.context()
+    first = world.put(photo("a"), containers=[gallery("g", "a")], day=1)
+    gone = world.put(action="remove", containers=[gallery("g")], day=2)
+    late = world.put(containers=[gallery("g", "a")], day=1)
+    world.import_all(context, first, gone, late)
+    assert world.one("SELECT deleted_at IS NOT NULL FROM asset_gallery") == 1
+    assert world.one("SELECT deleted_at IS NULL FROM asset_gallery_item") == 1
+    assert live(world, "a")
+
+
+def test_a_replaced_manifest_is_noticed_and_its_changes_imported(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"), photo("b"), photo("c"), day=1)
+    world.import_all(context, sync_id)
+    world.put(photo("a"), photo("b", title="changed"), photo("d"), sync_id=sync_id, day=1)
+    assert world.scan(context) == [sync_id]
+    assert world.status(sync_id) == "new"
+    assert world.decisions(sync_id) == {md5("a"): "created", md5("b"): "pending", md5("d"): "pending"}
+    world.import_all(context, sync_id)
+    assert world.decisions(sync_id) == {md5("a"): "created", md5("b"): "updated", md5("d"): "created"}
+    assert title(world, "b") == "changed"
+    assert world.status(sync_id) == "imported"
+    kinds = [kind for kind, _ in world.events(sync_id)]
+    assert kinds.count("manifest_changed") == 1
+    assert world.one("SELECT items_total FROM import_job ORDER BY id DESC LIMIT 1") == 3
+
+
+def test_a_manifest_replaced_while_queued_is_planned_anew_at_consumption(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"), day=1)
+    world.scan(context)
+    queue_and_tell(context, Request(sync_id, "tester"))
+    world.put(photo("b"), sync_id=sync_id, day=1)
+    assert world.run_next(context) == "done"
+    assert world.decisions(sync_id) == {md5("b"): "created"}
+    changed = dict(world.events(sync_id))["manifest_changed"]
+    assert changed["to_sha256"] == world.one("SELECT manifest_sha256 FROM ingest_batch")
+    assert world.sql("SELECT hash FROM asset") == [(md5("b"),)]
+
+
+def test_bad_items_fail_alone_and_say_why(world: World) -> None:
+    context = world.context()
+    good = photo("good")
+    sized, missing = photo("sized"), photo("missing")
+    outside = {**photo("outside"), "path": "../outside", "files": []}
+    sync_id = world.put(good, sized, missing, outside, {"hash": 7}, "nonsense", photo("twice"), photo("twice"))  # type: ignore[arg-type]
+    (world.root / sized["path"] / "0.jpg").write_bytes(b"")
+    (world.root / missing["path"] / "0.jpg").unlink()
+    world.import_all(context, sync_id)
+    assert world.decisions(sync_id) == {
+        md5("good"): "created",
+        md5("sized"): "failed:file_size_mismatch",
+        md5("missing"): "failed:file_missing",
+        md5("outside"): "failed:path_outside_root",
+        "#4": "failed:bad_entry",
+        "#5": "failed:bad_entry",
+        md5("twice"): "created",
+    }
+    assert world.status(sync_id) == "partial"
+    assert world.one("SELECT last_error FROM ingest_batch") == "5 items failed"
+    assert all(error for (error,) in world.sql("SELECT last_error FROM ingest_batch_item WHERE decision = 'failed'"))
+    (world.root / missing["path"] / "0.jpg").write_bytes(b"x" * 10)
+    world.import_all(context, sync_id)
+    assert world.decisions(sync_id)[md5("missing")] == "created"
+
+
+def test_an_item_the_database_refuses_stands_alone_in_the_end(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(*(photo(f"p{i}") for i in range(20)))
+    world.sql("CREATE TRIGGER refuse BEFORE INSERT ON asset FOR EACH ROW IF NEW.title = 'p7' THEN SET NEW.hash = NULL; END IF")
+    try:
+        world.import_all(context, sync_id)
+    finally:
+        world.sql("DROP TRIGGER refuse")
+    decisions = world.decisions(sync_id)
+    assert decisions.pop(md5("p7")) == "failed:database_refused"
+    assert set(decisions.values()) == {"created"}
+    assert world.one("SELECT COUNT(*) FROM asset") == 19
+    events = [kind for kind, _ in world.events(sync_id) if kind.startswith("item_")]
+    assert sorted(events) == ["item_created"] * 19 + ["item_failed"]

@@ -1,0 +1,375 @@
+"""Manifests: a consumable envelope or all that is wrong with it; items and containers that fail alone; the survey."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestd.bundle.manifest import Manifest, Survey, parse, survey
+from ingestd.errors import ManifestError, ManifestUnsettled
+from ingestd.model import Action, Reason
+
+SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
+PRIOR = "bc02ed61-9d39-4538-952a-ed4ced680e96"
+A, B, C, D = ("a" * 32, "b" * 32, "c" * 32, "d" * 32)
+REQUIRED = ["sync_id", "type", "action", "status", "created_at", "completed_at", "verification", "items"]
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def envelope(**changes: Any) -> dict[str, Any]:
+    base = {
+        "sync_id": SYNC_ID,
+        "type": "event",
+        "action": "update",
+        "status": "completed",
+        "created_at": "2026-04-12T21:30:00Z",
+        "completed_at": "2026-04-12T21:35:35Z",
+        "verification": {"passed": True},
+        "items": [],
+    }
+    return {**base, **changes}
+
+
+def photo(hash_: str = A, **changes: Any) -> dict[str, Any]:
+    return {"type": "photo", "hash": hash_, **changes}
+
+
+def cover(hash_: str, parent: str, **changes: Any) -> dict[str, Any]:
+    return {"type": "cover", "hash": hash_, "parent_hash": parent, **changes}
+
+
+def encoded(**changes: Any) -> bytes:
+    return json.dumps(envelope(**changes)).encode()
+
+
+def parsed(**changes: Any) -> Manifest:
+    return parse(encoded(**changes))
+
+
+def surveyed(*items: Any) -> Survey:
+    return survey(parsed(items=list(items)))
+
+
+def problems(data: bytes, **options: Any) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        parse(data, **options)
+    assert not isinstance(caught.value, ManifestUnsettled)
+    assert caught.value.problems
+    return caught.value.problems
+
+
+# The envelope
+
+
+def test_a_consumable_manifest() -> None:
+    manifest = parsed(source_host="flux-1", prior_sync_id=PRIOR, novelty=1)
+    assert (manifest.sync_id, manifest.type, manifest.action) == (SYNC_ID, "event", Action.UPDATE)
+    assert (manifest.source_host, manifest.prior_sync_id) == ("flux-1", PRIOR)
+    assert manifest.completed_at == datetime(2026, 4, 12, 21, 35, 35)
+    assert manifest.summary["verification"] == {"passed": True}
+    assert manifest.version.prior == PRIOR
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_required_fields_may_be_neither_absent_nor_null(key: str) -> None:
+    without = {name: value for name, value in envelope().items() if name != key}
+    assert [problem.partition(":")[0] for problem in problems(json.dumps(without).encode())] == [key]
+    assert [problem.partition(":")[0] for problem in problems(encoded(**{key: None}))] == [key]
+
+
+@pytest.mark.parametrize("key", ["source_host", "prior_sync_id", "containers"])
+def test_optional_fields_may_be_null(key: str) -> None:
+    assert parsed(**{key: None}).raw_containers == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sync_id", SYNC_ID.upper()),
+        ("sync_id", f"{SYNC_ID}\n"),
+        ("sync_id", "../../etc/passwd"),
+        ("sync_id", 7),
+        ("type", ""),
+        ("type", "x" * 65),
+        ("type", "a\u0000b"),
+        ("action", "delete"),
+        ("action", "Create"),
+        ("status", "complete"),
+        ("status", True),
+        ("verification", {}),
+        ("verification", {"passed": "true"}),
+        ("verification", {"passed": 1}),
+        ("verification", {"passed": False}),
+        ("verification", [True]),
+        ("source_host", "x" * 256),
+        ("prior_sync_id", "none"),
+        ("items", {}),
+        ("items", "completed"),
+        ("items", 1),
+        ("containers", 0),
+        ("created_at", 1775943335),
+    ],
+)
+def test_one_wrong_field_gives_one_problem_that_names_it(key: str, value: Any) -> None:
+    found = problems(encoded(**{key: value}))
+    assert len(found) == 1
+    assert found[0].startswith(key)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    found = problems(encoded(sync_id="x", type="", action="y", status="z", created_at="?", items=None))
+    assert [problem.partition(":")[0] for problem in found] == [
+        "sync_id", "type", "action", "created_at", "status", "items",
+    ]  # fmt: skip
+
+
+def test_the_sync_id_must_be_the_one_its_name_promises() -> None:
+    assert parse(encoded(), sync_id=SYNC_ID).sync_id == SYNC_ID
+    assert PRIOR in problems(encoded(), sync_id=PRIOR)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-04-12T21:35:35Z", datetime(2026, 4, 12, 21, 35, 35)),
+        ("2026-04-12T23:35:35+02:00", datetime(2026, 4, 12, 21, 35, 35)),
+        ("2026-04-12T16:05:35.250-05:30", datetime(2026, 4, 12, 21, 35, 35, 250_000)),
+        ("2026-01-01T00:30:00+01:00", datetime(2025, 12, 31, 23, 30)),
+        ("2026-04-12T21:35:35.123456499Z", datetime(2026, 4, 12, 21, 35, 35, 123_456)),
+    ],
+)
+def test_times_are_kept_in_utc(text: str, utc: datetime) -> None:
+    manifest = parsed(completed_at=text)
+    assert manifest.completed_at == utc
+    assert manifest.summary["completed_at"] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "2026-04-12", "2026-04-12T21:35:35", "yesterday", "2026-02-30T00:00:00Z", "2026-04-12T24:00:01Z",
+        "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00",
+    ],
+)  # fmt: skip
+def test_times_without_a_zone_or_out_of_range_are_refused(text: str) -> None:
+    assert problems(encoded(created_at=text))[0].startswith("created_at")
+
+
+def test_too_many_items() -> None:
+    assert "mount.max_items = 1" in problems(encoded(items=[photo(A), photo(B)]), max_items=1)[0]
+    assert len(parse(encoded(items=[photo(A), photo(B)]), max_items=2).raw_items) == 2
+
+
+# Hostile text
+
+
+def test_cut_anywhere_it_is_not_settled() -> None:
+    data = encoded(items=[photo(title="\U0001f600\u00e4"), cover(B, A)], containers=[{"type": "gallery", "hash": C}])
+    data = data.replace(b"\\u00e4", "\u00e4".encode())
+    for length in range(len(data)):
+        with pytest.raises(ManifestUnsettled):
+            parse(data[:length])
+    assert len(parse(data).raw_items) == 2
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"x", b"{}", b"\xff"])
+def test_text_after_the_end_is_not_settled(filler: bytes) -> None:
+    with pytest.raises(ManifestUnsettled):
+        parse(encoded() + filler)
+
+
+@pytest.mark.parametrize("data", [b"[]", b"null", b'"x"', b"7"])
+def test_only_an_object_is_a_manifest(data: bytes) -> None:
+    assert problems(data) == ["the manifest is not a JSON object"]
+
+
+def with_raw(key: str, value: bytes) -> bytes:
+    return encoded(**{key: "@@"}).replace(b'"@@"', value)
+
+
+def test_duplicate_keys_of_the_envelope() -> None:
+    again = encoded()[:-1] + b', "action": "remove"}'
+    assert problems(again) == ["key 'action' appears twice"]
+    assert problems(with_raw("verification", b'{"passed": false, "passed": true}')) == ["key 'passed' appears twice"]
+    assert problems(encoded()[:-1] + b', "items": []}') == ["key 'items' appears twice"]
+
+
+@pytest.mark.parametrize("key", ["status", "verification", "type", "created_at", "novelty"])
+@pytest.mark.parametrize("levels", [31, 900, 100_000])
+def test_deep_nesting_is_a_problem_and_never_a_crash(key: str, levels: int) -> None:
+    found = problems(with_raw(key, b"[" * levels + b"]" * levels))
+    assert any("nested deeper than 30" in problem for problem in found)
+
+
+def test_deep_nesting_that_is_cut_off_is_a_problem_too() -> None:
+    assert problems(with_raw("items", b"[" * 100_000)[:90_000]) == ["the manifest is nested deeper than 30"]
+
+
+def test_numbers_that_cannot_be_kept_are_a_problem() -> None:
+    for number in (b"9" * 400, b"18446744073709551616", b"1e999"):
+        found = problems(with_raw("verification", b'{"passed": true, "total_files": %s}' % number))
+        assert [problem.partition(":")[0] for problem in found] == ["verification"]
+
+
+def test_problems_stay_short() -> None:
+    long = "x" * 100_000
+    everything = dict.fromkeys(REQUIRED, long)
+    assert len("".join(problems(encoded(**everything, prior_sync_id=long)))) < 5000
+
+
+@settings(deadline=None)
+@given(st.binary())
+def test_bytes_raise_nothing_else(data: bytes) -> None:
+    with pytest.raises(ManifestError):
+        parse(data)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from([*REQUIRED, "containers", "prior_sync_id", "source_host"]), JSON, min_size=1))
+def test_values_raise_nothing_else(changes: dict[str, Any]) -> None:
+    try:
+        manifest = parsed(**changes)
+    except ManifestError:
+        return
+    survey(manifest)
+    manifest.containers()
+    json.dumps(manifest.summary, allow_nan=False)
+
+
+@settings(deadline=None)
+@given(st.lists(JSON, min_size=1, max_size=4), st.lists(JSON, max_size=4))
+def test_whatever_the_items_they_fail_alone(items: list[Any], containers: list[Any]) -> None:
+    try:
+        manifest = parsed(items=[photo(A), *items], containers=containers)
+    except ManifestUnsettled:
+        return
+    assert len(list(manifest.entries())) == len(items) + 1
+    assert manifest.entry(0).problem is None
+    manifest.containers()
+
+
+# Items and containers
+
+
+def test_a_bad_item_leaves_its_siblings_alone() -> None:
+    data = encoded(items=[photo(A), "@@", photo(B)]).replace(b'"@@"', b'{"type": "photo", "type": "x"}')
+    bad = [entry.ordinal for entry in parse(data).entries() if entry.problem]
+    assert bad == [1]
+
+
+def test_a_deep_item_leaves_its_siblings_alone() -> None:
+    data = encoded(items=["@@", photo(B)]).replace(b'"@@"', b'{"x": ' + b"[" * 31 + b"]" * 31 + b"}")
+    assert [bool(entry.problem) for entry in parse(data).entries()] == [True, False]
+
+
+def test_an_entry_is_parsed_once() -> None:
+    manifest = parsed(items=[photo()])
+    assert manifest.entry(0) is manifest.entry(0)
+
+
+def gallery(**changes: Any) -> dict[str, Any]:
+    return {"type": "gallery", "hash": C, "items": [A, B], **changes}
+
+
+def test_a_container_lists_each_member_once_and_in_order() -> None:
+    [found] = parsed(containers=[gallery(items=[B, A, B], title="Set", complete=True)]).containers()
+    assert (found.members, found.title, found.complete, found.problem) == ((B, A), "Set", True, None)
+
+
+@pytest.mark.parametrize("raw", [b'{"type": "gallery", "hash": 1, "hash": 2}', b"[" * 40 + b"]" * 40, b"null", b'"x"'])
+def test_a_bad_container_leaves_its_siblings_alone(raw: bytes) -> None:
+    data = encoded(containers=["@@", gallery()]).replace(b'"@@"', raw)
+    bad, good = parse(data).containers()
+    assert bad.problem
+    assert (good.problem, good.members) == (None, (A, B))
+
+
+@pytest.mark.parametrize("changes", [{"items": ["x"]}, {"complete": 1}, {"title": "a\nb"}, {"hash": None}])
+def test_containers_are_checked(changes: dict[str, Any]) -> None:
+    [found] = parsed(containers=[gallery(**changes)]).containers()
+    assert found.problem
+
+
+def test_containers_of_other_types_are_left_alone() -> None:
+    [found] = parsed(containers=[{"type": "series", "hash": C, "items": "whatever"}]).containers()
+    assert (found.type, found.problem) == ("series", None)
+
+
+@pytest.mark.parametrize("kind", ["Gallery", "invalid", "gal\u00e9rie", "x" * 33, ""])
+def test_a_type_that_no_container_can_have_is_a_problem(kind: str) -> None:
+    [found] = parsed(containers=[{"type": kind, "hash": C}]).containers()
+    assert found.type == "invalid"
+    assert found.problem
+
+
+def test_containers_that_repeat_collapse_or_fail() -> None:
+    [same] = parsed(containers=[gallery(), gallery()]).containers()
+    assert same.problem is None
+    [differing] = parsed(containers=[gallery(), gallery(title="x")]).containers()
+    assert "twice" in str(differing.problem)
+
+
+# The survey
+
+
+def test_word_for_word_repetitions_collapse() -> None:
+    found = surveyed(photo(), photo(), photo(B))
+    assert (found.collapsed, found.problems) == (1, {})
+    assert found.first == {("photo", A, ""): 0, ("photo", B, ""): 2}
+
+
+def test_differing_repetitions_fail() -> None:
+    found = surveyed(photo(title="x"), photo(title="y"))
+    assert found.problems[("photo", A, "")][0] is Reason.DUPLICATE_ITEM
+
+
+def test_one_hash_has_one_type() -> None:
+    found = surveyed(photo(A), {"type": "video", "hash": A}, cover(A, B))
+    assert list(found.problems) == [("video", A, "")]
+    assert found.problems[("video", A, "")][0] is Reason.TYPE_CONFLICT
+
+
+def test_every_entry_is_visited_once() -> None:
+    seen: list[int] = []
+    survey(parsed(items=[photo(), photo(), None, photo(B)]), lambda entry: seen.append(entry.ordinal))
+    assert seen == [0, 2, 3]
+
+
+def test_sizes_and_ignored_variants_are_summed() -> None:
+    files = [{"variant": "original", "path": "a", "bytes": 5}, {"variant": "frosted", "path": "b", "bytes": 90}]
+    found = surveyed(photo(path="p", files=files), photo(B, path="q", files=files))
+    assert (found.total_bytes, found.derivatives_ignored) == (10, 2)
+
+
+def test_no_sum_is_too_large_to_be_stored() -> None:
+    files = [{"variant": f"v{i}", "path": "a", "bytes": 2**63 - 1} for i in range(3)]
+    assert surveyed(photo(path="p", files=files)).total_bytes == 2**63 - 1
+
+
+def test_the_last_cover_item_wins() -> None:
+    assert surveyed(photo(), cover(B, A), cover(C, A)).covers == {A: (C, 2)}
+
+
+def test_the_assets_own_word_wins_over_cover_items() -> None:
+    assert surveyed(photo(cover_hash=B), cover(B, A), cover(C, A)).covers == {A: (B, 1)}
+    assert surveyed(photo(cover_hash=D), cover(C, A)).covers == {A: (D, None)}
+
+
+def test_cover_items_that_fail_win_nothing() -> None:
+    failing = [cover(C, A, title="x"), cover(C, A, title="y")]
+    assert surveyed(photo(), cover(B, A), *failing).covers == {A: (B, 1)}
+    assert surveyed(photo(cover_hash=C), *failing).covers == {A: (C, None)}
+
+
+def test_assets_that_fail_choose_no_cover() -> None:
+    twice = [photo(cover_hash=C, title="x"), photo(cover_hash=C, title="y")]
+    assert surveyed(*twice, cover(B, A)).covers == {A: (B, 2)}
+    assert surveyed(photo(cover_hash=B), {"type": "video", "hash": A, "cover_hash": C}).covers == {A: (B, None)}
