@@ -37,13 +37,14 @@ WHERE batch_id = :batch_id AND in_manifest = 1;
 SELECT decision, COUNT(*) FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision;
 
 -- name: chunk
-SELECT id, ordinal, deaths FROM ingest_batch_item
+-- Always in order of the index: sorting what is left anew for each chunk would cost the square of the batch.
+SELECT id, ordinal, deaths FROM ingest_batch_item FORCE INDEX (by_ordinal)
 WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
   AND (asset_type = 'cover') = :covers
 ORDER BY ordinal LIMIT :most;
 
 -- name: revival_chunk
-SELECT i.id, i.ordinal, i.deaths FROM ingest_batch_item i
+SELECT i.id, i.ordinal, i.deaths FROM ingest_batch_item i FORCE INDEX (by_ordinal)
 JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
 WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.decision = 'deferred'
   AND (i.asset_type = 'cover') = :covers

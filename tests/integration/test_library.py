@@ -334,7 +334,7 @@ def test_bad_items_fail_alone_and_say_why(world: World) -> None:
     good = photo("good")
     sized, missing = photo("sized"), photo("missing")
     outside = {**photo("outside"), "path": "../outside", "files": []}
-    sync_id = world.put(good, sized, missing, outside, {"hash": 7}, "nonsense", photo("twice"), photo("twice"))  # type: ignore[arg-type]
+    sync_id = world.put(good, sized, missing, outside, {"hash": 7}, "nonsense", photo("twice"), photo("twice"))
     (world.root / sized["path"] / "0.jpg").write_bytes(b"")
     (world.root / missing["path"] / "0.jpg").unlink()
     world.import_all(context, sync_id)

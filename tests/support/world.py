@@ -98,7 +98,7 @@ class World:
 
     def put(
         self,
-        *items: dict[str, Any],
+        *items: Any,
         sync_id: str | None = None,
         action: str = "create",
         day: int = 1,
@@ -108,7 +108,7 @@ class World:
         """Writes a bundle whose files exist as listed; returns its sync_id. `day` orders bundles in time."""
         sync_id = sync_id or new_sync_id()
         for item in items:
-            for file in item.get("files", ()):
+            for file in item.get("files", ()) if isinstance(item, dict) else ():
                 self.file(f"{item['path']}/{file['path']}", b"x" * file.get("bytes", 1))
         manifest = manifest_of(sync_id, list(items), action=action, day=day, **envelope)
         self.file(f"sync/{sync_id}.json", json.dumps(manifest).encode())
@@ -175,7 +175,11 @@ def cover(name: str, parent: str, **more: Any) -> dict[str, Any]:
 
 def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     connection = pymysql.connect(
-        unix_socket=settings.unix_socket, user=settings.user, database=settings.name, autocommit=True
+        unix_socket=settings.unix_socket,
+        user=settings.user,
+        database=settings.name,
+        autocommit=True,
+        ssl_disabled=True,
     )
     try:
         with connection.cursor() as cursor:

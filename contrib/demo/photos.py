@@ -1,0 +1,92 @@
+"""Which photographs the demo takes, and the folders that become its bundles."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingestd.bundle.media import MIME
+
+BACKGROUNDS = Path("/usr/share/backgrounds")
+FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """Some photographs that are handed over together."""
+
+    title: str
+    photos: list[Path]
+
+
+class NoPhotographs(Exception):
+    """There is nothing to show; the message says what to do."""
+
+
+def find_albums(media: Path | None, most: int) -> list[Album]:
+    """One album for each folder with photographs below `media`, at most `most` photographs in all.
+
+    Raises NoPhotographs.
+    """
+    folder = media or BACKGROUNDS
+    photos = sorted(_photos_below(folder))
+    if not photos:
+        raise NoPhotographs(_what_to_do(media))
+    chosen = photos[:most] if most else photos
+    by_folder: dict[Path, list[Path]] = {}
+    for photo in chosen:
+        by_folder.setdefault(photo.parent, []).append(photo)
+    return [Album(_title(parent, folder), album) for parent, album in by_folder.items()]
+
+
+def _photos_below(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        paths = (Path(parent, name) for name in names if Path(name).suffix.lower() in MIME)
+        yield from (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _title(parent: Path, folder: Path) -> str:
+    relative = parent.relative_to(folder)
+    return " · ".join(relative.parts) or parent.name or "Photographs"
+
+
+def _what_to_do(media: Path | None) -> str:
+    if media is not None:
+        return f"there are no photographs below {media}; name a folder that has some, as in: make demo MEDIA=~/Pictures"
+    return (
+        f"there are no photographs below {BACKGROUNDS} on this machine; install some (Debian: mate-backgrounds),"
+        " or use your own: make demo MEDIA=~/Pictures"
+    )
+
+
+def lay_out(album: Album, folder: Path) -> Path:
+    """A folder that holds the photographs of an album and nothing else, without copying them where that is possible."""
+    return _lay_out(((photo, photo.name) for photo in album.photos), folder)
+
+
+def with_new_titles(album: Album, folder: Path) -> Path:
+    """As `lay_out`, with the first few under another name, as after somebody corrected their titles."""
+    names = {photo: f"New {photo.name}" for photo in album.photos[:FEW]}
+    return _lay_out(((photo, names.get(photo, photo.name)) for photo in album.photos), folder)
+
+
+def last_few(album: Album) -> Album:
+    """Those that somebody wants to be gone again; never all of them."""
+    return Album(album.title, album.photos[len(album.photos) - min(FEW, len(album.photos) // 2) :])
+
+
+def _lay_out(files: Iterable[tuple[Path, str]], folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for photo, name in files:
+        _place(photo, folder / name)
+    return folder
+
+
+def _place(photo: Path, target: Path) -> None:
+    try:
+        os.link(photo, target)
+    except FileExistsError:
+        return  # two of one name; what is there may be a link to the original, and must not be written to
+    except OSError:
+        shutil.copy2(photo, target)

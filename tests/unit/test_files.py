@@ -1,0 +1,400 @@
+"""Reading below the mount root, on real folders: no way out, nothing that blocks, nothing that is lost unseen."""
+
+import base64
+import errno
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestd.bundle import files, wire
+from ingestd.bundle.entry import BadEntry, File
+from ingestd.bundle.wire import Reading, ReadItems, Want
+from ingestd.model import Reason
+
+SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
+CONTENT = b"not really a photo"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+ORIGINAL = File("original", "a.jpg", len(CONTENT), SHA256)
+Verify = Literal["none", "size", "sha256"]
+
+
+@dataclass
+class Root:
+    """An assets root with one item."""
+
+    path: Path
+    fd: int
+
+    @property
+    def item(self) -> Path:
+        return self.path / "photo" / "one"
+
+    @property
+    def data(self) -> Path:
+        return self.item / "source" / "data"
+
+    def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", limit: int = 1000) -> Reading:
+        request = ReadItems(str(self.path), [], verify, limit, 1)
+        reading = files.read_item(self.fd, Want(5, path, wanted), request)
+        assert wire.decode_reply(wire.encode(reading)) == reading, "whatever was read can be told"
+        return reading
+
+    def documents(self) -> dict[str, Any]:
+        reading = self.read()
+        assert reading.problem is None
+        return {document.kind: json.loads(document.text) for document in reading.documents}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Root]:
+    path = tmp_path / "root"
+    (path / "sync").mkdir(parents=True)
+    (path / "photo/one/source/data").mkdir(parents=True)
+    (path / "photo/one/a.jpg").write_bytes(CONTENT)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    yield Root(path, fd)
+    os.close(fd)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder outside the root, laid out like an item."""
+    folder = tmp_path / "outside"
+    (folder / "source/data").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(CONTENT)
+    (folder / "source/source.json").write_text("{}")
+    return folder
+
+
+# Files
+
+
+@pytest.mark.parametrize("verify", ["none", "size", "sha256"])
+def test_a_file_as_promised(root: Root, verify: Verify) -> None:
+    reading = root.read(ORIGINAL, verify=verify)
+    assert (reading.ordinal, reading.problem, reading.transient) == (5, None, False)
+    assert reading.bytes_read == (len(CONTENT) if verify == "sha256" else 0)
+
+
+def test_a_file_of_another_size(root: Root) -> None:
+    (root.item / "a.jpg").write_bytes(CONTENT + b"!")
+    assert root.read(ORIGINAL).reason is Reason.FILE_SIZE_MISMATCH
+    assert root.read(ORIGINAL, verify="none").problem is None
+    assert root.read(File("original", "a.jpg")).problem is None
+
+
+def test_a_file_of_other_content(root: Root) -> None:
+    (root.item / "a.jpg").write_bytes(CONTENT[::-1])
+    assert root.read(ORIGINAL).problem is None
+    reading = root.read(ORIGINAL, verify="sha256")
+    assert reading.reason is Reason.FILE_HASH_MISMATCH
+    assert SHA256 in str(reading.problem)
+
+
+def test_missing_files_and_folders(root: Root) -> None:
+    assert root.read(File("original", "b.jpg")).reason is Reason.FILE_MISSING
+    assert root.read(File("original", "b/c.jpg")).reason is Reason.FILE_MISSING
+    assert root.read(File("original", "a.jpg/c.jpg")).reason is Reason.FILE_MISSING
+    assert root.read(ORIGINAL, path="photo/two").reason is Reason.FILE_MISSING
+    assert root.read(path="photo/two").problem is None
+
+
+def test_a_folder_or_a_fifo_is_no_file(root: Root) -> None:
+    os.mkfifo(root.item / "fifo")
+    for name in ("source", "fifo"):
+        assert root.read(File("original", name), verify="sha256").reason is Reason.FILE_MISSING
+
+
+def test_a_name_too_long_for_the_file_system_is_the_items_fault(root: Root) -> None:
+    reading = root.read(File("original", "x" * 300))
+    assert (reading.reason, reading.transient) == (Reason.FILE_UNREADABLE, False)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN])
+def test_what_may_pass_is_told_apart(root: Root, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def failing(_fd: int, _count: int) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "read", failing)
+    reading = root.read(ORIGINAL, verify="sha256")
+    assert (reading.reason, reading.transient) == (Reason.FILE_UNREADABLE, True)
+
+
+# No way out
+
+
+@pytest.mark.parametrize("path", ["..", "../outside", "photo/../../outside", "/etc", "a\0b", "a\nb", "", "photo//one"])
+def test_paths_that_are_not_plain_are_refused(root: Root, outside: Path, path: str) -> None:
+    assert root.read(ORIGINAL, path=path).reason is Reason.PATH_OUTSIDE_ROOT
+    assert root.read(File("original", path)).reason is Reason.PATH_OUTSIDE_ROOT
+
+
+@pytest.mark.parametrize("link", ["photo", "photo/one", "photo/one/a.jpg"])
+def test_a_link_at_any_level_of_a_file_is_refused(root: Root, outside: Path, link: str) -> None:
+    place = root.path / link
+    place.rename(outside / "moved")
+    place.symlink_to(outside / "moved")
+    assert root.read(ORIGINAL).reason is Reason.PATH_OUTSIDE_ROOT
+
+
+@pytest.mark.parametrize("link", ["source", "source/source.json", "source/data", "source/data/photo.meaning.json"])
+def test_a_link_at_any_level_of_a_document_is_refused(root: Root, outside: Path, link: str) -> None:
+    place = root.item / link
+    if place.is_dir():
+        place.rename(outside / "moved")
+    place.symlink_to(outside / "source/source.json" if place.suffix else outside / "moved")
+    assert root.read().reason is Reason.PATH_OUTSIDE_ROOT
+
+
+def test_links_that_stay_inside_or_lead_nowhere_are_refused_too(root: Root) -> None:
+    (root.item / "b.jpg").symlink_to("a.jpg")
+    (root.item / "c.jpg").symlink_to("nowhere")
+    for name in ("b.jpg", "c.jpg"):
+        assert root.read(File("original", name)).reason is Reason.PATH_OUTSIDE_ROOT
+
+
+def test_a_link_whose_name_is_no_text_can_be_told(root: Root) -> None:
+    os.symlink(b"nowhere", os.fsencode(root.data) + b"/\xff.json")
+    reading = root.read()
+    assert reading.reason is Reason.PATH_OUTSIDE_ROOT
+    assert r"\xff.json" in str(reading.problem)
+
+
+def test_a_folder_swapped_for_a_link_on_the_way_leads_nowhere(
+    root: Root, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The swap comes right before the last component is opened, after every check of what leads there."""
+    (outside / "a.jpg").write_bytes(b"secret")
+    real_open = os.open
+
+    def swapping(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "a.jpg" and root.item.is_dir() and not root.item.is_symlink():
+            root.item.rename(root.path / "aside")
+            root.item.symlink_to(outside)
+        return real_open(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", swapping)
+    reading = root.read(ORIGINAL, verify="sha256")
+    assert root.item.is_symlink()
+    assert (reading.problem, reading.bytes_read) == (None, len(CONTENT))
+
+
+def test_a_file_swapped_for_a_link_between_listing_and_reading(
+    root: Root, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = root.data / "photo.meaning.json"
+    document.write_text("{}")
+    real_listdir = os.listdir
+
+    def swapping(folder: Any) -> list[str]:
+        names = real_listdir(folder)
+        document.unlink()
+        document.symlink_to(outside / "source/source.json")
+        return names
+
+    monkeypatch.setattr(os, "listdir", swapping)
+    assert root.read().reason is Reason.PATH_OUTSIDE_ROOT
+
+
+def test_descriptors_are_closed_whatever_happens(root: Root) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for path in ("a.jpg", "b.jpg", "source/data/x/y", "../x", "a.jpg/x"):
+        root.read(File("original", path), verify="sha256")
+    with pytest.raises(BadEntry), files.opened(str(root.path), "..", files.PLAIN):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# Documents
+
+
+def test_documents_have_their_kinds_and_their_order(root: Root) -> None:
+    (root.item / "source/source.json").write_text('{"s": 1}')
+    for name in (
+        "photo.manifest.json",
+        "photo.analysis.json",
+        "photo.meaning.json",
+        "photo.family.json",
+        "b.json",
+        "a.txt",
+    ):
+        (root.data / name).write_text(f'"{name}"')
+    reading = root.read()
+    assert [document.kind for document in reading.documents] == [
+        "source", "source_data:a.txt", "source_data:b.json",
+        "photo_analysis", "photo_family", "photo_manifest", "photo_meaning",
+    ]  # fmt: skip
+    assert reading.documents[0].text == '{"s": 1}'
+    assert reading.documents[0].sha256 == hashlib.sha256(b'{"s": 1}').hexdigest()
+    assert reading.bytes_read > 8
+
+
+def test_no_documents_are_read_unless_wanted(root: Root) -> None:
+    (root.item / "source/source.json").write_text("{}")
+    reading = files.read_item(root.fd, Want(0, "photo/one", (), False), ReadItems("", [], "size", 9, 1))
+    assert reading.documents == []
+
+
+def test_what_is_not_json_is_wrapped(root: Root) -> None:
+    for name, data in {"a": b"caf\xc3\xa9", "b": b"\xff\0", "c": b"", "d": b'{"a": NaN}', "e": b"[1"}.items():
+        (root.data / name).write_bytes(data)
+    found = root.documents()
+    assert found["source_data:a"] == {"encoding": "text", "data": "caf\u00e9"}
+    assert found["source_data:b"] == {"encoding": "base64", "data": base64.b64encode(b"\xff\0").decode()}
+    assert found["source_data:c"] == {"encoding": "text", "data": ""}
+    assert found["source_data:d"] == {"encoding": "text", "data": '{"a": NaN}'}
+    assert found["source_data:e"] == {"encoding": "text", "data": "[1"}
+
+
+def test_names_that_are_no_text_are_percent_encoded(root: Root) -> None:
+    for name in (b"\xff", b"100%", "\u00e9".encode(), b"a b", b"a\nb"):
+        Path(os.fsdecode(os.fsencode(root.data) + b"/" + name)).write_text("1")
+    kinds = {"%FF", "100%25", "%C3%A9", "a b", "a%0Ab"}
+    assert set(root.documents()) == {f"source_data:{kind}" for kind in kinds}
+
+
+def test_only_regular_files_are_documents_and_nothing_blocks(root: Root) -> None:
+    os.mkfifo(root.data / "fifo.json")
+    (root.data / "folder.json").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = os.open(root.data, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{here}/socket.json")
+        os.close(here)
+    os.mkfifo(root.item / "source/source.json")
+    (root.data / "z.json").write_text("{}")
+    assert set(root.documents()) == {"source_data:z.json"}
+
+
+def test_a_document_that_is_too_large(root: Root) -> None:
+    (root.data / "a.json").write_text('"' + "x" * 998 + '"')
+    assert root.read().problem is None
+    (root.data / "b.json").write_text('"' + "x" * 999 + '"')
+    reading = root.read()
+    assert reading.reason is Reason.DOCUMENT_TOO_LARGE
+    assert "b.json" in str(reading.problem)
+
+
+@pytest.mark.parametrize("levels", [31, 900, 20_000])
+def test_a_document_that_is_too_deep(root: Root, levels: int) -> None:
+    (root.data / "a.json").write_text("[" * 30 + "]" * 30)
+    assert root.read().problem is None
+    (root.data / "b.json").write_text("[" * levels + "]" * levels)
+    assert root.read(limit=100_000).reason is Reason.DOCUMENT_TOO_DEEP
+
+
+def test_brackets_that_are_not_json_are_just_text(root: Root) -> None:
+    (root.data / "a.txt").write_text("]" * 40 + "[" * 40)
+    assert root.documents()["source_data:a.txt"]["encoding"] == "text"
+
+
+def test_a_document_that_is_listed_but_not_there_may_yet_come(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root.data / "b.json").write_text("{}")
+    real_listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: ["a.json", *real_listdir(folder)])
+    reading = root.read()
+    assert (reading.reason, reading.transient) == (Reason.FILE_UNREADABLE, True)
+    assert "a.json" in str(reading.problem)
+
+
+def test_source_that_is_no_folder_holds_no_documents(root: Root) -> None:
+    root.data.rmdir()
+    root.data.write_text("{}")
+    assert root.documents() == {}
+    root.data.unlink()
+    root.data.parent.rmdir()
+    root.data.parent.write_text("{}")
+    assert root.documents() == {}
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1), st.binary(min_size=1))
+def test_no_two_names_share_a_kind(one: bytes, other: bytes) -> None:
+    kinds = {files.kind_of(os.fsdecode(name)) for name in (one, other)}
+    assert len(kinds) == len({one, other})
+    assert all(kind.isascii() and kind.isprintable() for kind in kinds)
+
+
+@pytest.mark.parametrize("name", ["photo.meaning.json", "photo_meaning", "photo.meaning.json%", "%"])
+def test_known_kinds_cannot_be_imitated(name: str) -> None:
+    known = set(files.KINDS.values())
+    assert (files.kind_of(name) in known) == (name in files.KINDS)
+
+
+@settings(deadline=None)
+@given(st.binary() | st.text().map(str.encode))
+def test_every_document_becomes_json(data: bytes) -> None:
+    wrapped = json.loads(files.as_json(data))
+    if not files.is_json(data):
+        text = wrapped["data"]
+        assert data == (text.encode() if wrapped["encoding"] == "text" else base64.b64decode(text))
+
+
+# Manifests and sentinels
+
+
+def manifest(root: Root, limit: int = 100) -> wire.Blob | wire.Failure:
+    return files.read_manifest(str(root.path), SYNC_ID, limit)
+
+
+def test_a_manifest_is_read_up_to_its_limit(root: Root) -> None:
+    (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x" * 100)
+    assert manifest(root) == wire.Blob(b"x" * 100)
+    failure = manifest(root, 99)
+    assert isinstance(failure, wire.Failure)
+    assert failure.too_large
+
+
+def test_a_manifest_that_is_missing(root: Root) -> None:
+    failure = manifest(root)
+    assert isinstance(failure, wire.Failure)
+    assert failure.missing
+
+
+def test_a_manifest_that_is_no_plain_file(root: Root, outside: Path) -> None:
+    place = root.path / f"sync/{SYNC_ID}.json"
+    os.mkfifo(place)
+    assert "not a regular file" in problem(manifest(root))
+    place.unlink()
+    place.symlink_to(outside / "source/source.json")
+    assert "symbolic link" in problem(manifest(root))
+
+
+def test_a_linked_sync_folder_is_refused_by_both(root: Root, outside: Path) -> None:
+    (outside / f"{SYNC_ID}.ready").touch()
+    (root.path / "sync").rmdir()
+    (root.path / "sync").symlink_to(outside)
+    assert "symbolic link" in problem(manifest(root))
+    assert "symbolic link" in problem(files.list_sentinels(str(root.path)))
+
+
+def test_sentinels_are_told_from_what_only_looks_like_one(root: Root) -> None:
+    for name in (SYNC_ID, SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready"):
+        (root.path / f"sync/{name}.ready").touch()
+    (root.path / f"sync/{SYNC_ID}.json").touch()
+    Path(os.fsdecode(os.fsencode(root.path) + b"/sync/\xff.ready")).touch()
+    listing = files.list_sentinels(str(root.path))
+    assert isinstance(listing, wire.Listing)
+    assert listing.sync_ids == [SYNC_ID]
+    assert sorted(listing.odd) == sorted([SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready", r"\xff"])
+
+
+def test_a_root_that_is_no_folder(root: Root) -> None:
+    assert isinstance(files.identify(str(root.path)), wire.Identity)
+    assert "not a folder" in problem(files.identify(str(root.item / "a.jpg")))
+    assert problem(files.identify(str(root.path / "nowhere")))
+    assert problem(files.list_sentinels(str(root.path / "nowhere")))
+
+
+def problem(reply: wire.Reply) -> str:
+    assert isinstance(reply, wire.Failure)
+    assert wire.decode_reply(wire.encode(reply)) == reply
+    return reply.problem
