@@ -22,13 +22,15 @@ class DaemonFailed(Exception):
 
 
 class Child:
-    """A running `ingestd run --embedded`; its standard error goes to `log`."""
+    """A running `ingestd run --embedded`; its standard error goes to `log`. Ctrl-C does not reach it."""
 
     def __init__(self, settings: dict[str, str], database: Path, log: Path) -> None:
         self._log = log
         command = [sys.executable, "-m", "ingestd", "run", "--embedded", str(database)]
         with log.open("wb") as file:
-            self._process = subprocess.Popen(command, env=environment(settings), stdin=subprocess.DEVNULL, stderr=file)
+            self._process = subprocess.Popen(
+                command, env=environment(settings), stdin=subprocess.DEVNULL, stderr=file, start_new_session=True
+            )
 
     def socket(self) -> str:
         """Where its database listens, as it says itself once that is ready."""

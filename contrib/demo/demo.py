@@ -6,6 +6,7 @@ Everything is kept in .demo, which each run makes anew. Run it as `make demo`.
 import argparse
 import fcntl
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ IMPORT_SECONDS = 600.0
 
 def main() -> int:
     options = parse_options()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         albums = find_albums(options.media, options.most)
         make_room()
@@ -64,31 +67,45 @@ def make_room() -> None:
 
 
 def show(child: Child, albums: list[Album], *, once: bool) -> int:
-    """Hands over the bundles while the daemon runs, and tells what became of them; its exit status."""
+    """Hands over bundles while the daemon runs, and tells what became of them; the daemon's exit status."""
     started = time.monotonic()
     say(f"the daemon starts with an empty library; its log is {relative(LOG)}")
-    sync_ids = hand_over(albums)
     socket = child.socket()
     summary = Summary(socket)
-    child.wait_for(lambda: summary.is_settled(len(sync_ids)) or None, IMPORT_SECONDS, "done")
-    say(f"everything is imported, {time.monotonic() - started:.1f} s after the start:")
+    sync_ids: list[str] = []
+    for wave in (hand_over_new, hand_over_update, hand_over_removal):
+        sync_ids += wave(albums, sync_ids)
+        await_import(child, summary, len(sync_ids))
+    say(f"everything is imported, {time.monotonic() - started:.1f} s after the daemon's start:")
     print("\n".join(table(summary.counts())), flush=True)
     summary.close()
     return end(child) if once else stay(child, socket, sync_ids[0])
 
 
-def hand_over(albums: list[Album]) -> list[str]:
-    """A bundle for each album, one that updates the first, one that removes a few of the last; their sync_ids."""
-    made = []
-    for number, album in enumerate(albums):
-        folder = lay_out(album, MEDIA / str(number))
-        made.append(make_bundle("create", album, folder, "--gallery", album.title))
-    first, last = albums[0], albums[-1]
-    made.append(make_bundle("update", first, with_new_titles(first, MEDIA / "update"), "--prior", made[0]))
-    if few := last_few(last).photos:
-        gone = Album(last.title, few)
-        made.append(make_bundle("remove", gone, lay_out(gone, MEDIA / "remove"), "--prior", made[len(albums) - 1]))
-    return made
+def hand_over_new(albums: list[Album], _before: list[str]) -> list[str]:
+    """A bundle with a gallery for each album."""
+    return [
+        make_bundle("create", album, lay_out(album, MEDIA / str(number)), "--gallery", album.title)
+        for number, album in enumerate(albums)
+    ]
+
+
+def hand_over_update(albums: list[Album], before: list[str]) -> list[str]:
+    """The first album again, a few of its photographs with new titles."""
+    folder = with_new_titles(albums[0], MEDIA / "update")
+    return [make_bundle("update", albums[0], folder, "--prior", before[0])]
+
+
+def hand_over_removal(albums: list[Album], before: list[str]) -> list[str]:
+    """A few of the last album are to be removed; of an album of one, none."""
+    few = last_few(albums[-1])
+    if not few.photos:
+        return []
+    return [make_bundle("remove", few, lay_out(few, MEDIA / "remove"), "--prior", before[len(albums) - 1])]
+
+
+def await_import(child: Child, summary: Summary, bundles: int) -> None:
+    child.wait_for(lambda: summary.is_settled(bundles) or None, IMPORT_SECONDS, "done")
 
 
 def make_bundle(action: str, album: Album, folder: Path, *more: str) -> str:
@@ -107,7 +124,7 @@ def end(child: Child) -> int:
 
 
 def stay(child: Child, socket: str, sync_id: str) -> int:
-    """Leaves the daemon running until Ctrl-C, which reaches it too."""
+    """Leaves the daemon running until Ctrl-C."""
     say("the daemon goes on until Ctrl-C; in another terminal, in this folder, try:\n")
     settings = {**SETTINGS, "INGESTD_DATABASE__UNIX_SOCKET": socket}
     for name in ("INGESTD_DATABASE__UNIX_SOCKET", "INGESTD_MOUNT__ROOT", "INGESTD_MOUNT__REQUIRE_MOUNT"):

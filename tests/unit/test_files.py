@@ -1,68 +1,25 @@
 """Reading below the mount root, on real folders: no way out, nothing that blocks, nothing that is lost unseen."""
 
-import base64
 import errno
-import hashlib
-import json
 import os
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ingestd.bundle import files, wire
 from ingestd.bundle.entry import BadEntry, File
-from ingestd.bundle.wire import Reading, ReadItems, Want
 from ingestd.model import Reason
+from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
-CONTENT = b"not really a photo"
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-ORIGINAL = File("original", "a.jpg", len(CONTENT), SHA256)
-Verify = Literal["none", "size", "sha256"]
-
-
-@dataclass
-class Root:
-    """An assets root with one item."""
-
-    path: Path
-    fd: int
-
-    @property
-    def item(self) -> Path:
-        return self.path / "photo" / "one"
-
-    @property
-    def data(self) -> Path:
-        return self.item / "source" / "data"
-
-    def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", limit: int = 1000) -> Reading:
-        request = ReadItems(str(self.path), [], verify, limit, 1)
-        reading = files.read_item(self.fd, Want(5, path, wanted), request)
-        assert wire.decode_reply(wire.encode(reading)) == reading, "whatever was read can be told"
-        return reading
-
-    def documents(self) -> dict[str, Any]:
-        reading = self.read()
-        assert reading.problem is None
-        return {document.kind: json.loads(document.text) for document in reading.documents}
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Root]:
-    path = tmp_path / "root"
-    (path / "sync").mkdir(parents=True)
-    (path / "photo/one/source/data").mkdir(parents=True)
-    (path / "photo/one/a.jpg").write_bytes(CONTENT)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    yield Root(path, fd)
-    os.close(fd)
+    with item_root(tmp_path / "root") as made:
+        yield made
 
 
 @pytest.fixture
@@ -212,130 +169,6 @@ def test_descriptors_are_closed_whatever_happens(root: Root) -> None:
     with pytest.raises(BadEntry), files.opened(str(root.path), "..", files.PLAIN):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-# Documents
-
-
-def test_documents_have_their_kinds_and_their_order(root: Root) -> None:
-    (root.item / "source/source.json").write_text('{"s": 1}')
-    for name in (
-        "photo.manifest.json",
-        "photo.analysis.json",
-        "photo.meaning.json",
-        "photo.family.json",
-        "b.json",
-        "a.txt",
-    ):
-        (root.data / name).write_text(f'"{name}"')
-    reading = root.read()
-    assert [document.kind for document in reading.documents] == [
-        "source", "source_data:a.txt", "source_data:b.json",
-        "photo_analysis", "photo_family", "photo_manifest", "photo_meaning",
-    ]  # fmt: skip
-    assert reading.documents[0].text == '{"s": 1}'
-    assert reading.documents[0].sha256 == hashlib.sha256(b'{"s": 1}').hexdigest()
-    assert reading.bytes_read > 8
-
-
-def test_no_documents_are_read_unless_wanted(root: Root) -> None:
-    (root.item / "source/source.json").write_text("{}")
-    reading = files.read_item(root.fd, Want(0, "photo/one", (), False), ReadItems("", [], "size", 9, 1))
-    assert reading.documents == []
-
-
-def test_what_is_not_json_is_wrapped(root: Root) -> None:
-    for name, data in {"a": b"caf\xc3\xa9", "b": b"\xff\0", "c": b"", "d": b'{"a": NaN}', "e": b"[1"}.items():
-        (root.data / name).write_bytes(data)
-    found = root.documents()
-    assert found["source_data:a"] == {"encoding": "text", "data": "caf\u00e9"}
-    assert found["source_data:b"] == {"encoding": "base64", "data": base64.b64encode(b"\xff\0").decode()}
-    assert found["source_data:c"] == {"encoding": "text", "data": ""}
-    assert found["source_data:d"] == {"encoding": "text", "data": '{"a": NaN}'}
-    assert found["source_data:e"] == {"encoding": "text", "data": "[1"}
-
-
-def test_names_that_are_no_text_are_percent_encoded(root: Root) -> None:
-    for name in (b"\xff", b"100%", "\u00e9".encode(), b"a b", b"a\nb"):
-        Path(os.fsdecode(os.fsencode(root.data) + b"/" + name)).write_text("1")
-    kinds = {"%FF", "100%25", "%C3%A9", "a b", "a%0Ab"}
-    assert set(root.documents()) == {f"source_data:{kind}" for kind in kinds}
-
-
-def test_only_regular_files_are_documents_and_nothing_blocks(root: Root) -> None:
-    os.mkfifo(root.data / "fifo.json")
-    (root.data / "folder.json").mkdir()
-    with socket.socket(socket.AF_UNIX) as listener:
-        here = os.open(root.data, os.O_RDONLY)
-        listener.bind(f"/proc/self/fd/{here}/socket.json")
-        os.close(here)
-    os.mkfifo(root.item / "source/source.json")
-    (root.data / "z.json").write_text("{}")
-    assert set(root.documents()) == {"source_data:z.json"}
-
-
-def test_a_document_that_is_too_large(root: Root) -> None:
-    (root.data / "a.json").write_text('"' + "x" * 998 + '"')
-    assert root.read().problem is None
-    (root.data / "b.json").write_text('"' + "x" * 999 + '"')
-    reading = root.read()
-    assert reading.reason is Reason.DOCUMENT_TOO_LARGE
-    assert "b.json" in str(reading.problem)
-
-
-@pytest.mark.parametrize("levels", [31, 900, 20_000])
-def test_a_document_that_is_too_deep(root: Root, levels: int) -> None:
-    (root.data / "a.json").write_text("[" * 30 + "]" * 30)
-    assert root.read().problem is None
-    (root.data / "b.json").write_text("[" * levels + "]" * levels)
-    assert root.read(limit=100_000).reason is Reason.DOCUMENT_TOO_DEEP
-
-
-def test_brackets_that_are_not_json_are_just_text(root: Root) -> None:
-    (root.data / "a.txt").write_text("]" * 40 + "[" * 40)
-    assert root.documents()["source_data:a.txt"]["encoding"] == "text"
-
-
-def test_a_document_that_is_listed_but_not_there_may_yet_come(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    (root.data / "b.json").write_text("{}")
-    real_listdir = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: ["a.json", *real_listdir(folder)])
-    reading = root.read()
-    assert (reading.reason, reading.transient) == (Reason.FILE_UNREADABLE, True)
-    assert "a.json" in str(reading.problem)
-
-
-def test_source_that_is_no_folder_holds_no_documents(root: Root) -> None:
-    root.data.rmdir()
-    root.data.write_text("{}")
-    assert root.documents() == {}
-    root.data.unlink()
-    root.data.parent.rmdir()
-    root.data.parent.write_text("{}")
-    assert root.documents() == {}
-
-
-@settings(deadline=None)
-@given(st.binary(min_size=1), st.binary(min_size=1))
-def test_no_two_names_share_a_kind(one: bytes, other: bytes) -> None:
-    kinds = {files.kind_of(os.fsdecode(name)) for name in (one, other)}
-    assert len(kinds) == len({one, other})
-    assert all(kind.isascii() and kind.isprintable() for kind in kinds)
-
-
-@pytest.mark.parametrize("name", ["photo.meaning.json", "photo_meaning", "photo.meaning.json%", "%"])
-def test_known_kinds_cannot_be_imitated(name: str) -> None:
-    known = set(files.KINDS.values())
-    assert (files.kind_of(name) in known) == (name in files.KINDS)
-
-
-@settings(deadline=None)
-@given(st.binary() | st.text().map(str.encode))
-def test_every_document_becomes_json(data: bytes) -> None:
-    wrapped = json.loads(files.as_json(data))
-    if not files.is_json(data):
-        text = wrapped["data"]
-        assert data == (text.encode() if wrapped["encoding"] == "text" else base64.b64decode(text))
 
 
 # Manifests and sentinels

@@ -1,4 +1,4 @@
-"""Manifests: a consumable envelope or all that is wrong with it; items and containers that fail alone; the survey."""
+"""Manifests: a consumable envelope or all that is wrong with it; items and containers that fail alone."""
 
 import json
 from datetime import datetime
@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestd.bundle.manifest import Manifest, Survey, parse, survey
+from ingestd.bundle.manifest import parse, survey
 from ingestd.errors import ManifestError, ManifestUnsettled
-from ingestd.model import Action, Reason
+from ingestd.model import Action
+from support.manifests import PRIOR, SYNC_ID, A, B, C, cover, encoded, envelope, parsed, photo
 
-SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
-PRIOR = "bc02ed61-9d39-4538-952a-ed4ced680e96"
-A, B, C, D = ("a" * 32, "b" * 32, "c" * 32, "d" * 32)
 REQUIRED = ["sync_id", "type", "action", "status", "created_at", "completed_at", "verification", "items"]
 
 JSON = st.recursive(
@@ -22,40 +20,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
-
-
-def envelope(**changes: Any) -> dict[str, Any]:
-    base = {
-        "sync_id": SYNC_ID,
-        "type": "event",
-        "action": "update",
-        "status": "completed",
-        "created_at": "2026-04-12T21:30:00Z",
-        "completed_at": "2026-04-12T21:35:35Z",
-        "verification": {"passed": True},
-        "items": [],
-    }
-    return {**base, **changes}
-
-
-def photo(hash_: str = A, **changes: Any) -> dict[str, Any]:
-    return {"type": "photo", "hash": hash_, **changes}
-
-
-def cover(hash_: str, parent: str, **changes: Any) -> dict[str, Any]:
-    return {"type": "cover", "hash": hash_, "parent_hash": parent, **changes}
-
-
-def encoded(**changes: Any) -> bytes:
-    return json.dumps(envelope(**changes)).encode()
-
-
-def parsed(**changes: Any) -> Manifest:
-    return parse(encoded(**changes))
-
-
-def surveyed(*items: Any) -> Survey:
-    return survey(parsed(items=list(items)))
 
 
 def problems(data: bytes, **options: Any) -> list[str]:
@@ -315,61 +279,3 @@ def test_containers_that_repeat_collapse_or_fail() -> None:
     assert same.problem is None
     [differing] = parsed(containers=[gallery(), gallery(title="x")]).containers()
     assert "twice" in str(differing.problem)
-
-
-# The survey
-
-
-def test_word_for_word_repetitions_collapse() -> None:
-    found = surveyed(photo(), photo(), photo(B))
-    assert (found.collapsed, found.problems) == (1, {})
-    assert found.first == {("photo", A, ""): 0, ("photo", B, ""): 2}
-
-
-def test_differing_repetitions_fail() -> None:
-    found = surveyed(photo(title="x"), photo(title="y"))
-    assert found.problems[("photo", A, "")][0] is Reason.DUPLICATE_ITEM
-
-
-def test_one_hash_has_one_type() -> None:
-    found = surveyed(photo(A), {"type": "video", "hash": A}, cover(A, B))
-    assert list(found.problems) == [("video", A, "")]
-    assert found.problems[("video", A, "")][0] is Reason.TYPE_CONFLICT
-
-
-def test_every_entry_is_visited_once() -> None:
-    seen: list[int] = []
-    survey(parsed(items=[photo(), photo(), None, photo(B)]), lambda entry: seen.append(entry.ordinal))
-    assert seen == [0, 2, 3]
-
-
-def test_sizes_and_ignored_variants_are_summed() -> None:
-    files = [{"variant": "original", "path": "a", "bytes": 5}, {"variant": "frosted", "path": "b", "bytes": 90}]
-    found = surveyed(photo(path="p", files=files), photo(B, path="q", files=files))
-    assert (found.total_bytes, found.derivatives_ignored) == (10, 2)
-
-
-def test_no_sum_is_too_large_to_be_stored() -> None:
-    files = [{"variant": f"v{i}", "path": "a", "bytes": 2**63 - 1} for i in range(3)]
-    assert surveyed(photo(path="p", files=files)).total_bytes == 2**63 - 1
-
-
-def test_the_last_cover_item_wins() -> None:
-    assert surveyed(photo(), cover(B, A), cover(C, A)).covers == {A: (C, 2)}
-
-
-def test_the_assets_own_word_wins_over_cover_items() -> None:
-    assert surveyed(photo(cover_hash=B), cover(B, A), cover(C, A)).covers == {A: (B, 1)}
-    assert surveyed(photo(cover_hash=D), cover(C, A)).covers == {A: (D, None)}
-
-
-def test_cover_items_that_fail_win_nothing() -> None:
-    failing = [cover(C, A, title="x"), cover(C, A, title="y")]
-    assert surveyed(photo(), cover(B, A), *failing).covers == {A: (B, 1)}
-    assert surveyed(photo(cover_hash=C), *failing).covers == {A: (C, None)}
-
-
-def test_assets_that_fail_choose_no_cover() -> None:
-    twice = [photo(cover_hash=C, title="x"), photo(cover_hash=C, title="y")]
-    assert surveyed(*twice, cover(B, A)).covers == {A: (B, 2)}
-    assert surveyed(photo(cover_hash=B), {"type": "video", "hash": A, "cover_hash": C}).covers == {A: (B, None)}

@@ -26,7 +26,7 @@ Variant = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.+-]{0,6
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class File(msgspec.Struct, frozen=True):
+class File(msgspec.Struct, frozen=True, gc=False):
     """One file of an item; `path` is relative to the item, `bytes` its size."""
 
     variant: Variant
@@ -35,7 +35,7 @@ class File(msgspec.Struct, frozen=True):
     sha256: Sha256 | None = None
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
     hash: Hash
     path: str | None = None
@@ -50,7 +50,7 @@ class _Identity(msgspec.Struct):
     hash: Any = None
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One item of a manifest, checked and in normal form: only the files that are persisted, in order of variant.
 
     `sha256` digests the normal form; `problem` and `reason` say why the item can only fail. Not serialised as such.

@@ -4,13 +4,18 @@ A mount that hangs takes this process with it and never the daemon; it also keep
 Ends when its input ends, as it does when the daemon is gone.
 """
 
+import ctypes
 import os
 import signal
+import struct
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ingestd.bundle import files, wire
+
+# linux/stat.h and linux/fcntl.h; Python has no statx yet.
+AT_FDCWD, STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = -100, 0x4000, 256, 0, 144
 
 
 def main() -> None:
@@ -26,13 +31,36 @@ def main() -> None:
 def answer(request: wire.Request) -> Iterator[wire.Reply]:
     match request:
         case wire.Identify(root):
-            yield files.identify(root)
+            yield identify(root)
         case wire.ListSentinels(root):
             yield files.list_sentinels(root)
         case wire.ReadManifest(root, sync_id, max_bytes):
             yield files.read_manifest(root, sync_id, max_bytes)
         case wire.ReadItems():
             yield from read_items(request)
+
+
+def identify(root: str) -> wire.Reply:
+    found = files.identify(root)
+    if not isinstance(found, wire.Identity):
+        return found
+    try:
+        # Of a file system that just died, the kernel still answers stat from memory; this one it has to ask.
+        os.statvfs(root)
+    except OSError as error:
+        return wire.Failure(f"{root}: {error.strerror}")
+    return wire.Identity(found.st_dev, os.path.realpath(root), unique_mount_id(root))
+
+
+def unique_mount_id(path: str) -> int:
+    """A number that no other mount gets until the next boot; 0 on Linux before 6.8, which knows none."""
+    filled = ctypes.create_string_buffer(STATX_BYTES)
+    statx = getattr(ctypes.CDLL(None), "statx", None)
+    if statx is None or statx(AT_FDCWD, os.fsencode(path), 0, STATX_MNT_ID_UNIQUE, filled):
+        return 0
+    (known,) = struct.unpack_from("=I", filled, STATX_MASK_AT)
+    (unique_id,) = struct.unpack_from("=Q", filled, STATX_MNT_ID_AT)
+    return int(unique_id) if known & STATX_MNT_ID_UNIQUE else 0
 
 
 def read_items(request: wire.ReadItems) -> Iterator[wire.Reply]:

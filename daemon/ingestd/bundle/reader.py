@@ -11,6 +11,7 @@ from ingestd.bundle import wire
 from ingestd.bundle.entry import Entry
 from ingestd.bundle.mount import Mount, MountIdentity
 from ingestd.errors import MountUnavailable
+from ingestd.model import Reason
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0
 
@@ -36,35 +37,38 @@ class Reader:
         """Documents and file checks of those entries that have a folder. Raises MountUnavailable."""
         wants = [wire.Want(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
         readings = self._read(wants)
-        readings.update(self._retry(wants, readings))
+        self._retry(wants, readings)
         if any(reading.problem for reading in readings.values()):
             self._mount.demand(self._identity)
         return readings
 
     def _read(self, wants: list[wire.Want]) -> Readings:
+        """One try at each; what gives no answer, and what comes after it, may still pass."""
         readings: Readings = {}
         if not wants:
             return readings
-        for reading in self._mount.read_items(wants):
-            readings[reading.ordinal] = reading
-            self._on_bytes(reading.bytes_read)
+        try:
+            for reading in self._mount.read_items(wants):
+                readings[reading.ordinal] = reading
+                self._on_bytes(reading.bytes_read)
+        except MountUnavailable as silence:
+            for want in wants[len(readings) :]:
+                unread = wire.Reading(want.ordinal, reason=Reason.FILE_UNREADABLE, problem=str(silence), transient=True)
+                readings[want.ordinal] = unread
         return readings
 
-    def _retry(self, wants: list[wire.Want], readings: Readings) -> Readings:
+    def _retry(self, wants: list[wire.Want], readings: Readings) -> None:
         """Reads again what may pass, until it does or its time is up."""
         deadline = time.monotonic() + self._mount.settings.settle_seconds
-        better: Readings = {}
         for pause in pauses():
-            again = [want for want in wants if better.get(want.ordinal, readings[want.ordinal]).transient]
-            if not again or time.monotonic() >= deadline:
-                return better
+            wants = [want for want in wants if readings[want.ordinal].transient]
+            if not wants or time.monotonic() >= deadline:
+                return
             self._mount.demand(self._identity)
             self._pause(min(pause, max(0.0, deadline - time.monotonic())))
-            try:
-                better.update(self._read(again))
-            except MountUnavailable:
-                self._mount.demand(self._identity)
-        return better
+            readings.update(self._read(wants))
+            # Each is the first once, so that one which gives no answer cannot keep the others from being read.
+            wants = wants[1:] + wants[:1]
 
 
 def pauses() -> Iterator[float]:

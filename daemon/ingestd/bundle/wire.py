@@ -4,6 +4,7 @@ import os
 import select
 import struct
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from ingestd.bundle.entry import File
 from ingestd.model import Reason
 
 _LENGTH = struct.Struct("<Q")
+GLANCE_SECONDS = 0.1
 
 
 class Identify(msgspec.Struct, tag=True):
@@ -54,7 +56,11 @@ class ReadItems(msgspec.Struct, tag=True):
 
 
 class Identity(msgspec.Struct, tag=True, frozen=True):
+    """`path` is where the root really is, if it is a link; `unique_id` is never given to another mount (0: unknown)."""
+
     st_dev: int
+    path: str = ""
+    unique_id: int = 0
 
 
 class Listing(msgspec.Struct, tag=True):
@@ -103,25 +109,35 @@ decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
 
-def send(fd: int, message: Request | Reply) -> None:
-    """Writes one frame; blocks until it is out."""
+def send(
+    fd: int, message: Request | Reply, deadline: float | None = None, given_up: Callable[[], bool] = lambda: False
+) -> None:
+    """Writes one frame; returns when it is out. As `receive` for the rest; with a deadline, `fd` must not block."""
     body = encode(message)
     view = memoryview(_LENGTH.pack(len(body)) + body)
     while view:
-        view = view[os.write(fd, view) :]
+        if deadline is not None:
+            _wait_for(select.POLLOUT, fd, deadline, given_up)
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            continue
 
 
-def receive(fd: int, deadline: float | None = None) -> bytes | None:
-    """The next frame's body; None at the end of the stream. `deadline`: monotonic seconds; TimeoutError past it."""
-    head = _read_exactly(fd, _LENGTH.size, deadline)
-    return None if head is None else _read_exactly(fd, _LENGTH.unpack(head)[0], deadline)
+def receive(fd: int, deadline: float | None = None, given_up: Callable[[], bool] = lambda: False) -> bytes | None:
+    """The next frame's body; None at the end of the stream.
+
+    `deadline`: monotonic seconds; TimeoutError past it, and soon after `given_up()` holds.
+    """
+    head = _read_exactly(fd, _LENGTH.size, deadline, given_up)
+    return None if head is None else _read_exactly(fd, _LENGTH.unpack(head)[0], deadline, given_up)
 
 
-def _read_exactly(fd: int, count: int, deadline: float | None) -> bytes | None:
+def _read_exactly(fd: int, count: int, deadline: float | None, given_up: Callable[[], bool]) -> bytes | None:
     parts: list[bytes] = []
     while count:
         if deadline is not None:
-            _wait_readable(fd, deadline)
+            _wait_for(select.POLLIN, fd, deadline, given_up)
         part = os.read(fd, min(count, 1 << 20))
         if not part:
             return None
@@ -130,8 +146,9 @@ def _read_exactly(fd: int, count: int, deadline: float | None) -> bytes | None:
     return b"".join(parts)
 
 
-def _wait_readable(fd: int, deadline: float) -> None:
+def _wait_for(event: int, fd: int, deadline: float, given_up: Callable[[], bool]) -> None:
     poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-        raise TimeoutError
+    poller.register(fd, event)
+    while not poller.poll(min(max(0.0, deadline - time.monotonic()), GLANCE_SECONDS) * 1000):
+        if given_up() or time.monotonic() >= deadline:
+            raise TimeoutError

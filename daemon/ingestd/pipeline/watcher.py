@@ -20,7 +20,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
 from ingestd.bundle.manifest import SYNC_ID
-from ingestd.bundle.mount import Mount, MountIdentity, mount_point
+from ingestd.bundle.mount import Mount, MountIdentity
 from ingestd.errors import MountUnavailable
 
 log = structlog.get_logger()
@@ -81,7 +81,12 @@ class Watcher:
 
     def run_once(self) -> float:
         """Arms or re-arms where needed; returns the seconds until the next look."""
-        identity = self._mount.check()
+        try:
+            identity = self._mount.check()
+        except MountUnavailable:
+            # What comes back may pass for the same; a watch set before it went would be dead all the same.
+            self.stop()
+            raise
         if self._observer is None or not self._observer.is_alive() or identity != self._identity:
             self.stop()
             self._arm()
@@ -131,4 +136,4 @@ def chosen_kind(mount: Mount) -> str:
     settings = mount.settings
     if settings.watch != "auto":
         return settings.watch
-    return "poll" if mount_point(settings.root).is_remote else "inotify"
+    return "poll" if mount.is_remote else "inotify"

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from ingestd.model import Decision, Scope, Verdict
-from ingestd.store.db import Json, Tx, load_queries
+from ingestd.store.db import Ids, Json, Tx, load_queries
 
 _sql = load_queries("item")
 
@@ -84,7 +84,7 @@ def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
 def drop(tx: Tx, ids: Sequence[int]) -> None:
     """Items no longer listed: they count nowhere from now on."""
     for start in range(0, len(ids), ROWS_PER_STATEMENT):
-        _sql.drop(tx.connection, ids=tuple(ids[start : start + ROWS_PER_STATEMENT]))
+        _sql.drop(tx.connection, ids=Ids(ids[start : start + ROWS_PER_STATEMENT]))
 
 
 def reset(tx: Tx, batch_id: int) -> None:
@@ -115,7 +115,7 @@ def chunk(tx: Tx, batch_id: int, scope: Scope, *, covers: bool, after: int, most
 def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict, dict[str, Any] | None]]) -> None:
     """Writes what was decided of some items: (id, verdict, target ids)."""
     rows = [
-        (id_, verdict.decision, verdict.reason, verdict.waiting_for, json_or_none(targets), verdict.error)
+        (id_, verdict.decision, verdict.reason, verdict.waiting_for, _targets(targets), verdict.error)
         for id_, verdict, targets in decisions
     ]
     for part in _parts(rows):
@@ -150,7 +150,7 @@ def restage_container(tx: Tx, id_: int, ordinal: int, entry_sha256: str) -> None
 
 def drop_containers(tx: Tx, ids: Sequence[int]) -> None:
     if ids:
-        _sql.drop_containers(tx.connection, ids=tuple(ids))
+        _sql.drop_containers(tx.connection, ids=Ids(ids))
 
 
 def undecided_containers(tx: Tx, batch_id: int, scope: Scope) -> dict[tuple[str, str], int]:
@@ -168,13 +168,13 @@ def decide_container(
         decision=verdict.decision.value,
         reason=verdict.reason and verdict.reason.value,
         missing=Json(orjson.dumps(missing).decode()) if missing else None,
-        target_ids=json_or_none(targets),
+        target_ids=_targets(targets),
         error=verdict.error,
     )
 
 
-def json_or_none(value: dict[str, Any] | None) -> Json | None:
-    return None if not value else Json(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+def _targets(targets: dict[str, Any] | None) -> str | None:
+    return orjson.dumps(targets, option=orjson.OPT_SORT_KEYS).decode() if targets else None
 
 
 def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Json]:

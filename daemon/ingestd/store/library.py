@@ -7,7 +7,7 @@ import orjson
 
 from ingestd.model import Member, StoredAsset, StoredContainer, StoredCover, Version
 from ingestd.store import batch
-from ingestd.store.db import Json, Tx, load_queries
+from ingestd.store.db import Hashes, Ids, Json, Tx, load_queries
 
 _sql = load_queries("library")
 
@@ -16,7 +16,7 @@ ROWS_PER_STATEMENT = 1000
 
 def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
     """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
-    wanted = tuple(sorted(set(hashes)))
+    wanted = Hashes(sorted(set(hashes)))
     if not wanted:
         return {}
     rows = list((_sql.lock_assets if lock else _sql.assets)(tx.connection, hashes=wanted))
@@ -29,7 +29,7 @@ def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = Fal
 
 def covers(tx: Tx, asset_ids: Iterable[int], incoming: Version) -> dict[int, StoredCover]:
     """Covers by asset id, deleted ones too."""
-    ids = tuple(asset_ids)
+    ids = Ids(asset_ids)
     if not ids:
         return {}
     rows = list(_sql.covers(tx.connection, ids=ids))
@@ -56,18 +56,18 @@ def update_assets(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) ->
 def advance_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
     """Makes a bundle the last writer of assets that it delivered unchanged."""
     if ids:
-        _sql.advance_assets(tx.connection, ids=tuple(ids), **_stamp(incoming))
+        _sql.advance_assets(tx.connection, ids=Ids(ids), **_stamp(incoming))
 
 
 def remove_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
     if ids:
-        _sql.remove_assets(tx.connection, ids=tuple(ids), **_stamp(incoming))
+        _sql.remove_assets(tx.connection, ids=Ids(ids), **_stamp(incoming))
 
 
 def retire(tx: Tx, asset_ids: Sequence[int]) -> None:
     """Marks all files and documents of some assets as gone; those delivered are then written as current again."""
     if asset_ids:
-        ids = tuple(asset_ids)
+        ids = Ids(asset_ids)
         _sql.retire_files(tx.connection, ids=ids)
         _sql.retire_sources(tx.connection, ids=ids)
         _sql.retire_ai_runs(tx.connection, ids=ids)
@@ -106,14 +106,14 @@ def write_covers(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> 
 
 def advance_covers(tx: Tx, incoming: Version, asset_ids: Sequence[int]) -> None:
     if asset_ids:
-        _sql.advance_covers(tx.connection, ids=tuple(asset_ids), **_stamp(incoming))
+        _sql.advance_covers(tx.connection, ids=Ids(asset_ids), **_stamp(incoming))
 
 
 def live_assets(tx: Tx, hashes: Sequence[str]) -> dict[str, int]:
     """Ids of the assets, among those asked for, that are not deleted."""
     found: dict[str, int] = {}
     for start in range(0, len(hashes), ROWS_PER_STATEMENT):
-        found.update(_sql.live_assets(tx.connection, hashes=tuple(hashes[start : start + ROWS_PER_STATEMENT])))
+        found.update(_sql.live_assets(tx.connection, hashes=Hashes(hashes[start : start + ROWS_PER_STATEMENT])))
     return found
 
 
@@ -159,7 +159,7 @@ def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence
 def remove_members(tx: Tx, kind: str, id_: int, incoming: Version, asset_ids: Sequence[int]) -> None:
     query = getattr(_sql, f"remove_{kind}_members")
     for start in range(0, len(asset_ids), ROWS_PER_STATEMENT):
-        part = tuple(asset_ids[start : start + ROWS_PER_STATEMENT])
+        part = Ids(asset_ids[start : start + ROWS_PER_STATEMENT])
         query(tx.connection, id=id_, asset_ids=part, **_stamp(incoming))
 
 

@@ -3,7 +3,7 @@
 Long runs prepare the next chunk in a thread of its own while the present one is written.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,14 +39,14 @@ class Chunks:
             Piece(row, entry, readings.get(row.ordinal, NOTHING_READ)) for row, entry in zip(rows, entries, strict=True)
         ]
 
-    def each(self, size: Callable[[], int]) -> Iterator[list[Piece]]:
+    def each(self, size: Callable[[], int]) -> Generator[list[Piece], None, None]:
         """All chunks, one after another; `size` says how many items the next one may have."""
         after = -1
         while pieces := self.prepare(after, size()):
             yield from bounded(pieces)
             after = pieces[-1].entry.ordinal
 
-    def each_ahead(self, size: int) -> Iterator[list[Piece]]:
+    def each_ahead(self, size: int) -> Generator[list[Piece], None, None]:
         """As `each`, with the next chunk being prepared meanwhile."""
         with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
             following: Future[list[Piece]] = pool.submit(self.prepare, -1, size)

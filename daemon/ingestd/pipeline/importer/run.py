@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 
 import structlog
@@ -154,15 +155,16 @@ class Run:
         careful_until = 2 * size if self._lease.careful else 0
         remaining = self._lease.items_total - self._lease.items_done
         if careful_until or remaining <= size:
-            source: Iterator[list[Piece]] = chunks.each(lambda: 1 if self._progress.seen < careful_until else size)
+            source: Generator[list[Piece], None, None] = chunks.each(lambda: 1 if self._progress.seen < careful_until else size)
         else:
             source = chunks.each_ahead(size)
-        for pieces in source:
-            self._fence.check()
-            if careful_until > self._progress.seen:
-                self._import_carefully(bundle, pieces)
-            else:
-                self._import_chunk(bundle, pieces)
+        with closing(source):
+            for pieces in source:
+                self._fence.check()
+                if careful_until > self._progress.seen:
+                    self._import_carefully(bundle, pieces)
+                else:
+                    self._import_chunk(bundle, pieces)
 
     def _import_carefully(self, bundle: Bundle, pieces: Sequence[Piece]) -> None:
         """One item at a time, named before it is taken: if it is what kills workers, the next one will know."""

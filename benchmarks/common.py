@@ -1,0 +1,117 @@
+"""What the benchmarks share: a private durable MariaDB, big bundles, medians of ratios measured side by side."""
+
+import hashlib
+import json
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from ingestd import logs
+from ingestd.config import LogSettings, Settings
+from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.store.migrate import migrate
+
+LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
+"""The tables that a lean bundle ends up in, parents first."""
+GENERATED = {"ingest_batch_item": "parent_key", "import_job": "active_batch_id"}
+EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A running server and a plain folder as the mount."""
+
+    server: EmbeddedMariaDB
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "assets"
+
+    def settings(self, **overrides: Any) -> Settings:
+        mount = {"root": self.root, "require_mount": False, **overrides.pop("mount", {})}
+        return Settings(database=self.server.settings(), mount=mount, **overrides)
+
+    def owner(self) -> "pymysql.connections.Connection[Any]":
+        settings = self.server.owner_settings()
+        return pymysql.connect(
+            unix_socket=settings.unix_socket, user="root", database=settings.name, autocommit=True, ssl_disabled=True
+        )
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs statements as the owner; rows of the last."""
+        connection = self.owner()
+        try:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def empty(self) -> None:
+        self.sql("SET foreign_key_checks = 0", *(f"TRUNCATE {table}" for table in EMPTIED))
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """A migrated private server on disk, with the durability it has in production."""
+    logs.configure(LogSettings(level="error"))
+    folder = Path(tempfile.mkdtemp(prefix="ingestd-bench-"))
+    (folder / "assets" / "sync").mkdir(parents=True)
+    options = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G", "--innodb-flush-log-at-trx-commit=1")
+    try:
+        with running(EmbeddedMariaDB(folder / "db", options=options)) as server:
+            migrate(Settings(database=server.owner_settings()))
+            server.grant()
+            yield Bench(server, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def lean_item(number: int, salt: str) -> dict[str, Any]:
+    """A photo with one file."""
+    text = f"{salt}/{number}".encode()
+    hash_ = hashlib.sha256(text).hexdigest()[:32]
+    files = [{"variant": "original", "path": "original.jpg", "bytes": 1048576, "sha256": hashlib.sha256(text).hexdigest()}]
+    return {"type": "photo", "hash": hash_, "path": f"photo/{hash_}", "title": f"Photo {number}", "files": files}
+
+
+def put(bench: Bench, items: list[dict[str, Any]]) -> str:
+    """Hands over a bundle; its sentinel comes last."""
+    sync_id = str(uuid.uuid4())
+    manifest = {
+        "sync_id": sync_id, "type": "event", "action": "create", "status": "completed",
+        "created_at": "2026-04-12T21:35:35Z", "completed_at": "2026-04-12T21:35:35Z",
+        "verification": {"passed": True}, "items": items,
+    }  # fmt: skip
+    sync = bench.root / "sync"
+    (sync / f"{sync_id}.json").write_text(json.dumps(manifest))
+    (sync / f"{sync_id}.ready").touch()
+    return sync_id
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall seconds of `work`."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def report(name: str, values: list[float], goal: str, met: bool) -> None:
+    """One line of result: the median, all values, and the goal."""
+    shown = " ".join(f"{value:.3g}" for value in values)
+    print(f"{name}: median {median(values):.3g} of [{shown}]; goal {goal}: {'met' if met else 'MISSED'}", flush=True)

@@ -1,0 +1,489 @@
+"""Mount, its helper processes and the reader, on real folders: what hangs, dies or is replaced is never about a file."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestd.bundle import wire
+from ingestd.bundle.entry import Entry, File
+from ingestd.bundle.helper import unique_mount_id
+from ingestd.bundle.mount import Mount, MountIdentity, mount_point
+from ingestd.bundle.reader import Reader
+from ingestd.config import MountSettings
+from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.model import Reason
+from ingestd.pipeline.identity import start_time
+from ingestd.pipeline.watcher import Watcher
+from support.wait import until
+from support.world import md5, new_sync_id
+
+MEMORY = Path("/dev/shm")
+SOON = 0.3
+
+MakeMount = Callable[..., Mount]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty assets root; a link, so that a test can put something else in its place."""
+    (tmp_path / "real" / "sync").mkdir(parents=True)
+    (tmp_path / "assets").symlink_to("real")
+    return tmp_path / "assets"
+
+
+@pytest.fixture
+def make_mount(root: Path) -> Iterator[MakeMount]:
+    made: list[Mount] = []
+
+    def make(**settings: Any) -> Mount:
+        made.append(Mount(MountSettings(**{"root": root, "require_mount": False, **settings})))
+        return made[-1]
+
+    yield make
+    for mount in made:
+        mount.close()
+    assert not helpers(), "a helper outlived its mount"
+
+
+@pytest.fixture
+def other_file_system() -> Iterator[Path]:
+    """A folder on a file system of its own, whoever runs the tests."""
+    if not MEMORY.is_dir() or MEMORY.stat().st_dev == Path("/tmp").stat().st_dev:
+        pytest.skip("needs /dev/shm as a file system of its own")
+    folder = MEMORY / f"ingestd-test-{os.getpid()}"
+    (folder / "sync").mkdir(parents=True)
+    yield folder
+    (folder / "sync").rmdir()
+    folder.rmdir()
+
+
+def helpers(parent: int | None = None) -> set[int]:
+    """Ids of the living helper processes of a process."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+            command = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(ppid) == (parent or os.getpid()) and state != "Z" and b"ingestd.bundle.helper" in command:
+            found.add(int(stat.parent.name))
+    return found
+
+
+def freeze_helpers() -> set[int]:
+    """Makes the present helpers answer nothing, as they do while the mount hangs."""
+    for pid in helpers():
+        os.kill(pid, signal.SIGSTOP)
+    return helpers()
+
+
+def replace_root(root: Path, target: Path | str) -> None:
+    link = root.with_name("new")
+    link.symlink_to(target)
+    link.replace(root)
+
+
+def entry(root: Path, name: str, *, files: tuple[File, ...] = ()) -> Entry:
+    """An item whose folder is there, with a provenance document."""
+    folder = root / "photo" / md5(name) / "source"
+    folder.mkdir(parents=True)
+    (folder / "source.json").write_text(f'{{"name": "{name}"}}')
+    ordinal = len(list((root / "photo").iterdir()))
+    return Entry(ordinal, "photo", md5(name), "0" * 64, path=f"photo/{md5(name)}", files=files)
+
+
+def refuse_pause(_seconds: float) -> None:
+    raise AssertionError("there is nothing to wait for")
+
+
+# mountinfo
+
+MOUNTINFO = b"""\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
+30 22 0:30 / /mnt rw - tmpfs tmpfs rw
+31 30 0:31 / /mnt/with\\040space\\011tab\\134back rw,nosuid shared:5 master:2 - fuse.rclone rem\\040ote ro
+32 30 0:32 / /mnt/s3 rw - nfs4 first rw
+33 32 0:33 / /mnt/s3 rw - fuse.s3fs second rw
+34 22 0:34 / /mnt/s3-sync rw - cifs other rw
+35 22 0:35 / /mnt/gr\xc3\xb6\xc3\x9fe rw - 9p umlaut rw
+36 22 0:36 / /mnt/bytes\xff\x0c\x85 rw - xfs odd rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "mount_id", "fs_type", "remote"),
+    [
+        ("/", 22, "ext4", False),
+        ("/srv/assets", 22, "ext4", False),
+        ("/mnt", 30, "tmpfs", False),
+        ("/mnt/other", 30, "tmpfs", False),
+        ("/mnt/with space\ttab\\back/assets", 31, "fuse.rclone", True),
+        ("/mnt/s3", 33, "fuse.s3fs", True),
+        ("/mnt/s3/assets/../assets", 33, "fuse.s3fs", True),
+        ("/mnt/s3-sync/assets", 34, "cifs", True),
+        ("/mnt/s3x", 30, "tmpfs", False),
+        ("/mnt/größe/assets", 35, "9p", True),
+        (os.fsdecode(b"/mnt/bytes\xff\x0c\x85/assets"), 36, "xfs", False),
+    ],
+)
+def test_mount_point_is_the_longest_then_latest_that_covers(
+    root: str, mount_id: int, fs_type: str, remote: bool
+) -> None:
+    found = mount_point(Path(root), MOUNTINFO)
+    assert (found.mount_id, found.fs_type, found.is_remote) == (mount_id, fs_type, remote)
+    assert found.device == f"0:{mount_id}" or mount_id == 22
+
+
+def test_mount_point_of_this_machine() -> None:
+    assert mount_point(Path("/proc/self")).fs_type == "proc"
+
+
+# the gate
+
+
+def test_plain_root_is_refused_when_a_mount_is_required(make_mount: MakeMount) -> None:
+    mount = make_mount(root=Path("/"), require_mount=True)
+    with pytest.raises(MountUnavailable, match=r"nothing is mounted at /; .*mount\.require_mount"):
+        mount.check()
+    assert not mount.up
+    assert make_mount(root=Path("/")).check().point.point == "/"
+
+
+def test_mount_behind_a_link_counts(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
+    replace_root(root, other_file_system)
+    mount = make_mount(require_mount=True)
+    assert mount.check().point.point == str(MEMORY)
+    assert mount.up
+
+
+def test_absent_root_is_unavailable_and_not_empty(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    mount.check()
+    root.unlink()
+    for ask in (mount.check, mount.sentinels, lambda: list(mount.read_items([wire.Want(0, "photo/x", ())]))):
+        with pytest.raises(MountUnavailable, match="No such file"):
+            ask()
+    assert not mount.up
+    replace_root(root, "real")
+    assert mount.check()
+    assert mount.up
+    assert mount.sentinels() == wire.Listing([], [])
+
+
+def test_recent_check_is_trusted_until_something_is_unavailable(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    mount.check()
+    root.unlink()
+    mount.check_lately(3600.0)
+    with pytest.raises(MountUnavailable):
+        mount.sentinels()
+    with pytest.raises(MountUnavailable):
+        mount.check_lately(3600.0)
+
+
+def test_other_file_system_is_another_identity(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
+    mount = make_mount()
+    before = mount.check()
+    mount.demand(before)
+    replace_root(root, other_file_system)
+    with pytest.raises(MountUnavailable, match="replaced"):
+        mount.demand(before)
+    replace_root(root, "real")
+    mount.demand(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_same_file_system_mounted_anew_is_another_identity(make_mount: MakeMount, root: Path) -> None:
+    if not unique_mount_id("/"):
+        pytest.skip("this kernel gives a new mount the numbers of the one that went (Linux before 6.8)")
+    mount = make_mount(require_mount=True)
+    first = _mounted(root, mount.check)
+    with pytest.raises(MountUnavailable, match="replaced"):
+        _mounted(root, lambda: mount.demand(first))
+
+
+def _mounted(root: Path, ask: Callable[[], Any]) -> Any:
+    point = root.resolve()
+    try:
+        done = subprocess.run(["mount", "-t", "tmpfs", "ingestd-test", str(point)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mounting is not allowed here: {done.stderr.decode()}")
+        return ask()
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+
+
+# helpers
+
+
+def test_silent_helper_is_replaced(make_mount: MakeMount) -> None:
+    mount = make_mount(deadline=SOON)
+    mount.check()
+    frozen = freeze_helpers()
+    assert len(frozen) == 1
+    with pytest.raises(MountUnavailable, match="does not answer: deadline"):
+        mount.sentinels()
+    assert mount.sentinels() == wire.Listing([], [])
+    assert len(helpers()) == 1
+    assert not helpers() & frozen
+
+
+def test_helper_that_takes_no_large_request_is_replaced(make_mount: MakeMount) -> None:
+    mount = make_mount(deadline=SOON)
+    mount.check()
+    freeze_helpers()
+    wants = [wire.Want(ordinal, f"photo/{md5(str(ordinal))}", (), documents=False) for ordinal in range(5000)]
+    with pytest.raises(MountUnavailable, match="does not answer: deadline"):
+        list(mount.read_items(wants))
+    assert len(list(mount.read_items(wants))) == 5000
+
+
+def test_dead_helper_is_replaced(make_mount: MakeMount) -> None:
+    mount = make_mount()
+    mount.check()
+    (dead,) = helpers()
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: dead not in helpers())
+    with pytest.raises(MountUnavailable, match="does not answer"):
+        mount.sentinels()
+    mount.sentinels()
+    assert helpers()
+    assert dead not in helpers()
+
+
+def test_each_caller_has_a_helper_of_its_own(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount(deadline=60.0)
+    mount.check()
+    (first,) = freeze_helpers()
+    waiting = threading.Thread(target=lambda: pytest.raises(MountUnavailable, mount.sentinels))
+    waiting.start()
+    until(lambda: mount_is_asking(mount))
+    with pytest.raises(ManifestUnsettled, match="No such file"):
+        mount.read_manifest(new_sync_id())
+    assert first in helpers()
+    mount.close()
+    waiting.join(10.0)
+    assert not waiting.is_alive(), "closing the mount left somebody waiting"
+
+
+def mount_is_asking(mount: Mount) -> bool:
+    return not mount._idle
+
+
+def test_no_helper_can_be_started(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = make_mount()
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(MountUnavailable, match="no helper process can be started: No such file"):
+        mount.check()
+    monkeypatch.undo()
+    mount.check()
+
+
+def test_half_read_items_do_not_reach_the_next_caller(make_mount: MakeMount, root: Path) -> None:
+    wants = [wire.Want(e.ordinal, e.path or "", ()) for e in (entry(root, "a"), entry(root, "b"), entry(root, "c"))]
+    mount = make_mount()
+    readings = mount.read_items(wants)
+    assert next(readings).ordinal == wants[0].ordinal
+    assert isinstance(readings, Iterator)
+    readings.close()  # type: ignore[attr-defined]
+    assert [reading.ordinal for reading in mount.read_items(wants)] == [want.ordinal for want in wants]
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from ingestd.bundle.mount import Mount
+from ingestd.config import MountSettings
+mount = Mount(MountSettings(root=Path(sys.argv[1]), require_mount=False))
+mount.check()
+print("checked", flush=True)
+time.sleep(600)
+"""
+
+
+def test_helper_ends_with_its_parent(root: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(root)], stdout=subprocess.PIPE) as parent:
+        try:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == b"checked\n"
+            (helper,) = helpers(parent.pid)
+        finally:
+            parent.kill()
+    until(lambda: start_time(helper) is None, what="for the orphaned helper to end")
+
+
+# the reader
+
+
+def test_reader_reads_documents_and_tells_of_progress(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    entries = [entry(root, "a"), entry(root, "b")]
+    told: list[int] = []
+    readings = Reader(mount, mount.check(), refuse_pause, told.append).read(entries)
+    assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
+    assert told == [13, 13]
+
+
+def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount(deadline=SOON, settle_seconds=60.0)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) < 3:
+            freeze_helpers()
+
+    reader = Reader(mount, mount.check(), pause)
+    freeze_helpers()
+    entries = [entry(root, "a"), entry(root, "b")]
+    readings = reader.read(entries)
+    assert [readings[e.ordinal].problem for e in entries] == [None, None]
+    assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 3
+
+
+def test_reader_gives_up_after_its_time(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount(deadline=SOON, settle_seconds=SOON)
+    reader = Reader(mount, mount.check(), lambda _seconds: freeze_helpers() and None)
+    freeze_helpers()
+    one = entry(root, "a")
+    reading = reader.read([one])[one.ordinal]
+    assert reading.reason is Reason.FILE_UNREADABLE
+    assert "does not answer" in (reading.problem or "")
+
+
+def test_silent_items_do_not_keep_the_others_from_being_read(
+    make_mount: MakeMount, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = make_mount(settle_seconds=60.0)
+    entries = [entry(root, name) for name in "abcd"]
+    silent = {entries[0].ordinal, entries[2].ordinal}
+    good = {entries[1].ordinal, entries[3].ordinal}
+    read_items = mount.read_items
+    arrived: set[int] = set()
+    rounds: list[float] = []
+
+    def read_until_silence(wants: list[wire.Want]) -> Iterator[wire.Reading]:
+        for want in wants:
+            if want.ordinal in silent:
+                raise MountUnavailable("silence")
+            arrived.add(want.ordinal)
+            yield from read_items([want])
+
+    def pause(seconds: float) -> None:
+        rounds.append(seconds)
+        assert len(rounds) < 20, f"only {arrived} were read"
+        if arrived >= good:
+            silent.clear()
+
+    monkeypatch.setattr(mount, "read_items", read_until_silence)
+    readings = Reader(mount, mount.check(), pause).read(entries)
+    assert [readings[e.ordinal].problem for e in entries] == [None] * 4
+
+
+def test_missing_file_is_the_items_fault(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    one = entry(root, "a", files=(File("original", "0.jpg", 10),))
+    reading = Reader(mount, mount.check(), refuse_pause).read([one])[one.ordinal]
+    assert reading.reason is Reason.FILE_MISSING
+
+
+def test_missing_file_on_a_replaced_mount_is_not(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
+    mount = make_mount()
+    one = entry(root, "a", files=(File("original", "0.jpg", 1),))
+    (root / (one.path or "") / "0.jpg").write_bytes(b"x")
+    reader = Reader(mount, mount.check(), refuse_pause)
+    assert reader.read([one])[one.ordinal].problem is None
+    replace_root(root, other_file_system)
+    with pytest.raises(MountUnavailable, match="replaced"):
+        reader.read([one])
+
+
+def test_reader_stops_trying_when_the_mount_is_replaced(
+    make_mount: MakeMount, root: Path, other_file_system: Path
+) -> None:
+    mount = make_mount(deadline=SOON, settle_seconds=3600.0)
+    one = entry(root, "a")
+
+    def pause(_seconds: float) -> None:
+        freeze_helpers()
+        replace_root(root, other_file_system)
+
+    reader = Reader(mount, mount.check(), pause)
+    freeze_helpers()
+    with pytest.raises(MountUnavailable, match="replaced"):
+        reader.read([one])
+
+
+def test_error_of_the_pause_ends_the_trying(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount(deadline=SOON)
+    one = entry(root, "a")
+    reader = Reader(mount, mount.check(), refuse_pause)
+    freeze_helpers()
+    with pytest.raises(AssertionError, match="nothing to wait for"):
+        reader.read([one])
+
+
+# the watcher
+
+
+def test_watcher_is_armed_anew_when_the_mount_is_back(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount(watch="inotify")
+    named: list[set[str]] = []
+    armed: list[MountIdentity | None] = []
+    watcher = Watcher(mount, named.append, lambda: armed.append(mount.identity))
+    try:
+        watcher.run_once()
+        assert watcher.kind == "inotify"
+        watcher.run_once()
+        assert len(armed) == 1
+        root.unlink()
+        with pytest.raises(MountUnavailable):
+            watcher.run_once()
+        assert watcher.kind is None
+        replace_root(root, "real")
+        watcher.run_once()
+        assert watcher.kind == "inotify"
+        assert len(armed) == 2
+        assert armed[0] == armed[1], "the test shows nothing if the identity tells the difference"
+        sync_id = new_sync_id()
+        (root / "sync" / f"{sync_id}.ready").touch()
+        until(lambda: {sync_id} in named, what="for the new watch to tell")
+    finally:
+        watcher.stop()
+
+
+def test_polling_names_what_is_new_only(make_mount: MakeMount, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = make_mount(watch="poll", poll_interval=0.01)
+    sentinels, listings = mount.sentinels, []
+
+    def counted() -> wire.Listing:
+        listings.append(sentinels())
+        return listings[-1]
+
+    monkeypatch.setattr(mount, "sentinels", counted)
+    old, new = new_sync_id(), new_sync_id()
+    (root / "sync" / f"{old}.ready").touch()
+    named: list[set[str]] = []
+    watcher = Watcher(mount, named.append)
+    try:
+        watcher.run_once()
+        until(lambda: listings, what="for the first listing")
+        root.unlink()
+        replace_root(root, "real")
+        (root / "sync" / f"{new}.ready").touch()
+        until(lambda: named, what="for polling to tell")
+        count = len(listings)
+        until(lambda: len(listings) > count + 2, what="for further listings")
+    finally:
+        watcher.stop()
+    assert named == [{new}]

@@ -1,0 +1,209 @@
+"""A real S3 server in a process of its own, and a real read-only FUSE mount of one of its buckets."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestd.bundle.mount import mount_point
+from ingestd.config import Settings
+from support.wait import until
+from support.world import World, md5
+
+BUCKET = "assets"
+LISTENING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
+
+
+def demand_programs() -> None:
+    """Skips the test where a real mount is impossible; fails there when the environment variable CI is set."""
+    missing = [name for name in ("rclone", "fusermount3") if shutil.which(name) is None]
+    missing += [f"Python package {name}" for name in ("moto", "flask", "boto3") if find_spec(name) is None]
+    missing += ["/dev/fuse"] if not os.access("/dev/fuse", os.R_OK | os.W_OK) else []
+    if missing:
+        give_up(f"a real S3 mount needs {', '.join(missing)}")
+
+
+def give_up(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def clean_environment() -> dict[str, str]:
+    """No proxies, no certificates, no credentials: nothing that would lead away from 127.0.0.1."""
+    return {"PATH": os.environ["PATH"], "HOME": os.devnull}
+
+
+@dataclass
+class S3Server:
+    """moto's S3 server on a free port. start() and stop() may each be called twice."""
+
+    folder: Path
+    endpoint: str = ""
+    _process: subprocess.Popen[bytes] | None = None
+    _client: Any = None
+
+    def start(self) -> None:
+        if self._process is not None:
+            return
+        log = self.folder / "s3.log"
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=clean_environment())
+        self.endpoint = until(lambda: self._announced(log), what=f"for the S3 server; its log is {log}")
+        self._client = _client(self.endpoint)
+        self._client.create_bucket(Bucket=BUCKET)
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def put(self, key: str, content: bytes) -> None:
+        self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def keys(self) -> list[str]:
+        """Every key of the bucket, in order."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
+
+    def empty(self) -> None:
+        for key in self.keys():
+            self._client.delete_object(Bucket=BUCKET, Key=key)
+
+    def _announced(self, log: Path) -> str:
+        assert self._process is not None
+        text = log.read_text(errors="replace")
+        assert self._process.poll() is None, f"the S3 server did not start: {text}"
+        found = LISTENING.search(text)
+        return found[1] if found else ""
+
+
+def _client(endpoint: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(proxies={}, s3={"addressing_style": "path"}, retries={"max_attempts": 1})
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=config,
+    )
+
+
+@dataclass
+class S3Mount:
+    """`rclone mount --read-only` of the whole bucket on `folder`. unmount() may be called in any state, also twice."""
+
+    server: S3Server
+    folder: Path
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_mounted(self) -> bool:
+        """Whether a file system stands there, dead or alive."""
+        return mount_point(self.folder).point == str(self.folder)
+
+    def mount(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        log = self.folder.with_suffix(".log")
+        command = ["rclone", "mount", f":s3:{BUCKET}", str(self.folder), "--read-only", "--config", ""]
+        command += ["--s3-provider", "Other", "--s3-endpoint", self.server.endpoint, "--s3-force-path-style"]
+        command += ["--s3-access-key-id", "test", "--s3-secret-access-key", "test", "--s3-region", "us-east-1"]
+        command += ["--dir-cache-time", "1s", "--attr-timeout", "1s", "--poll-interval", "0"]
+        command += ["--vfs-cache-mode", "off", "--no-modtime", "--retries", "1", "--low-level-retries", "1"]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=clean_environment())
+        until(self._is_up, what=f"for the mount; its log is {log}")
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            give_up(f"rclone cannot mount: {self.folder.with_suffix('.log').read_text(errors='replace')}")
+        return self.is_mounted
+
+    def kill(self) -> None:
+        """The mount dies: it stays in the table of mounts, and whoever touches it gets ENOTCONN."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def hang(self) -> None:
+        """The mount answers nothing any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def unmount(self) -> None:
+        """Ends the mount and its process, whatever state they are in."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+        try:
+            until(self._is_gone, what=f"to unmount {self.folder}")
+        finally:
+            if process is not None:
+                if self.is_mounted:
+                    process.kill()
+                process.wait()
+
+    def _is_gone(self) -> bool:
+        # Somebody may still be in it for a moment: then it is busy, and asked again.
+        if self.is_mounted:
+            subprocess.run(["fusermount3", "-u", str(self.folder)], capture_output=True, check=False)
+        return not self.is_mounted
+
+
+@dataclass
+class S3World(World):
+    """A world whose bundles are put into a bucket, and whose daemon sees them through the mount."""
+
+    s3: S3Server = field(kw_only=True)
+    mount: S3Mount = field(kw_only=True)
+
+    def settings(self, **overrides: dict[str, Any]) -> Settings:
+        return super().settings(**{**overrides, "mount": {"require_mount": True, **overrides.get("mount", {})}})
+
+    def file(self, path: str, content: bytes) -> Path:
+        self.s3.put(f"{self.root.name}/{path}", content)
+        return self.root / path
+
+    def photos(self, prefix: str, count: int) -> list[dict[str, Any]]:
+        """Photo items with a file each, whose documents are put into the bucket at once."""
+        items = []
+        for number in range(count):
+            name = f"{prefix}{number}"
+            path = f"photo/{md5(name)}"
+            self.file(f"{path}/source/source.json", b'{"from": "%s"}' % name.encode())
+            self.file(f"{path}/source/data/photo.analysis.json", b'{"about": "%s"}' % name.encode())
+            files = [{"variant": "original", "path": "0.jpg", "bytes": 10}]
+            items.append({"type": "photo", "hash": md5(name), "path": path, "title": name, "files": files})
+        return items
+
+    def hand_over(self, *items: dict[str, Any], **more: Any) -> str:
+        """As `put`, but the sentinel follows only when the mount's own cache shows the items."""
+        sync_id = self.put(*items, ready=False, **more)
+        self.sentinel(sync_id, *items)
+        return sync_id
+
+    def sentinel(self, sync_id: str, *items: dict[str, Any]) -> None:
+        until(lambda: all((self.root / item["path"]).is_dir() for item in items), what="for the mount's cache")
+        self.file(f"sync/{sync_id}.ready", b"")

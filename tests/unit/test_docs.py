@@ -1,0 +1,137 @@
+"""The documentation, kept true: what it links to, commands, make targets and settings that it names."""
+
+import configparser
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from ingestd.cli import cli
+from ingestd.config import Settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+FOLDERS = ("", "docs", "docs/decisions", "contrib", "benchmarks", "tests")
+DOCUMENTS = sorted(path for folder in FOLDERS for path in (PROJECT / folder).glob("*.md"))
+README = PROJECT / "README.md"
+
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|tmp|Users)/")
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+
+
+def text(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
+
+
+def code(document: Path) -> Iterator[str]:
+    """Every line of code that a document shows: of its blocks, and its spans."""
+    for block in FENCE.findall(text(document)):
+        yield from block.splitlines()[1:-1]
+    yield from SPAN.findall(FENCE.sub("", text(document)))
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link can name in a document: its headings, as hosts of Markdown spell them."""
+    headings = HEADING.findall(FENCE.sub("", text(document)))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_there_are_documents() -> None:
+    names = {str(path.relative_to(PROJECT)) for path in DOCUMENTS}
+    wanted = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/bundle-format.md"}
+    assert wanted | {"docs/library.md"} <= names
+
+
+@every_document
+def test_links_lead_somewhere_in_the_project(document: Path) -> None:
+    for link in LINK.findall(FENCE.sub("", text(document))):
+        assert "://" not in link, f"{link} leads out of the project"
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.is_relative_to(PROJECT), f"{link} leads out of the project"
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{target.name} has no heading for #{anchor}"
+
+
+@every_document
+def test_no_path_of_somebodys_machine(document: Path) -> None:
+    assert not MACHINE_PATH.findall(text(document))
+
+
+@every_document
+def test_make_targets_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {match[1] for line in code(document) if (match := re.match(r"(?:\$ )?(?:[A-Z]+=\S+ )?make ([a-z]+)", line))}
+    assert named <= targets
+
+
+@every_document
+def test_commands_and_their_options_exist(document: Path) -> None:
+    for line in code(document):
+        if match := re.match(r"(?:\$ )?(?:\S*/)?ingestd ((?:--config \S+ )?)([a-z].*)", line):
+            command, rest = find_command(match[2].split())
+            known = {option for parameter in command.params for option in (*parameter.opts, "--help")}
+            named = {word for word in re.findall(r"--[a-z-]+", " ".join(rest))}
+            assert named <= known, line
+
+
+def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that some words start with, and the words after it."""
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        assert words, f"{command.name} is a group, and no command of it is named"
+        name, *words = words
+        assert name in command.commands, f"there is no command {name}"
+        command = command.commands[name]
+    return command, words
+
+
+def all_commands(group: click.Group, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from all_commands(command, f"{before}{name} ")
+        else:
+            yield before + name
+
+
+def test_readme_names_every_command() -> None:
+    shown = "\n".join(code(README))
+    assert [name for name in all_commands(cli) if f"ingestd {name}" not in shown] == []
+
+
+def test_readme_documents_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| `([^|]*)` \|", text(README), re.MULTILINE)
+    documented = {key: json.loads(default) for key, default in rows}
+    assert len(documented) == len(rows), "a setting is documented twice"
+    assert documented == defaults()
+
+
+def defaults() -> dict[str, Any]:
+    sections = Settings.model_construct().model_dump(mode="json")
+    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+
+
+def test_architecture_names_every_room_on_its_floor() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(PROJECT / "setup.cfg", encoding="utf-8")
+    floors = setup["importlinter:contract:floors"]["layers"].strip().splitlines()
+    rows = re.findall(r"^\| (`\w+`(?: · `\w+`)*) \|", text(PROJECT / "ARCHITECTURE.md"), re.MULTILINE)
+    told = [set(re.findall(r"\w+", row)) for row in rows]
+    assert told[: len(floors)] == [set(re.findall(r"\w+", floor)) for floor in floors]
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    names = sorted(path.name for path in (PROJECT / "docs" / "decisions").glob("*.md"))
+    assert [name[:4] for name in names] == [f"{number:04}" for number in range(1, len(names) + 1)]
+    for name in names:
+        heading = HEADING.search(text(PROJECT / "docs" / "decisions" / name))
+        assert heading is not None
+        assert heading[1].startswith(f"{int(name[:4])}. ")
