@@ -42,7 +42,9 @@ def skip(incoming: Version, row: Version | None) -> Verdict:
     return Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=advances(incoming, row))
 
 
+CREATED = Verdict(Decision.CREATED)
 SUPERSEDED = Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
+TOMBSTONED = Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
 
 
 def decide_asset(
@@ -78,9 +80,7 @@ def decide_asset(
 
 
 def _decide_absent(action: Action) -> Verdict:
-    if action is Action.REMOVE:
-        return Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
-    return Verdict(Decision.CREATED)
+    return TOMBSTONED if action is Action.REMOVE else CREATED
 
 
 def decide_cover(
@@ -111,7 +111,7 @@ def _decide_cover_removal(
     if parent is None:
         return Verdict(Decision.SKIPPED, Reason.ABSENT)
     if stored is None:
-        return Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
+        return TOMBSTONED
     if is_older(incoming, stored.version):
         return SUPERSEDED
     if stored.cover_hash != wanted.cover_hash:
@@ -137,7 +137,7 @@ def decide_container(
 
 def _decide_container_removal(incoming: Version, stored: StoredContainer | None) -> Verdict:
     if stored is None:
-        return Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
+        return TOMBSTONED
     if is_older(incoming, stored.version):
         return SUPERSEDED
     return skip(incoming, stored.version) if stored.deleted else Verdict(Decision.REMOVED)

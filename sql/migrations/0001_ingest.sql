@@ -46,7 +46,6 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
   updated_at    DATETIME(6) NOT NULL,
   UNIQUE KEY identity (batch_id, asset_type, asset_hash, parent_key),
   KEY by_ordinal (batch_id, ordinal),
-  KEY tally (batch_id, in_manifest, decision, reason),
   KEY revival (waiting_for, batch_id),
   CONSTRAINT item_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;

@@ -237,8 +237,6 @@ def test_the_claim_is_served_by_its_index(world: World) -> None:
     [
         ("SELECT id FROM ingest_batch_item FORCE INDEX (by_ordinal) WHERE batch_id = 1 AND in_manifest = 1 AND ordinal > 5 AND decision IN"
          " ('pending') AND (asset_type = 'cover') = 0 ORDER BY ordinal LIMIT 500", "by_ordinal"),
-        ("SELECT decision, COUNT(*) FROM ingest_batch_item WHERE batch_id = 1 AND in_manifest = 1 GROUP BY decision",
-         "tally"),
         ("SELECT batch_id FROM ingest_batch_item WHERE waiting_for IS NOT NULL", "revival"),
     ],
 )  # fmt: skip

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+from itertools import pairwise
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -87,7 +89,10 @@ class BadEntry(Exception):
 
 
 _decode_item = msgspec.json.Decoder(_Item).decode
+_decode_anything = msgspec.json.Decoder().decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
+_variant_of = attrgetter("variant")
+_NESTED = (dict, list)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -111,7 +116,8 @@ def _normal(ordinal: int, item: _Item) -> Entry:
     if item.files and item.path is None:
         raise BadEntry(Reason.BAD_ENTRY, "`files` without the item's `path`")
     check_path("path", item.path)
-    files = sorted((f for f in item.files if f.variant not in IGNORED_VARIANTS), key=lambda f: f.variant)
+    files = [file for file in item.files if file.variant not in IGNORED_VARIANTS]
+    files.sort(key=_variant_of)
     _check_files(item.path, files)
     parent = item.parent_hash if is_cover else None
     normal = (item.type, item.hash, parent, item.path, item.cover_hash, item.title, files)
@@ -123,11 +129,13 @@ def _normal(ordinal: int, item: _Item) -> Entry:
 
 
 def _check_files(folder: str | None, files: list[File]) -> None:
-    for earlier, file in zip([None, *files], files, strict=False):
-        if earlier is not None and earlier.variant == file.variant:
+    for earlier, file in pairwise(files):
+        if earlier.variant == file.variant:
             raise BadEntry(Reason.BAD_ENTRY, f"variant {file.variant!r} is listed twice")
-        check_path(f"path of file {file.variant!r}", file.path)
-        if len(f"{folder}/{file.path}") > MAX_PATH:
+    for file in files:
+        if not CLEAN_PATH.fullmatch(file.path):
+            check_path(f"path of file {file.variant!r}", file.path)
+        if len(folder or "") + len(file.path) >= MAX_PATH:
             raise BadEntry(Reason.BAD_ENTRY, f"path of file {file.variant!r} is longer than {MAX_PATH} characters")
 
 
@@ -166,6 +174,8 @@ def check_json(raw: bytes) -> None:
     """Raises BadEntry for a duplicate key or for nesting that the database would refuse."""
     if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and nesting(raw) > MAX_NESTING:
         raise BadEntry(Reason.BAD_ENTRY, f"nested deeper than {MAX_NESTING}")
+    if _has_no_key_twice(raw):
+        return
     try:
         _load_strictly(raw.decode())
     except ValueError as error:
@@ -182,6 +192,20 @@ def nesting(raw: bytes) -> int:
 
 
 _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
+
+
+def _has_no_key_twice(raw: bytes) -> bool:
+    """A quick proof: as many colons as keys survive decoding. False proves nothing; strings have colons, too."""
+    try:
+        return raw.count(b":") == _count_keys(_decode_anything(raw))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _count_keys(value: Any) -> int:
+    if type(value) is dict:
+        return len(value) + sum(_count_keys(v) for v in value.values() if type(v) in _NESTED)
+    return sum(_count_keys(v) for v in value if type(v) in _NESTED) if type(value) is list else 0
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

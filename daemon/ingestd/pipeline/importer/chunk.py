@@ -19,6 +19,7 @@ from ingestd.store.db import Tx
 from ingestd.store.item import OpenItem
 
 NOTHING_READ = wire.Reading(-1)
+NO_DOCUMENTS = hashlib.sha256().hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ def _verdict(piece: Piece, bundle: Bundle, facts: Facts) -> Verdict:
 
 def documents_sha256(reading: wire.Reading) -> str:
     """The digest of a set of documents: kinds and digests, in order."""
+    if not reading.documents:
+        return NO_DOCUMENTS
     lines = sorted(f"{document.kind}\0{document.sha256}\n" for document in reading.documents)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

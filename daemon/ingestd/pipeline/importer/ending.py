@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingestd import decide
-from ingestd.model import DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease, Verdict
+from ingestd.model import DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
 from ingestd.pipeline import preflight
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
@@ -19,9 +19,9 @@ class Progress:
     seen: int = 0
     tally: Counter[str] = field(default_factory=Counter)
 
-    def note(self, verdict: Verdict) -> None:
-        self.seen += 1
-        self.tally[verdict.decision.value] += 1
+    def note(self, decision: Decision, count: int) -> None:
+        self.seen += count
+        self.tally[decision.value] += count
 
 
 def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
@@ -196,11 +197,12 @@ class Run:
         self._count([verdict])
 
     def _count(self, verdicts: Iterable[Verdict]) -> None:
-        for verdict in verdicts:
-            self._progress.note(verdict)
-            self._context.counters.add("items", verdict.decision.value)
-            if verdict.decision is Decision.FAILED:
-                self._context.counters.add("item_failures", verdict.reason or "")
+        decisions = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
+        for (decision, reason), count in decisions.items():
+            self._progress.note(decision, count)
+            self._context.counters.add("items", decision.value, count)
+            if decision is Decision.FAILED:
+                self._context.counters.add("item_failures", reason or "", count)
 
     # containers
 
