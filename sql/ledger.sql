@@ -3,10 +3,18 @@
 -- name: append!
 INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :event_type, :payload);
 
--- name: append_many!
+-- name: append_items!
+-- What was just decided of some items, told from their rows, in order of the manifest; keys sorted.
 INSERT INTO ingest_event (batch_id, event_type, payload)
-SELECT :batch_id, j.event_type, j.payload
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (event_type VARCHAR(32) PATH '$[0]', payload LONGTEXT PATH '$[1]')) j;
+SELECT i.batch_id, CONCAT('item_', i.decision),
+       CONCAT('{"cover_hash":', IFNULL(JSON_QUOTE(i.cover_hash), 'null'),
+              ',"error":', IFNULL(JSON_QUOTE(i.last_error), 'null'),
+              ',"hash":', JSON_QUOTE(i.asset_hash),
+              ',"phase":"item_import"',
+              IFNULL(CONCAT(',"reason":', JSON_QUOTE(i.reason)), ''),
+              ',"target_ids":', IFNULL(i.target_ids, '{}'),
+              ',"type":', JSON_QUOTE(i.asset_type), '}')
+FROM ingest_batch_item i WHERE i.id IN :ids ORDER BY i.ordinal;
 
 -- name: latest
 SELECT id, event_type, payload, created_at FROM ingest_event WHERE batch_id = :batch_id ORDER BY id DESC LIMIT :most;

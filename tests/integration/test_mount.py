@@ -1,9 +1,11 @@
-"""Mount, its helper processes and the reader, on real folders: what hangs, dies or is replaced is never about a file."""
+"""Mount, helpers, reader and watcher on real folders: what hangs, dies or is replaced says nothing about a file."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +78,10 @@ def helpers(parent: int | None = None) -> set[int]:
         if int(ppid) == (parent or os.getpid()) and state != "Z" and b"ingestd.bundle.helper" in command:
             found.add(int(stat.parent.name))
     return found
+
+
+def void(_value: object) -> None:
+    pass
 
 
 def freeze_helpers() -> set[int]:
@@ -229,7 +235,7 @@ def test_silent_helper_is_replaced(make_mount: MakeMount) -> None:
     mount.check()
     frozen = freeze_helpers()
     assert len(frozen) == 1
-    with pytest.raises(MountUnavailable, match="does not answer: deadline"):
+    with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
         mount.sentinels()
     assert mount.sentinels() == wire.Listing([], [])
     assert len(helpers()) == 1
@@ -241,7 +247,7 @@ def test_helper_that_takes_no_large_request_is_replaced(make_mount: MakeMount) -
     mount.check()
     freeze_helpers()
     wants = [wire.Want(ordinal, f"photo/{md5(str(ordinal))}", (), documents=False) for ordinal in range(5000)]
-    with pytest.raises(MountUnavailable, match="does not answer: deadline"):
+    with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
         list(mount.read_items(wants))
     assert len(list(mount.read_items(wants))) == 5000
 
@@ -259,23 +265,33 @@ def test_dead_helper_is_replaced(make_mount: MakeMount) -> None:
     assert dead not in helpers()
 
 
-def test_each_caller_has_a_helper_of_its_own(make_mount: MakeMount, root: Path) -> None:
+def test_closing_ends_whoever_still_waits(make_mount: MakeMount) -> None:
     mount = make_mount(deadline=60.0)
     mount.check()
-    (first,) = freeze_helpers()
-    waiting = threading.Thread(target=lambda: pytest.raises(MountUnavailable, mount.sentinels))
+    (frozen,) = freeze_helpers()
+    refused: list[str] = []
+
+    def ask() -> None:
+        try:
+            mount.sentinels()
+        except MountUnavailable as error:
+            refused.append(str(error))
+
+    waiting = threading.Thread(target=ask)
     waiting.start()
-    until(lambda: mount_is_asking(mount))
+    until(lambda: has_unread_request(frozen), what="for the request")
     with pytest.raises(ManifestUnsettled, match="No such file"):
         mount.read_manifest(new_sync_id())
-    assert first in helpers()
+    assert frozen in helpers(), "two callers shared a helper"
     mount.close()
     waiting.join(10.0)
-    assert not waiting.is_alive(), "closing the mount left somebody waiting"
+    assert refused, "closing the mount left somebody waiting"
 
 
-def mount_is_asking(mount: Mount) -> bool:
-    return not mount._idle
+def has_unread_request(pid: int) -> bool:
+    """Whether something waits at the standard input of a process."""
+    with open(f"/proc/{pid}/fd/0", "rb") as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) > 0
 
 
 def test_no_helper_can_be_started(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +369,7 @@ def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -
 
 def test_reader_gives_up_after_its_time(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount(deadline=SOON, settle_seconds=SOON)
-    reader = Reader(mount, mount.check(), lambda _seconds: freeze_helpers() and None)
+    reader = Reader(mount, mount.check(), lambda _seconds: void(freeze_helpers()))
     freeze_helpers()
     one = entry(root, "a")
     reading = reader.read([one])[one.ordinal]

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,6 +84,16 @@ class S3Server:
     def empty(self) -> None:
         for key in self.keys():
             self._client.delete_object(Bucket=BUCKET, Key=key)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The server takes connections and answers none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _announced(self, log: Path) -> str:
         assert self._process is not None

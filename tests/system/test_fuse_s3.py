@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from ingestd.app import Daemon
+from ingestd.bundle import mount as mount_module
+from ingestd.bundle.mount import Mount
 from ingestd.embedded import EmbeddedMariaDB
+from ingestd.errors import MountUnavailable
 from ingestd.service import Service
 from support.s3 import S3Mount, S3Server, S3World, demand_programs
 from support.wait import until
@@ -176,6 +179,28 @@ def test_mount_that_dies_fails_no_item(far: S3World) -> None:
     assert "item_failed" not in told
     assert set(far.decisions(sync_id).values()) == {"created"}
     assert len(documents(far)) == 2 * (MANY + 1)
+
+
+def test_reads_that_cannot_even_be_killed_are_bounded(far: S3World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mount_module, "MAX_ABANDONED", 2)
+    sync_ids = [far.hand_over(*far.photos(name, 1)) for name in "abcd"]
+    mount = far.context(mount={"deadline": 0.3}).mount
+    until(lambda: set(mount.sentinels().sync_ids) == set(sync_ids))
+    with far.s3.hanging():
+        # The mount has taken these requests and waits for the server: whoever asked is beyond any signal.
+        for sync_id in sync_ids[:2]:
+            with pytest.raises(MountUnavailable, match="does not answer"):
+                mount.read_manifest(sync_id)
+        with pytest.raises(MountUnavailable, match="2 reads hang in the mount"):
+            mount.read_manifest(sync_ids[2])
+    until(lambda: is_readable(mount, sync_ids[3]), what="for the mount to answer again")
+
+
+def is_readable(mount: Mount, sync_id: str) -> bool:
+    try:
+        return bool(mount.read_manifest(sync_id))
+    except MountUnavailable:
+        return False
 
 
 def test_daemon_stops_in_time_while_the_mount_hangs(far: S3World, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         if match := re.match(r"(?:\$ )?(?:\S*/)?ingestd ((?:--config \S+ )?)([a-z].*)", line):
             command, rest = find_command(match[2].split())
             known = {option for parameter in command.params for option in (*parameter.opts, "--help")}
-            named = {word for word in re.findall(r"--[a-z-]+", " ".join(rest))}
+            named = set(re.findall(r"--[a-z-]+", " ".join(rest)))
             assert named <= known, line
 
 
@@ -94,17 +94,23 @@ def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-def all_commands(group: click.Group, before: str = "") -> Iterator[str]:
+def all_commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from all_commands(command, f"{before}{name} ")
         else:
-            yield before + name
+            yield before + name, command
 
 
 def test_readme_names_every_command() -> None:
     shown = "\n".join(code(README))
-    assert [name for name in all_commands(cli) if f"ingestd {name}" not in shown] == []
+    assert [name for name, _ in all_commands(cli) if f"ingestd {name}" not in shown] == []
+
+
+def test_readme_names_only_options_that_exist() -> None:
+    parameters = [*cli.params, *(parameter for _, command in all_commands(cli) for parameter in command.params)]
+    known = {option for parameter in parameters for option in parameter.opts}
+    assert {span.split()[0] for span in SPAN.findall(text(README)) if span.startswith("--")} <= known
 
 
 def test_readme_documents_every_setting_with_its_default() -> None:

@@ -1,4 +1,4 @@
-"""What is built from a clean copy of the checkout holds everything that runs: a wheel without its SQL starts nowhere."""
+"""What is built from a clean copy of the checkout holds all that is needed: a wheel without SQL starts nowhere."""
 
 import shutil
 import subprocess

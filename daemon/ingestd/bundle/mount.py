@@ -154,6 +154,7 @@ class Mount:
         with self._lock:
             self._closed = True
             helpers, self._idle = self._idle, []
+            self._forget_gone()
         for helper in helpers:
             helper.end()
 
@@ -179,7 +180,7 @@ class Mount:
         except BaseException as error:
             self._abandon(helper)
             if isinstance(error, TimeoutError | BrokenPipeError | EOFError):
-                problem = f"the mount at {self._root} does not answer: {error or 'deadline'}"
+                problem = f"the mount at {self._root} does not answer: {error}"
                 raise self._unavailable(problem) from error
             raise
         with self._lock:
@@ -190,13 +191,16 @@ class Mount:
 
     def _start(self) -> "_Helper":
         with self._lock:
-            self._abandoned = [helper for helper in self._abandoned if not helper.is_gone()]
+            self._forget_gone()
             if len(self._abandoned) >= MAX_ABANDONED:
                 raise self._unavailable(f"{MAX_ABANDONED} reads hang in the mount at {self._root}; no more are started")
         try:
             return _Helper(lambda: self._closed)
         except OSError as error:
             raise self._unavailable(f"no helper process can be started: {error.strerror}") from error
+
+    def _forget_gone(self) -> None:
+        self._abandoned = [helper for helper in self._abandoned if not helper.is_gone()]
 
     def _abandon(self, helper: "_Helper") -> None:
         if not helper.kill():

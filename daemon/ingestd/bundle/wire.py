@@ -151,4 +151,4 @@ def _wait_for(event: int, fd: int, deadline: float, given_up: Callable[[], bool]
     poller.register(fd, event)
     while not poller.poll(min(max(0.0, deadline - time.monotonic()), GLANCE_SECONDS) * 1000):
         if given_up() or time.monotonic() >= deadline:
-            raise TimeoutError
+            raise TimeoutError("the deadline passed")

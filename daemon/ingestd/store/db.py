@@ -225,26 +225,30 @@ class _Attempt(Generic[T]):
             raise
         self._executing = False
         self._in_doubt = True
-        connection.commit()
+        try:
+            connection.commit()
+        except BaseException:
+            # Whatever became of it: no later transaction may find this one still open, and commit it.
+            self._db.close()
+            raise
         self._in_doubt = False
         return result
 
     def _roll_back(self, connection: "pymysql.connections.Connection[Any]") -> None:
         try:
             connection.rollback()
-        except pymysql.MySQLError as error:
-            self._db.translate(error)
+        except pymysql.MySQLError:
             self._db.close()
 
     def may_go_on(self, error: BaseException, patient: Callable[[], bool]) -> bool:
         """Whether to run all of it again after `error`; raises DataRefused instead when the data kills connections."""
+        executing, self._executing = self._executing, False
         if isinstance(error, DatabaseContention):
             self._contentions += 1
             return self._contentions < CONTENTION_TRIES
         if not isinstance(error, DatabaseUnavailable):
             return False
-        killed = self._executing and error.broke
-        self._executing = False
+        killed = executing and error.broke
         self._kills = self._kills + 1 if killed else 0
         if self._kills >= KILLS_BEFORE_BLAME:
             raise DataRefused(f"a statement broke {self._kills} connections in a row: {error}") from error
@@ -290,6 +294,8 @@ def translate(error: pymysql.MySQLError, settings: DatabaseSettings) -> IngestdE
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     if errno in CONTENTION:
         return DatabaseContention(f"{text} ({errno})")
+    if not errno and isinstance(error, pymysql.ProgrammingError):
+        return DataRefused(f"the driver refuses the values: {text}")
     if errno in UNAVAILABLE:
         return DatabaseUnavailable(
             f"the database at {where} is out of reach: {text} ({errno})", broke=errno in (2006, 2013)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import Decision, Scope, Verdict
+from ingestd.model import Decision, Reason, Scope, Verdict
 from ingestd.store.db import Ids, Json, Tx, load_queries
 
 _sql = load_queries("item")
@@ -120,6 +120,13 @@ def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict, dict[str, Any] | None
     ]
     for part in _parts(rows):
         _sql.decide(tx.connection, rows=part)
+
+
+def decide_assets(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason | None) -> None:
+    """Writes one decision, without an error, for many items whose assets have rows; those become their targets."""
+    for start in range(0, len(ids), ROWS_PER_STATEMENT):
+        part = Ids(ids[start : start + ROWS_PER_STATEMENT])
+        _sql.decide_assets(tx.connection, ids=part, decision=decision.value, reason=reason and reason.value)
 
 
 def note_death(tx: Tx, item_id: int) -> None:

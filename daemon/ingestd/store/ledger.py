@@ -6,14 +6,11 @@ from typing import Any
 
 import orjson
 
-from ingestd.store.db import Json, Tx, load_queries
+from ingestd.store.db import Ids, Json, Tx, load_queries
 
 _sql = load_queries("ledger")
 
 ROWS_PER_STATEMENT = 1000
-
-Event = tuple[str, dict[str, Any]]
-"""An event type and its payload."""
 
 
 def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> None:
@@ -21,12 +18,10 @@ def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> Non
     _sql.append(tx.connection, batch_id=batch_id, event_type=event_type, payload=Json(_json(payload)))
 
 
-def append_many(tx: Tx, batch_id: int, events: Sequence[Event]) -> None:
-    """Appends events in order, many to a statement."""
-    rows = [(event_type, _json(payload)) for event_type, payload in events]
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        part = Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT]).decode())
-        _sql.append_many(tx.connection, batch_id=batch_id, rows=part)
+def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
+    """Tells what was just decided of some items, one event each, in order of the manifest."""
+    for start in range(0, len(item_ids), ROWS_PER_STATEMENT):
+        _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
 
 
 def latest(tx: Tx, batch_id: int, most: int) -> list[tuple[int, str, dict[str, Any], datetime]]:

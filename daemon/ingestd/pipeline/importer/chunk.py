@@ -5,13 +5,13 @@ The order of locks is the same for every writer: assets by hash, everything else
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ingestd.bundle import wire
 from ingestd.bundle.entry import Entry
 from ingestd.bundle.files import SOURCE
-from ingestd.model import Action, Decision, Verdict, Version
+from ingestd.model import Action, Decision, Reason, Verdict, Version
 from ingestd.pipeline import judge
 from ingestd.pipeline.judge import Bundle, Facts
 from ingestd.store import item, ledger, library
@@ -36,35 +36,46 @@ class Piece:
         return sum(len(document.text) for document in self.reading.documents)
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of a chunk: (piece, verdict, target ids), in order."""
-
-    decided: list[tuple[Piece, Verdict, dict[str, Any]]] = field(default_factory=list)
+Decided = list[tuple[Piece, Verdict]]
+"""What became of each piece of a chunk, in order."""
 
 
-def write(tx: Tx, batch_id: int, bundle: Bundle, pieces: Sequence[Piece]) -> Outcome:
+def write(tx: Tx, bundle: Bundle, pieces: Sequence[Piece]) -> Decided:
     """Decides and writes a chunk of covers, or of other items: library rows, item decisions, ledger events."""
     facts = judge.gather(tx, bundle, (piece.entry for piece in pieces), lock=True)
-    verdicts = [_verdict(piece, bundle, facts) for piece in pieces]
-    if pieces and pieces[0].entry.is_cover:
-        _write_covers(tx, bundle, facts, pieces, verdicts)
-        targets = [_cover_targets(piece.entry, facts) for piece in pieces]
+    decided = [(piece, _verdict(piece, bundle, facts)) for piece in pieces]
+    if pieces[0].entry.is_cover:
+        _write_covers(tx, bundle, facts, decided)
+        targets = [(piece, verdict, _cover_targets(piece.entry, facts)) for piece, verdict in decided]
+        record(tx, targets)
     else:
-        ids = _write_assets(tx, bundle, facts, pieces, verdicts)
-        targets = [{"asset_id": ids[piece.entry.asset_hash]} for piece in pieces]
-    decided = [
-        (piece, verdict, {} if verdict.decision is Decision.FAILED else target)
-        for piece, verdict, target in zip(pieces, verdicts, targets, strict=True)
-    ]
-    record(tx, batch_id, decided)
-    return Outcome(decided)
+        _write_assets(tx, bundle, facts, decided)
+        _record_assets(tx, decided)
+    return decided
 
 
-def record(tx: Tx, batch_id: int, decided: Sequence[tuple[Piece, Verdict, dict[str, Any]]]) -> None:
-    """Writes decisions to the items and tells them to the ledger."""
-    item.decide(tx, [(piece.row.id, verdict, targets) for piece, verdict, targets in decided])
-    ledger.append_many(tx, batch_id, [_event(piece.entry, verdict, targets) for piece, verdict, targets in decided])
+def record(tx: Tx, decided: Sequence[tuple[Piece, Verdict, dict[str, Any]]]) -> None:
+    """Writes decisions to the items, each with its own targets, and tells them to the ledger."""
+    item.decide(
+        tx,
+        [
+            (piece.row.id, verdict, {} if verdict.decision is Decision.FAILED else targets)
+            for piece, verdict, targets in decided
+        ],
+    )
+    ledger.append_items(tx, [piece.row.id for piece, _, _ in decided])
+
+
+def _record_assets(tx: Tx, decided: Decided) -> None:
+    """As `record`, set-wise: what is decided alike is written by one statement."""
+    alike: dict[tuple[Decision, Reason | None], list[int]] = {}
+    for piece, verdict in decided:
+        if verdict.error is None:
+            alike.setdefault((verdict.decision, verdict.reason), []).append(piece.row.id)
+    for (decision, reason), ids in alike.items():
+        item.decide_assets(tx, ids, decision, reason)
+    item.decide(tx, [(piece.row.id, verdict, {}) for piece, verdict in decided if verdict.error is not None])
+    ledger.append_items(tx, [piece.row.id for piece, _ in decided])
 
 
 def _verdict(piece: Piece, bundle: Bundle, facts: Facts) -> Verdict:
@@ -84,20 +95,6 @@ def documents_sha256(reading: wire.Reading) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _event(entry: Entry, verdict: Verdict, targets: dict[str, Any]) -> ledger.Event:
-    payload: dict[str, Any] = {
-        "phase": "item_import",
-        "type": entry.asset_type,
-        "hash": entry.asset_hash,
-        "cover_hash": entry.cover_hash,
-        "error": verdict.error,
-        "target_ids": targets,
-    }
-    if verdict.reason is not None:
-        payload["reason"] = verdict.reason
-    return (f"item_{verdict.decision}", payload)
-
-
 class _AssetIds(dict[str, int | None]):
     """Asset ids by hash; None for what failed before it had a row."""
 
@@ -105,10 +102,8 @@ class _AssetIds(dict[str, int | None]):
         return None
 
 
-def _write_assets(
-    tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piece], verdicts: Sequence[Verdict]
-) -> _AssetIds:
-    by_hash = sorted(zip(pieces, verdicts, strict=True), key=lambda pair: pair[0].entry.asset_hash)
+def _write_assets(tx: Tx, bundle: Bundle, facts: Facts, decided: Decided) -> None:
+    by_hash = sorted(decided, key=lambda pair: pair[0].entry.asset_hash)
     ids = _AssetIds((hash_, asset.id) for hash_, asset in facts.assets.items())
     absent = [
         (piece, verdict)
@@ -125,7 +120,6 @@ def _write_assets(
     created = [piece for piece, verdict in absent if verdict.decision is Decision.CREATED]
     _write_parts(tx, bundle.version, [*created, *updated], ids)
     _link_own_covers(tx, bundle, facts, [*created, *updated], ids)
-    return ids
 
 
 def _new_asset(piece: Piece, verdict: Verdict, action: Action) -> tuple[Any, ...]:
@@ -178,10 +172,10 @@ def _link_own_covers(tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piec
     library.write_covers(tx, bundle.version, sorted(rows, key=lambda row: row[0] or 0))
 
 
-def _write_covers(tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piece], verdicts: Sequence[Verdict]) -> None:
+def _write_covers(tx: Tx, bundle: Bundle, facts: Facts, decided: Decided) -> None:
     rows: dict[int, tuple[Any, ...]] = {}
     advancing: list[int] = []
-    for piece, verdict in zip(pieces, verdicts, strict=True):
+    for piece, verdict in decided:
         parent = facts.assets.get(piece.entry.parent_hash or "")
         if parent is None:
             continue
@@ -196,7 +190,7 @@ def _write_covers(tx: Tx, bundle: Bundle, facts: Facts, pieces: Sequence[Piece],
 
 
 def _is_tombstone(bundle: Bundle, verdict: Verdict) -> bool:
-    return bundle.action is Action.REMOVE and verdict.decision is Decision.SKIPPED and verdict.reason == "tombstoned"
+    return bundle.action is Action.REMOVE and verdict.reason is Reason.TOMBSTONED
 
 
 def _cover_targets(entry: Entry, facts: Facts) -> dict[str, Any]:

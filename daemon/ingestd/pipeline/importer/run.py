@@ -156,7 +156,9 @@ class Run:
         careful_until = 2 * size if self._lease.careful else 0
         remaining = self._lease.items_total - self._lease.items_done
         if careful_until or remaining <= size:
-            source: Generator[list[Piece], None, None] = chunks.each(lambda: 1 if self._progress.seen < careful_until else size)
+            source: Generator[list[Piece], None, None] = chunks.each(
+                lambda: 1 if self._progress.seen < careful_until else size
+            )
         else:
             source = chunks.each_ahead(size)
         with closing(source):
@@ -178,9 +180,8 @@ class Run:
 
     def _import_chunk(self, bundle: Bundle, pieces: Sequence[Piece]) -> None:
         """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
-        batch_id = self._lease.batch_id
         try:
-            outcome = self._fence.fenced(lambda tx: chunk.write(tx, batch_id, bundle, pieces), done=len(pieces))
+            decided = self._fence.fenced(lambda tx: chunk.write(tx, bundle, pieces), done=len(pieces))
         except DataRefused as error:
             if len(pieces) == 1:
                 self._fail_item(pieces[0], Reason.DATABASE_REFUSED, str(error))
@@ -189,11 +190,11 @@ class Run:
             self._import_chunk(bundle, pieces[:middle])
             self._import_chunk(bundle, pieces[middle:])
             return
-        self._count((verdict for _, verdict, _ in outcome.decided))
+        self._count(verdict for _, verdict in decided)
 
     def _fail_item(self, piece: Piece, reason: Reason, error: str) -> None:
         verdict = Verdict(Decision.FAILED, reason, error)
-        self._fence.fenced(lambda tx: chunk.record(tx, self._lease.batch_id, [(piece, verdict, {})]), done=1)
+        self._fence.fenced(lambda tx: chunk.record(tx, [(piece, verdict, {})]), done=1)
         self._count([verdict])
 
     def _count(self, verdicts: Iterable[Verdict]) -> None:
