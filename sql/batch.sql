@@ -78,7 +78,7 @@ SELECT b.sync_id FROM ingest_batch b
 WHERE b.status IN ('new', 'ready') AND b.action IN :actions
   AND NOT EXISTS (SELECT 1 FROM import_job j
                   WHERE j.batch_id = b.id AND (j.manifest_sha256 <=> b.manifest_sha256 OR j.state = 'cancelled'))
-ORDER BY b.id LIMIT :most;
+ORDER BY b.manifest_completed_at, b.id LIMIT :most;
 
 -- name: revivable
 -- Batches with something deferred whose wanted asset is live by now, and no active job.

@@ -1,7 +1,7 @@
 -- The daemon's account: it reads what it needs, adds to the ledger, and can neither change nor delete what is written
--- there, nor choose a ledger row's id or time. No rights on the database as a whole. Run in the database, as its owner;
--- for a daemon that connects over TCP, write its host in place of localhost and give it a password.
-CREATE USER IF NOT EXISTS 'ingestd'@'localhost';
+-- there, nor choose a ledger row's id or time. No rights on the database as a whole. Run in the database, as its owner,
+-- after `ingestd migrate`. The account must exist: CREATE USER 'ingestd'@'localhost' IDENTIFIED VIA unix_socket; for a
+-- daemon of that name on the same machine. For one that connects over TCP: its host, and IDENTIFIED BY a password.
 GRANT SELECT, INSERT, UPDATE ON ingest_batch TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_item TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';

@@ -45,5 +45,10 @@ SELECT @@version, @@max_allowed_packet, @@binlog_format, @@log_bin, @@innodb_aut
 EXPLAIN SELECT id, claim_token FROM import_job
 WHERE state = 'queued' ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
--- name: grants
-SHOW GRANTS;
+-- name: rights
+-- What this account may do to each table; NULL stands for all tables of a database, or of the server.
+SELECT table_name, privilege_type FROM information_schema.TABLE_PRIVILEGES WHERE table_schema = DATABASE()
+UNION ALL
+SELECT NULL, privilege_type FROM information_schema.SCHEMA_PRIVILEGES WHERE table_schema = DATABASE()
+UNION ALL
+SELECT NULL, privilege_type FROM information_schema.USER_PRIVILEGES WHERE privilege_type <> 'USAGE';

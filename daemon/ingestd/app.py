@@ -86,6 +86,9 @@ class Daemon:
         log.info("stopping", jobs=[lease.job_id for lease in self.claimers.leases])
         self.stop()
         log.info("stopped")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # All is put away: an impatient second signal must not turn a clean exit into a killed one.
+            signal.signal(number, signal.SIG_IGN)
 
     def _supervise(self) -> None:
         for service in (*self.services, *self.claimers.services):

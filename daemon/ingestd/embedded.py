@@ -149,6 +149,8 @@ class EmbeddedMariaDB:
         with translated_errors(owner):
             connection = connect(owner, "root", "", self.name)
             with connection.cursor() as cursor:
+                # No password: whoever can open the socket in this folder owns the whole server anyway.
+                cursor.execute("CREATE USER IF NOT EXISTS 'ingestd'@'localhost'")
                 for statement in grant_statements():
                     cursor.execute(statement)
             connection.close()

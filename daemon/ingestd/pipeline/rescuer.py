@@ -64,7 +64,7 @@ class Rescuer:
         return int(done)
 
     def _reset_in(self, tx: Tx, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> bool:
-        # Everybody takes the batch before the job, so that nobody waits in a circle.
+        # The batch before the job, as in every transaction that ends a run.
         batch.lock_by_id(tx, found.batch_id)
         if not guarded_update(tx, found):
             return False

@@ -70,9 +70,9 @@ def explain_claim(tx: Tx) -> list[tuple[Any, ...]]:
     return list(_sql.explain_claim(tx.connection))
 
 
-def grants(tx: Tx) -> list[str]:
-    """What the daemon's account may do, as the server says it."""
-    return [row[0] for row in _sql.grants(tx.connection)]
+def rights(tx: Tx) -> list[tuple[str | None, str]]:
+    """What the daemon's account may do: (table, privilege); table None: every table."""
+    return list(_sql.rights(tx.connection))
 
 
 def _jobs(rows: Any) -> list[Row]:
