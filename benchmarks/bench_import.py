@@ -3,6 +3,7 @@ LOAD DATA of exactly the same final rows into the same tables, and a loop of one
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,6 @@ def import_with_ingestd(world: Bench, items: list[dict[str, Any]]) -> float:
 
 
 def run_one(context: Any) -> None:
-    import threading
-
     lease = claim(context, "bench/pid:1/0", str(this_instance()))
     assert lease is not None
     assert Run(context, lease, threading.Event()).execute() == "done"
@@ -88,7 +87,9 @@ def load_data(world: Bench) -> float:
     columns = {table: columns_of(world, table) for table in LOADED}
     for table, file in files.items():
         file.unlink(missing_ok=True)
-        world.sql(f"SELECT {', '.join(columns[table])} INTO OUTFILE '{file}' CHARACTER SET binary FROM {table} ORDER BY id" if table != "asset_file" else f"SELECT {', '.join(columns[table])} INTO OUTFILE '{file}' CHARACTER SET binary FROM {table} ORDER BY asset_id")
+        key = "asset_id" if table == "asset_file" else "id"
+        names = ", ".join(columns[table])
+        world.sql(f"SELECT {names} INTO OUTFILE '{file}' CHARACTER SET binary FROM {table} ORDER BY {key}")
     before = checksums(world)
     world.empty()
     seconds = timed(lambda: load_files(world, files, columns))
@@ -121,10 +122,14 @@ def loop_over(world: Bench, items: list[dict[str, Any]]) -> None:
     """The plain way: for each item a transaction of its own with one statement per row."""
     connection = world.owner()
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO ingest_batch (sync_id, status, discovered_at) VALUES (UUID(), 'new', UTC_TIMESTAMP(6))")
+        cursor.execute(
+            "INSERT INTO ingest_batch (sync_id, status, discovered_at) VALUES (UUID(), 'new', UTC_TIMESTAMP(6))"
+        )
         cursor.execute("SELECT LAST_INSERT_ID()")
         batch_id = cursor.fetchone()[0]
-        cursor.execute("INSERT INTO import_job (batch_id, state, queued_at) VALUES (%s, 'running', UTC_TIMESTAMP(6))", (batch_id,))
+        cursor.execute(
+            "INSERT INTO import_job (batch_id, state, queued_at) VALUES (%s, 'running', UTC_TIMESTAMP(6))", (batch_id,)
+        )
         for ordinal, item in enumerate(items):
             import_item(cursor, batch_id, ordinal, item)
     connection.close()

@@ -82,7 +82,9 @@ def lean_item(number: int, salt: str) -> dict[str, Any]:
     """A photo with one file."""
     text = f"{salt}/{number}".encode()
     hash_ = hashlib.sha256(text).hexdigest()[:32]
-    files = [{"variant": "original", "path": "original.jpg", "bytes": 1048576, "sha256": hashlib.sha256(text).hexdigest()}]
+    files = [
+        {"variant": "original", "path": "original.jpg", "bytes": 1048576, "sha256": hashlib.sha256(text).hexdigest()}
+    ]
     return {"type": "photo", "hash": hash_, "path": f"photo/{hash_}", "title": f"Photo {number}", "files": files}
 
 

@@ -26,8 +26,9 @@ from ingestd.errors import (
     DataRefused,
 )
 from ingestd.store import ledger
-from ingestd.store.db import CONTENTION_TRIES, OUTAGE_TRIES, Database, Json, Tx
+from ingestd.store.db import CONTENTION_TRIES, OUTAGE_TRIES, Database, Tx
 from ingestd.store.migrate import migrate
+from ingestd.store.values import Json
 from support.wait import until
 from support.world import World, owner_sql
 
@@ -693,4 +694,19 @@ def test_processes_may_migrate_at_once(server: EmbeddedMariaDB, fresh: DatabaseS
             process.communicate()
     assert [process.returncode for process in started] == [0] * 4
     assert sorted(map(bool, outputs)) == [False, False, False, True]
+    assert schema(fresh) == schema(server.owner_settings())
+
+
+def test_migration_waits_for_the_one_that_runs(server: EmbeddedMariaDB, fresh: DatabaseSettings) -> None:
+    other = Database(fresh)
+    waiting = "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'"
+    try:
+        other.read(lambda tx: run(tx, "SELECT GET_LOCK('ingestd.migrate.fresh', 0)"))
+        with in_thread(Database(fresh), lambda: migrate(Settings(database=fresh))) as outcome:
+            until(lambda: owner_sql(fresh, waiting), what="for the migration to wait")
+            assert schema(fresh) == []
+            other.read(lambda tx: run(tx, "SELECT RELEASE_LOCK('ingestd.migrate.fresh')"))
+    finally:
+        other.close()
+    assert len(outcome[0]) >= 2
     assert schema(fresh) == schema(server.owner_settings())

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from support.world import World, cover, md5, photo
 
 from ingestd.model import Scope
 from ingestd.pipeline.queueing import Request, Sweeper, queue_and_tell
+from support.world import World, cover, md5, photo
 
 
 def live(world: World, name: str) -> bool:
@@ -261,9 +261,7 @@ def test_galleries_grow_and_shrink_only_when_complete(world: World) -> None:
 
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("newer_first", [True, False])
-def test_lists_that_arrive_in_any_order_leave_the_same_gallery(
-    world: World, complete: bool, newer_first: bool
-) -> None:
+def test_lists_that_arrive_in_any_order_leave_the_same_gallery(world: World, complete: bool, newer_first: bool) -> None:
     context = world.context()
     assets = world.put(photo("a"), photo("b"), photo("c"), day=1)
     older = world.put(containers=[gallery("g", "a", "b")], day=2)
@@ -358,7 +356,9 @@ def test_bad_items_fail_alone_and_say_why(world: World) -> None:
 def test_an_item_the_database_refuses_stands_alone_in_the_end(world: World) -> None:
     context = world.context()
     sync_id = world.put(*(photo(f"p{i}") for i in range(20)))
-    world.sql("CREATE TRIGGER refuse BEFORE INSERT ON asset FOR EACH ROW IF NEW.title = 'p7' THEN SET NEW.hash = NULL; END IF")
+    world.sql(
+        "CREATE TRIGGER refuse BEFORE INSERT ON asset FOR EACH ROW IF NEW.title = 'p7' THEN SET NEW.hash = NULL; END IF"
+    )
     try:
         world.import_all(context, sync_id)
     finally:

@@ -1,7 +1,6 @@
-"""Queue, cancel, priorities, waiting, pausing, removal limits, sweeps; and that the claim locks one row by its index."""
+"""Queue, cancel, priorities, waiting, pausing, removal limits, sweeps; and that claims lock one row by its index."""
 
 import pytest
-from support.world import World, md5, new_sync_id, photo
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import JobState, Scope
@@ -11,6 +10,7 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import Request, Sweeper, queue_and_tell
 from ingestd.store import batch, item, job, stats
+from support.world import World, md5, new_sync_id, photo
 
 INSTANCE = str(this_instance())
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_queued_says_why(world: World) -> None:
         queue_and_tell(context, ask(new_sync_id()))
     invalid = world.put(photo("a"), status="uploading")
     world.scan(context)
-    with pytest.raises(NotEligible, match='status: \'uploading\', not "completed"'):
+    with pytest.raises(NotEligible, match="status: 'uploading', not \"completed\""):
         queue_and_tell(context, ask(invalid))
     world.put(photo("a"), sync_id=invalid)
     assert queue_and_tell(context, ask(invalid)).job.state is JobState.QUEUED
@@ -232,21 +232,22 @@ def test_the_claim_is_served_by_its_index(world: World) -> None:
     assert "filesort" not in str(plan[0][-1])
 
 
+CHUNK = (
+    "SELECT id FROM ingest_batch_item FORCE INDEX (by_ordinal) WHERE batch_id = {} AND in_manifest = 1 AND ordinal > 5"
+    " AND decision IN ('pending') AND (asset_type = 'cover') = 0 ORDER BY ordinal LIMIT 500"
+)
+
+
 @pytest.mark.parametrize(
     ("query", "key"),
-    [
-        ("SELECT id FROM ingest_batch_item FORCE INDEX (by_ordinal) WHERE batch_id = 1 AND in_manifest = 1 AND ordinal > 5 AND decision IN"
-         " ('pending') AND (asset_type = 'cover') = 0 ORDER BY ordinal LIMIT 500", "by_ordinal"),
-        ("SELECT batch_id FROM ingest_batch_item WHERE waiting_for IS NOT NULL", "revival"),
-    ],
-)  # fmt: skip
+    [(CHUNK, "by_ordinal"), ("SELECT batch_id FROM ingest_batch_item WHERE waiting_for IS NOT NULL", "revival")],
+)
 def test_item_queries_have_their_index(world: World, query: str, key: str) -> None:
     context = world.context()
     world.import_all(context, world.put(*({"type": "photo", "hash": md5(str(i))} for i in range(300))))
     world.import_all(context, world.put(*({"type": "photo", "hash": md5(str(i))} for i in range(300))))
     world.sql("ANALYZE TABLE ingest_batch_item")
-    batch_id = world.one("SELECT MAX(id) FROM ingest_batch")
-    plan = world.sql("EXPLAIN " + query.replace("batch_id = 1", f"batch_id = {batch_id}"))
+    plan = world.sql("EXPLAIN " + query.format(world.one("SELECT MAX(id) FROM ingest_batch")))
     assert plan[0][5] == key, plan
     assert "filesort" not in str(plan[0][-1])
 

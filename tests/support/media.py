@@ -13,7 +13,8 @@ from PIL import Image
 from ingestd.bundle import files
 from ingestd.bundle.check import check_manifest
 from ingestd.bundle.make import Made, make_bundle
-from ingestd.bundle.manifest import Manifest, parse, survey
+from ingestd.bundle.manifest import Manifest, parse
+from ingestd.bundle.survey import survey
 from ingestd.bundle.wire import ReadItems, Want
 
 

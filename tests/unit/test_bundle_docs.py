@@ -9,7 +9,9 @@ import pytest
 
 from ingestd.bundle import entry, files, manifest, media
 from ingestd.bundle.check import check_manifest
-from ingestd.bundle.manifest import parse, survey
+from ingestd.bundle.container import CONTAINER_TYPES
+from ingestd.bundle.manifest import parse
+from ingestd.bundle.survey import survey
 from ingestd.config import MountSettings
 from ingestd.model import Action, Reason
 
@@ -91,7 +93,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 def test_words_of_the_code_are_named() -> None:
     endings = re.findall(r"`(?:photo|video)` \(`(.*?)`\)", TEXT)
     assert [suffix[1:] for suffix in media.MIME] == " ".join(endings).split()
-    for word in (*entry.IGNORED_VARIANTS, *Action, *manifest.CONTAINER_TYPES):
+    for word in (*entry.IGNORED_VARIANTS, *Action, *CONTAINER_TYPES):
         assert f"`{word}`" in TEXT
     for setting in re.findall(r"`mount\.(\w+)`", TEXT):
         assert setting in MountSettings.model_fields

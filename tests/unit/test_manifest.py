@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestd.bundle.manifest import parse, survey
+from ingestd.bundle.manifest import parse
+from ingestd.bundle.survey import survey
 from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.model import Action
 from support.manifests import PRIOR, SYNC_ID, A, B, C, cover, encoded, envelope, parsed, photo

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ingestd.bundle.manifest import Survey, survey
+from ingestd.bundle.survey import Survey, survey
 from ingestd.model import Reason
 from support.manifests import A, B, C, D, cover, parsed, photo
 

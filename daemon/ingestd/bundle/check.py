@@ -8,17 +8,9 @@ from typing import Any
 
 import msgspec
 
-from ingestd.bundle.manifest import (
-    CONTAINER_TYPES,
-    SYNC_ID,
-    Container,
-    Manifest,
-    Survey,
-    parse,
-    parse_container,
-    split,
-    survey,
-)
+from ingestd.bundle.container import CONTAINER_TYPES, Container, parse_container
+from ingestd.bundle.manifest import SYNC_ID, Manifest, parse, split
+from ingestd.bundle.survey import Survey, survey
 from ingestd.errors import ManifestError
 from ingestd.model import Action
 

@@ -191,6 +191,13 @@ def nesting(raw: bytes) -> int:
     return deepest
 
 
+def depth_problem(data: bytes) -> str | None:
+    """Why a document is too deep for the database, if it is."""
+    if data.count(b"[") + data.count(b"{") <= MAX_NESTING or nesting(data) <= MAX_NESTING:
+        return None
+    return f"nested deeper than {MAX_NESTING}"
+
+
 _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 
 

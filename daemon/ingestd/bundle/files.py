@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 import orjson
 
-from ingestd.bundle.entry import CLEAN_PATH, BadEntry, File
-from ingestd.bundle.manifest import SYNC_ID, depth_problem
+from ingestd.bundle.entry import CLEAN_PATH, BadEntry, File, depth_problem
+from ingestd.bundle.manifest import SYNC_ID
 from ingestd.bundle.wire import Blob, Document, Failure, Identity, Listing, Reading, ReadItems, Want
 from ingestd.model import Reason
 

@@ -10,54 +10,15 @@ from typing import Any
 import msgspec
 import orjson
 
-from ingestd.bundle.entry import (
-    MAX_NESTING,
-    USABLE_HASH,
-    USABLE_TYPE,
-    BadEntry,
-    Entry,
-    Hash,
-    Text,
-    brief,
-    check_json,
-    nesting,
-    parse_entry,
-    usable,
-)
+from ingestd.bundle.container import Container, parse_container
+from ingestd.bundle.entry import MAX_NESTING, BadEntry, Entry, Text, brief, check_json, parse_entry
 from ingestd.errors import ManifestError, ManifestUnsettled
-from ingestd.model import Action, Reason, Version
+from ingestd.model import Action, Version
 
 SYNC_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-CONTAINER_TYPES = frozenset({"gallery", "collection"})
 MAX_TEXT = 255
 MAX_TYPE = 64
-MAX_SUM = 2**63 - 1
 MAX_KEPT = 250_000
-
-
-class Container(msgspec.Struct, frozen=True):
-    """One container of a manifest; `members` are asset hashes in order, each once."""
-
-    ordinal: int
-    type: str
-    hash: str
-    sha256: str
-    title: str | None = None
-    members: tuple[str, ...] = ()
-    complete: bool = False
-    problem: str | None = None
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        return (self.type, self.hash)
-
-
-class _Container(msgspec.Struct):
-    type: str
-    hash: Hash
-    title: Text | None = None
-    items: list[Hash] = []
-    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,121 +224,3 @@ def _has_huge_number(value: Any) -> bool:
     except (orjson.JSONEncodeError, RecursionError):
         return True
     return False
-
-
-_decode_container = msgspec.json.Decoder(_Container).decode
-
-
-def parse_container(ordinal: int, raw: msgspec.Raw) -> Container:
-    """The container at place `ordinal`; never raises."""
-    digest = hashlib.sha256(raw).hexdigest()
-    try:
-        check_json(bytes(raw))
-        if (kind := _other_type(raw)) is not None:
-            return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest)
-        found = _decode_container(raw)
-        if found.type not in CONTAINER_TYPES:
-            raise BadEntry(Reason.BAD_ENTRY, f"{brief(found.type)} cannot be the type of a container")
-    except (BadEntry, ValueError) as error:
-        kind = _field(raw, "type")
-        kind = kind if kind in CONTAINER_TYPES else "invalid"
-        return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest, problem=str(error))
-    members = tuple(dict.fromkeys(found.items))
-    return Container(ordinal, found.type, found.hash, digest, found.title, members, found.complete)
-
-
-def _other_type(raw: msgspec.Raw) -> str | None:
-    """The type of a container that ingestd leaves alone; None for those it imports or cannot make sense of."""
-    kind = _field(raw, "type")
-    return kind if usable(USABLE_TYPE, kind) and kind not in CONTAINER_TYPES and kind != "invalid" else None
-
-
-def _hash_or_place(raw: msgspec.Raw, ordinal: int) -> str:
-    value = _field(raw, "hash")
-    return value if value is not None and usable(USABLE_HASH, value) else f"#{ordinal}"
-
-
-def _field(raw: msgspec.Raw, key: str) -> str | None:
-    try:
-        value = msgspec.json.decode(raw, type=dict[str, Any]).get(key)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, str) else None
-
-
-@dataclass(slots=True)
-class Survey:
-    """What only a look at all entries of a manifest can tell.
-
-    `first`: identity → ordinal of the entry that stands for it; `problems`: identity → why it can only fail;
-    `covers`: parent hash → the (cover hash, ordinal of its cover item or None) that wins among those delivered.
-    """
-
-    first: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    problems: dict[tuple[str, str, str], tuple[Reason, str]] = field(default_factory=dict)
-    covers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    collapsed: int = 0
-    derivatives_ignored: int = 0
-    total_bytes: int = 0
-
-
-def survey(manifest: Manifest, visit: Callable[[Entry], object] = lambda _entry: None) -> Survey:
-    """Looks at every entry once; `visit` is called with each one that stands for its identity."""
-    found = Survey()
-    digests: dict[tuple[str, str, str], str] = {}
-    types: dict[str, str] = {}
-    links: list[Entry] = []
-    for entry in manifest.entries():
-        if _is_again(found, digests, entry):
-            continue
-        found.total_bytes = min(MAX_SUM, found.total_bytes + sum(file.bytes or 0 for file in entry.files))
-        found.derivatives_ignored += entry.derivatives_ignored
-        if entry.problem is None:
-            _note_type(found, types, entry)
-            if entry.is_cover or entry.cover_hash:
-                links.append(entry)
-        visit(entry)
-    _choose_covers(found, [entry for entry in links if entry.identity not in found.problems])
-    return found
-
-
-def _is_again(found: Survey, digests: dict[tuple[str, str, str], str], entry: Entry) -> bool:
-    """Whether an entry repeats an earlier one; a differing repetition dooms both."""
-    known = digests.get(entry.identity)
-    if known is None:
-        digests[entry.identity] = entry.sha256
-        found.first[entry.identity] = entry.ordinal
-        return False
-    if known == entry.sha256:
-        found.collapsed += 1
-    else:
-        problem = f"{entry.asset_type} {entry.asset_hash} is listed twice, and differently"
-        found.problems[entry.identity] = (Reason.DUPLICATE_ITEM, problem)
-    return True
-
-
-def _note_type(found: Survey, types: dict[str, str], entry: Entry) -> None:
-    if entry.is_cover:
-        return
-    other = types.setdefault(entry.asset_hash, entry.asset_type)
-    if other != entry.asset_type:
-        problem = f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
-        found.problems[entry.identity] = (Reason.TYPE_CONFLICT, problem)
-
-
-def _choose_covers(found: Survey, links: list[Entry]) -> None:
-    """The last cover item of an asset wins, and what the asset's own entry says wins over it."""
-    items = {entry.identity: entry.ordinal for entry in links if entry.is_cover}
-    for (_, cover, parent), ordinal in items.items():
-        found.covers[parent] = (cover, ordinal)
-    for entry in links:
-        if not entry.is_cover and entry.cover_hash:
-            item = items.get(("cover", entry.cover_hash, entry.asset_hash))
-            found.covers[entry.asset_hash] = (entry.cover_hash, item)
-
-
-def depth_problem(data: bytes) -> str | None:
-    """Why a document is too deep for the database, if it is."""
-    if data.count(b"[") + data.count(b"{") <= MAX_NESTING or nesting(data) <= MAX_NESTING:
-        return None
-    return f"nested deeper than {MAX_NESTING}"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ingestd.bundle.manifest import Manifest, parse, survey
+from ingestd.bundle.manifest import Manifest, parse
+from ingestd.bundle.survey import survey
 from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.model import Batch, BatchStatus, JobState
 from ingestd.pipeline import staging

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ingestd import decide
 from ingestd.bundle.entry import Entry
-from ingestd.bundle.manifest import Survey
+from ingestd.bundle.survey import Survey
 from ingestd.model import Action, Decision, Reason, StoredAsset, StoredCover, Verdict, Version
 from ingestd.store import library
 from ingestd.store.db import Tx

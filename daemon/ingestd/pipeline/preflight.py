@@ -10,7 +10,8 @@ import structlog
 
 from ingestd import decide
 from ingestd.bundle.entry import Entry
-from ingestd.bundle.manifest import Manifest, Survey, survey
+from ingestd.bundle.manifest import Manifest
+from ingestd.bundle.survey import Survey, survey
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import Action, Batch, BatchStatus, Decision, JobState
 from ingestd.pipeline import delivery, staging
@@ -75,7 +76,9 @@ def make_plan(
     bundle = bundle_of(manifest, found)
     plan = staging.stage(tx, known.id, manifest, found, _forecast(tx, bundle), on_progress)
     batch.set_plan(tx, known.id, manifest.sha256)
-    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **plan_payload(plan))
+    ignored = {"derivatives_ignored": found.derivatives_ignored, "duplicates_collapsed": found.collapsed}
+    told = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
+    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **told)
     return plan
 
 

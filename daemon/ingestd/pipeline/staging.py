@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any
 
 from ingestd.bundle.entry import Entry
-from ingestd.bundle.manifest import Manifest, Survey, survey
+from ingestd.bundle.manifest import Manifest
+from ingestd.bundle.survey import Survey, survey
 from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
 from ingestd.store import item
 from ingestd.store.db import Tx

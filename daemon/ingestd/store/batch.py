@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from ingestd.model import Action, Batch, BatchStatus
-from ingestd.store.db import Json, Tx, load_queries
+from ingestd.store.db import Tx, load_queries
+from ingestd.store.values import Json
 
 _sql = load_queries("batch")
 

@@ -6,7 +6,7 @@ A connection that failed is dropped, never mended: a new connection is a new tra
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,6 +25,7 @@ from ingestd.errors import (
     DataRefused,
     IngestdError,
 )
+from ingestd.store.values import ENCODERS
 
 T = TypeVar("T")
 
@@ -41,49 +42,6 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 5, 120
 KILLS_BEFORE_BLAME = 2
 CONTENTION_TRIES = 30
 OUTAGE_TRIES = 3
-
-
-class Json:
-    """JSON text on its way into a statement. JSON has no raw control characters, so two replacements escape it.
-
-    No subclass of str: the driver would escape it as such, character by character, before it looked at its type.
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class Hashes(tuple[str, ...]):
-    """Hexadecimal hashes on their way into an IN (…): nothing in them needs escaping, and there are hundreds."""
-
-    __slots__ = ()
-
-    def __new__(cls, hashes: Iterable[str]) -> "Hashes":
-        made = super().__new__(cls, hashes)
-        if made and not "".join(made).isalnum():
-            raise ValueError("these are no hashes")
-        return made
-
-
-def _escape_hashes(value: Hashes, _mapping: object = None) -> str:
-    return "('" + "','".join(value) + "')"
-
-
-class Ids(tuple[int, ...]):
-    """Row ids on their way into an IN (…)."""
-
-    __slots__ = ()
-
-
-def _escape_ids(value: Ids, _mapping: object = None) -> str:
-    return "(" + ",".join(map(str, map(int, value))) + ")"
-
-
-def _escape_json(value: Json, _mapping: object = None) -> str:
-    escaped = value.text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 class Tx:
@@ -277,7 +235,7 @@ def connect(
         # Preparing TLS costs 70 ms a connection, and a socket in the file system has no use for it.
         ssl_disabled=bool(settings.unix_socket),
     )
-    connection.encoders = {**connection.encoders, Json: _escape_json, Hashes: _escape_hashes, Ids: _escape_ids}
+    connection.encoders = {**connection.encoders, **ENCODERS}
     with connection.cursor() as cursor:
         cursor.execute(SESSION)
     return connection

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from ingestd.model import Decision, Reason, Scope, Verdict
-from ingestd.store.db import Ids, Json, Tx, load_queries
+from ingestd.store.db import Tx, load_queries
+from ingestd.store.values import Ids, Json
 
 _sql = load_queries("item")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from ingestd.store.db import Ids, Json, Tx, load_queries
+from ingestd.store.db import Tx, load_queries
+from ingestd.store.values import Ids, Json
 
 _sql = load_queries("ledger")
 

@@ -7,7 +7,8 @@ import orjson
 
 from ingestd.model import Member, StoredAsset, StoredContainer, StoredCover, Version
 from ingestd.store import batch
-from ingestd.store.db import Hashes, Ids, Json, Tx, load_queries
+from ingestd.store.db import Tx, load_queries
+from ingestd.store.values import Hashes, Ids, Json
 
 _sql = load_queries("library")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingestd import decide
-from ingestd.bundle.manifest import CONTAINER_TYPES, Container
+from ingestd.bundle.container import CONTAINER_TYPES, Container
 from ingestd.model import Action, Decision, Member, StoredContainer, Verdict, Version
 from ingestd.pipeline.judge import Bundle
 from ingestd.store import item, ledger, library

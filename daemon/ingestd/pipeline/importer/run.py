@@ -9,9 +9,10 @@ from functools import partial
 
 import structlog
 
-from ingestd.bundle.manifest import Manifest, survey
+from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.mount import MountIdentity
 from ingestd.bundle.reader import Reader, pauses
+from ingestd.bundle.survey import survey
 from ingestd.errors import (
     DatabaseUnavailable,
     DataRefused,
