@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -18,8 +20,22 @@ from ingestd.model import Action
 
 DEFAULT_FILE = Path("/etc/ingestd/ingestd.toml")
 
-Seconds = Annotated[float, Field(gt=0)]
-Listen = Annotated[str, Field(pattern=r"^$|^.+:\d{1,5}$")]
+
+def _listen_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise ValueError('an address and a port are needed, as in "127.0.0.1:8640", or "" for none')
+    return value
+
+
+def _list(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    raise ValueError('a list is needed, as in ["create", "update"]')
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Listen = Annotated[str, AfterValidator(_listen_address)]
 
 
 class Section(BaseModel):
@@ -59,7 +75,7 @@ class MigrateSettings(Section):
 
 
 class QueueSettings(Section):
-    auto: Annotated[tuple[Action, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    auto: Annotated[tuple[Action, ...], BeforeValidator(_list)] = ()
     priority: int = Field(100, ge=-(2**31), lt=2**31)
     removal_limit: int = Field(1000, ge=0)
     revive_interval: Seconds = 60.0
@@ -77,7 +93,7 @@ class WorkerSettings(Section):
 class HttpSettings(Section):
     listen: Listen = "127.0.0.1:8640"
     tokens_file: str = ""
-    allowed_hosts: tuple[str, ...] = ("127.0.0.1:8640", "localhost:8640")
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_list)] = ("127.0.0.1:8640", "localhost:8640")
 
 
 class MetricsSettings(Section):
@@ -88,6 +104,16 @@ class MetricsSettings(Section):
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
+
+
+class _Environment(EnvSettingsSource):
+    """The environment; a list that is no JSON is left as it is, so that validation names it beside all other errors."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 class Settings(BaseSettings):
@@ -111,13 +137,13 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = cls.model_config.get("toml_file")
         toml = TomlConfigSettingsSource(settings_cls, file if isinstance(file, Path) else None)
-        return (init_settings, env_settings, toml)
+        return (init_settings, _Environment(settings_cls), toml)
 
 
 def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:
@@ -125,23 +151,35 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
 
     Raises ConfigError naming every wrong key at once.
     """
-    if file is not None and not file.is_file():
-        raise ConfigError(f"configuration file {file} does not exist")
-    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    chosen = _chosen(file)
 
     class Loaded(Settings):
         model_config = SettingsConfigDict(toml_file=chosen)
 
-    unknown = unknown_environment(os.environ)
+    problems = []
     try:
         settings = Loaded(**(options or {}))
     except ValidationError as error:
-        raise ConfigError(_sentence([*map(_problem, error.errors()), *unknown], chosen)) from None
+        problems = [_problem(detail) for detail in error.errors()]
     except ValueError as error:
-        raise ConfigError(_sentence([str(error), *unknown], chosen)) from None
-    if unknown:
-        raise ConfigError(_sentence(unknown, chosen))
+        problems = [f"the file is no TOML: {error}"]
+    except OSError as error:
+        problems = [f"the file cannot be read: {error.strerror}"]
+    problems += unknown_environment(os.environ)
+    if problems:
+        raise ConfigError(_sentence(problems, chosen))
     return settings
+
+
+def _chosen(file: Path | None) -> Path | None:
+    """The file to read, if any; one that somebody names must be there, and none may be passed over unread."""
+    try:
+        found = (file or DEFAULT_FILE).is_file()
+    except OSError as error:
+        raise ConfigError(f"configuration file {file or DEFAULT_FILE} cannot be read: {error.strerror}") from error
+    if file is not None and not found:
+        raise ConfigError(f"configuration file {file} does not exist or is no file")
+    return (file or DEFAULT_FILE) if found else None
 
 
 def unknown_environment(environment: Mapping[str, str]) -> list[str]:
@@ -151,16 +189,15 @@ def unknown_environment(environment: Mapping[str, str]) -> list[str]:
         for section, info in Settings.model_fields.items()
         for key in info.annotation.model_fields  # type: ignore[union-attr]
     }
-    sections = {f"INGESTD_{section}".upper() for section in Settings.model_fields}
     names = sorted(name for name in environment if name.upper().startswith("INGESTD_"))
-    return [f"{name}: no such setting" for name in names if name.upper() not in known | sections]
+    return [f"{name}: no such setting" for name in names if name.upper() not in known]
 
 
 def _problem(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{key}: no such setting"
-    return f"{key}: {error['msg']} (got {error['input']!r})"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})"
 
 
 def _sentence(problems: list[str], file: Path | None) -> str:
@@ -180,3 +217,5 @@ def read_secret(file: str) -> str:
         return path.read_text(encoding="utf-8").removesuffix("\n")
     except OSError as error:
         raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"the secret file {path} is no UTF-8 text") from error

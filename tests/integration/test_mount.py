@@ -388,12 +388,12 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
     arrived: set[int] = set()
     rounds: list[float] = []
 
-    def read_until_silence(wants: list[wire.Want]) -> Iterator[wire.Reading]:
+    def read_until_silence(wants: list[wire.Want], on_bytes: Callable[[int], None]) -> Iterator[wire.Reading]:
         for want in wants:
             if want.ordinal in silent:
                 raise MountUnavailable("silence")
             arrived.add(want.ordinal)
-            yield from read_items([want])
+            yield from read_items([want], on_bytes)
 
     def pause(seconds: float) -> None:
         rounds.append(seconds)

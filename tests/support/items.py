@@ -37,7 +37,8 @@ class Root:
     def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", limit: int = 1000) -> Reading:
         request = ReadItems(str(self.path), [], verify, limit, 1)
         reading = files.read_item(self.fd, Want(5, path, wanted), request)
-        assert wire.decode_reply(wire.encode(reading)) == reading, "whatever was read can be told"
+        told = wire.Readings([reading])
+        assert wire.decode_reply(wire.encode(told)) == told, "whatever was read can be told"
         return reading
 
     def documents(self) -> dict[str, Any]:

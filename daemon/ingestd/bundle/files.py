@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import orjson
@@ -76,13 +76,18 @@ def read_manifest(root: str, sync_id: str, max_bytes: int) -> Blob | Failure:
     return Blob(data)
 
 
-def read_item(root_fd: int, want: Want, request: ReadItems) -> Reading:
-    """Documents and file checks of one item; never raises for what is wrong with it."""
+def read_item(
+    root_fd: int, want: Want, request: ReadItems, on_bytes: Callable[[int], None] = lambda _count: None
+) -> Reading:
+    """Documents and file checks of one item; never raises for what is wrong with it.
+
+    `on_bytes` is told of each block of a file being verified, which may take longer than any deadline.
+    """
     reading = Reading(want.ordinal)
     try:
         with below(root_fd, want.path, FOLDER) as folder:
             for file in want.files if request.verify != "none" else ():
-                _verify(folder, file, request.verify == "sha256", reading)
+                _verify(folder, file, request.verify == "sha256", on_bytes)
             if want.documents:
                 _read_documents(folder, request.max_document_bytes, reading)
     except FileNotFoundError as error:
@@ -96,7 +101,7 @@ def read_item(root_fd: int, want: Want, request: ReadItems) -> Reading:
     return reading
 
 
-def _verify(folder: int, file: File, deeply: bool, reading: Reading) -> None:
+def _verify(folder: int, file: File, deeply: bool, on_bytes: Callable[[int], None]) -> None:
     with _regular(folder, file.path) as (fd, found):
         if file.bytes is not None and found.st_size != file.bytes:
             problem = f"{file.path} has {found.st_size} bytes, the manifest says {file.bytes}"
@@ -106,7 +111,7 @@ def _verify(folder: int, file: File, deeply: bool, reading: Reading) -> None:
         digest = hashlib.sha256()
         for block in blocks(fd):
             digest.update(block)
-            reading.bytes_read += len(block)
+            on_bytes(len(block))
         if digest.hexdigest() != file.sha256:
             raise BadEntry(Reason.FILE_HASH_MISMATCH, f"{file.path} has sha256 {digest.hexdigest()}, not {file.sha256}")
 

@@ -9,35 +9,66 @@ import os
 import signal
 import struct
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ingestd.bundle import files, wire
 
 # linux/stat.h and linux/fcntl.h; Python has no statx yet.
 AT_FDCWD, STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = -100, 0x4000, 256, 0, 144
+SILENCE = 0.5
+GROUP_READINGS, GROUP_BYTES = 64, 2**18
+
+
+class Answers:
+    """The way back to the daemon. Several threads may use it at once."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+        self._sent_at = time.monotonic()
+        self._more_bytes = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the daemon has heard nothing for so long that it should hear something."""
+        return time.monotonic() - self._sent_at > SILENCE
+
+    def send(self, reply: wire.Reply) -> None:
+        with self._lock:
+            wire.send(self._fd, reply)
+            self._sent_at = time.monotonic()
+
+    def on_bytes(self, count: int) -> None:
+        """Tells now and then that a file being verified goes on being read."""
+        self._more_bytes += count
+        if self.is_due:
+            more, self._more_bytes = self._more_bytes, 0
+            self.send(wire.Readings(more_bytes=more))
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    reading, writing = os.dup(0), os.dup(1)
+    reading, answers = os.dup(0), Answers(os.dup(1))
     os.dup2(2, 1)
     while (body := wire.receive(reading)) is not None:
-        for reply in answer(wire.decode_request(body)):
-            wire.send(writing, reply)
+        answer(wire.decode_request(body), answers)
 
 
-def answer(request: wire.Request) -> Iterator[wire.Reply]:
+def answer(request: wire.Request, answers: Answers) -> None:
     match request:
         case wire.Identify(root):
-            yield identify(root)
+            answers.send(identify(root))
         case wire.ListSentinels(root):
-            yield files.list_sentinels(root)
+            answers.send(files.list_sentinels(root))
         case wire.ReadManifest(root, sync_id, max_bytes):
-            yield files.read_manifest(root, sync_id, max_bytes)
+            answers.send(files.read_manifest(root, sync_id, max_bytes))
         case wire.ReadItems():
-            yield from read_items(request)
+            read_items(request, answers)
 
 
 def identify(root: str) -> wire.Reply:
@@ -63,21 +94,36 @@ def unique_mount_id(path: str) -> int:
     return int(unique_id) if known & STATX_MNT_ID_UNIQUE else 0
 
 
-def read_items(request: wire.ReadItems) -> Iterator[wire.Reply]:
-    """One Reading for each wanted item, in order; several at a time where each waits for a network."""
+def read_items(request: wire.ReadItems, answers: Answers) -> None:
+    """A Reading for each wanted item, in order, some at a time; several items at once where a network is waited for."""
     try:
         root_fd = os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        yield wire.Failure(f"{request.root}: {error.strerror}")
+        answers.send(wire.Failure(f"{request.root}: {error.strerror}"))
         return
+    read = partial(files.read_item, root_fd, request=request, on_bytes=answers.on_bytes)
     try:
         if request.workers == 1:
-            yield from (files.read_item(root_fd, want, request) for want in request.wants)
+            send_grouped(map(read, request.wants), answers)
             return
         with ThreadPoolExecutor(request.workers) as pool:
-            yield from pool.map(lambda want: files.read_item(root_fd, want, request), request.wants)
+            send_grouped(pool.map(read, request.wants), answers)
     finally:
         os.close(root_fd)
+
+
+def send_grouped(readings: Iterator[wire.Reading], answers: Answers) -> None:
+    """Sends readings some at a time: a frame for each would cost the daemon more than the reading itself."""
+    group: list[wire.Reading] = []
+    size = 0
+    for reading in readings:
+        group.append(reading)
+        size += reading.bytes_read
+        if len(group) >= GROUP_READINGS or size >= GROUP_BYTES or answers.is_due:
+            answers.send(wire.Readings(group))
+            group, size = [], 0
+    if group:
+        answers.send(wire.Readings(group))
 
 
 if __name__ == "__main__":

@@ -131,17 +131,25 @@ class Mount:
             raise ManifestError([problem + " (mount.max_manifest_bytes)"])
         raise ManifestUnsettled([problem])
 
-    def read_items(self, wants: list[wire.Want]) -> Iterator[wire.Reading]:
-        """One Reading for each of `wants`, in order, as they arrive; each within mount.deadline of the one before."""
+    def read_items(
+        self, wants: list[wire.Want], on_bytes: Callable[[int], None] = lambda _count: None
+    ) -> Iterator[wire.Reading]:
+        """One Reading for each of `wants`, in order, as they arrive; `on_bytes` is told of what is read meanwhile.
+
+        Raises MountUnavailable when nothing at all was heard for mount.deadline.
+        """
         workers = REMOTE_WORKERS if self.is_remote else 1
-        limit = self.settings.max_document_bytes
+        limit, deadline = self.settings.max_document_bytes, self.settings.deadline
+        missing = len(wants)
         with self._helper() as helper:
-            helper.send(wire.ReadItems(self._root, wants, self.settings.verify, limit, workers), self.settings.deadline)
-            for _ in wants:
-                reply = helper.receive(self.settings.deadline)
-                if not isinstance(reply, wire.Reading):
+            helper.send(wire.ReadItems(self._root, wants, self.settings.verify, limit, workers), deadline)
+            while missing:
+                reply = helper.receive(deadline)
+                if not isinstance(reply, wire.Readings):
                     raise self._unavailable(f"items cannot be read: {problem_of(reply)}")
-                yield reply
+                missing -= len(reply.readings)
+                on_bytes(reply.more_bytes + sum(reading.bytes_read for reading in reply.readings))
+                yield from reply.readings
 
     @property
     def is_remote(self) -> bool:
@@ -260,6 +268,4 @@ class _Helper:
 
 
 def problem_of(reply: wire.Reply) -> str:
-    return (
-        reply.problem or "" if isinstance(reply, wire.Failure | wire.Reading) else f"unexpected {type(reply).__name__}"
-    )
+    return reply.problem or "" if isinstance(reply, wire.Failure) else f"unexpected {type(reply).__name__}"

@@ -48,9 +48,8 @@ class Reader:
         if not wants:
             return readings
         try:
-            for reading in self._mount.read_items(wants):
+            for reading in self._mount.read_items(wants, self._on_bytes):
                 readings[reading.ordinal] = reading
-                self._on_bytes(reading.bytes_read)
         except MountUnavailable as silence:
             for want in wants[len(readings) :]:
                 unread = wire.Reading(want.ordinal, reason=Reason.FILE_UNREADABLE, problem=str(silence), transient=True)

@@ -46,7 +46,7 @@ class Want(msgspec.Struct):
 
 
 class ReadItems(msgspec.Struct, tag=True):
-    """Ask: documents and file checks of some items. Answer: one Reading each, in order."""
+    """Ask: documents and file checks of some items. Answer: one Reading each, in order, some at a time in Readings."""
 
     root: str
     wants: list[Want]
@@ -82,7 +82,7 @@ class Document(msgspec.Struct):
     text: str
 
 
-class Reading(msgspec.Struct, tag=True):
+class Reading(msgspec.Struct):
     """What was read of one item. `transient`: the problem may pass, and says nothing about the item yet."""
 
     ordinal: int
@@ -91,6 +91,13 @@ class Reading(msgspec.Struct, tag=True):
     reason: Reason | None = None
     problem: str | None = None
     transient: bool = False
+
+
+class Readings(msgspec.Struct, tag=True):
+    """Some readings, in order; `more_bytes` were read of files that are being verified, since the answer before."""
+
+    readings: list[Reading] = []
+    more_bytes: int = 0
 
 
 class Failure(msgspec.Struct, tag=True):
@@ -102,7 +109,7 @@ class Failure(msgspec.Struct, tag=True):
 
 
 Request = Identify | ListSentinels | ReadManifest | ReadItems
-Reply = Identity | Listing | Blob | Reading | Failure
+Reply = Identity | Listing | Blob | Readings | Failure
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode
