@@ -345,7 +345,7 @@ def test_reader_reads_documents_and_tells_of_progress(make_mount: MakeMount, roo
     told: list[int] = []
     readings = Reader(mount, mount.check(), refuse_pause, told.append).read(entries)
     assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
-    assert told == [13, 13]
+    assert sum(told) == 26
 
 
 def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -> None:

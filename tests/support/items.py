@@ -36,9 +36,11 @@ class Root:
 
     def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", limit: int = 1000) -> Reading:
         request = ReadItems(str(self.path), [], verify, limit, 1)
-        reading = files.read_item(self.fd, Want(5, path, wanted), request)
+        verified: list[int] = []
+        reading = files.read_item(self.fd, Want(5, path, wanted), request, verified.append)
         told = wire.Readings([reading])
         assert wire.decode_reply(wire.encode(told)) == told, "whatever was read can be told"
+        reading.bytes_read += sum(verified)
         return reading
 
     def documents(self) -> dict[str, Any]:
