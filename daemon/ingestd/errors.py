@@ -41,6 +41,10 @@ class BundleError(IngestdError):
     """A bundle cannot be made from that folder, or not there, or a manifest file cannot be read."""
 
 
+class SentinelMissing(ManifestUnsettled):
+    """There is no sentinel, so nothing is handed over (yet, or any more)."""
+
+
 class RemovalRefused(IngestdError):
     """The batch would remove more assets than queue.removal_limit allows without force."""
 

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingestd.bundle import wire
+from ingestd.bundle import files, helper, wire
 from ingestd.bundle.entry import Entry, File
 from ingestd.bundle.helper import unique_mount_id
 from ingestd.bundle.mount import Mount, MountIdentity, mount_point
@@ -330,10 +331,10 @@ def test_helper_ends_with_its_parent(root: Path) -> None:
         try:
             assert parent.stdout is not None
             assert parent.stdout.readline() == b"checked\n"
-            (helper,) = helpers(parent.pid)
+            (orphan,) = helpers(parent.pid)
         finally:
             parent.kill()
-    until(lambda: start_time(helper) is None, what="for the orphaned helper to end")
+    until(lambda: start_time(orphan) is None, what="for the orphaned helper to end")
 
 
 # the reader
@@ -404,6 +405,43 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
     monkeypatch.setattr(mount, "read_items", read_until_silence)
     readings = Reader(mount, mount.check(), pause).read(entries)
     assert [readings[e.ordinal].problem for e in entries] == [None] * 4
+
+
+def test_what_is_read_arrives_although_the_next_gives_no_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    wants = [wire.Want(e.ordinal, e.path or "", ()) for e in (entry(root, name) for name in "abcd")]
+    silent = wants[2].ordinal
+    read_item = files.read_item
+
+    def read_or_hang(root_fd: int, want: wire.Want, **more: Any) -> wire.Reading:
+        assert want.ordinal != silent or answered.wait(60.0)
+        return read_item(root_fd, want, **more)
+
+    monkeypatch.setattr(files, "read_item", read_or_hang)
+    ours, theirs = os.pipe()
+    request = wire.ReadItems(str(root), wants, "size", 1 << 20, workers=4)
+    reading = threading.Thread(target=lambda: helper.read_items(request, helper.Answers(theirs)))
+    reading.start()
+    try:
+        first = wire.receive(ours, time.monotonic() + 30.0)
+        answered.set()
+        second = wire.receive(ours, time.monotonic() + 30.0)
+    finally:
+        answered.set()
+        reading.join()
+        os.close(ours)
+        os.close(theirs)
+    assert [ordinals(frame) for frame in (first, second)] == [
+        [w.ordinal for w in wants[:2]],
+        [w.ordinal for w in wants[2:]],
+    ]
+
+
+def ordinals(frame: bytes | None) -> list[int]:
+    assert frame is not None
+    reply = wire.decode_reply(frame)
+    assert isinstance(reply, wire.Readings)
+    return [reading.ordinal for reading in reply.readings]
 
 
 def test_missing_file_is_the_items_fault(make_mount: MakeMount, root: Path) -> None:

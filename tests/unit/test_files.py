@@ -175,6 +175,7 @@ def test_descriptors_are_closed_whatever_happens(root: Root) -> None:
 
 
 def manifest(root: Root, limit: int = 100) -> wire.Blob | wire.Failure:
+    (root.path / f"sync/{SYNC_ID}.ready").touch()
     return files.read_manifest(str(root.path), SYNC_ID, limit)
 
 
@@ -187,9 +188,14 @@ def test_a_manifest_is_read_up_to_its_limit(root: Root) -> None:
 
 
 def test_a_manifest_that_is_missing(root: Root) -> None:
-    failure = manifest(root)
+    assert "No such file" in problem(manifest(root))
+
+
+def test_a_manifest_without_its_sentinel_is_not_looked_at(root: Root) -> None:
+    (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x")
+    failure = files.read_manifest(str(root.path), SYNC_ID, 100)
     assert isinstance(failure, wire.Failure)
-    assert failure.missing
+    assert failure.no_sentinel
 
 
 def test_a_manifest_that_is_no_plain_file(root: Root, outside: Path) -> None:

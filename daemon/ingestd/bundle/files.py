@@ -58,19 +58,34 @@ def list_sentinels(root: str) -> Listing | Failure:
 
 
 def read_manifest(root: str, sync_id: str, max_bytes: int) -> Blob | Failure:
-    name = f"sync/{sync_id}.json"
+    """The manifest of a bundle that is handed over: one without its sentinel is not even looked at."""
+    name = f"{sync_id}.json"
     try:
-        with opened(root, name, PLAIN) as fd:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                return Failure(f"{name} is not a regular file")
-            if found.st_size > max_bytes:
-                return Failure(f"{name} has {found.st_size} bytes, more than {max_bytes}", too_large=True)
-            data = b"".join(blocks(fd, max_bytes + 1))
+        with opened(root, "sync", FOLDER) as folder:
+            if not _is_there(folder, f"{sync_id}.ready"):
+                return Failure(f"sync/{sync_id}.ready, the sentinel, does not exist", no_sentinel=True)
+            with below(folder, name, PLAIN) as fd:
+                return _read_whole(fd, name, max_bytes)
     except BadEntry as bad:
         return Failure(bad.problem)
     except OSError as error:
-        return Failure(f"{name}: {error.strerror}", missing=error.errno == errno.ENOENT)
+        return Failure(f"sync/{name}: {error.strerror}")
+
+
+def _is_there(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _read_whole(fd: int, name: str, max_bytes: int) -> Blob | Failure:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return Failure(f"{name} is not a regular file")
+    if os.fstat(fd).st_size > max_bytes:
+        return Failure(f"{name} has {os.fstat(fd).st_size} bytes, more than {max_bytes}", too_large=True)
+    data = b"".join(blocks(fd, max_bytes + 1))
     if len(data) > max_bytes:
         return Failure(f"{name} has more than {max_bytes} bytes", too_large=True)
     return Blob(data)

@@ -11,8 +11,8 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from ingestd.bundle import files, wire
@@ -107,19 +107,36 @@ def read_items(request: wire.ReadItems, answers: Answers) -> None:
             send_grouped(map(read, request.wants), answers)
             return
         with ThreadPoolExecutor(request.workers) as pool:
-            send_grouped(pool.map(read, request.wants), answers)
+            send_grouped(in_order([pool.submit(read, want) for want in request.wants]), answers)
     finally:
         os.close(root_fd)
 
 
-def send_grouped(readings: Iterator[wire.Reading], answers: Answers) -> None:
+def in_order(futures: list[Future[wire.Reading]]) -> Iterator[wire.Reading | None]:
+    """The readings in order; None where the next one lets all others wait."""
+    futures.reverse()
+    try:
+        while futures:
+            future = futures.pop()
+            if not future.done() and not wait((future,), SILENCE).done:
+                yield None
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def send_grouped(readings: Iterable[wire.Reading | None], answers: Answers) -> None:
     """Sends readings some at a time: a frame for each would cost the daemon more than the reading itself."""
     group: list[wire.Reading] = []
     size = 0
     for reading in readings:
-        group.append(reading)
-        size += reading.bytes_read
-        if len(group) >= GROUP_READINGS or size >= GROUP_BYTES or answers.is_due:
+        if reading is not None:
+            group.append(reading)
+            size += reading.bytes_read
+        # What is read already must not be lost because what follows gives no answer.
+        is_waiting = reading is None and group
+        if is_waiting or len(group) >= GROUP_READINGS or size >= GROUP_BYTES or answers.is_due:
             answers.send(wire.Readings(group))
             group, size = [], 0
     if group:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ingestd.bundle import wire
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestError, ManifestUnsettled, MountUnavailable
+from ingestd.errors import ManifestError, ManifestUnsettled, MountUnavailable, SentinelMissing
 
 REMOTE = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "afs", "lustre", "virtiofs", "beegfs")
 REMOTE_WORKERS = 16
@@ -121,7 +121,7 @@ class Mount:
         return reply
 
     def read_manifest(self, sync_id: str) -> bytes:
-        """The manifest's bytes. Raises ManifestUnsettled when it cannot be read (yet), ManifestError when too large."""
+        """The manifest's bytes. Raises SentinelMissing, ManifestUnsettled if it cannot be read (yet), ManifestError."""
         request = wire.ReadManifest(self._root, sync_id, self.settings.max_manifest_bytes)
         reply = self._ask(request, self.settings.deadline)
         if isinstance(reply, wire.Blob):
@@ -129,6 +129,8 @@ class Mount:
         problem = f"the manifest cannot be read: {problem_of(reply)}"
         if isinstance(reply, wire.Failure) and reply.too_large:
             raise ManifestError([problem + " (mount.max_manifest_bytes)"])
+        if isinstance(reply, wire.Failure) and reply.no_sentinel:
+            raise SentinelMissing([reply.problem])
         raise ManifestUnsettled([problem])
 
     def read_items(

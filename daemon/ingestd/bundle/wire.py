@@ -101,10 +101,10 @@ class Readings(msgspec.Struct, tag=True):
 
 
 class Failure(msgspec.Struct, tag=True):
-    """The answer when the operating system refused; `missing`: there is no such file."""
+    """The answer when the operating system refused; `no_sentinel`: the bundle is not handed over at all."""
 
     problem: str
-    missing: bool = False
+    no_sentinel: bool = False
     too_large: bool = False
 
 

@@ -7,12 +7,12 @@ somebody asks, and by a slow rotation: another digest under the same sync_id is 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 import structlog
 
-from ingestd.errors import ManifestUnsettled
+from ingestd.errors import ManifestUnsettled, SentinelMissing
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivered
@@ -55,7 +55,7 @@ class Scanner:
     @property
     def unrecorded(self) -> int:
         """Sentinels seen, but not recorded yet."""
-        return len(self._settling)
+        return len([sync_id for sync_id in list(self._settling) if sync_id not in self._known])
 
     def name(self, sync_ids: Iterable[str]) -> None:
         """Notes bundles that something happened to; wake the service afterwards."""
@@ -74,8 +74,7 @@ class Scanner:
             named, self._named = self._named, set()
             full = time.monotonic() >= self._full_due_at
         try:
-            recorded = self._look_at(sorted(named))
-            recorded += self._scan_fully() if full else self._look_at(self._settled())
+            recorded = self._scan_fully(named) if full else self._look_at_due(named)
         except BaseException:
             self.name(named)
             raise
@@ -93,14 +92,23 @@ class Scanner:
             self._known = self._context.db.read(batch.known_sync_ids)
             self._known_loaded = True
 
-    def _scan_fully(self) -> list[str]:
+    def _look_at_due(self, named: set[str]) -> list[str]:
+        """Reads what the watcher named and what has settled; a name without a sentinel is no bundle (yet)."""
+        settled = set(self._settled())
+        if not named and not settled:
+            return []
+        self._context.mount.check()
+        handed_over = self._known if named <= self._known else {*self._known, *self._context.mount.sentinels().sync_ids}
+        return self._look_at(sorted(settled | (named & handed_over)))
+
+    def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
         self._context.mount.check()
         listing = self._context.mount.sentinels()
         self._warn_of_odd(set(listing.odd))
         here = set(listing.sync_ids)
         for gone in set(self._settling) - here:
             del self._settling[gone]
-        new = sorted(here - self._known - set(self._settling))
+        new = sorted(here - self._known - set(self._settling) | (named & (here | self._known)))
         changed = self._look_at(new) + self._look_at(self._settled()) + self._rotate(here)
         self.last_success = time.time()
         with self._lock:
@@ -151,6 +159,9 @@ class Scanner:
         delivered: Delivered | None
         try:
             delivered = delivery.read(self._context, sync_id)
+        except SentinelMissing:
+            # Only named, not handed over: the sentinel will be named, or listed, when it comes.
+            delivered = None
         except ManifestUnsettled as unsettled:
             if not self._has_waited_enough(sync_id, unsettled):
                 return None
@@ -161,19 +172,16 @@ class Scanner:
 
     def _has_waited_enough(self, sync_id: str, unsettled: ManifestUnsettled) -> bool:
         """Whether an unreadable manifest has had its time; notes when to look again if not."""
+        self._context.mount.check()
         now = time.monotonic()
         settling = self._settling.get(sync_id)
         if settling is None:
             self._settling[sync_id] = _Settling(now, now + FIRST_RETRY, FIRST_RETRY, str(unsettled))
-            self._context.mount.check()
             return False
         settling.pause = min(settling.pause * 2, MAX_RETRY)
         settling.retry_at = min(now + settling.pause, max(now, settling.since + self._settings.settle_seconds))
         settling.error = str(unsettled)
-        if now - settling.since < self._settings.settle_seconds:
-            return False
-        self._context.mount.check()
-        return True
+        return now - settling.since >= self._settings.settle_seconds
 
     def _delay(self) -> float:
         due = [self._full_due_at, *(settling.retry_at for settling in self._settling.values())]
