@@ -47,6 +47,18 @@ def gallery(name: str, *members: str, **more: object) -> dict[str, object]:
     return {"type": "gallery", "hash": md5(name), "title": name, "items": [md5(m) for m in members], **more}
 
 
+def test_a_bundle_of_many_steps_and_chunks_loses_nothing(world: World) -> None:
+    context = world.context(worker={"chunk_items": 70})
+    items = [{"type": "photo", "hash": md5(str(i)), "title": str(i)} for i in range(2500)]
+    sync_id = world.put(*items, *(cover(f"c{i}", str(i)) for i in range(500)))
+    world.import_all(context, sync_id)
+    assert world.status(sync_id) == "imported"
+    counts = "SELECT (SELECT COUNT(*) FROM asset), (SELECT COUNT(*) FROM asset_cover), COUNT(*) FROM ingest_batch_item"
+    assert world.sql(counts) == [(2500, 500, 3000)]
+    told = [payload["hash"] for kind, payload in world.events(sync_id) if kind in ("item_created", "item_linked")]
+    assert told == [item["hash"] for item in items] + [md5(f"c{i}") for i in range(500)]
+
+
 def test_three_runs_are_one(world: World) -> None:
     sync_id = world.put(photo("a"), photo("b", cover_hash=md5("k")), cover("c", "a"), containers=[gallery("g", "a")])
     context = world.context()

@@ -13,13 +13,13 @@ from ingestd.bundle.entry import Entry
 from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.survey import Survey, survey
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
-from ingestd.model import Action, Batch, BatchStatus, Decision, JobState
+from ingestd.model import Action, Batch, BatchStatus, Decision, JobState, Verdict
 from ingestd.pipeline import delivery, staging
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.judge import Bundle, gather, judge
 from ingestd.pipeline.staging import Plan
 from ingestd.store import batch, item, job, ledger
-from ingestd.store.db import Tx
+from ingestd.store.db import Database, Tx
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     if manifest is None:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
     found = survey(manifest)
-    result = context.db.transaction(lambda tx: _preflight(tx, sync_id, manifest, found))
+    result = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
     context.counters.add("preflights", "ok" if result["ok"] else "failed")
     return result
 
@@ -47,7 +47,7 @@ def _demand_known(sync_id: str) -> None:
     raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
 
 
-def _preflight(tx: Tx, sync_id: str, manifest: Manifest, found: Survey) -> dict[str, Any]:
+def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Survey) -> dict[str, Any]:
     known = batch.lock(tx, sync_id)
     assert known is not None, "batches are never deleted"
     active = job.active(tx, known.id)
@@ -57,13 +57,18 @@ def _preflight(tx: Tx, sync_id: str, manifest: Manifest, found: Survey) -> dict[
         raise NotEligible(f"batch {sync_id} is invalid: {known.last_error}")
     if known.manifest_sha256 != manifest.sha256:
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
-    plan = make_plan(tx, known, manifest, found)
+    plan = make_plan(tx, db, known, manifest, found)
     settle(tx, known.id)
     return plan_payload(plan)
 
 
 def make_plan(
-    tx: Tx, known: Batch, manifest: Manifest, found: Survey, on_progress: Callable[[], None] = lambda: None
+    tx: Tx,
+    db: Database,
+    known: Batch,
+    manifest: Manifest,
+    found: Survey,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Stages all items with their forecast, in the caller's transaction, between the two events that frame it."""
     containers = manifest.containers()
@@ -74,7 +79,7 @@ def make_plan(
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
     )  # fmt: skip
     bundle = bundle_of(manifest, found)
-    plan = staging.stage(tx, known.id, manifest, found, _forecast(tx, bundle), on_progress)
+    plan = staging.stage(tx, db, known.id, manifest, found, _forecast(bundle), on_progress)
     batch.set_plan(tx, known.id, manifest.sha256)
     ignored = {"derivatives_ignored": found.derivatives_ignored, "duplicates_collapsed": found.collapsed}
     told = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
@@ -93,10 +98,10 @@ def _types(found: Survey) -> dict[str, int]:
     return types
 
 
-def _forecast(tx: Tx, bundle: Bundle) -> staging.Forecast:
+def _forecast(bundle: Bundle) -> staging.Forecast:
     arriving = {hash_ for kind, hash_, _ in bundle.survey.first if kind != "cover"}
 
-    def forecast(entries: Sequence[Entry]) -> list[Any]:
+    def forecast(tx: Tx, entries: Sequence[Entry]) -> list[Verdict]:
         facts = gather(tx, bundle, entries)
         return [judge(entry, bundle, facts, arriving=arriving) for entry in entries]
 

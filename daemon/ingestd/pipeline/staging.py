@@ -1,7 +1,8 @@
 """Keeps the item and container rows of a batch in step with its manifest. What stands, stands."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -10,14 +11,16 @@ from ingestd.bundle.entry import Entry
 from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.survey import Survey, survey
 from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
+from ingestd.pipeline.ahead import one_ahead
 from ingestd.store import item
-from ingestd.store.db import Tx
+from ingestd.store.db import Database, Tx
 from ingestd.store.item import StagedItem
 
 ENTRIES_PER_STEP = 1000
 SAMPLES = 5
 
-Forecast = Callable[[Sequence[Entry]], Sequence[Verdict]]
+Forecast = Callable[[Tx, Sequence[Entry]], Sequence[Verdict]]
+PENDING = Verdict(Decision.PENDING)
 
 
 @dataclass(slots=True)
@@ -46,60 +49,91 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     """
     existing = item.existing(tx, batch_id)
     if existing:
-        _Staging(tx, batch_id, existing, None, lambda: None).run(manifest, survey(manifest))
+        found = survey(manifest)
+        staging = _Staging(tx, batch_id, existing, None)
+        steps = (staging.compare(part, None) for part in parts(standing(manifest, found)))
+        staging.write(steps, found, lambda: None)
         stage_containers(tx, batch_id, manifest)
 
 
 def stage(
-    tx: Tx, batch_id: int, manifest: Manifest, found: Survey, forecast: Forecast, on_progress: Callable[[], None]
+    tx: Tx,
+    db: Database,
+    batch_id: int,
+    manifest: Manifest,
+    found: Survey,
+    forecast: Forecast,
+    on_progress: Callable[[], None],
 ) -> Plan:
-    """Brings all item rows into step and writes the forecast of those that do not stand."""
-    plan = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast, on_progress).run(manifest, found)
+    """Brings all item rows into step and writes the forecast of those that do not stand.
+
+    A long manifest is forecast a step ahead of what is being written, on a connection of its own: a forecast needs no
+    locks, and reads nothing that this transaction writes.
+    """
+    staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
+    listed = parts(standing(manifest, found))
+    if len(found.first) > ENTRIES_PER_STEP:
+        steps = one_ahead((staging.compare(part, db) for part in listed), db.close)
+    else:
+        steps = (staging.compare(part, None) for part in listed)
+    staging.write(steps, found, on_progress)
     stage_containers(tx, batch_id, manifest)
-    return plan
+    return staging.plan
+
+
+def standing(manifest: Manifest, found: Survey) -> Iterator[Entry]:
+    """The entries that stand for their identity."""
+    return (entry for entry in manifest.entries() if found.first[entry.identity] == entry.ordinal)
+
+
+@dataclass(slots=True)
+class _Step:
+    """Rows to write for one part of a manifest."""
+
+    new: list[tuple[Any, ...]] = field(default_factory=list)
+    changed: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class _Staging:
     """One pass over a manifest, comparing it with the rows that are there."""
 
     def __init__(
-        self,
-        tx: Tx,
-        batch_id: int,
-        existing: dict[tuple[str, str, str], StagedItem],
-        forecast: Forecast | None,
-        on_progress: Callable[[], None],
+        self, tx: Tx, batch_id: int, existing: dict[tuple[str, str, str], StagedItem], forecast: Forecast | None
     ) -> None:
-        self._tx, self._batch_id, self._existing = tx, batch_id, existing
-        self._forecast, self._on_progress = forecast, on_progress
-        self._plan = Plan()
+        self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
+        self.plan = Plan()
 
-    def run(self, manifest: Manifest, found: Survey) -> Plan:
+    def write(self, steps: Generator[_Step, None, None], found: Survey, on_progress: Callable[[], None]) -> None:
+        """Writes what each step found. Ordinals move when entries come or go; the rows' identity does not."""
         gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in found.first]
         item.drop(self._tx, gone)
-        # Ordinals move when entries come or go, and the rows' identity does not depend on them.
-        for part in parts(entry for entry in manifest.entries() if found.first[entry.identity] == entry.ordinal):
-            self._stage(part)
-            self._on_progress()
-        return self._plan
+        with closing(steps):
+            for step in steps:
+                item.stage(self._tx, self._batch_id, step.new)
+                item.restage(self._tx, step.changed)
+                on_progress()
 
-    def _stage(self, part: Sequence[Entry]) -> None:
-        verdicts = self._forecast(part) if self._forecast else [Verdict(Decision.PENDING)] * len(part)
-        new: list[tuple[Any, ...]] = []
-        changed: list[tuple[Any, ...]] = []
-        for entry, verdict in zip(part, verdicts, strict=True):
+    def compare(self, part: Sequence[Entry], db: Database | None) -> _Step:
+        """What one part of the manifest changes; forecasts on `db`, or in the open transaction without one."""
+        step = _Step()
+        for entry, verdict in zip(part, self._verdicts(part, db), strict=True):
             row = self._existing.get(entry.identity)
             decision = FORECAST.get(verdict.decision, verdict.decision)
             if row is None:
-                new.append(_new_row(entry, decision, verdict))
+                step.new.append(_new_row(entry, decision, verdict))
             elif _stands(row, entry, planning=self._forecast is not None):
                 decision = Decision.WILL_SKIP
-                changed += _moved_row(row, entry)
+                step.changed += _moved_row(row, entry)
             else:
-                changed += _changed_row(row, entry, decision, verdict)
-            self._plan.note(entry, decision, verdict.error)
-        item.stage(self._tx, self._batch_id, new)
-        item.restage(self._tx, changed)
+                step.changed += _changed_row(row, entry, decision, verdict)
+            self.plan.note(entry, decision, verdict.error)
+        return step
+
+    def _verdicts(self, part: Sequence[Entry], db: Database | None) -> Sequence[Verdict]:
+        forecast = self._forecast
+        if forecast is None:
+            return [PENDING] * len(part)
+        return forecast(self._tx, part) if db is None else db.read(lambda tx: forecast(tx, part))
 
 
 def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:

@@ -28,8 +28,8 @@ from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease, Reaso
 from ingestd.pipeline import delivery, preflight
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import chunk, container, ending
-from ingestd.pipeline.importer.ahead import Chunks
 from ingestd.pipeline.importer.chunk import Piece
+from ingestd.pipeline.importer.chunks import Chunks
 from ingestd.pipeline.importer.ending import Progress
 from ingestd.pipeline.importer.fencing import Fence
 from ingestd.pipeline.judge import Bundle
@@ -117,7 +117,7 @@ class Run:
         self._demand_present(tx, manifest)
         # A removal is planned anew each time: what it would remove may have grown since somebody looked.
         if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
-            preflight.make_plan(tx, known, manifest, bundle.survey, self._fence.on_step)
+            preflight.make_plan(tx, self._context.db, known, manifest, bundle.survey, self._fence.on_step)
         job.consume(tx, self._lease.job_id, manifest.sha256)
         try:
             preflight.check_removals(self._context, tx, known)

@@ -4,12 +4,12 @@ Long runs prepare the next chunk in a thread of its own while the present one is
 """
 
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.reader import Reader
 from ingestd.model import Action, Scope
+from ingestd.pipeline.ahead import one_ahead
 from ingestd.pipeline.importer.chunk import NOTHING_READ, Piece
 from ingestd.store import item
 from ingestd.store.db import Database
@@ -48,15 +48,7 @@ class Chunks:
 
     def each_ahead(self, size: int) -> Generator[list[Piece], None, None]:
         """As `each`, with the next chunk being prepared meanwhile."""
-        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-            following: Future[list[Piece]] = pool.submit(self.prepare, -1, size)
-            try:
-                while pieces := following.result():
-                    following = pool.submit(self.prepare, pieces[-1].entry.ordinal, size)
-                    yield from bounded(pieces)
-            finally:
-                # The thread's own connection goes with it.
-                pool.submit(self.db.close)
+        return one_ahead(self.each(lambda: size), self.db.close)
 
 
 def bounded(pieces: list[Piece]) -> Iterator[list[Piece]]:

@@ -1,0 +1,184 @@
+"""The daemon as a process of its own: started with a configuration file, sent real signals, and always reaped."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ingestd.config import DatabaseSettings
+from ingestd.embedded import EmbeddedMariaDB
+from support.wait import until
+from support.world import World
+
+EMBEDDED_SOCKET = re.compile(r"INGESTD_DATABASE__UNIX_SOCKET=(\S+)")
+STARTED = "event=started"
+
+Sections = dict[str, dict[str, Any]]
+
+
+def toml(sections: Sections) -> str:
+    """A configuration file; values are what TOML and JSON write alike."""
+    lines = []
+    for section, keys in sections.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items()), ""]
+    return "\n".join(lines)
+
+
+@dataclass
+class Process:
+    """One `ingestd` process. Its standard error goes to a file, for messages and for looking at."""
+
+    arguments: list[str]
+    log_file: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    _popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as output:
+            # The environment stays as it is: coverage measures the child by what it put there.
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", "ingestd", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **self.environment},
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self._popen is not None
+        return self._popen.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def says(self, *texts: str) -> bool:
+        """Whether one line of the log has all of these; fails when the process has ended before it said so."""
+        ended = self.has_ended()
+        if any(all(text in line for text in texts) for line in self.log.splitlines()):
+            return True
+        assert not ended, f"the daemon has ended, and never said {texts}: {self.log}"
+        return False
+
+    def has_ended(self) -> bool:
+        return self._popen is None or self._popen.poll() is not None
+
+    def wait_for(self, *texts: str, seconds: float = 30.0) -> None:
+        """Waits for a line of the log that has all of these."""
+        until(lambda: self.says(*texts), seconds=seconds, what=f"for {texts} in {self.log_file}")
+
+    def wait_until_started(self) -> None:
+        self.wait_for(STARTED)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._popen is not None
+        self._popen.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP; returns when every thread stands still."""
+        self.send(signal.SIGSTOP)
+        stat = Path(f"/proc/{self.pid}/stat")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="for the process to stand still")
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit status; fails when it does not end in time."""
+        assert self._popen is not None
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the daemon did not end within {seconds:g} s: {self.log}") from None
+
+    def terminate(self, seconds: float) -> int:
+        """SIGTERM; its exit status."""
+        self.send(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL, in whatever state it is; may be called twice."""
+        if self._popen is not None and self._popen.poll() is None:
+            self._popen.kill()
+            self._popen.wait()
+
+    # with a database of its own
+
+    def embedded_settings(self, name: str = "admin_panel") -> DatabaseSettings:
+        """How the owner reaches the private database of `run --embedded`, as the daemon said."""
+        self.wait_for("INGESTD_DATABASE__UNIX_SOCKET=", seconds=60)
+        return DatabaseSettings(unix_socket=self._embedded_sockets()[-1], user="root", name=name)
+
+    def _embedded_sockets(self) -> list[str]:
+        return EMBEDDED_SOCKET.findall(self.log)
+
+    def reap(self, embedded: Path | None = None) -> None:
+        """Ends it and the private database that a daemon which was killed leaves behind."""
+        self.kill()
+        folders = {Path(socket).parent for socket in self._embedded_sockets()} | ({embedded} if embedded else set())
+        for folder in folders:
+            kill_database(folder)
+
+
+def kill_database(folder: Path) -> None:
+    """Kills the MariaDB whose pid file is in `folder`, if it still runs."""
+    try:
+        pid = int((folder / "pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    if os.fsencode(folder) in command:
+        os.kill(pid, signal.SIGKILL)
+
+
+@dataclass
+class Daemons:
+    """The daemons of one test, on its world's mount."""
+
+    world: World
+    folder: Path
+    started: list[tuple[Process, Path | None]] = field(default_factory=list)
+
+    def start(
+        self, *, server: EmbeddedMariaDB | None = None, socket: str = "", embedded: Path | None = None, **sections: Any
+    ) -> Process:
+        """A daemon on the world's database, on `server`'s, on whatever will be at `socket`, or with its own."""
+        options = [] if embedded is None else ["--embedded", str(embedded)]
+        if embedded is None:
+            socket = socket or (server or self.world.server).socket
+            sections = {"database": {"unix_socket": socket, "user": "ingestd"}, **sections}
+        process = self.make("run", *options, **sections)
+        self.started.append((process, embedded))
+        process.start()
+        return process
+
+    def make(self, *command: str, **sections: Any) -> Process:
+        """A process with a configuration of its own, not yet started. Nothing listens on any port."""
+        number = len(list(self.folder.glob("*.toml")))
+        mount = {"root": str(self.world.root), "require_mount": False, **sections.pop("mount", {})}
+        closed = {"http": {"listen": ""}, "metrics": {"listen": ""}}
+        config = self.folder / f"{number}.toml"
+        config.write_text(toml({"mount": mount, **closed, **sections}))
+        return Process(["--config", str(config), *command], self.folder / f"{number}.log")
+
+    def reap(self) -> None:
+        for process, embedded in self.started:
+            process.reap(embedded)
+
+
+@contextmanager
+def daemons_of(world: World, folder: Path) -> Iterator[Daemons]:
+    """Daemons that are ended afterwards, whatever happens."""
+    made = Daemons(world, folder)
+    try:
+        yield made
+    finally:
+        made.reap()

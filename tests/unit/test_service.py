@@ -1,0 +1,290 @@
+"""A service: rounds, sleeps, wake-ups, outages and deaths, in a time that passes only where the service waits."""
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ingestd import service
+from ingestd.errors import DatabaseUnavailable, IngestdError, MountUnavailable
+from ingestd.service import Service
+from support.wait import PATIENCE, until
+
+
+class Clock:
+    """Simulated time, and every wait that made it pass."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waits: list[float] = []
+
+    def event(self) -> "Event":
+        return Event(self)
+
+
+class Event:
+    """A threading.Event whose waits take no time, but let the simulated time pass."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._set = clock, False
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        if not self._set and seconds:
+            self._clock.waits.append(seconds)
+            self._clock.now += seconds
+        return self._set
+
+
+class Log:
+    """What was logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda event, **values: self.lines.append((level, event, values))
+
+    @property
+    def events(self) -> list[str]:
+        return [event for _, event, _ in self.lines]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(service, "threading", SimpleNamespace(Thread=threading.Thread, Event=made.event))
+    return made
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    made = Log()
+    monkeypatch.setattr(service, "log", made)
+    return made
+
+
+def run(outcomes: list[float | Exception], **options: Any) -> Service:
+    """A service whose rounds end like this, one after another; returns it when it stopped after the last."""
+    left = list(outcomes)
+
+    def step() -> float:
+        outcome = left.pop(0)
+        if not left:
+            made.stop()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    made = Service("worker", step, **options)
+    made.start()
+    assert made.join(PATIENCE)
+    assert not left
+    return made
+
+
+# with real threads
+
+
+def test_it_runs_at_once_and_stops() -> None:
+    rounds: list[str] = []
+    made = Service("worker", lambda: rounds.append(threading.current_thread().name) or 3600.0)  # type: ignore[func-returns-value]
+    assert not made.is_alive()
+    made.start()
+    until(lambda: rounds)
+    assert made.is_alive()
+    made.stop()
+    assert made.stopping
+    assert made.join(PATIENCE)
+    assert not made.is_alive()
+    assert rounds == ["worker"]
+
+
+def test_start_and_stop_twice() -> None:
+    threads: set[int] = set()
+    made = Service("worker", lambda: threads.add(threading.get_ident()) or 3600.0)  # type: ignore[func-returns-value]
+    for _ in range(2):
+        made.start()
+    until(lambda: threads)
+    for _ in range(2):
+        made.stop()
+        assert made.join(PATIENCE)
+    assert len(threads) == 1
+
+
+def test_stop_before_start() -> None:
+    made = Service("worker", lambda: 0.0)
+    made.stop()
+    assert made.join()
+
+
+def test_a_wake_up_ends_the_sleep() -> None:
+    rounds: list[int] = []
+    made = Service("worker", lambda: rounds.append(1) or 3600.0)  # type: ignore[func-returns-value]
+    made.start()
+    for wanted in (1, 2, 3):
+        until(lambda wanted=wanted: len(rounds) >= wanted)
+        made.wake()
+    made.stop()
+    assert made.join(PATIENCE)
+
+
+def test_join_says_when_it_still_runs() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def step() -> float:
+        entered.set()
+        leave.wait(PATIENCE)
+        return 3600.0
+
+    made = Service("worker", step)
+    made.start()
+    assert entered.wait(PATIENCE)
+    made.stop()
+    assert not made.join(0.0)
+    leave.set()
+    assert made.join(PATIENCE)
+
+
+# in simulated time
+
+
+def test_it_sleeps_as_long_as_the_step_asks_for(clock: Clock) -> None:
+    made = run([5.0, 0.0, 7.0, 9.0])
+    assert clock.waits == [5.0, 7.0]
+    assert made.ticked_at == 1012.0
+
+
+def test_a_wake_up_during_a_round_makes_the_next_one_follow_at_once(clock: Clock) -> None:
+    rounds: list[float] = []
+
+    def step() -> float:
+        rounds.append(clock.now)
+        made.wake() if len(rounds) == 1 else made.stop()
+        return 3600.0
+
+    made = Service("worker", step)
+    made.start()
+    assert made.join(PATIENCE)
+    assert rounds == [1000.0, 1000.0]
+
+
+def test_rounds_keep_their_distance_even_when_woken_all_the_time(clock: Clock) -> None:
+    rounds: list[float] = []
+
+    def step() -> float:
+        rounds.append(clock.now)
+        made.wake()
+        if len(rounds) == 3:
+            made.stop()
+        return 3600.0
+
+    made = Service("worker", step, min_gap=2.0)
+    made.start()
+    assert made.join(PATIENCE)
+    assert rounds == [1000.0, 1002.0, 1004.0]
+
+
+def test_an_outage_is_waited_out_ever_longer(clock: Clock, log: Log) -> None:
+    run([*(DatabaseUnavailable("away") for _ in range(8)), 1.0])
+    assert clock.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
+
+
+@pytest.mark.parametrize("outage", [DatabaseUnavailable("the database is away"), MountUnavailable("no mount")])
+def test_an_outage_is_said_once_a_minute_and_its_end_once(clock: Clock, log: Log, outage: IngestdError) -> None:
+    run([*[outage] * 9, 100.0, 1.0])
+    # Notices at 0 and, with rounds at 0.5, 1.5, 3.5, 7.5, 15.5, 30.5, 45.5 and 60.5 seconds, at 60.5.
+    assert log.lines == [
+        ("warning", "waiting", {"service": "worker", "reason": str(outage)}),
+        ("warning", "waiting", {"service": "worker", "reason": str(outage)}),
+        ("info", "service_recovered", {"service": "worker"}),
+    ]
+
+
+def test_every_outage_starts_anew(clock: Clock, log: Log) -> None:
+    run([DatabaseUnavailable("1"), DatabaseUnavailable("2"), 3.0, DatabaseUnavailable("3"), 1.0])
+    assert clock.waits == [0.5, 1.0, 3.0, 0.5]
+    assert log.events == ["waiting", "service_recovered", "waiting", "service_recovered"]
+
+
+def test_rounds_in_an_outage_are_rounds(clock: Clock, log: Log) -> None:
+    ticks: list[float] = []
+
+    def step() -> float:
+        ticks.append(made.ticked_at)
+        if len(ticks) == 3:
+            made.stop()
+        raise DatabaseUnavailable("away")
+
+    made = Service("worker", step)
+    clock.now = 2000.0
+    made.start()
+    assert made.join(PATIENCE)
+    assert ticks == [1000.0, 2000.0, 2000.5]
+
+
+@pytest.mark.parametrize("surprise", [RuntimeError("oh"), IngestdError("oh")])
+def test_a_surprise_is_logged_and_the_step_tried_again(clock: Clock, log: Log, surprise: Exception) -> None:
+    run([surprise, surprise, 5.0])
+    assert clock.waits == [1.0, 1.0]
+    assert log.lines == [("exception", "service_failed", {"service": "worker"})] * 2
+
+
+# the end of a thread
+
+
+def test_what_belongs_to_the_thread_is_closed_in_it_at_its_end(clock: Clock) -> None:
+    ended: list[threading.Thread] = []
+    run([0.0, 0.0], finally_do=lambda: ended.append(threading.current_thread()))
+    assert [thread.name for thread in ended] == ["worker"]
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> tuple[Service, list[str]]:
+    """A service whose thread dies in its first round, and what happened."""
+    happened: list[str] = []
+
+    def step() -> float:
+        happened.append("round")
+        if happened.count("round") == 1:
+            raise KeyboardInterrupt
+        return 3600.0
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    return Service("worker", step, finally_do=lambda: happened.append("end")), happened
+
+
+def test_a_dead_thread_is_started_again(mortal: tuple[Service, list[str]]) -> None:
+    made, happened = mortal
+    made.start()
+    assert made.join(PATIENCE)
+    assert happened == ["round", "end"]
+    assert made.restart_if_dead()
+    until(lambda: happened.count("round") == 2)
+    assert not made.restart_if_dead(), "it is alive"
+    made.stop()
+    assert made.join(PATIENCE)
+    assert not made.restart_if_dead(), "it was asked to end"
+    assert happened == ["round", "end", "round", "end"]
+
+
+def test_what_never_started_and_what_was_stopped_is_not_dead(mortal: tuple[Service, list[str]]) -> None:
+    made, happened = mortal
+    assert not made.restart_if_dead()
+    assert happened == []
+    made.start()
+    made.join(PATIENCE)
+    made.stop()
+    assert not made.restart_if_dead()
+    assert not made.is_alive()
