@@ -148,7 +148,8 @@ def import_item(cursor: Any, batch_id: int, ordinal: int, item: dict[str, Any]) 
     cursor.execute("INSERT INTO asset (asset_type, hash, title, path, entry_sha256) VALUES ('photo', %s, %s, %s, %s)",
                    (hash_, item["title"], item["path"], file["sha256"]))  # fmt: skip
     asset_id = cursor.lastrowid
-    cursor.execute("INSERT INTO asset_file (asset_id, variant, path, bytes, sha256) VALUES (%s, 'original', %s, %s, %s)",
+    cursor.execute("INSERT INTO asset_file (asset_id, variant, path, bytes, sha256)"
+                   " VALUES (%s, 'original', %s, %s, %s)",
                    (asset_id, f"{item['path']}/{file['path']}", file["bytes"], file["sha256"]))  # fmt: skip
     cursor.execute("UPDATE ingest_batch_item SET decision = 'created', target_ids = JSON_OBJECT('asset_id', %s)"
                    " WHERE id = %s", (asset_id, item_id))  # fmt: skip

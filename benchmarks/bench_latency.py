@@ -78,7 +78,8 @@ def bare(cursor: Any, data: bytes, sync_id: str) -> None:
     cursor.execute("SELECT UTC_TIMESTAMP(6)")
     cursor.execute(
         "INSERT INTO ingest_batch (sync_id, type, action, status, item_count, manifest_sha256, manifest_summary,"
-        " manifest_completed_at, discovered_at) VALUES (%s, %s, %s, 'new', 1, %s, %s, %s, UTC_TIMESTAMP(6)) RETURNING id",
+        " manifest_completed_at, discovered_at)"
+        " VALUES (%s, %s, %s, 'new', 1, %s, %s, %s, UTC_TIMESTAMP(6)) RETURNING id",
         (sync_id, manifest.type, manifest.action.value, hashlib.sha256(data).hexdigest(),
          json.dumps(manifest.summary), manifest.completed_at),
     )  # fmt: skip
@@ -101,7 +102,8 @@ def bare(cursor: Any, data: bytes, sync_id: str) -> None:
     cursor.execute("UPDATE import_job SET state = 'running', claim_token = claim_token + 1,"
                    " claimed_at = UTC_TIMESTAMP(6), claimed_by = 'bare', heartbeat_at = UTC_TIMESTAMP(6)"
                    " WHERE id = %s AND state = 'queued'", (job_id,))  # fmt: skip
-    cursor.execute("UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6) WHERE id = %s", (batch_id,))
+    started = "UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6) WHERE id = %s"
+    cursor.execute(started, (batch_id,))
     cursor.execute(event, (batch_id, "job_claimed", json.dumps({"phase": "job_claim", "job_id": job_id})))
     cursor.execute("COMMIT")
     cursor.execute("UPDATE import_job SET state = 'done' WHERE id = %s", (job_id,))

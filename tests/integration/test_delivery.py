@@ -1,11 +1,10 @@
 """What counts as handed over: both files, read by the scanner itself, whoever woke it."""
 
-from support.wait import until
-from support.world import World, photo
-
 from ingestd.app import Daemon
 from ingestd.pipeline.queueing import Request, queue_and_tell
 from ingestd.pipeline.scanner import Scanner
+from support.wait import until
+from support.world import World, photo
 
 
 def test_a_manifest_without_its_sentinel_is_nothing_yet(world: World) -> None:
