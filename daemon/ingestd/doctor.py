@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ingestd.embedded import grant_statements
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
 from ingestd.store import stats
@@ -13,7 +14,8 @@ from ingestd.store.db import Tx
 LEAST_VERSION = (10, 6)
 LEAST_PACKET = 16 * 2**20
 MOST_CLOCK_SKEW = 5.0
-FORBIDDEN = {"UPDATE", "DELETE", "DROP", "ALTER"}
+FORBIDDEN = {"UPDATE", "DELETE", "DROP", "ALTER", "TRIGGER"}
+SHOWN_RIGHTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,24 @@ class Finding:
 
 
 def examine(context: Context) -> list[Finding]:
-    """All checks, each of which runs whatever became of the others; a wrong configuration never gets here."""
-    checks: tuple[tuple[str, Callable[[Context], Iterator[Finding]]], ...] = (
-        ("mount", _mount),
-        ("database", _server),
-        ("rights", _rights),
-        ("claim index", _claim_index),
-    )
-    findings = [Finding("configuration", True, "read and valid")]
-    for name, check in checks:
-        try:
-            findings += check(context)
-        except IngestdError as error:
-            findings.append(Finding(name, False, str(error)))
+    """All checks, each of which runs whatever became of the others; a wrong configuration never gets here.
+
+    Of a database out of reach there is one finding, not one for each question that it cannot answer.
+    """
+    findings = [Finding("configuration", True, "read and valid"), *_attempt("mount", _mount, context)]
+    server = _attempt("database", _server, context)
+    findings += server
+    if server[-1].check != "database":
+        findings += _attempt("rights", _rights, context) + _attempt("claim index", _claim_index, context)
+    return findings
+
+
+def _attempt(name: str, check: Callable[[Context], Iterator[Finding]], context: Context) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        findings.extend(check(context))
+    except IngestdError as error:
+        findings.append(Finding(name, False, str(error)))
     return findings
 
 
@@ -70,6 +77,20 @@ def _rights(context: Context) -> Iterator[Finding]:
     too_much = sorted({right for table, right in rights if table in (None, "ingest_event") and right in FORBIDDEN})
     detail = f"may {', '.join(too_much)} in the ledger" if too_much else "the ledger can be added to, and not changed"
     yield Finding("rights", not too_much, detail, "give the daemon an account of its own, with sql/grants.sql")
+    held = set(rights)
+    lacking = [f"{right} on {table}" for table, right in needed_rights() if not held & {(table, right), (None, right)}]
+    more = f" and {len(lacking) - SHOWN_RIGHTS} more" if len(lacking) > SHOWN_RIGHTS else ""
+    detail = f"lacks {', '.join(lacking[:SHOWN_RIGHTS])}{more}" if lacking else "may do all that it has to"
+    yield Finding("needed rights", not lacking, detail, "run sql/grants.sql, after `ingestd migrate`")
+
+
+def needed_rights() -> Iterator[tuple[str, str]]:
+    """(table, right) for all that sql/grants.sql gives for whole tables."""
+    for statement in grant_statements():
+        found = re.match(r"GRANT (.+) ON (\w+) TO ", statement)
+        assert found is not None, statement
+        for right in re.findall(r"[A-Z]+(?! ?\()\b", found[1]):
+            yield found[2], right
 
 
 def _claim_index(context: Context) -> Iterator[Finding]:

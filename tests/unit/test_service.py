@@ -130,11 +130,11 @@ def test_stop_before_start() -> None:
 
 
 def test_a_wake_up_ends_the_sleep() -> None:
-    rounds: list[int] = []
-    made = Service("worker", lambda: rounds.append(1) or 3600.0)  # type: ignore[func-returns-value]
+    rounds = threading.Semaphore(0)
+    made = Service("worker", lambda: rounds.release() or 3600.0)  # type: ignore[func-returns-value]
     made.start()
-    for wanted in (1, 2, 3):
-        until(lambda wanted=wanted: len(rounds) >= wanted)
+    for _ in range(3):
+        assert rounds.acquire(timeout=PATIENCE)
         made.wake()
     made.stop()
     assert made.join(PATIENCE)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,9 @@ import click
 import orjson
 
 from ingestd.cli.operate import known_batch
-from ingestd.cli.output import json_option, print_facts, print_json, print_rows
-from ingestd.cli.session import Session
-from ingestd.model import ACTIVE_STATES, BatchStatus
+from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown, tell
+from ingestd.cli.session import Session, text
+from ingestd.model import ACTIVE_STATES, BatchStatus, JobState
 from ingestd.store import item, job, stats
 
 FOLLOW_SECONDS = 0.5
@@ -21,21 +21,16 @@ ITEM_COLUMNS = (
     "ordinal", "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
     "last_error", "updated_at",
 )  # fmt: skip
+BATCH_TABLE = ("sync_id", "type", "action", "status", "item_count", "source_host", "discovered_at", "last_error")
 JOB_TABLE = (
-    "id",
-    "sync_id",
-    "state",
-    "priority",
-    "requested_by",
-    "claimed_by",
-    "items_done",
-    "items_total",
-    "last_error",
-)
+    "id", "sync_id", "state", "priority", "progress", "requested_by", "claimed_by", "queued_at", "heartbeat_at",
+    "finished_at", "last_error",
+)  # fmt: skip
+JOB_ORDER = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
 
 
 @click.command()
-@click.argument("sync_id", required=False)
+@click.argument("sync_id", required=False, type=text)
 @click.option("--items", is_flag=True, help="Print the items of the batch and what was decided of each.")
 @click.option("--follow", is_flag=True, help="Show a progress bar until the batch's job has ended.")
 @json_option
@@ -52,7 +47,8 @@ def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_
         _follow(session, sync_id, known["id"])
         known = known_batch(session, sync_id)
     if items:
-        print_rows(list(_items(session, known["id"])), ITEM_COLUMNS[1:], as_json=as_json)
+        empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
+        print_rows(_items(session, known["id"]), ITEM_COLUMNS[1:], as_json=as_json, empty=empty)
         return
     _print_batch(session, known, as_json=as_json)
 
@@ -60,45 +56,49 @@ def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_
 def _print_overview(session: Session, *, as_json: bool) -> None:
     db = session.context.db
     control = db.read(job.control)
-    facts: dict[str, Any] = {
-        "paused": control.paused,
-        "paused_by": control.by,
-        "paused_reason": control.reason,
-        "jobs": db.read(stats.job_counts),
-        "batches": db.read(stats.batch_counts),
-    }
+    active = _in_order(db.read(stats.active_jobs))
+    jobs, batches = db.read(stats.job_counts), db.read(stats.batch_counts)
     if as_json:
-        print_json(facts)
+        paused = {"paused": control.paused, "paused_by": control.by, "paused_reason": control.reason}
+        print_json({**paused, "paused_at": control.at, "jobs": jobs, "batches": batches, "active_jobs": active})
         return
-    lines = {"paused": f"by {control.by}: {control.reason or 'no reason given'}" if control.paused else "no"}
-    for what in ("jobs", "batches"):
-        lines[what] = ", ".join(f"{count} {name}" for name, count in sorted(facts[what].items())) or "none open"
-    print_facts(lines)
-    print_rows(db.read(stats.active_jobs), JOB_TABLE, as_json=False)
+    print_facts({"paused": _pause(control), "jobs": _counts(jobs, "none"), "batches": _counts(batches, "none open")})
+    if active:
+        _print_jobs(active, as_json=False, empty="")
+
+
+def _pause(control: job.Control) -> str:
+    if not control.paused:
+        return "no"
+    return f"since {shown(control.at)} by {control.by}: {control.reason or 'no reason given'}"
+
+
+def _counts(counts: dict[str, int], none: str) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or none
 
 
 def _print_batch(session: Session, known: dict[str, Any], *, as_json: bool) -> None:
     db, batch_id = session.context.db, known["id"]
     known["manifest_summary"] = orjson.loads(known["manifest_summary"]) if known["manifest_summary"] else None
-    known["decisions"] = dict(db.read(lambda tx: item.tally(tx, batch_id)))
-    known["containers"] = dict(db.read(lambda tx: item.container_tally(tx, batch_id)))
+    counts = {
+        "decisions": dict(db.read(lambda tx: item.tally(tx, batch_id))),
+        "containers": dict(db.read(lambda tx: item.container_tally(tx, batch_id))),
+    }
     jobs = db.read(lambda tx: stats.jobs_of_batch(tx, known["sync_id"], batch_id))
     if as_json:
-        print_json({**known, "jobs": jobs})
+        print_json({**known, **counts, "jobs": jobs})
         return
-    for what in ("decisions", "containers"):
-        known[what] = ", ".join(f"{count} {name}" for name, count in sorted(known[what].items())) or None
-    print_facts(known)
-    print_rows(jobs, JOB_TABLE, as_json=False)
+    print_facts({**known, **{what: _counts(found, "none yet") for what, found in counts.items()}})
+    _print_jobs(jobs, as_json=False, empty="this batch was never queued; `ingestd queue` does that")
 
 
 def _items(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
     after = -1
     while rows := session.context.db.read(partial(item.page, batch_id=batch_id, after=after, most=PAGE)):
         for row in rows:
-            shown = dict(zip(ITEM_COLUMNS, row, strict=True))
-            shown["target_ids"] = orjson.loads(shown["target_ids"]) if shown["target_ids"] else None
-            yield shown
+            found = dict(zip(ITEM_COLUMNS, row, strict=True))
+            found["target_ids"] = orjson.loads(found["target_ids"]) if found["target_ids"] else None
+            yield found
         after = rows[-1][0]
 
 
@@ -106,11 +106,9 @@ def _follow(session: Session, sync_id: str, batch_id: int) -> None:
     """A progress bar on standard error until the newest job of the batch has ended."""
     newest = _newest(session, sync_id, batch_id)
     if newest is None:
-        click.echo("ingestd: this batch has no job to follow", err=True)
+        tell("this batch has no job to follow")
         return
-    with click.progressbar(
-        length=max(1, newest["items_total"]), label=sync_id, file=sys.stderr
-    ) as bar:
+    with click.progressbar(length=max(1, newest["items_total"]), label=sync_id, file=sys.stderr) as bar:
         while newest and newest["state"] in ACTIVE_STATES:
             bar.length = max(1, newest["items_total"])
             bar.update(newest["items_done"] - bar.pos)
@@ -132,8 +130,8 @@ def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | N
 def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> None:
     """Batches, newest first."""
     rows = session.context.db.read(lambda tx: stats.batches(tx, status=wanted, most=limit))
-    columns = ("sync_id", "type", "action", "status", "item_count", "source_host", "discovered_at", "last_error")
-    print_rows(rows, columns, as_json=as_json)
+    empty = f"no batch is {wanted}" if wanted else "there are no batches; `ingestd scan` records what is on the mount"
+    print_rows(rows, BATCH_TABLE, as_json=as_json, empty=empty)
 
 
 @click.command()
@@ -141,8 +139,18 @@ def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> 
 @click.pass_obj
 def jobs(session: Session, as_json: bool) -> None:
     """Running, queued and waiting jobs, then those that ended last."""
-    rows = session.context.db.read(lambda tx: stats.active_jobs(tx) + stats.finished_jobs(tx))
-    print_rows(rows, JOB_TABLE, as_json=as_json)
+    db = session.context.db
+    rows = _in_order(db.read(stats.active_jobs)) + db.read(stats.finished_jobs)
+    _print_jobs(rows, as_json=as_json, empty="there are no jobs; `ingestd queue` makes one")
+
+
+def _in_order(rows: list[stats.Row]) -> list[stats.Row]:
+    return sorted(rows, key=lambda row: JOB_ORDER.index(row["state"]))
+
+
+def _print_jobs(rows: Sequence[stats.Row], *, as_json: bool, empty: str) -> None:
+    told = rows if as_json else [{**row, "progress": f"{row['items_done']}/{row['items_total']}"} for row in rows]
+    print_rows(told, JOB_TABLE, as_json=as_json, empty=empty)
 
 
 COMMANDS = (status, batches, jobs)

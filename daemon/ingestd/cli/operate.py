@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown
-from ingestd.cli.session import Session
-from ingestd.errors import IngestdError, NotFound
+from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown, tell
+from ingestd.cli.session import Session, text
+from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError, NotFound
 from ingestd.model import Scope
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline import queueing
@@ -20,14 +20,17 @@ from ingestd.store import stats
 @click.pass_obj
 def scan(session: Session, as_json: bool) -> None:
     """One full scan; prints what is new or changed."""
-    sync_ids = Scanner(session.context).scan()
+    scanner = Scanner(session.context)
+    sync_ids = scanner.scan()
     rows = [session.context.db.read(partial(stats.batch, sync_id=sync_id)) for sync_id in sync_ids]
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
-    print_rows([row for row in rows if row], columns, as_json=as_json)
+    print_rows([row for row in rows if row], columns, as_json=as_json, empty="nothing new")
+    if scanner.unrecorded:
+        tell(f"{scanner.unrecorded} bundles have no readable manifest yet; a later scan looks again")
 
 
 @click.command()
-@click.argument("sync_id")
+@click.argument("sync_id", type=text)
 @json_option
 @click.pass_obj
 def preflight(session: Session, sync_id: str, as_json: bool) -> None:
@@ -39,69 +42,81 @@ def preflight(session: Session, sync_id: str, as_json: bool) -> None:
     facts: dict[str, Any] = {"sync_id": sync_id, "items": plan["item_count"], **plan["counts"]}
     print_facts(facts)
     for sample in plan["failure_samples"]:
-        click.echo(f"will fail: {sample['type']} {sample['hash']}: {shown(sample['error'])}")
+        click.echo(shown(f"will fail: {sample['type']} {sample['hash']}: {sample['error']}"))
 
 
 @click.command()
-@click.argument("sync_ids", nargs=-1, required=True, metavar="SYNC_ID…")
+@click.argument("sync_ids", nargs=-1, required=True, metavar="SYNC_ID…", type=text)
 @click.option("--priority", type=click.IntRange(-(2**31), 2**31 - 1), help="Lower numbers are taken first.")
 @click.option("--force", is_flag=True, help="Allow removals beyond queue.removal_limit, for the manifest as it is now.")
 @click.option("--only", type=click.Choice(["failed", "deferred"]), help="Take up only such items.")
 @click.option("--reimport", is_flag=True, help="Take up every item again, whatever was decided before.")
 @json_option
-@click.pass_obj
+@click.pass_context
 def queue(
-    session: Session,
+    context: click.Context,
     sync_ids: tuple[str, ...],
     priority: int | None,
     force: bool,
     only: str | None,
     reimport: bool,
     as_json: bool,
-) -> int:
+) -> None:
     """Queues batches for import; a new priority for a job not yet running re-prioritises it."""
     if only and reimport:
         raise click.UsageError("--only and --reimport exclude each other")
     scope = Scope.REIMPORT if reimport else Scope(only) if only else Scope.ALL
-    results = [
-        _queue_one(session, queueing.Request(sync_id, session.requested_by, priority, force, scope))
-        for sync_id in sync_ids
-    ]
-    print_rows(results, ("sync_id", "job_id", "state", "priority", "error"), as_json=as_json)
+    session: Session = context.obj
+    by = session.requested_by
+    requests = [queueing.Request(sync_id, by, priority, force, scope) for sync_id in sync_ids]
+    context.exit(_queue_all(session, requests, as_json=as_json))
+
+
+def _queue_all(session: Session, requests: list[queueing.Request], *, as_json: bool) -> int:
+    """Queues one batch after another and prints what became of each, also if an outage ends it; the worst status."""
+    results: list[dict[str, Any]] = []
+    try:
+        for request in requests:
+            results.append(_queue_one(session, request))
+    finally:
+        if results:
+            columns = ("sync_id", "job_id", "state", "priority", "is_new", "error")
+            print_rows(results, columns, as_json=as_json, empty="")
     return max(int(result["exit_status"]) for result in results)
 
 
 def _queue_one(session: Session, request: queueing.Request) -> dict[str, Any]:
+    """What became of one batch; a database that no other batch would reach either is no result."""
     result: dict[str, Any] = {"sync_id": request.sync_id, "job_id": None, "state": None, "priority": None}
     result.update(is_new=False, error=None, exit_status=0)
     try:
         queued = queueing.queue_and_tell(session.context, request)
+    except (DatabaseUnavailable, ConfigError):
+        raise
     except IngestdError as error:
-        result.update(error=str(error), exit_status=error.exit_status)
-    else:
-        made = queued.job
-        result.update(job_id=made.id, state=made.state, priority=made.priority, is_new=queued.is_new)
-    return result
+        return {**result, "error": str(error), "exit_status": error.exit_status}
+    made = queued.job
+    return {**result, "job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
 
 
 @click.command()
-@click.argument("sync_id")
+@click.argument("sync_id", type=text)
 @json_option
 @click.pass_obj
 def cancel(session: Session, sync_id: str, as_json: bool) -> None:
     """Cancels the waiting or queued job of a batch."""
     cancelled = queueing.cancel(session.context, sync_id, session.requested_by)
     row = {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
-    print_rows([row], tuple(row), as_json=as_json)
+    print_rows([row], tuple(row), as_json=as_json, empty="")
 
 
 @click.command()
-@click.option("--reason", help="Why; shown to everybody who looks.")
+@click.option("--reason", type=text, help="Why; shown to everybody who looks.")
 @click.pass_obj
 def pause(session: Session, reason: str | None) -> None:
     """Stops claiming on every host."""
     changed = queueing.pause(session.context, session.requested_by, reason)
-    click.echo("ingestd: paused" if changed else "ingestd: was paused already", err=True)
+    tell("paused" if changed else "was paused already")
 
 
 @click.command()
@@ -109,7 +124,7 @@ def pause(session: Session, reason: str | None) -> None:
 def resume(session: Session) -> None:
     """Lets claiming go on."""
     changed = queueing.resume(session.context, session.requested_by)
-    click.echo("ingestd: resumed" if changed else "ingestd: was not paused", err=True)
+    tell("resumed" if changed else "was not paused")
 
 
 def known_batch(session: Session, sync_id: str) -> dict[str, Any]:

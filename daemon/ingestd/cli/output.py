@@ -1,7 +1,8 @@
 """How data is printed: as a table for people, or as JSON; times RFC 3339 with Z."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import click
@@ -9,24 +10,61 @@ import orjson
 
 Row = dict[str, Any]
 
+PAGE = 1000
+_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def tell(text: str) -> None:
+    """A sentence for the person at the terminal, on standard error."""
+    click.echo("\n".join(shown(line) for line in f"ingestd: {text}".split("\n")), err=True)
 
 
 def print_json(value: Any) -> None:
     click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | _TIMES))
 
 
-def print_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool) -> None:
-    """Prints rows; `columns` are those that the table shows, JSON has them all."""
+def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
+    """Prints rows as they come; `columns` are those that the table shows, JSON has them all.
+
+    `empty` is what a person is told when there are none.
+    """
     if as_json:
-        print_json(list(rows))
-        return
-    cells = [list(columns), *([shown(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _print_json_rows(rows)
+    elif not _print_table(rows, columns):
+        tell(empty)
+
+
+def _print_json_rows(rows: Iterable[Row]) -> None:
+    """One array, with a line for each row."""
+    opening = "["
+    for page in _pages(rows):
+        lines = (orjson.dumps(row, default=_plain, option=_TIMES).decode() for row in page)
+        click.echo(opening + "\n  " + ",\n  ".join(lines), nl=False)
+        opening = ","
+    click.echo("[]" if opening == "[" else "\n]")
+
+
+def _print_table(rows: Iterable[Row], columns: Sequence[str]) -> bool:
+    """Prints a table, if there are rows; columns may grow wider from page to page."""
+    widths = [len(column) for column in columns]
+    cells = [list(columns)]
+    for page in _pages(rows):
+        cells += [[shown(row[column]) for column in columns] for row in page]
+        widths = [max(width, *(len(row[i]) for row in cells)) for i, width in enumerate(widths)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+        click.echo("\n".join(lines))
+        cells = []
+    return not cells
+
+
+def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while page := list(islice(remaining, PAGE)):
+        yield page
 
 
 def print_facts(facts: Row) -> None:
@@ -40,15 +78,15 @@ def shown(value: Any) -> str:
     """A value as a table shows it; what is hostile to a terminal is escaped."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%SZ}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
-
-
-_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+    text = orjson.dumps(value, default=_plain).decode() if isinstance(value, dict | list | tuple) else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | set | frozenset):
-        return list(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
     return str(value)

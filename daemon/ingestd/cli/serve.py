@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from ingestd import doctor
+from ingestd import doctor, logs
 from ingestd.app import Daemon
-from ingestd.cli.output import json_option, print_json
+from ingestd.cli.output import json_option, print_json, shown, tell
 from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.embedded import EmbeddedMariaDB, running
@@ -19,6 +19,7 @@ from ingestd.store.migrate import migrate as apply_migrations
 def run(session: Session, embedded: Path | None) -> None:
     """The daemon, in the foreground."""
     settings = session.settings
+    logs.configure(settings.log)
     if embedded is None:
         Daemon(settings).run()
         return
@@ -31,35 +32,43 @@ def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:
     apply_migrations(settings.model_copy(update={"database": server.owner_settings()}))
     server.grant()
     hint = f"other commands reach it with INGESTD_DATABASE__UNIX_SOCKET={server.socket}"
-    click.echo(f"ingestd: private MariaDB in {server.folder}; {hint}", err=True)
+    tell(f"private MariaDB in {server.folder}; {hint}")
     return settings.model_copy(update={"database": server.settings()})
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def migrate(session: Session) -> None:
-    """Brings the schema up to date."""
+def migrate(session: Session, as_json: bool) -> None:
+    """Brings the schema up to date; prints what it applied."""
     applied = apply_migrations(session.settings)
+    if as_json:
+        print_json(applied)
+        return
     for name in applied:
         click.echo(name)
     if not applied:
-        click.echo("ingestd: the schema is up to date", err=True)
+        tell("the schema is up to date")
 
 
 @click.command(name="doctor")
 @json_option
-@click.pass_obj
-def examine(session: Session, as_json: bool) -> int:
+@click.pass_context
+def examine(context: click.Context, as_json: bool) -> None:
     """Checks configuration, database, rights, indexes, packet size, mount and clock."""
-    findings = doctor.examine(session.context)
+    findings = doctor.examine(context.obj.context)
     if as_json:
         print_json([{"check": f.check, "ok": f.ok, "detail": f.detail, "remedy": f.remedy} for f in findings])
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}")
-            if finding.remedy and not finding.ok:
-                click.echo(f"      {finding.remedy}")
-    return 0 if all(finding.ok for finding in findings) else 1
+            _print_finding(finding)
+    context.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _print_finding(finding: doctor.Finding) -> None:
+    click.echo(shown(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}"))
+    if finding.remedy and not finding.ok:
+        click.echo(f"      {finding.remedy}")
 
 
 COMMANDS = (run, migrate, examine)

@@ -4,10 +4,21 @@ import getpass
 from functools import cached_property
 from pathlib import Path
 
+import click
+
 from ingestd import logs
 from ingestd.app import make_context
-from ingestd.config import Settings, load
+from ingestd.config import LogSettings, Settings, load
 from ingestd.pipeline.context import Context
+
+
+def text(value: str) -> str:
+    """A parameter that the database can hold: bytes that are no text reach us from a shell, too."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("this is no UTF-8 text") from None
+    return value
 
 
 class Session:
@@ -20,7 +31,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         settings = load(self._config)
-        logs.configure(settings.log)
+        logs.configure(quiet(settings.log))
         return settings
 
     @cached_property
@@ -41,3 +52,8 @@ class Session:
         for context in self._made:
             context.mount.close()
             context.db.close()
+
+
+def quiet(settings: LogSettings) -> LogSettings:
+    """For a command that somebody waits for: what the daemon tells day by day is no news to them."""
+    return settings.model_copy(update={"level": "warning"}) if settings.level == "info" else settings

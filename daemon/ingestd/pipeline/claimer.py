@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import LeaseLost, MountUnavailable
+from ingestd.errors import DatabaseUnavailable, LeaseLost, MountUnavailable
 from ingestd.model import Lease
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
@@ -85,11 +85,25 @@ class Claimers:
         self._leases[slot] = lease
         try:
             outcome = Run(self._context, lease, self._stopping).execute()
+            if outcome == "lost":
+                outcome = self._give_back(lease)
         finally:
             del self._leases[slot]
         self._context.counters.add("jobs_finished", outcome)
         self._on_finished()
         return 0.0
+
+
+    def _give_back(self, lease: Lease) -> str:
+        """What an outage made a run abandon is still in its name, and nobody would take it before it is stale."""
+        try:
+            self._context.db.transaction(
+                partial(ending.release, lease=lease, reason="database_unavailable"),
+                patient=lambda: not self._stopping.is_set(),
+            )
+        except (LeaseLost, DatabaseUnavailable):
+            return "lost"
+        return "released"
 
 
 def is_open(context: Context) -> bool:

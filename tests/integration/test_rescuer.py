@@ -1,0 +1,438 @@
+"""Jobs whose worker died, fell silent, or dies again and again of one item; and the heart that tells them apart."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ingestd.errors import DatabaseUnavailable
+from ingestd.model import Lease, Scope
+from ingestd.pipeline.claimer import Claimers, Heart, claim
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import Instance, host, start_time, this_instance
+from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.queueing import Request, queue_and_tell
+from ingestd.pipeline.rescuer import Rescuer
+from ingestd.store import item
+from support.wait import until
+from support.world import World, md5
+
+ME = this_instance()
+OTHER_MACHINE = replace(ME, machine_id="0" * 32)
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until the test ends it."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def queued(world: World, context: Context, *names: str) -> str:
+    sync_id = world.put(*({"type": "photo", "hash": md5(name)} for name in names or ("a",)))
+    world.scan(context)
+    queue_and_tell(context, Request(sync_id, "tester"))
+    return sync_id
+
+
+def running(world: World, context: Context, instance: str, *, silent_for: float = 0.0) -> str:
+    """A job claimed by `instance`, whose last heartbeat is so many seconds old."""
+    sync_id = queued(world, context)
+    assert claim(context, "elsewhere/pid:7/0", instance) is not None
+    world.sql("UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) - INTERVAL %s MICROSECOND", int(silent_for * 1e6))
+    return sync_id
+
+
+def state(world: World) -> str:
+    return str(world.one("SELECT state FROM import_job ORDER BY id DESC LIMIT 1"))
+
+
+def kinds(world: World, sync_id: str) -> list[str]:
+    return [kind for kind, _ in world.events(sync_id)]
+
+
+# silent workers
+
+
+@pytest.mark.parametrize("instance", [str(OTHER_MACHINE), str(ME), "", "no/instance"])
+def test_a_stale_job_is_reset_by_any_host(world: World, instance: str) -> None:
+    context = world.context()
+    sync_id = running(world, context, instance, silent_for=901)
+    (job_id, at) = world.sql(
+        "SELECT id, DATE_FORMAT(heartbeat_at, '%%Y-%%m-%%dT%%T.%%fZ') FROM import_job WHERE %s", 1
+    )[0]
+    woken: list[int] = []
+    rescuer = Rescuer(context, ME, on_reset=lambda: woken.append(1))
+    assert rescuer.run_once() == 30.0
+    assert woken == [1]
+    assert state(world) == world.status(sync_id) == "queued"
+    assert world.events(sync_id)[-1] == (
+        "job_reset",
+        {
+            "phase": "job_reset",
+            "job_id": job_id,
+            "prior_claimed_by": "elsewhere/pid:7/0",
+            "prior_heartbeat_at": at,
+            "reaped_by": f"{host()}/pid:{os.getpid()}",
+            "threshold_seconds": 900,
+        },
+    )
+    assert list(world.events(sync_id)[-1][1]) == sorted(world.events(sync_id)[-1][1])
+    row = "SELECT claimed_by, claimed_instance, claimed_at, heartbeat_at, current_item_id, reset_count FROM import_job"
+    assert world.sql(row) == [(None, None, None, None, None, 1)]
+    rescuer.run_once()
+    assert woken == [1]
+    assert kinds(world, sync_id).count("job_reset") == 1
+    assert context.counters.get("stale_resets") == 1
+    assert world.run_next(context) == "done"
+
+
+def test_a_job_that_beat_lately_is_left_alone(world: World) -> None:
+    context = world.context()
+    sync_id = running(world, context, str(OTHER_MACHINE), silent_for=890)
+    Rescuer(context, ME).run_once()
+    assert state(world) == "running"
+    assert "job_reset" not in kinds(world, sync_id)
+
+
+def test_a_sign_of_life_at_the_last_moment_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the reset the worker beat."""
+    from ingestd.store import batch
+
+    context = world.context()
+    running(world, context, str(OTHER_MACHINE), silent_for=901)
+    real = batch.lock_by_id
+
+    def beating(*args: Any) -> Any:
+        world.sql("UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6)")
+        return real(*args)
+
+    monkeypatch.setattr(batch, "lock_by_id", beating)
+    assert Rescuer(context, ME).reset_stale() == 0
+    assert state(world) == "running"
+    assert context.counters.get("stale_resets") == 0
+
+
+def test_nobody_is_judged_right_after_an_outage(world: World) -> None:
+    """Workers that could not beat get four heartbeat intervals to do so."""
+    context = world.context(worker={"heartbeat_interval": 50.0})
+    running(world, context, str(OTHER_MACHINE), silent_for=2000)
+    rescuer = Rescuer(context, ME)
+    connection = context.db.connection().thread_id()
+    world.sql(f"KILL {connection}")
+    rescuer.run_once()
+    assert context.db.had_outage
+    assert context.db.available_since is not None, "it has regained the database"
+    assert state(world) == "running"
+    context.db.available_since = time.monotonic() - 199
+    rescuer.run_once()
+    assert state(world) == "running"
+    context.db.available_since = time.monotonic() - 201
+    rescuer.run_once()
+    assert state(world) == "queued"
+
+
+def test_nobody_is_judged_while_the_database_is_out_of_reach(world: World) -> None:
+    context = world.context()
+    running(world, context, str(OTHER_MACHINE), silent_for=2000)
+    rescuer = Rescuer(context, ME)
+    rescuer.reset_dead()
+    context.db.had_outage, context.db.available_since = True, None
+    rescuer._started = True
+    rescuer.run_once()
+    assert state(world) == "running"
+
+
+# dead workers
+
+
+def dead_of_this_machine() -> dict[str, str]:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    return {
+        "other boot": str(replace(ME, boot_id="another")),
+        "no such pid": str(replace(ME, pid=gone.pid, started="1")),
+        "other start time": str(replace(ME, started="1")),
+    }
+
+
+@pytest.mark.parametrize("how", ["other boot", "no such pid", "other start time"])
+def test_jobs_of_dead_processes_of_this_machine_are_reset_at_once(world: World, how: str) -> None:
+    context = world.context()
+    sync_id = running(world, context, dead_of_this_machine()[how])
+    rescuer = Rescuer(context, ME)
+    rescuer.run_once()
+    assert state(world) == "queued"
+    assert kinds(world, sync_id)[-1] == "job_reset"
+
+
+def test_a_zombie_is_dead(world: World, child: subprocess.Popen[bytes]) -> None:
+    context = world.context()
+    started = start_time(child.pid)
+    assert started is not None
+    running(world, context, str(replace(ME, pid=child.pid, started=started)))
+    child.send_signal(signal.SIGKILL)
+    until(lambda: start_time(child.pid) is None)
+    assert child.returncode is None, "nobody has waited for it yet"
+    assert Rescuer(context, ME).reset_dead() == 1
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_job_of_a_living_process_is_left_alone(world: World, child: subprocess.Popen[bytes], stopped: bool) -> None:
+    context = world.context()
+    started = start_time(child.pid)
+    assert started is not None
+    running(world, context, str(replace(ME, pid=child.pid, started=started)), silent_for=890)
+    if stopped:
+        child.send_signal(signal.SIGSTOP)
+    Rescuer(context, ME).run_once()
+    assert state(world) == "running"
+
+
+@pytest.mark.parametrize("silent_for", [0, 890])
+@pytest.mark.parametrize(
+    "instance",
+    [
+        replace(OTHER_MACHINE, boot_id="another", pid=2**22 + 1, started="1"),
+        replace(ME, pid_namespace="pid:[1]", pid=2**22 + 1, started="1"),
+    ],
+)
+def test_what_cannot_be_looked_up_from_here_is_left_alone_until_it_is_stale(
+    world: World, instance: Instance, silent_for: float
+) -> None:
+    context = world.context()
+    running(world, context, str(instance), silent_for=silent_for)
+    rescuer = Rescuer(context, ME)
+    rescuer.run_once()
+    assert state(world) == "running"
+    world.sql("UPDATE import_job SET heartbeat_at = heartbeat_at - INTERVAL 901 SECOND")
+    rescuer.run_once()
+    assert state(world) == "queued"
+
+
+def test_the_dead_are_looked_for_only_at_the_start_but_until_that_worked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.context()
+    rescuer = Rescuer(context, ME)
+
+    def unavailable(*_args: Any) -> None:
+        raise DatabaseUnavailable("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(context.db, "read", unavailable)
+        with pytest.raises(DatabaseUnavailable):
+            rescuer.run_once()
+    running(world, context, dead_of_this_machine()["other boot"])
+    rescuer.run_once()
+    assert state(world) == "queued"
+
+
+def test_a_run_that_an_outage_made_give_up_is_put_back_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker lives, so nobody else would take it before it is stale."""
+    context = world.context()
+    sync_id = queued(world, context)
+    claimers = Claimers(context, ME)
+    real = item.chunk
+
+    def breaking(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(item, "chunk", real)
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr(item, "chunk", breaking)
+    assert claimers.claim_and_run(0) == 0.0
+    assert state(world) == world.status(sync_id) == "queued"
+    kind, payload = world.events(sync_id)[-1]
+    assert (kind, payload["reason"]) == ("job_released", "database_unavailable")
+    assert context.counters.get("jobs_finished", "released") == 1
+    claimers.claim_and_run(0)
+    assert world.status(sync_id) == "imported"
+    assert world.one("SELECT reset_count FROM import_job") == 0
+
+
+# poison
+
+KILLER = """
+import os, sys
+from ingestd.app import make_context
+from ingestd.config import load
+from ingestd.pipeline.claimer import claim
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.importer.run import Run
+from ingestd.pipeline.rescuer import Rescuer
+from pathlib import Path
+import threading
+
+config, poison = sys.argv[1:]
+real = chunk.write
+
+def write(tx, bundle, pieces):
+    result = real(tx, bundle, pieces)
+    if any(piece.entry.asset_hash == poison for piece in pieces):
+        os._exit(86)
+    return result
+
+chunk.write = write
+context = make_context(load(Path(config)))
+Rescuer(context, this_instance()).run_once()
+lease = claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))
+outcome = Run(context, lease, threading.Event()).execute()
+context.mount.close()
+context.db.close()
+sys.exit(0 if outcome == "done" else 1)
+"""
+
+
+@pytest.mark.parametrize(("count", "poisoned"), [(6, 2), (6, 0), (6, 5), (30, 27)])
+def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
+    world: World, count: int, poisoned: int
+) -> None:
+    context = world.context()
+    names = [str(number) for number in range(count)]
+    sync_id = queued(world, context, *names)
+    poison = md5(names[poisoned])
+    config = world.root.with_name("config.toml")
+    config.write_text(
+        f'[mount]\nroot = "{world.root}"\nrequire_mount = false\n[worker]\nchunk_items = 5\n'
+        f'[database]\nunix_socket = "{world.server.socket}"\n'
+    )
+    deaths = 0
+    while (status := subprocess.run([sys.executable, "-c", KILLER, str(config), poison], check=False).returncode) == 86:
+        deaths += 1
+        assert state(world) == "running"
+        assert deaths < 10
+    assert status == 0
+    # The first death was that of a whole chunk; after it the items were taken one by one, each named before.
+    assert deaths == 1 + 3
+    assert world.sql("SELECT asset_hash, deaths FROM ingest_batch_item WHERE deaths > 0") == [(poison, 3)]
+    expected = {md5(name): "created" for name in names} | {poison: "failed:poison"}
+    assert world.decisions(sync_id) == expected
+    error = world.one("SELECT last_error FROM ingest_batch_item WHERE decision = 'failed'")
+    assert error == "3 workers died with this item in hand"
+    assert world.status(sync_id) == "partial"
+    assert state(world) == "done"
+    told = kinds(world, sync_id)
+    assert told.count("job_reset") == deaths
+    assert told.count("item_created") == count - 1
+    assert told.count("item_failed") == 1
+    assert world.one("SELECT COUNT(*) FROM asset WHERE hash = %s", poison) == 0
+
+
+def test_a_death_without_an_item_in_hand_is_no_items_fault(world: World) -> None:
+    context = world.context()
+    sync_id = queued(world, context, "a", "b")
+    for _ in range(5):
+        assert claim(context, "w", str(replace(ME, boot_id="another"))) is not None
+        assert Rescuer(context, ME).reset_dead() == 1
+    assert world.sql("SELECT DISTINCT deaths FROM ingest_batch_item") == [(0,)]
+    assert world.one("SELECT careful FROM import_job") == 1, "it will be looked at closely"
+    assert world.run_next(context) == "done"
+    assert set(world.decisions(sync_id).values()) == {"created"}
+
+
+def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    queued(world, context, "a", "b", "c")
+    world.sql("UPDATE import_job SET careful = 1")
+    real, named = chunk.write, []
+
+    def looking(tx: Any, bundle: Any, pieces: Any) -> Any:
+        named.append((world.one("SELECT current_item_id FROM import_job"), [piece.row.id for piece in pieces]))
+        return real(tx, bundle, pieces)
+
+    monkeypatch.setattr(chunk, "write", looking)
+    assert world.run_next(context) == "done"
+    assert len(named) == 3
+    assert all(pieces == [current] for current, pieces in named)
+    assert world.one("SELECT current_item_id FROM import_job") is None
+
+
+# the heart
+
+
+def heart_of(world: World, *leases: Lease) -> tuple[Heart, Context]:
+    context = world.context(worker={"stale_after": 90.0, "heartbeat_interval": 7.0})
+    return Heart(context, lambda: leases), context
+
+
+def age(world: World) -> float:
+    """Seconds since the last heartbeat."""
+    return float(world.one("SELECT TIMESTAMPDIFF(MICROSECOND, heartbeat_at, UTC_TIMESTAMP(6)) / 1e6 FROM import_job"))
+
+
+def silent_lease(world: World) -> Lease:
+    """A lease whose heartbeat is 100 s old in the database."""
+    context = world.context()
+    queued(world, context)
+    lease = claim(context, "w", str(ME))
+    assert lease is not None
+    world.sql("UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) - INTERVAL 100 SECOND")
+    return lease
+
+
+def test_the_heart_beats_while_something_moves_and_stops_without(world: World) -> None:
+    lease = silent_lease(world)
+    heart, context = heart_of(world, lease)
+    lease.progress_at = time.monotonic() - 31
+    assert heart.run_once() == 7.0
+    assert age(world) >= 100, "no progress for a third of stale_after: it does not beat"
+    assert context.counters.get("heartbeats", "ok") == 0
+    lease.progress_at = time.monotonic() - 29
+    heart.run_once()
+    assert age(world) < 10
+    assert context.counters.get("heartbeats", "ok") == 1
+
+
+def test_the_heart_does_not_beat_for_a_job_that_was_taken(world: World) -> None:
+    lease = silent_lease(world)
+    lease.progress_at = time.monotonic()
+    world.sql("UPDATE import_job SET claim_token = claim_token + 1")
+    gone = Lease(10**9, lease.batch_id, 1, "w", Scope.ALL, progress_at=time.monotonic())
+    heart, context = heart_of(world, gone, lease)
+    heart.run_once()
+    assert age(world) >= 100
+    assert context.counters.get("heartbeats", "error") == 2
+
+
+def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One slow item: nothing is written, but what is read of it keeps the heart going."""
+    context = world.context(mount={"verify": "sha256"})
+    entry = {"type": "photo", "hash": md5("a"), "path": "photo/a",
+             "files": [{"variant": "original", "path": "a.jpg", "bytes": 10}]}  # fmt: skip
+    sync_id = world.put(entry)
+    world.file("photo/a/source/data/photo.meaning.json", b'{"a": 1}')
+    world.scan(context)
+    queue_and_tell(context, Request(sync_id, "tester"))
+    lease = claim(context, "w", str(ME))
+    assert lease is not None
+    from ingestd.pipeline.importer.run import Run
+    from support.wait import stop_event
+
+    seen: list[float] = []
+    real = chunk.write
+
+    def looking(*args: Any) -> Any:
+        seen.append(lease.progress_at)
+        return real(*args)
+
+    real_prepare = item.chunk
+
+    def aging(*args: Any, **options: Any) -> Any:
+        lease.progress_at = -1.0
+        return real_prepare(*args, **options)
+
+    monkeypatch.setattr(chunk, "write", looking)
+    monkeypatch.setattr(item, "chunk", aging)
+    assert Run(context, lease, stop_event()).execute() == "done"
+    assert len(seen) == 1
+    assert seen[0] > 0, "reading the item moved it"
+    assert context.counters.get("documents_read_bytes") > 0
