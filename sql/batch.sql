@@ -29,6 +29,9 @@ SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha2
        manifest_completed_at, prior_sync_id, last_error
 FROM ingest_batch WHERE id = :batch_id;
 
+-- name: age$
+SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM ingest_batch WHERE id = :batch_id;
+
 -- name: database_now$
 SELECT UTC_TIMESTAMP(6);
 

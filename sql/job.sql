@@ -69,9 +69,10 @@ SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP
 WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
 
 -- name: claimed_by_us^
+-- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still under way.
 SELECT id FROM import_job
 WHERE id = :job_id AND state = 'running' AND claim_token = :token AND claimed_instance = :instance
-  AND claimed_by = :worker_id;
+  AND claimed_by = :worker_id FOR UPDATE;
 
 -- name: fence!
 -- The last statement of every transaction that writes for a job: no row, no commit.
@@ -80,7 +81,8 @@ UPDATE import_job SET items_done = :items_done, items_total = :items_total, hear
 WHERE id = :job_id AND claim_token = :token AND state = 'running';
 
 -- name: writes$
-SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token;
+-- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still under way.
+SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token FOR UPDATE;
 
 -- name: consume!
 UPDATE import_job SET manifest_sha256 = :manifest_sha256 WHERE id = :job_id;

@@ -1,12 +1,12 @@
 """Every command as an operator or a script calls it: what it prints where, and what it ends with."""
 
+import gc
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +15,24 @@ import structlog
 
 from ingestd import cli, config
 from ingestd.app import Daemon
-from ingestd.cli import look, operate, output
+from ingestd.bundle.mount import MountPoint
+from ingestd.cli import look, output
+from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.errors import DatabaseUnavailable
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import Request
+from ingestd.store import stats
 from support.wait import PATIENCE, until
 from support.world import World, cover, md5, new_sync_id, photo
 
+# The driver leaves the socket of a connection that it could not make to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 HOSTILE = "a\x1b[31mb\nc\td\x9be\u202ef"
+BY = Session(None).requested_by
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -70,7 +77,7 @@ def reached(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Calls `ingestd` through its entry point, in this process. Logging is as a command sets it up, and put back."""
     configure = structlog.configure
     before = structlog.get_config()
@@ -89,7 +96,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         assert isinstance(code, int)
         return Result(code, *capsys.readouterr())
 
-    return call
+    yield call
+    gc.collect()
 
 
 @pytest.fixture
@@ -189,13 +197,7 @@ def test_queue_prints_what_became_of_each_and_ends_with_the_worst(reached: World
     assert second["error"].startswith(f"batch {invalid} is invalid: status: ")
     assert third["error"].startswith(f"there is no batch {UNKNOWN}")
     assert (again["job_id"], again["is_new"], again["error"]) == (first["job_id"], "no", "-")
-    assert reached.sql("SELECT priority, requested_by FROM import_job") == [(7, Session.requested_by)]
-
-
-class Session:
-    """Whom the ledger names for what these commands ask."""
-
-    requested_by = cli.Session(None).requested_by
+    assert reached.sql("SELECT priority, requested_by FROM import_job") == [(7, BY)]
 
 
 def test_queue_prints_json(reached: World, run: Run) -> None:
@@ -281,7 +283,7 @@ def test_an_outage_ends_queueing_but_tells_what_was_done(
             raise DatabaseUnavailable("the database is out of reach")
         return real(context, request)
 
-    monkeypatch.setattr(operate.queueing, "queue_and_tell", gone_after_the_first)
+    monkeypatch.setattr(queueing, "queue_and_tell", gone_after_the_first)
     result = run("queue", first, second, UNKNOWN)
     assert (result.code, result.stderr) == (69, "ingestd: the database is out of reach\n")
     assert [row["sync_id"] for row in result.table] == [first]
@@ -316,10 +318,10 @@ def test_pause_and_resume_print_no_data(reached: World, run: Run) -> None:
     assert run("pause", "--reason", "disk swap") == (0, "", "ingestd: paused\n")
     assert run("pause") == (0, "", "ingestd: was paused already\n")
     told = run("status", "--json").json
-    assert (told["paused"], told["paused_by"], told["paused_reason"]) == (True, Session.requested_by, "disk swap")
+    assert (told["paused"], told["paused_by"], told["paused_reason"]) == (True, BY, "disk swap")
     assert RFC_3339.fullmatch(told["paused_at"])
     line = facts(run("status"))["paused"]
-    assert re.fullmatch(rf"since \S+Z by {Session.requested_by}: disk swap", line)
+    assert re.fullmatch(rf"since \S+Z by {BY}: disk swap", line)
     assert RFC_3339.fullmatch(line.split()[1])
     assert run("resume") == (0, "", "ingestd: resumed\n")
     assert run("resume") == (0, "", "ingestd: was not paused\n")
@@ -442,9 +444,7 @@ def test_follow_waits_for_the_end_of_the_job(
         seen.append(found["state"])
         if len(seen) == 2:
             # Only now, with the command waiting, does somebody take up the job.
-            worker = threading.Thread(target=lambda: (reached.run_next(context), context.db.close()))
-            worker.start()
-            worker.join(PATIENCE)
+            reached.run_next(context)
         return found
 
     monkeypatch.setattr(look, "FOLLOW_SECONDS", 0.0)
@@ -482,7 +482,7 @@ def test_batches(reached: World, run: Run, context: Context) -> None:
     reached.import_all(context, first)
     assert {row["sync_id"]: row["status"] for row in run("batches").table} == {first: "imported", second: "invalid"}
     (invalid,) = run("batches", "--status", "invalid").table
-    assert (invalid["sync_id"], invalid["source_host"]) == (second, "flux-1")
+    assert (invalid["sync_id"], invalid["source_host"]) == (second, "-")
     assert invalid["last_error"].startswith("status: ")
     assert RFC_3339.fullmatch(invalid["discovered_at"])
     assert run("batches", "--status", "failed") == (0, "", "ingestd: no batch is failed\n")
@@ -674,11 +674,8 @@ def test_an_absent_mount(reached: World, run: Run, monkeypatch: pytest.MonkeyPat
     assert run("status", sync_id).code == 0, "looking needs no mount"
     monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(reached.root))
     monkeypatch.setenv("INGESTD_MOUNT__REQUIRE_MOUNT", "true")
-    monkeypatch.setattr("ingestd.bundle.mount.mount_point", lambda *_: MOUNTED_NOWHERE)
+    monkeypatch.setattr("ingestd.bundle.mount.mount_point", lambda *_: MountPoint(1, "0:1", "/", "ext4"))
     assert run("scan").code == 69
-
-
-MOUNTED_NOWHERE = __import__("ingestd.bundle.mount", fromlist=["MountPoint"]).MountPoint(1, "0:1", "/", "ext4")
 
 
 def test_a_wrong_configuration_is_told_completely(
@@ -706,14 +703,14 @@ def test_help_and_version_need_nothing(run: Run, monkeypatch: pytest.MonkeyPatch
     for command in cli.cli.commands:
         result = run(command, "--help")
         assert (result.code, result.stderr) == (0, "")
-        assert "Usage: ingestd " in result.stdout
+        assert re.match(rf"Usage: .*ingestd {command} ", result.stdout)
 
 
 def test_an_interrupted_command_says_so(reached: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(look.stats, "active_jobs", interrupted)
+    monkeypatch.setattr(stats, "active_jobs", interrupted)
     assert run("jobs") == (130, "", "\ningestd: interrupted\n")
 
 

@@ -342,6 +342,21 @@ def test_helper_ends_with_its_parent(root: Path) -> None:
 # the reader
 
 
+def test_what_is_absent_is_looked_for_again_while_the_bundle_is_fresh(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    late = entry(root, "late", files=(File("original", "a.jpg"),))
+    folder, hidden = root / str(late.path), root / "not-listed-yet"
+    (folder / "a.jpg").touch()
+    folder.rename(hidden)
+    identity = mount.check()
+    settled = Reader(mount, identity, refuse_pause).read([late])[late.ordinal]
+    assert settled.reason is Reason.FILE_MISSING
+    shows = [hidden]
+    reader = Reader(mount, identity, lambda _s: void(shows.pop().rename(folder)), fresh_until=time.monotonic() + 60.0)
+    fresh = reader.read([late])[late.ordinal]
+    assert (fresh.problem, len(fresh.documents)) == (None, 1)
+
+
 def test_reader_reads_documents_and_tells_of_progress(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount()
     entries = [entry(root, "a"), entry(root, "b")]

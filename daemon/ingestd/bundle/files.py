@@ -23,6 +23,7 @@ from ingestd.model import Reason
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 TRANSIENT = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO, errno.EAGAIN}
+TRANSIENT |= {errno.ECONNABORTED, errno.ENODEV}
 BLOCK = 1 << 20
 KINDS = {
     "photo.manifest.json": "photo_manifest",
@@ -106,10 +107,12 @@ def read_item(
             if want.documents:
                 _read_documents(folder, request.max_document_bytes, reading)
     except FileNotFoundError as error:
+        reading.absent = bool(want.files)
         if want.files and request.verify != "none":
             reading.reason, reading.problem = Reason.FILE_MISSING, f"{want.path}: {error.strerror}"
     except BadEntry as bad:
         reading.reason, reading.problem = bad.reason, f"{want.path}: {bad.problem}"
+        reading.absent = bad.reason is Reason.FILE_MISSING
     except OSError as error:
         reading.reason, reading.problem = Reason.FILE_UNREADABLE, f"{want.path}: {error.strerror}"
         reading.transient = error.errno in TRANSIENT

@@ -21,7 +21,7 @@ Readings = dict[int, wire.Reading]
 
 class Reader:
     """Reads for one run. `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(n)` is told
-    of progress."""
+    of progress. Until `fresh_until` (monotonic) what is absent is looked for again: folders may be listed late."""
 
     def __init__(
         self,
@@ -29,8 +29,10 @@ class Reader:
         identity: MountIdentity,
         pause: Callable[[float], None],
         on_bytes: Callable[[int], None] = lambda _count: None,
+        fresh_until: float = 0.0,
     ) -> None:
         self._mount, self._identity = mount, identity
+        self._fresh_until = fresh_until
         self._pause, self._on_bytes = pause, on_bytes
 
     def read(self, entries: Sequence[Entry]) -> Readings:
@@ -60,7 +62,7 @@ class Reader:
         """Reads again what may pass, until it does or its time is up."""
         deadline = time.monotonic() + self._mount.settings.settle_seconds
         for pause in pauses():
-            wants = [want for want in wants if readings[want.ordinal].transient]
+            wants = [want for want in wants if self._may_pass(readings[want.ordinal])]
             if not wants or time.monotonic() >= deadline:
                 return
             self._mount.demand(self._identity)
@@ -68,6 +70,9 @@ class Reader:
             readings.update(self._read(wants))
             # Each is the first once, so that one which gives no answer cannot keep the others from being read.
             wants = wants[1:] + wants[:1]
+
+    def _may_pass(self, reading: wire.Reading) -> bool:
+        return reading.transient or (reading.absent and time.monotonic() < self._fresh_until)
 
 
 def pauses() -> Iterator[float]:

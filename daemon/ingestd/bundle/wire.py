@@ -83,7 +83,10 @@ class Document(msgspec.Struct):
 
 
 class Reading(msgspec.Struct):
-    """What was read of one item. `transient`: the problem may pass, and says nothing about the item yet."""
+    """What was read of one item. `transient`: the problem may pass, and says nothing about the item yet.
+
+    `absent`: a file, or the folder it is in, does not exist; on a remote file system it may only not be seen yet.
+    """
 
     ordinal: int
     documents: list[Document] = []
@@ -91,6 +94,7 @@ class Reading(msgspec.Struct):
     reason: Reason | None = None
     problem: str | None = None
     transient: bool = False
+    absent: bool = False
 
 
 class Readings(msgspec.Struct, tag=True):

@@ -35,6 +35,7 @@ def scan(session: Session, as_json: bool) -> None:
 @click.pass_obj
 def preflight(session: Session, sync_id: str, as_json: bool) -> None:
     """Validates and decides; writes nothing into the library; prints the plan."""
+    known_batch(session, sync_id)
     plan = planning.preflight(session.context, sync_id)
     if as_json:
         print_json({"sync_id": sync_id, **plan})

@@ -93,7 +93,6 @@ class Claimers:
         self._on_finished()
         return 0.0
 
-
     def _give_back(self, lease: Lease) -> str:
         """What an outage made a run abandon is still in its name, and nobody would take it before it is stale."""
         try:

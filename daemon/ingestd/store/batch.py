@@ -43,6 +43,11 @@ def lock_with_prior(tx: Tx, sync_id: str) -> None:
     list(_sql.lock_with_prior(tx.connection, sync_id=sync_id))
 
 
+def age(tx: Tx, batch_id: int) -> float:
+    """Seconds since a batch was discovered."""
+    return float(_sql.age(tx.connection, batch_id=batch_id))
+
+
 def database_now(tx: Tx) -> datetime:
     """The database's clock, naive UTC."""
     return _sql.database_now(tx.connection)  # type: ignore[no-any-return]

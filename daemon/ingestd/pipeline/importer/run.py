@@ -83,7 +83,8 @@ class Run:
         refusal = self._fence.fenced(lambda tx: self._prepare(tx, manifest, bundle))
         if refusal is not None:
             raise refusal
-        reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes)
+        fresh_until = self._fresh_until()
+        reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes, fresh_until)
         for covers in (False, True):
             chunks = Chunks(self._context.db, self._lease.batch_id, self._lease.scope, manifest, reader, covers=covers)
             self._import_items(chunks, bundle)
@@ -106,6 +107,13 @@ class Run:
         if delivered.manifest is None:
             raise ManifestError([delivered.error or "unreadable"])
         return delivered.manifest
+
+    def _fresh_until(self) -> float:
+        """Until when (monotonic) a remote file system may not show yet what the bundle brought."""
+        if not self._context.mount.is_remote:
+            return 0.0
+        age = self._context.db.read(lambda tx: batch.age(tx, self._lease.batch_id))
+        return time.monotonic() + self._context.settings.mount.settle_seconds - age
 
     def _prepare(self, tx: Tx, manifest: Manifest, bundle: Bundle) -> RemovalRefused | None:
         """Makes the plan if there is none for this digest. A refusal is returned: the plan it rests on is kept."""
