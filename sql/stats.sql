@@ -24,7 +24,7 @@ FROM import_job j WHERE j.batch_id = :batch_id ORDER BY j.id DESC LIMIT :most;
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
 FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
-WHERE j.state IN ('running', 'queued', 'waiting') ORDER BY j.state, j.priority, j.id LIMIT :most;
+WHERE j.state IN ('running', 'queued', 'waiting') ORDER BY FIELD(j.state, 'running', 'queued', 'waiting'), j.priority, j.id LIMIT :most;
 
 -- name: finished_jobs
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,

@@ -23,10 +23,9 @@ def is_older(incoming: Version, row: Version | None) -> bool:
         return False
     if incoming.completed_at != row.completed_at:
         return incoming.completed_at < row.completed_at
-    if incoming.prior == row.sync_id:
-        return False
-    if row.prior == incoming.sync_id:
-        return True
+    names, is_named = incoming.prior == row.sync_id, row.prior == incoming.sync_id
+    if names != is_named:
+        return is_named
     return incoming.sync_id < row.sync_id
 
 

@@ -710,3 +710,8 @@ def test_migration_waits_for_the_one_that_runs(server: EmbeddedMariaDB, fresh: D
         other.close()
     assert len(outcome[0]) >= 2
     assert schema(fresh) == schema(server.owner_settings())
+
+
+def test_migrating_with_the_daemons_account_is_refused_at_once(server: EmbeddedMariaDB) -> None:
+    with pytest.raises(DatabaseRefused, match="CREATE command denied"):
+        migrate(Settings(database=server.settings()))

@@ -284,6 +284,15 @@ def test_lists_that_arrive_in_any_order_leave_the_same_gallery(world: World, com
     assert members(world)["b"] == 1
 
 
+def test_a_membership_said_again_is_safe_from_a_late_complete_list(world: World) -> None:
+    context = world.context()
+    assets = world.put(photo("x"), photo("y"), day=1)
+    first, third = (world.put(containers=[gallery("g", "x")], day=day) for day in (2, 4))
+    late = world.put(containers=[gallery("g", "y", complete=True)], day=3)
+    world.import_all(context, assets, first, third, late)
+    assert members(world)["x"] == 0
+
+
 def test_a_gallery_with_missing_members_is_completed_later(world: World) -> None:
     context = world.context(queue={"revive_interval": 0.001})
     first = world.put(photo("a"), containers=[gallery("g", "a", "late")], day=1)

@@ -28,7 +28,7 @@ from support.wait import until
 from support.world import md5, new_sync_id
 
 MEMORY = Path("/dev/shm")
-SOON = 0.3
+SOON = 3.0
 
 MakeMount = Callable[..., Mount]
 

@@ -17,7 +17,8 @@ from ingestd.pipeline.importer import chunk
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import Request, Sweeper, queue_and_tell
 from ingestd.pipeline.rescuer import Rescuer
-from support.wait import stop_event
+from ingestd.store import job
+from support.wait import stop_event, until
 from support.world import World, cover, md5
 
 T = TypeVar("T")
@@ -244,6 +245,39 @@ def test_a_successor_queued_with_its_prior_waits_for_it_or_was_first(world: Worl
         )
         assert order == [(prior,), (follower,)] if waits else [(follower,), (prior,)]
     assert JobState.WAITING in seen
+
+
+def somebody_waits(world: World) -> bool:
+    """Whether a statement of the daemon's account has been held up for a while."""
+    return bool(
+        world.one(
+            "SELECT COUNT(*) FROM information_schema.processlist"
+            " WHERE user = 'ingestd' AND command = 'Query' AND time_ms > 50"
+        )
+    )
+
+
+def test_a_successor_sees_the_job_that_its_prior_is_just_getting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prior's job is inserted and not yet committed when the successor is queued."""
+    contexts = [world.context() for _ in range(2)]
+    prior = world.put({"type": "photo", "hash": md5("a")}, day=1)
+    follower = world.put({"type": "photo", "hash": md5("a"), "title": "b"}, day=2, prior_sync_id=prior)
+    world.scan(contexts[0])
+    real, followed, begun = job.insert, [], threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+
+        def inserting(*args: Any, **values: Any) -> int:
+            job_id = real(*args, **values)
+            if not begun.is_set():
+                begun.set()
+                followed.append(pool.submit(ask, contexts[1], follower))
+                until(lambda: followed[0].done() or somebody_waits(world))
+            return job_id
+
+        monkeypatch.setattr(job, "insert", inserting)
+        first = ask(contexts[0], prior)
+        second = followed[0].result(30)
+    assert (first.job.state, second.job.state) == (JobState.QUEUED, JobState.WAITING)
 
 
 def test_either_the_cancellation_wins_or_the_claim(world: World, race: Race) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ingestd.bundle.mount import mount_point
 from ingestd.bundle.wire import Listing
 from ingestd.errors import MountUnavailable
 from ingestd.pipeline import scanner as scanner_module
@@ -270,6 +271,8 @@ def test_a_bundle_from_the_future_is_invalid(world: World) -> None:
 
 @pytest.mark.parametrize("absent", ["no folder", "no sync folder", "no mount"])
 def test_an_absent_mount_is_not_an_empty_one(world: World, absent: str) -> None:
+    if absent == "no mount" and mount_point(world.root).point != "/":
+        pytest.skip("the folder for temporary files is a mount of its own")
     require = {"require_mount": absent == "no mount", "rescan_interval": 0.001}
     settling = new_sync_id()
     write_sentinel(world, settling)

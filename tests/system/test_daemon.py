@@ -234,7 +234,8 @@ def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Da
     worker = {"threads": CLAIMERS // 2, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS}
     pair = [daemons.start(worker=worker, log={"level": "warning"}) for _ in range(2)]
     queueing.resume(world.context(), "tester")
-    until(lambda: view.events("job_finished") == BUNDLES, seconds=90, what=f"for the end; {[p.log for p in pair]}")
+    unfinished = "SELECT EXISTS (SELECT 1 FROM import_job WHERE state IN ('queued', 'running'))"
+    until(lambda: not view.one(unfinished), seconds=90, what=f"for the end; {[process.log for process in pair]}")
     assert view.statuses() == ["imported"]
     view.demand_each_item_once(BUNDLES)
     assert [process.terminate(STOP_SECONDS) for process in pair] == [0, 0]

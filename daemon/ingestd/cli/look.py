@@ -11,7 +11,7 @@ import orjson
 
 from ingestd.cli.operate import known_batch
 from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown, tell
-from ingestd.cli.session import Session, text
+from ingestd.cli.session import Session, as_sync_id
 from ingestd.model import ACTIVE_STATES, BatchStatus, JobState
 from ingestd.store import item, job, stats
 
@@ -30,7 +30,7 @@ JOB_ORDER = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
 
 
 @click.command()
-@click.argument("sync_id", required=False, type=text)
+@click.argument("sync_id", required=False, type=as_sync_id)
 @click.option("--items", is_flag=True, help="Print the items of the batch and what was decided of each.")
 @click.option("--follow", is_flag=True, help="Show a progress bar until the batch's job has ended.")
 @json_option

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown, tell
-from ingestd.cli.session import Session, text
+from ingestd.cli.session import Session, as_sync_id, as_text
 from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError, NotFound
 from ingestd.model import Scope
 from ingestd.pipeline import preflight as planning
@@ -30,7 +30,7 @@ def scan(session: Session, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("sync_id", type=text)
+@click.argument("sync_id", type=as_sync_id)
 @json_option
 @click.pass_obj
 def preflight(session: Session, sync_id: str, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def preflight(session: Session, sync_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("sync_ids", nargs=-1, required=True, metavar="SYNC_ID…", type=text)
+@click.argument("sync_ids", nargs=-1, required=True, metavar="SYNC_ID…", type=as_sync_id)
 @click.option("--priority", type=click.IntRange(-(2**31), 2**31 - 1), help="Lower numbers are taken first.")
 @click.option("--force", is_flag=True, help="Allow removals beyond queue.removal_limit, for the manifest as it is now.")
 @click.option("--only", type=click.Choice(["failed", "deferred"]), help="Take up only such items.")
@@ -101,7 +101,7 @@ def _queue_one(session: Session, request: queueing.Request) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("sync_id", type=text)
+@click.argument("sync_id", type=as_sync_id)
 @json_option
 @click.pass_obj
 def cancel(session: Session, sync_id: str, as_json: bool) -> None:
@@ -112,7 +112,7 @@ def cancel(session: Session, sync_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--reason", type=text, help="Why; shown to everybody who looks.")
+@click.option("--reason", metavar="TEXT", type=as_text, help="Why; shown to everybody who looks.")
 @click.pass_obj
 def pause(session: Session, reason: str | None) -> None:
     """Stops claiming on every host."""

@@ -8,16 +8,24 @@ import click
 
 from ingestd import logs
 from ingestd.app import make_context
+from ingestd.cli.output import shown
 from ingestd.config import LogSettings, Settings, load
 from ingestd.pipeline.context import Context
 
 
-def text(value: str) -> str:
+def as_text(value: str) -> str:
     """A parameter that the database can hold: bytes that are no text reach us from a shell, too."""
     try:
         value.encode()
     except UnicodeEncodeError:
         raise click.BadParameter("this is no UTF-8 text") from None
+    return value
+
+
+def as_sync_id(value: str) -> str:
+    """The name of a batch: whether there is one of that name, the database knows; it compares ASCII only."""
+    if not value.isascii():
+        raise click.BadParameter(f"{shown(value)} is no sync_id")
     return value
 
 

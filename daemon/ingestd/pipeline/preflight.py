@@ -28,8 +28,10 @@ FORECASTS = tuple(decision.value for decision in Decision if decision.value.star
 
 def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     """Reads, validates and plans one batch; returns the plan. Raises NotFound, NotEligible, MountUnavailable."""
+    if context.db.read(lambda tx: batch.find(tx, sync_id)) is None:
+        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
     delivered = delivery.read(context, sync_id)
-    delivery.record(context, sync_id, delivered) if _is_known(context, sync_id) else _demand_known(sync_id)
+    delivery.record(context, sync_id, delivered)
     manifest = delivered.manifest
     if manifest is None:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
@@ -37,14 +39,6 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     result = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
     context.counters.add("preflights", "ok" if result["ok"] else "failed")
     return result
-
-
-def _is_known(context: Context, sync_id: str) -> bool:
-    return context.db.read(lambda tx: batch.find(tx, sync_id)) is not None
-
-
-def _demand_known(sync_id: str) -> None:
-    raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
 
 
 def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Survey) -> dict[str, Any]:

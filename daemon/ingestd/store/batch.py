@@ -18,7 +18,8 @@ def known_sync_ids(tx: Tx) -> set[str]:
 
 
 def find(tx: Tx, sync_id: str) -> Batch | None:
-    return _batch(_sql.find(tx.connection, sync_id=sync_id))
+    # Anything else is no sync_id, and would be no fair comparison with an ascii column.
+    return _batch(_sql.find(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
 
 
 def find_by_id(tx: Tx, batch_id: int) -> Batch:
@@ -29,7 +30,7 @@ def find_by_id(tx: Tx, batch_id: int) -> Batch:
 
 def lock(tx: Tx, sync_id: str) -> Batch | None:
     """The batch under its row lock, until the transaction ends."""
-    return _batch(_sql.lock(tx.connection, sync_id=sync_id))
+    return _batch(_sql.lock(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
 
 
 def lock_by_id(tx: Tx, batch_id: int) -> Batch:

@@ -33,7 +33,7 @@ def batches(tx: Tx, *, status: str | None = None, before: int = NEWEST, most: in
 
 
 def batch(tx: Tx, sync_id: str) -> Row | None:
-    row = _sql.batch(tx.connection, sync_id=sync_id)
+    row = _sql.batch(tx.connection, sync_id=sync_id) if sync_id.isascii() else None
     return None if row is None else dict(zip(ONE_BATCH_COLUMNS, row, strict=True))
 
 

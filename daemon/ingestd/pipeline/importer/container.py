@@ -17,6 +17,8 @@ class Changes:
     """What a delivered list would change: memberships to write (asset id, position), members to remove; who misses."""
 
     writes: Sequence[tuple[int, int]]
+    renewals: Sequence[tuple[int, int]]
+    """memberships said again by a newer list: no difference, but an older list may not undo them any more"""
     removals: Sequence[int]
     missing: Sequence[str]
 
@@ -63,7 +65,7 @@ def _write(tx: Tx, bundle: Bundle, container: Container) -> tuple[Verdict, dict[
     differs = bool(changes.writes or changes.removals or _row_differs(bundle.version, container, stored))
     verdict = decide.decide_container(bundle.action, bundle.version, stored, differs, changes.missing)
     id_ = _write_row(tx, bundle.version, container, stored, differs or verdict.advances)
-    library.write_members(tx, container.type, id_, bundle.version, changes.writes)
+    library.write_members(tx, container.type, id_, bundle.version, sorted([*changes.writes, *changes.renewals]))
     library.remove_members(tx, container.type, id_, bundle.version, changes.removals)
     return verdict, {f"{container.type}_id": id_}, changes.missing
 
@@ -88,18 +90,17 @@ def _changes(tx: Tx, version: Version, container: Container, stored: StoredConta
     missing = [hash_ for hash_ in container.members if hash_ not in live]
     members = library.members(tx, container.type, stored.id, version) if stored else {}
     complete = stored.complete if stored else None
-    writes = sorted(
-        (asset_id, position)
-        for asset_id, position in wanted.items()
-        if _differs(members.get(asset_id), position)
-        and decide.member_may_be_written(version, members.get(asset_id), complete)
-    )
+    writes, renewals = [], []
+    for asset_id, position in sorted(wanted.items()):
+        member = members.get(asset_id)
+        if not decide.member_may_be_written(version, member, complete):
+            continue
+        if member is None or member.deleted or member.position != position:
+            writes.append((asset_id, position))
+        elif decide.advances(version, member.version):
+            renewals.append((asset_id, position))
     gone = sorted(id_ for id_, member in members.items() if id_ not in wanted and _may_go(version, container, member))
-    return Changes(writes, gone, missing)
-
-
-def _differs(member: Member | None, position: int) -> bool:
-    return member is None or member.deleted or member.position != position
+    return Changes(writes, renewals, gone, missing)
 
 
 def _may_go(version: Version, container: Container, member: Member) -> bool:
