@@ -6,6 +6,7 @@ It serves `run --embedded`, the demo, the tests and the benchmarks. It never tou
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -128,12 +129,17 @@ class EmbeddedMariaDB:
         command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
         self._process = subprocess.Popen([*command, *_as_user(), *self._options], stdout=DEVNULL, stderr=DEVNULL)
         deadline = time.monotonic() + START_SECONDS
-        while not Path(self.socket).is_socket():
+        while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 log = self.folder / "mariadb.log"
                 self.stop()
                 raise DatabaseUnavailable(f"the embedded MariaDB did not start; its log is {log}")
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        """Whether it takes connections: its socket is there a moment before anybody listens."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.socket) == 0
 
     def _prepare(self) -> None:
         owner = self.owner_settings()

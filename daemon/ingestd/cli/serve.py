@@ -1,5 +1,7 @@
 """run, migrate and doctor."""
 
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -23,6 +25,8 @@ def run(session: Session, embedded: Path | None) -> None:
     if embedded is None:
         Daemon(settings).run()
         return
+    # Until the daemon takes the signals over, they must not leave a server behind.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     with running(EmbeddedMariaDB(embedded, name=settings.database.name)) as server:
         Daemon(_prepared(settings, server)).run()
 

@@ -52,19 +52,25 @@ class SentinelEmitter(EventEmitter):
     def __init__(self, event_queue: EventQueue, watch: ObservedWatch, *, mount: Mount, **options: Any) -> None:
         super().__init__(event_queue, watch, **options)
         self._mount = mount
-        self._seen: set[str] | None = None
+        self._seen: set[str] = set()
+
+    def on_thread_start(self) -> None:
+        """Takes the first listing in the thread that arms the watch: what comes after that is seen to have come."""
+        self._seen = self._present()
 
     def queue_events(self, timeout: float) -> None:
-        if self._seen is not None and self.stopped_event.wait(timeout):
+        if self.stopped_event.wait(timeout):
             return
-        try:
-            present = set(self._mount.sentinels().sync_ids)
-        except MountUnavailable:
-            self._seen = self._seen or set()
-            return
-        for sync_id in sorted(present - (self._seen if self._seen is not None else present)):
+        present = self._present()
+        for sync_id in sorted(present - self._seen):
             self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.ready"))
         self._seen = present
+
+    def _present(self) -> set[str]:
+        try:
+            return set(self._mount.sentinels().sync_ids)
+        except MountUnavailable:
+            return self._seen
 
 
 class Watcher:

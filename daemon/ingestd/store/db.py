@@ -96,7 +96,9 @@ class Database:
         """Runs reading `work` in autocommit; once more when the connection had gone away while idle."""
         for last in (False, True):
             try:
-                return work(Tx(self.connection()))
+                result = work(Tx(self.connection()))
+                self._note_available()
+                return result
             except pymysql.MySQLError as error:
                 translated = self.translate(error)
                 if last or not isinstance(translated, DatabaseUnavailable):
@@ -125,9 +127,14 @@ class Database:
             connection = connect(self._settings, self._settings.user, self._settings.password(), self._settings.name)
         except pymysql.MySQLError as error:
             raise self.translate(error) from error
-        with self._lock:
-            self.available_since = self.available_since or time.monotonic()
+        self._note_available()
         return connection
+
+    def _note_available(self) -> None:
+        """The database answered: any thread's word for it will do, also on a connection that outlived an outage."""
+        if self.available_since is None:
+            with self._lock:
+                self.available_since = self.available_since or time.monotonic()
 
     def translate(self, error: pymysql.MySQLError) -> IngestdError:
         """Our error for a driver's error; counts it, and drops a connection that may not be used again."""
