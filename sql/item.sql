@@ -51,18 +51,19 @@ WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.
 ORDER BY i.ordinal LIMIT :most;
 
 -- name: decide!
+-- Decisions with an error of their own, which are about no asset.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
        id BIGINT UNSIGNED PATH '$[0]', decision VARCHAR(16) PATH '$[1]', reason VARCHAR(32) PATH '$[2]',
-       waiting_for CHAR(32) PATH '$[3]', target_ids TEXT PATH '$[4]', last_error TEXT PATH '$[5]')) j
+       waiting_for CHAR(32) PATH '$[3]', last_error TEXT PATH '$[4]')) j
 STRAIGHT_JOIN ingest_batch_item i ON i.id = j.id
-SET i.decision = j.decision, i.reason = j.reason, i.waiting_for = j.waiting_for, i.target_ids = j.target_ids,
+SET i.decision = j.decision, i.reason = j.reason, i.waiting_for = j.waiting_for, i.asset_id = NULL,
     i.last_error = j.last_error, i.updated_at = UTC_TIMESTAMP(6);
 
--- name: decide_assets!
--- The same decision for many assets: reading the ids from their own table is cheaper than sending them.
-UPDATE ingest_batch_item i JOIN asset a ON a.hash = i.asset_hash
+-- name: decide_alike!
+-- The same decision for many items: reading the ids of their assets here is cheaper than sending them.
+UPDATE ingest_batch_item i LEFT JOIN asset a ON a.hash = IF(i.asset_type = 'cover', i.parent_hash, i.asset_hash)
 SET i.decision = :decision, i.reason = :reason, i.waiting_for = NULL, i.last_error = NULL,
-    i.target_ids = CONCAT('{"asset_id":', a.id, '}'), i.updated_at = UTC_TIMESTAMP(6)
+    i.asset_id = a.id, i.updated_at = UTC_TIMESTAMP(6)
 WHERE i.id IN :ids;
 
 -- name: note_death!

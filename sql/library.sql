@@ -1,18 +1,22 @@
 -- The library. Writers lock their assets in order of hash first; everything below hangs on those locks.
 
 -- name: assets
-SELECT id, asset_type, hash, entry_sha256, documents_sha256, deleted_at IS NOT NULL, synced_at, sync_id
-FROM asset WHERE hash IN :hashes;
+-- A long IN (...) would cost more to plan than to look up.
+SELECT a.id, a.asset_type, a.hash, a.entry_sha256, a.documents_sha256, a.deleted_at IS NOT NULL, a.synced_at, a.sync_id
+FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
+STRAIGHT_JOIN asset a ON a.hash = j.hash;
 
 -- name: lock_assets
-SELECT id, asset_type, hash, entry_sha256, documents_sha256, deleted_at IS NOT NULL, synced_at, sync_id
-FROM asset WHERE hash IN :hashes ORDER BY hash FOR UPDATE;
+-- Locked one after another, as they are listed: in order of hash.
+SELECT a.id, a.asset_type, a.hash, a.entry_sha256, a.documents_sha256, a.deleted_at IS NOT NULL, a.synced_at, a.sync_id
+FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
+STRAIGHT_JOIN asset a ON a.hash = j.hash FOR UPDATE;
 
 -- name: covers
 SELECT asset_id, cover_hash, path, deleted_at IS NOT NULL, synced_at, sync_id, bytes, sha256
 FROM asset_cover WHERE asset_id IN :ids;
 
--- name: insert_assets
+-- name: insert_assets!
 INSERT INTO asset (asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id, created_at,
                    updated_at, deleted_at)
 SELECT j.asset_type, j.hash, j.title, j.path, j.entry_sha256, j.documents_sha256, :synced_at, :sync_id,
@@ -20,8 +24,7 @@ SELECT j.asset_type, j.hash, j.title, j.path, j.entry_sha256, j.documents_sha256
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        asset_type VARCHAR(32) PATH '$[0]', hash CHAR(32) PATH '$[1]', title VARCHAR(1000) PATH '$[2]',
        path VARCHAR(1024) PATH '$[3]', entry_sha256 CHAR(64) PATH '$[4]', documents_sha256 CHAR(64) PATH '$[5]',
-       deleted TINYINT PATH '$[6]')) j
-RETURNING hash, id;
+       deleted TINYINT PATH '$[6]')) j;
 
 -- name: update_assets!
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
@@ -44,10 +47,11 @@ UPDATE asset_file SET deleted_at = UTC_TIMESTAMP(6) WHERE asset_id IN :ids AND d
 
 -- name: write_files!
 INSERT INTO asset_file (asset_id, variant, path, bytes, sha256, synced_at, sync_id)
-SELECT j.asset_id, j.variant, j.path, j.bytes, j.sha256, :synced_at, :sync_id
+SELECT a.id, j.variant, j.path, j.bytes, j.sha256, :synced_at, :sync_id
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
-       asset_id BIGINT UNSIGNED PATH '$[0]', variant VARCHAR(64) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
-       bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]')) j
+       hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[0]', variant VARCHAR(64) PATH '$[1]',
+       path VARCHAR(1024) PATH '$[2]', bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]')) j
+STRAIGHT_JOIN asset a ON a.hash = j.hash
 ON DUPLICATE KEY UPDATE path = VALUES(path), bytes = VALUES(bytes), sha256 = VALUES(sha256), deleted_at = NULL,
        synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
 

@@ -99,12 +99,31 @@ _encode = msgspec.json.Encoder().encode
 def parse_entry(ordinal: int, raw: msgspec.Raw) -> Entry:
     """The entry at place `ordinal`; never raises."""
     try:
-        check_json(bytes(raw))
-        return _normal(ordinal, _decode_item(raw))
+        item = _decode_item(raw)
+        if bytes(raw).count(b":") != _keys_of(item):
+            check_json(bytes(raw))
+        return _normal(ordinal, item)
     except BadEntry as bad:
         return _failing(ordinal, raw, bad.reason, bad.problem)
-    except ValueError as error:  # from msgspec, or from a string that is no UTF-8
-        return _failing(ordinal, raw, Reason.BAD_ENTRY, str(error))
+    except (ValueError, RecursionError) as error:  # from msgspec, or from a string that is no UTF-8
+        return _failing(ordinal, raw, Reason.BAD_ENTRY, _json_problem(raw) or str(error))
+
+
+def _keys_of(item: _Item) -> int:
+    """How many keys an item is known to have. No more colons than that, and there is no unknown or repeated key."""
+    keys = 2 + (item.path is not None) + (item.cover_hash is not None) + (item.parent_hash is not None)
+    keys += (item.title is not None) + bool(item.files)
+    for file in item.files:
+        keys += 2 + (file.bytes is not None) + (file.sha256 is not None)
+    return keys
+
+
+def _json_problem(raw: msgspec.Raw) -> str | None:
+    try:
+        check_json(bytes(raw))
+    except BadEntry as bad:
+        return bad.problem
+    return None
 
 
 def _normal(ordinal: int, item: _Item) -> Entry:

@@ -1,7 +1,7 @@
 """ingest_batch_item and ingest_batch_container rows: what a manifest lists, and what was decided of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,9 @@ import orjson
 
 from ingestd.model import Decision, Reason, Scope, Verdict
 from ingestd.store.db import Tx, load_queries
-from ingestd.store.values import Ids, Json
+from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json
 
 _sql = load_queries("item")
-
-ROWS_PER_STATEMENT = 1000
 
 OPEN = tuple(
     decision.value
@@ -72,13 +70,13 @@ def existing(tx: Tx, batch_id: int) -> dict[tuple[str, str, str], StagedItem]:
 
 def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
     """New items: (ordinal, type, hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, error)."""
-    for part in _parts(rows):
+    for part in rows_json(rows):
         _sql.stage(tx.connection, batch_id=batch_id, rows=part)
 
 
 def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     """Items listed anew: (id, ordinal, cover_hash, entry_sha256, decision, reason, waiting_for, error)."""
-    for part in _parts(rows):
+    for part in rows_json(rows):
         _sql.restage(tx.connection, rows=part)
 
 
@@ -113,21 +111,18 @@ def chunk(tx: Tx, batch_id: int, scope: Scope, *, covers: bool, after: int, most
     return [OpenItem(*row) for row in query(tx.connection, **wanted)]
 
 
-def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict, dict[str, Any] | None]]) -> None:
-    """Writes what was decided of some items: (id, verdict, target ids)."""
-    rows = [
-        (id_, verdict.decision, verdict.reason, verdict.waiting_for, _targets(targets), verdict.error)
-        for id_, verdict, targets in decisions
-    ]
-    for part in _parts(rows):
+def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict]]) -> None:
+    """Writes what was decided of some items, by id, that are not in the library as they should be."""
+    rows = [(id_, verdict.decision, verdict.reason, verdict.waiting_for, verdict.error) for id_, verdict in decisions]
+    for part in rows_json(rows):
         _sql.decide(tx.connection, rows=part)
 
 
-def decide_assets(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason | None) -> None:
-    """Writes one decision, without an error, for many items whose assets have rows; those become their targets."""
+def decide_alike(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason | None) -> None:
+    """Writes one decision, without an error, for many items; their assets, or their covers' parents, are its target."""
     for start in range(0, len(ids), ROWS_PER_STATEMENT):
         part = Ids(ids[start : start + ROWS_PER_STATEMENT])
-        _sql.decide_assets(tx.connection, ids=part, decision=decision.value, reason=reason and reason.value)
+        _sql.decide_alike(tx.connection, ids=part, decision=decision.value, reason=reason and reason.value)
 
 
 def note_death(tx: Tx, item_id: int) -> None:
@@ -176,15 +171,6 @@ def decide_container(
         decision=verdict.decision.value,
         reason=verdict.reason and verdict.reason.value,
         missing=Json(orjson.dumps(missing).decode()) if missing else None,
-        target_ids=_targets(targets),
+        target_ids=orjson.dumps(targets, option=orjson.OPT_SORT_KEYS).decode() if targets else None,
         error=verdict.error,
     )
-
-
-def _targets(targets: dict[str, Any] | None) -> str | None:
-    return orjson.dumps(targets, option=orjson.OPT_SORT_KEYS).decode() if targets else None
-
-
-def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Json]:
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        yield Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT]).decode())

@@ -3,24 +3,18 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
-
 from ingestd.model import Member, StoredAsset, StoredContainer, StoredCover, Version
 from ingestd.store import batch
 from ingestd.store.db import Tx, load_queries
-from ingestd.store.values import Hashes, Ids, Json
+from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, rows_json
 
 _sql = load_queries("library")
-
-ROWS_PER_STATEMENT = 1000
 
 
 def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
     """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
-    wanted = Hashes(sorted(set(hashes)))
-    if not wanted:
-        return {}
-    rows = list((_sql.lock_assets if lock else _sql.assets)(tx.connection, hashes=wanted))
+    query = _sql.lock_assets if lock else _sql.assets
+    rows = [row for part in rows_json(sorted(set(hashes))) for row in query(tx.connection, hashes=part)]
     priors = _priors(tx, incoming, ((row[6], row[7]) for row in rows))
     return {
         hash_: StoredAsset(id_, kind, hash_, entry, documents, bool(deleted), _version(synced_at, sync_id, priors))
@@ -41,17 +35,16 @@ def covers(tx: Tx, asset_ids: Iterable[int], incoming: Version) -> dict[int, Sto
     }
 
 
-def insert_assets(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
-    """New assets, in order of hash: (type, hash, title, path, entry_sha256, documents_sha256, deleted). Ids by hash."""
-    if not rows:
-        return {}
-    return dict(_sql.insert_assets(tx.connection, rows=_json(rows), **_stamp(incoming)))
+def insert_assets(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
+    """New assets, in order of hash: (type, hash, title, path, entry_sha256, documents_sha256, deleted)."""
+    for part in rows:
+        _sql.insert_assets(tx.connection, rows=part, **_stamp(incoming))
 
 
-def update_assets(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
+def update_assets(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
     """Overwrites assets and makes them live: (id, title, path, entry_sha256, documents_sha256)."""
-    if rows:
-        _sql.update_assets(tx.connection, rows=_json(rows), **_stamp(incoming))
+    for part in rows:
+        _sql.update_assets(tx.connection, rows=part, **_stamp(incoming))
 
 
 def advance_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
@@ -74,10 +67,9 @@ def retire(tx: Tx, asset_ids: Sequence[int]) -> None:
         _sql.retire_ai_runs(tx.connection, ids=ids)
 
 
-def write_files(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Files as delivered, in order of asset id and variant: (asset_id, variant, path, bytes, sha256)."""
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        part = _json(rows[start : start + ROWS_PER_STATEMENT])
+def write_files(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
+    """Files as delivered, in order of the asset's hash and of variant: (hash, variant, path, bytes, sha256)."""
+    for part in rows:
         _sql.write_files(tx.connection, rows=part, **_stamp(incoming))
 
 
@@ -101,8 +93,8 @@ def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str,
 
 def write_covers(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
     """Covers, in order of asset id: (asset_id, cover_hash, path, bytes, sha256, deleted)."""
-    if rows:
-        _sql.write_covers(tx.connection, rows=_json(rows), **_stamp(incoming))
+    for part in rows_json(rows):
+        _sql.write_covers(tx.connection, rows=part, **_stamp(incoming))
 
 
 def advance_covers(tx: Tx, incoming: Version, asset_ids: Sequence[int]) -> None:
@@ -153,8 +145,8 @@ def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]
 def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:
     """Memberships, in order of asset id: (asset_id, position)."""
     query = getattr(_sql, f"write_{kind}_members")
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        query(tx.connection, id=id_, rows=_json(rows[start : start + ROWS_PER_STATEMENT]), **_stamp(incoming))
+    for part in rows_json(rows):
+        query(tx.connection, id=id_, rows=part, **_stamp(incoming))
 
 
 def remove_members(tx: Tx, kind: str, id_: int, incoming: Version, asset_ids: Sequence[int]) -> None:
@@ -185,7 +177,3 @@ def _stamp(incoming: Version) -> dict[str, Any]:
 def _complete(version: Version | None) -> dict[str, Any]:
     at, by = (version.completed_at, version.sync_id) if version else (None, None)
     return {"complete_at": at, "complete_sync_id": by}
-
-
-def _json(rows: Sequence[tuple[Any, ...]]) -> Json:
-    return Json(orjson.dumps(rows).decode())

@@ -1,7 +1,11 @@
 """Values with a quick way into a statement: whole chunks travel as one parameter, and the driver escapes slowly."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+import orjson
+
+ROWS_PER_STATEMENT = 1000
 
 
 class Json:
@@ -14,6 +18,12 @@ class Json:
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+
+def rows_json(rows: Sequence[tuple[Any, ...]] | Sequence[str]) -> list[Json]:
+    """Rows, or single values, on their way into a JSON_TABLE, as many together as one statement shall take."""
+    starts = range(0, len(rows), ROWS_PER_STATEMENT)
+    return [Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT]).decode()) for start in starts]
 
 
 class Hashes(tuple[str, ...]):

@@ -1,16 +1,17 @@
-"""Prepares chunks: which items are next, their entries, and what the mount says of them.
+"""Prepares chunks: which items are next, what the mount says of them, and what is to be written if nothing changes.
 
 Long runs prepare the next chunk in a thread of its own while the present one is written.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.reader import Reader
 from ingestd.model import Action, Scope
 from ingestd.pipeline.ahead import one_ahead
-from ingestd.pipeline.importer.chunk import NOTHING_READ, Piece
+from ingestd.pipeline.importer.draft import NOTHING_READ, Draft, Piece, draft
+from ingestd.pipeline.judge import Bundle, gather
 from ingestd.store import item
 from ingestd.store.db import Database
 
@@ -25,6 +26,7 @@ class Chunks:
     batch_id: int
     scope: Scope
     manifest: Manifest
+    bundle: Bundle
     reader: Reader
     covers: bool
 
@@ -39,14 +41,19 @@ class Chunks:
             Piece(row, entry, readings.get(row.ordinal, NOTHING_READ)) for row, entry in zip(rows, entries, strict=True)
         ]
 
-    def each(self, size: Callable[[], int]) -> Generator[list[Piece], None, None]:
+    def draft(self, pieces: Sequence[Piece]) -> Draft:
+        """What would be written of some pieces, from facts read without a lock."""
+        facts = self.db.read(lambda tx: gather(tx, self.bundle, [piece.entry for piece in pieces]))
+        return draft(self.bundle, pieces, facts)
+
+    def each(self, size: Callable[[], int]) -> Generator[Draft, None, None]:
         """All chunks, one after another; `size` says how many items the next one may have."""
         after = -1
         while pieces := self.prepare(after, size()):
-            yield from bounded(pieces)
+            yield from map(self.draft, bounded(pieces))
             after = pieces[-1].entry.ordinal
 
-    def each_ahead(self, size: int) -> Generator[list[Piece], None, None]:
+    def each_ahead(self, size: int) -> Generator[Draft, None, None]:
         """As `each`, with the next chunk being prepared meanwhile."""
         return one_ahead(self.each(lambda: size), self.db.close)
 

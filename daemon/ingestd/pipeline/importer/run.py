@@ -3,9 +3,10 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import partial
+from itertools import count
 
 import structlog
 
@@ -28,8 +29,8 @@ from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease, Reaso
 from ingestd.pipeline import delivery, preflight
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import chunk, container, ending
-from ingestd.pipeline.importer.chunk import Piece
 from ingestd.pipeline.importer.chunks import Chunks
+from ingestd.pipeline.importer.draft import Draft, Piece, draft
 from ingestd.pipeline.importer.ending import Progress
 from ingestd.pipeline.importer.fencing import Fence
 from ingestd.pipeline.judge import Bundle
@@ -86,7 +87,8 @@ class Run:
         fresh_until = self._fresh_until()
         reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes, fresh_until)
         for covers in (False, True):
-            chunks = Chunks(self._context.db, self._lease.batch_id, self._lease.scope, manifest, reader, covers=covers)
+            source = (self._context.db, self._lease.batch_id, self._lease.scope, manifest, bundle, reader)
+            chunks = Chunks(*source, covers=covers)
             self._import_items(chunks, bundle)
         self._import_containers(manifest, bundle)
         return self._finish()
@@ -165,54 +167,57 @@ class Run:
         careful_until = 2 * size if self._lease.careful else 0
         remaining = self._lease.items_total - self._lease.items_done
         if careful_until or remaining <= size:
-            source: Generator[list[Piece], None, None] = chunks.each(
+            source: Generator[Draft, None, None] = chunks.each(
                 lambda: 1 if self._progress.seen < careful_until else size
             )
         else:
             source = chunks.each_ahead(size)
         with closing(source):
-            for pieces in source:
+            for drafted in source:
                 self._fence.check()
                 if careful_until > self._progress.seen:
-                    self._import_carefully(bundle, pieces)
+                    self._import_carefully(bundle, drafted)
                 else:
-                    self._import_chunk(bundle, pieces)
+                    self._import_chunk(bundle, drafted)
 
-    def _import_carefully(self, bundle: Bundle, pieces: Sequence[Piece]) -> None:
+    def _import_carefully(self, bundle: Bundle, drafted: Draft) -> None:
         """One item at a time, named before it is taken: if it is what kills workers, the next one will know."""
-        for piece in pieces:
+        for piece in drafted.pieces:
             if piece.row.deaths >= MAX_DEATHS:
                 self._fail_item(piece, Reason.POISON, f"{piece.row.deaths} workers died with this item in hand")
                 continue
             self._fence.fenced(lambda _tx: None, current_item_id=piece.row.id)
-            self._import_chunk(bundle, [piece])
+            self._import_chunk(bundle, draft(bundle, [piece], drafted.facts))
 
-    def _import_chunk(self, bundle: Bundle, pieces: Sequence[Piece]) -> None:
+    def _import_chunk(self, bundle: Bundle, drafted: Draft) -> None:
         """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
+        attempts, pieces = count(), drafted.pieces
         try:
-            decided = self._fence.fenced(lambda tx: chunk.write(tx, bundle, pieces), done=len(pieces))
+            verdicts = self._fence.fenced(
+                lambda tx: chunk.write(tx, bundle, drafted, next(attempts) > 0), done=len(pieces)
+            )
         except DataRefused as error:
             if len(pieces) == 1:
                 self._fail_item(pieces[0], Reason.DATABASE_REFUSED, str(error))
                 return
             middle = len(pieces) // 2
-            self._import_chunk(bundle, pieces[:middle])
-            self._import_chunk(bundle, pieces[middle:])
+            for half in (pieces[:middle], pieces[middle:]):
+                self._import_chunk(bundle, draft(bundle, half, drafted.facts))
             return
-        self._count(verdict for _, verdict in decided)
+        self._count(verdicts)
 
     def _fail_item(self, piece: Piece, reason: Reason, error: str) -> None:
         verdict = Verdict(Decision.FAILED, reason, error)
-        self._fence.fenced(lambda tx: chunk.record(tx, [(piece, verdict, {})]), done=1)
+        self._fence.fenced(lambda tx: chunk.fail(tx, piece, verdict), done=1)
         self._count([verdict])
 
     def _count(self, verdicts: Iterable[Verdict]) -> None:
         decisions = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
-        for (decision, reason), count in decisions.items():
-            self._progress.note(decision, count)
-            self._context.counters.add("items", decision.value, count)
+        for (decision, reason), number in decisions.items():
+            self._progress.note(decision, number)
+            self._context.counters.add("items", decision.value, number)
             if decision is Decision.FAILED:
-                self._context.counters.add("item_failures", reason or "", count)
+                self._context.counters.add("item_failures", reason or "", number)
 
     # containers
 
