@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from common import GENERATED, LOADED, Bench, bench, lean_item, median, put, report, timed
+from common import LOADED, Bench, bench, lean_item, median, put, report, timed
 
 from ingestd.app import make_context
 from ingestd.pipeline.claimer import claim
@@ -99,7 +99,7 @@ def load_data(world: Bench) -> float:
 
 def columns_of(world: Bench, table: str) -> list[str]:
     rows = world.sql(f"SHOW COLUMNS FROM {table}")
-    return [row[0] for row in rows if row[0] != GENERATED.get(table)]
+    return [name for name, *_, extra in rows if "GENERATED" not in extra]
 
 
 def checksums(world: Bench) -> list[tuple[Any, ...]]:
@@ -151,7 +151,7 @@ def import_item(cursor: Any, batch_id: int, ordinal: int, item: dict[str, Any]) 
     cursor.execute("INSERT INTO asset_file (asset_id, variant, path, bytes, sha256)"
                    " VALUES (%s, 'original', %s, %s, %s)",
                    (asset_id, f"{item['path']}/{file['path']}", file["bytes"], file["sha256"]))  # fmt: skip
-    cursor.execute("UPDATE ingest_batch_item SET decision = 'created', target_ids = JSON_OBJECT('asset_id', %s)"
+    cursor.execute("UPDATE ingest_batch_item SET decision = 'created', asset_id = %s"
                    " WHERE id = %s", (asset_id, item_id))  # fmt: skip
     cursor.execute("INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (%s, 'item_created',"
                    " JSON_OBJECT('hash', %s, 'type', 'photo', 'target_ids', JSON_OBJECT('asset_id', %s)))",

@@ -22,7 +22,6 @@ from ingestd.store.migrate import migrate
 
 LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
 """The tables that a lean bundle ends up in, parents first."""
-GENERATED = {"ingest_batch_item": "parent_key", "import_job": "active_batch_id"}
 EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run")
 
 

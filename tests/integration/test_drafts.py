@@ -30,7 +30,9 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
 
 
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize(("completed_at", "decision", "title"), [(OLD, "updated", "mine"), (NEW, "skipped", "theirs")])
+@pytest.mark.parametrize(
+    ("completed_at", "decision", "title"), [(OLD, "updated", "mine"), (NEW, "skipped:superseded", "theirs")]
+)
 def test_an_asset_written_after_the_draft_is_decided_from_the_locked_row(
     world: World, monkeypatch: pytest.MonkeyPatch, known: bool, completed_at: str, decision: str, title: str
 ) -> None:
