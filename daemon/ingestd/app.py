@@ -41,7 +41,7 @@ class Daemon:
         self.claimers = Claimers(self.context, instance, on_finished=self._wake_followers)
         self.sweeper = Sweeper(self.context, on_queued=self.claimers.wake)
         self.scanner = Scanner(self.context, on_recorded=self._wake_sweeper)
-        self.watcher = Watcher(self.context.mount, self._name, self._rescan)
+        self.watcher = Watcher(self.context.mount, self._name, self.scanner.awaits, self._rescan)
         self.rescuer = Rescuer(self.context, instance, on_reset=self.claimers.wake)
         poller = Poller(self.context, self.claimers.wake)
         heart = Heart(self.context, lambda: self.claimers.leases)

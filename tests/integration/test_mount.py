@@ -518,7 +518,7 @@ def test_watcher_is_armed_anew_when_the_mount_is_back(make_mount: MakeMount, roo
     mount = make_mount(watch="inotify")
     named: list[set[str]] = []
     armed: list[MountIdentity | None] = []
-    watcher = Watcher(mount, named.append, lambda: armed.append(mount.identity))
+    watcher = Watcher(mount, named.append, lambda _name: False, lambda: armed.append(mount.identity))
     try:
         watcher.run_once()
         assert watcher.kind == "inotify"
@@ -552,7 +552,7 @@ def test_polling_names_what_is_new_only(make_mount: MakeMount, root: Path, monke
     old, new = new_sync_id(), new_sync_id()
     (root / "sync" / f"{old}.ready").touch()
     named: list[set[str]] = []
-    watcher = Watcher(mount, named.append)
+    watcher = Watcher(mount, named.append, lambda _name: False)
     try:
         watcher.run_once()
         until(lambda: listings, what="for the first listing")

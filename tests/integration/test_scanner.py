@@ -11,6 +11,7 @@ import pytest
 from ingestd.bundle.mount import mount_point
 from ingestd.bundle.wire import Listing
 from ingestd.errors import MountUnavailable
+from ingestd.pipeline import delivery
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
@@ -471,7 +472,8 @@ class Watching:
         self.named: list[set[str]] = []
         self.armed = 0
         mount = world.context(mount={"watch": kind, "poll_interval": 0.05}).mount
-        self.watcher = Watcher(mount, self.named.append, self._arm)
+        self.awaited: set[str] = set()
+        self.watcher = Watcher(mount, self.named.append, self.awaited.__contains__, self._arm)
         self._listed, real = threading.Event(), mount.sentinels
 
         def listing() -> Listing:
@@ -588,6 +590,7 @@ def test_a_mount_that_went_and_came_back_is_watched_again(world: World, watching
 def test_a_rewritten_manifest_is_hinted_at_when_it_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     watching = Watching(world, "inotify", monkeypatch)
     sync_id = world.put(photo("a"))
+    watching.awaited.add(sync_id)
     watching.arm()
     try:
         with (world.root / "sync" / f"{sync_id}.json").open("ab") as manifest:
@@ -600,3 +603,37 @@ def test_a_rewritten_manifest_is_hinted_at_when_it_is_closed(world: World, monke
         watching.heard_of(sync_id)
     finally:
         watching.watcher.stop()
+
+
+def test_a_manifest_before_its_sentinel_gives_no_hint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = Watching(world, "inotify", monkeypatch)
+    watching.arm()
+    try:
+        early, sync_id = world.put(photo("a"), ready=False), new_sync_id()
+        write_sentinel(world, sync_id)
+        until(lambda: sync_id in watching.all_named)
+        assert early not in watching.all_named
+    finally:
+        watching.watcher.stop()
+
+
+def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = Scanner(world.context())
+    sync_id, settling = world.put(photo("a")), new_sync_id()
+    write_sentinel(world, settling)
+    real, while_read = delivery.read, []
+
+    def reading(context: Context, name: str) -> delivery.Delivered:
+        while_read.append(scanner.awaits(name))
+        return real(context, name)
+
+    monkeypatch.setattr(delivery, "read", reading)
+    assert not scanner.awaits(sync_id)
+    scanner.scan()
+    assert len(while_read) >= 2
+    assert all(while_read)
+    assert scanner.awaits(sync_id)
+    assert scanner.awaits(settling)
+    assert not scanner.awaits(new_sync_id())

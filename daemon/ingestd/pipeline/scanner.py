@@ -49,6 +49,7 @@ class Scanner:
         self._rotation: deque[str] = deque()
         self._settling: dict[str, _Settling] = {}
         self._odd: set[str] = set()
+        self._reading: str | None = None
         self.last_success: float | None = None
         """wall-clock time of the last full scan that ended well"""
 
@@ -56,6 +57,10 @@ class Scanner:
     def unrecorded(self) -> int:
         """Sentinels seen, but not recorded yet."""
         return len([sync_id for sync_id in list(self._settling) if sync_id not in self._known])
+
+    def awaits(self, sync_id: str) -> bool:
+        """Whether a change of this manifest matters before its sentinel is named: it was read already, or just is."""
+        return sync_id in self._known or sync_id in self._settling or sync_id == self._reading
 
     def name(self, sync_ids: Iterable[str]) -> None:
         """Notes bundles that something happened to; wake the service afterwards."""
@@ -147,6 +152,7 @@ class Scanner:
 
     def _read_and_record(self, sync_id: str) -> tuple[int, list[str]]:
         """Size read, and the sync_id if it was recorded or had changed."""
+        self._reading = sync_id
         delivered = self._read(sync_id)
         if delivered is None:
             return 0, []

@@ -26,24 +26,30 @@ from ingestd.errors import MountUnavailable
 log = structlog.get_logger()
 
 EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
-SUFFIXES = {".ready", ".json"}
 REARM_INTERVAL = 5.0
 
 OnNames = Callable[[set[str]], None]
+Awaits = Callable[[str], bool]
 
 
 class Hints(FileSystemEventHandler):
-    """Turns file events into the sync_ids they are about."""
+    """Turns file events into the sync_ids they are about.
 
-    def __init__(self, on_names: OnNames) -> None:
-        self._on_names = on_names
+    A manifest says something only under a name that the scanner `awaits`; any other will be handed over by a sentinel.
+    """
+
+    def __init__(self, on_names: OnNames, awaits: Awaits) -> None:
+        self._on_names, self._awaits = on_names, awaits
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         # A rename inside the folder is one event, with the new name as its destination.
         paths = [Path(str(path)) for path in (event.src_path, event.dest_path) if path]
-        names = {path.stem for path in paths if path.suffix in SUFFIXES and SYNC_ID.fullmatch(path.stem)}
+        names = {path.stem for path in paths if SYNC_ID.fullmatch(path.stem) and self._is_telling(path)}
         if names:
             self._on_names(names)
+
+    def _is_telling(self, path: Path) -> bool:
+        return path.suffix == ".ready" or (path.suffix == ".json" and self._awaits(path.stem))
 
 
 class SentinelEmitter(EventEmitter):
@@ -76,9 +82,11 @@ class SentinelEmitter(EventEmitter):
 class Watcher:
     """Keeps an observer armed on the hand-over folder, anew whenever another file system stands there."""
 
-    def __init__(self, mount: Mount, on_names: OnNames, on_armed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], None] = lambda: None
+    ) -> None:
         self._mount = mount
-        self._hints = Hints(on_names)
+        self._hints = Hints(on_names, awaits)
         self._on_armed = on_armed
         self._observer: BaseObserver | None = None
         self._identity: MountIdentity | None = None
