@@ -38,7 +38,8 @@ class Bench:
 
     def settings(self, **overrides: Any) -> Settings:
         mount = {"root": self.root, "require_mount": False, **overrides.pop("mount", {})}
-        return Settings(database=self.server.settings(), mount=mount, **overrides)
+        closed = {"metrics": {"listen": ""}, "http": {"listen": ""}}
+        return Settings(database=self.server.settings(), **{"mount": mount, **closed, **overrides})
 
     def owner(self) -> "pymysql.connections.Connection[Any]":
         settings = self.server.owner_settings()

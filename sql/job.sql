@@ -55,7 +55,7 @@ WHERE id = 1 AND paused = 1;
 
 -- name: next_queued^
 -- Served by KEY claim (state, priority, id): it locks the one row it returns.
-SELECT id, claim_token FROM import_job
+SELECT id, claim_token, TIMESTAMPDIFF(MICROSECOND, queued_at, UTC_TIMESTAMP(6)) / 1e6 FROM import_job
 WHERE state = 'queued' ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: any_queued$

@@ -10,6 +10,7 @@ import structlog
 from ingestd.bundle.mount import Mount
 from ingestd.config import Settings
 from ingestd.errors import DatabaseUnavailable
+from ingestd.metrics import Metrics, View
 from ingestd.pipeline.claimer import Claimers, Heart, Poller
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -52,9 +53,21 @@ class Daemon:
         self._follow = Service("follower", self.sweeper.sweep_followers, finally_do=close, min_gap=FOLLOWER_GAP)
         self._poll = Service("poller", poller.run_once, finally_do=close)
         self._heart = Service("heart", heart.run_once, finally_do=close)
+        self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
         self.services = [self._rescue, self._scan, self._watch, self._sweep, self._follow, self._poll, self._heart]
 
+    def _view(self) -> View:
+        return View(
+            mount_up=lambda: self.context.mount.up,
+            last_scan=lambda: self.scanner.last_success,
+            unrecorded=lambda: self.scanner.unrecorded,
+            workers=self.claimers.workers,
+            draining=self._stop_asked.is_set,
+            database_errors=lambda: dict(self.context.db.errors),
+        )
+
     def start(self) -> None:
+        self.metrics.start()
         for service in self.services:
             service.start()
         self.claimers.start()
@@ -72,6 +85,7 @@ class Daemon:
         self._heart.stop()
         for service in self.services:
             service.join(max(0.1, deadline - time.monotonic()))
+        self.metrics.stop()
         self.context.mount.close()
         self.context.db.close()
 
@@ -105,7 +119,7 @@ class Daemon:
         self._stop_asked.set()
 
     def _name(self, sync_ids: set[str]) -> None:
-        self.scanner.name(sync_ids)
+        self.scanner.name(sync_ids, self.watcher.kind or "scan")
         self._scan.wake()
 
     def _rescan(self) -> None:

@@ -13,6 +13,10 @@ class ConfigError(IngestdError):
     exit_status = 78
 
 
+class CannotListen(IngestdError):
+    """An address that the configuration asks for cannot be listened on."""
+
+
 class NotFound(IngestdError):
     """No such batch or job."""
 

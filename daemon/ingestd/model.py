@@ -105,6 +105,23 @@ class Reason(StrEnum):
     POISON = "poison"
 
 
+FAILURES = (
+    Reason.BAD_ENTRY,
+    Reason.DUPLICATE_ITEM,
+    Reason.TYPE_CONFLICT,
+    Reason.PATH_OUTSIDE_ROOT,
+    Reason.FILE_MISSING,
+    Reason.FILE_SIZE_MISMATCH,
+    Reason.FILE_HASH_MISMATCH,
+    Reason.FILE_UNREADABLE,
+    Reason.DOCUMENT_TOO_LARGE,
+    Reason.DOCUMENT_TOO_DEEP,
+    Reason.DATABASE_REFUSED,
+    Reason.POISON,
+)
+"""The reasons why an item can fail."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """Who wrote a row, and how new that bundle is. `prior` is the sync_id which that bundle says it follows."""
@@ -157,7 +174,10 @@ class Job:
 
 @dataclass(slots=True)
 class Lease:
-    """A claimed job in a worker's hands; `writes` counts its fenced transactions, `progress_at` is monotonic."""
+    """A claimed job in a worker's hands; `writes` counts its fenced transactions.
+
+    `waited` is the seconds it was queued; `claimed_at` and `progress_at` are monotonic.
+    """
 
     job_id: int
     batch_id: int
@@ -168,6 +188,8 @@ class Lease:
     writes: int = 0
     items_done: int = 0
     items_total: int = 0
+    waited: float = 0.0
+    claimed_at: float = 0.0
     progress_at: float = 0.0
 
 

@@ -22,7 +22,7 @@ from ingestd.pipeline.queueing import Request, queue_and_tell
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.store import batch, item
 from support.wait import stop_event, until
-from support.world import World, md5
+from support.world import World, md5, sample
 
 ME = this_instance()
 OTHER_MACHINE = replace(ME, machine_id="0" * 32)
@@ -92,7 +92,7 @@ def test_a_stale_job_is_reset_by_any_host(world: World, instance: str) -> None:
     rescuer.run_once()
     assert woken == [1]
     assert kinds(world, sync_id).count("job_reset") == 1
-    assert context.counters.get("stale_resets") == 1
+    assert sample(context, "stale_resets_total") == 1
     assert world.run_next(context) == "done"
 
 
@@ -117,7 +117,7 @@ def test_a_sign_of_life_at_the_last_moment_counts(world: World, monkeypatch: pyt
     monkeypatch.setattr(batch, "lock_by_id", beating)
     assert Rescuer(context, ME).reset_stale() == 0
     assert state(world) == "running"
-    assert context.counters.get("stale_resets") == 0
+    assert sample(context, "stale_resets_total") == 0
 
 
 def test_nobody_is_judged_right_after_an_outage(world: World) -> None:
@@ -251,7 +251,7 @@ def test_a_run_that_an_outage_made_give_up_is_put_back_at_once(world: World, mon
     assert state(world) == world.status(sync_id) == "queued"
     kind, payload = world.events(sync_id)[-1]
     assert (kind, payload["reason"]) == ("job_released", "database_unavailable")
-    assert context.counters.get("jobs_finished", "released") == 1
+    assert sample(context, "jobs_finished_total", outcome="released") == 1
     claimers.claim_and_run(0)
     assert world.status(sync_id) == "imported"
     assert world.one("SELECT reset_count FROM import_job") == 0
@@ -385,11 +385,11 @@ def test_the_heart_beats_while_something_moves_and_stops_without(world: World) -
     lease.progress_at = time.monotonic() - 31
     assert heart.run_once() == 7.0
     assert age(world) >= 100, "no progress for a third of stale_after: it does not beat"
-    assert context.counters.get("heartbeats", "ok") == 0
+    assert sample(context, "heartbeats_total", result="ok") == 0
     lease.progress_at = time.monotonic() - 29
     heart.run_once()
     assert age(world) < 10
-    assert context.counters.get("heartbeats", "ok") == 1
+    assert sample(context, "heartbeats_total", result="ok") == 1
 
 
 def test_the_heart_does_not_beat_for_a_job_that_was_taken(world: World) -> None:
@@ -400,7 +400,7 @@ def test_the_heart_does_not_beat_for_a_job_that_was_taken(world: World) -> None:
     heart, context = heart_of(world, gone, lease)
     heart.run_once()
     assert age(world) >= 100
-    assert context.counters.get("heartbeats", "error") == 2
+    assert sample(context, "heartbeats_total", result="error") == 2
 
 
 def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,4 +432,4 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
     assert Run(context, lease, stop_event()).execute() == "done"
     assert len(seen) == 1
     assert seen[0] > 0, "reading the item moved it"
-    assert context.counters.get("documents_read_bytes") > 0
+    assert sample(context, "documents_read_bytes_total") > 0

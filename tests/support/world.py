@@ -44,7 +44,9 @@ class World:
     def settings(self, **overrides: dict[str, Any]) -> Settings:
         """Settings for this world; each keyword is a section with the keys that differ."""
         mount = {"root": self.root, "require_mount": False, **overrides.pop("mount", {})}
-        return Settings(database=self.server.settings(), mount=mount, **overrides)  # type: ignore[arg-type]
+        closed = {"metrics": {"listen": ""}, "http": {"listen": ""}}
+        sections: Any = {"mount": mount, **closed, **overrides}
+        return Settings(database=self.server.settings(), **sections)
 
     def context(self, **overrides: dict[str, Any]) -> Context:
         context = make_context(self.settings(**overrides))
@@ -187,3 +189,10 @@ def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[
             return list(cursor.fetchall())
     finally:
         connection.close()
+
+
+def sample(context: Context, name: str, **labels: str) -> float:
+    """One value as it would be scraped of this context, by its name without the prefix."""
+    found = context.instruments.registry.get_sample_value(f"ingestd_{name}", labels)
+    assert found is not None, f"there is no {name} {labels}"
+    return found

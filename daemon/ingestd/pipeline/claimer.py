@@ -45,6 +45,11 @@ class Claimers:
         """The jobs in hand."""
         return list(self._leases.values())
 
+    def workers(self) -> dict[str, int]:
+        """Threads by what they do."""
+        busy = len(self._leases)
+        return {"idle": len(self.services) - busy, "busy": busy}
+
     def start(self) -> None:
         for service in self.services:
             service.start()
@@ -89,7 +94,8 @@ class Claimers:
                 outcome = self._give_back(lease)
         finally:
             del self._leases[slot]
-        self._context.counters.add("jobs_finished", outcome)
+        self._context.instruments.jobs_finished.labels(outcome).inc()
+        self._context.instruments.job_duration.labels(outcome).observe(time.monotonic() - lease.claimed_at)
         self._on_finished()
         return 0.0
 
@@ -135,20 +141,21 @@ def claim(context: Context, worker: str, instance: str) -> Lease | None:
     leases = context.db.transaction(work, landed=landed)
     if not leases:
         return None
-    context.counters.add("jobs_claimed")
+    context.instruments.jobs_claimed.inc()
+    context.instruments.queue_wait.observe(leases[0].waited)
     log.info("job_claimed", job_id=leases[0].job_id, worker=worker, claim_token=leases[0].token)
     return leases[0]
 
 
-def _tell(tx: Tx, job_id: int, token: int, worker: str) -> Lease:
+def _tell(tx: Tx, job_id: int, token: int, waited: float, worker: str) -> Lease:
     taken = job.find(tx, job_id)
     assert taken is not None
     batch.start(tx, taken.batch_id)
     payload = {"job_id": job_id, "priority": taken.priority, "worker_id": worker}
     ledger.append(tx, taken.batch_id, "job_claimed", phase="job_claim", **payload)
-    lease = Lease(job_id, taken.batch_id, token, worker, taken.scope, taken.careful)
+    lease = Lease(job_id, taken.batch_id, token, worker, taken.scope, taken.careful, waited=waited)
     lease.items_done, lease.items_total = taken.items_done, taken.items_total
-    lease.progress_at = time.monotonic()
+    lease.claimed_at = lease.progress_at = time.monotonic()
     return lease
 
 
@@ -175,5 +182,5 @@ class Heart:
         for lease in self._leases():
             if time.monotonic() - lease.progress_at < settings.stale_after / 3:
                 ok = self._context.db.transaction(partial(job.beat, lease=lease))
-                self._context.counters.add("heartbeats", "ok" if ok else "error")
+                self._context.instruments.heartbeats.labels("ok" if ok else "error").inc()
         return settings.heartbeat_interval

@@ -37,7 +37,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
     found = survey(manifest)
     result = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
-    context.counters.add("preflights", "ok" if result["ok"] else "failed")
+    context.instruments.preflights.labels("ok" if result["ok"] else "failed").inc()
     return result
 
 

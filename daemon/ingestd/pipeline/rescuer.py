@@ -59,7 +59,7 @@ class Rescuer:
     def _reset(self, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> int:
         done = self._context.db.transaction(lambda tx: self._reset_in(tx, found, guarded_update))
         if done:
-            self._context.counters.add("stale_resets")
+            self._context.instruments.stale_resets.inc()
             log.warning("job_reset", job_id=found.id, prior_claimed_by=found.claimed_by, stuck=found.stuck)
         return int(done)
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
@@ -42,7 +43,8 @@ class Scanner:
         self._on_recorded = on_recorded
         self._settings = context.settings.mount
         self._lock = threading.Lock()
-        self._named: set[str] = set()
+        self._named: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
         self._full_due_at = 0.0
         self._known: set[str] = set()
         self._known_loaded = False
@@ -62,10 +64,10 @@ class Scanner:
         """Whether a change of this manifest matters before its sentinel is named: it was read already, or just is."""
         return sync_id in self._known or sync_id in self._settling or sync_id == self._reading
 
-    def name(self, sync_ids: Iterable[str]) -> None:
-        """Notes bundles that something happened to; wake the service afterwards."""
+    def name(self, sync_ids: Iterable[str], source: str = "scan") -> None:
+        """Notes bundles that something happened to, and what told of it; wake the service afterwards."""
         with self._lock:
-            self._named.update(sync_ids)
+            self._named.update(dict.fromkeys(sync_ids, source))
 
     def demand_full(self) -> None:
         """Makes the next round a full scan."""
@@ -76,12 +78,14 @@ class Scanner:
         """One round; returns the seconds until something is due."""
         self._load_known()
         with self._lock:
-            named, self._named = self._named, set()
+            named, self._named = self._named, {}
+            self._sources = {**{sync_id: self._sources.get(sync_id, "scan") for sync_id in self._settling}, **named}
             full = time.monotonic() >= self._full_due_at
         try:
-            recorded = self._scan_fully(named) if full else self._look_at_due(named)
+            recorded = self._scan_fully(set(named)) if full else self._look_at_due(set(named))
         except BaseException:
-            self.name(named)
+            with self._lock:
+                self._named = {**named, **self._named}
             raise
         if recorded:
             self._on_recorded()
@@ -107,6 +111,18 @@ class Scanner:
         return self._look_at(sorted(settled | (named & handed_over)))
 
     def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
+        """A full scan, timed and counted by how it ends."""
+        start, scans = time.monotonic(), self._context.instruments.scans
+        try:
+            changed = self._list_and_look(named)
+        except BaseException:
+            scans.labels("error").inc()
+            raise
+        scans.labels("ok").inc()
+        self._context.instruments.scan_duration.observe(time.monotonic() - start)
+        return changed
+
+    def _list_and_look(self, named: Set[str]) -> list[str]:
         self._context.mount.check()
         listing = self._context.mount.sentinels()
         self._warn_of_odd(set(listing.odd))
@@ -157,8 +173,16 @@ class Scanner:
         if delivered is None:
             return 0, []
         changed = delivery.record(self._context, sync_id, delivered)
+        if changed and sync_id not in self._known:
+            self._note_discovery(sync_id, delivered)
         self._known.add(sync_id)
         return delivered.size, [sync_id] if changed else []
+
+    def _note_discovery(self, sync_id: str, delivered: Delivered) -> None:
+        self._context.instruments.discovered.labels(self._sources.get(sync_id, "scan")).inc()
+        if delivered.manifest is not None:
+            delay = datetime.now(UTC).replace(tzinfo=None) - delivered.manifest.completed_at
+            self._context.instruments.discovery_delay.observe(max(0.0, delay.total_seconds()))
 
     def _read(self, sync_id: str) -> Delivered | None:
         """What is delivered under a name; None while it is worth waiting, or for a known one that cannot be read."""

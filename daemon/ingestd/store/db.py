@@ -63,8 +63,10 @@ class Database:
     gained (None while it is out of reach), `had_outage` whether it ever was lost.
     """
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, *, statement_seconds: float | None = None) -> None:
+        """`statement_seconds`: how long a statement may take here, on both sides; for readers that must not hang."""
         self._settings = settings
+        self._statement_seconds = statement_seconds
         self._local = threading.local()
         self._lock = threading.Lock()
         self.errors = dict.fromkeys(("deadlock", "lock_wait", "connection", "timeout", "other"), 0)
@@ -124,7 +126,8 @@ class Database:
 
     def _connect(self) -> "pymysql.connections.Connection[Any]":
         try:
-            connection = connect(self._settings, self._settings.user, self._settings.password(), self._settings.name)
+            user, password, name = self._settings.user, self._settings.password(), self._settings.name
+            connection = connect(self._settings, user, password, name, self._statement_seconds)
         except pymysql.MySQLError as error:
             raise self.translate(error) from error
         self._note_available()
@@ -222,9 +225,10 @@ class _Attempt(Generic[T]):
 
 
 def connect(
-    settings: DatabaseSettings, user: str, password: str, name: str | None
+    settings: DatabaseSettings, user: str, password: str, name: str | None, statement_seconds: float | None = None
 ) -> "pymysql.connections.Connection[Any]":
     """A new connection in autocommit with the session settings every part of ingestd relies on."""
+    patience = statement_seconds or READ_TIMEOUT
     connection: pymysql.connections.Connection[Any] = pymysql.connect(
         unix_socket=settings.unix_socket or None,
         host=settings.host,
@@ -235,9 +239,9 @@ def connect(
         charset="utf8mb4",
         autocommit=True,
         client_flag=CLIENT.FOUND_ROWS,
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
-        write_timeout=READ_TIMEOUT,
+        connect_timeout=min(CONNECT_TIMEOUT, patience),
+        read_timeout=patience,
+        write_timeout=patience,
         local_infile=False,
         # Preparing TLS costs 70 ms a connection, and a socket in the file system has no use for it.
         ssl_disabled=bool(settings.unix_socket),
@@ -245,6 +249,8 @@ def connect(
     connection.encoders = {**connection.encoders, **ENCODERS}
     with connection.cursor() as cursor:
         cursor.execute(SESSION)
+        if statement_seconds:
+            cursor.execute("SET SESSION max_statement_time = %s", (statement_seconds,))
     return connection
 
 

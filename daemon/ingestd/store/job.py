@@ -117,14 +117,14 @@ def any_queued(tx: Tx) -> bool:
     return bool(_sql.any_queued(tx.connection))
 
 
-def claim_next(tx: Tx, worker_id: str, instance: str) -> tuple[int, int] | None:
-    """Takes the first queued job nobody else is taking: its id and the new claim token."""
+def claim_next(tx: Tx, worker_id: str, instance: str) -> tuple[int, int, float] | None:
+    """Takes the first queued job nobody else is taking: its id, the new claim token, and the seconds it was queued."""
     row = _sql.next_queued(tx.connection)
     if row is None:
         return None
-    job_id, token = row
+    job_id, token, waited = row
     values = {"job_id": job_id, "token": token, "worker_id": worker_id, "instance": instance}
-    return (job_id, token + 1) if _sql.claim(tx.connection, **values) == 1 else None
+    return (job_id, token + 1, waited) if _sql.claim(tx.connection, **values) == 1 else None
 
 
 def fence(tx: Tx, lease: Lease, items_done: int, items_total: int, current_item_id: int | None = None) -> None:

@@ -69,4 +69,4 @@ class Fence:
 
     def on_bytes(self, count: int) -> None:
         self.on_step()
-        self._context.counters.add("documents_read_bytes", amount=count)
+        self._context.instruments.documents_read.inc(count)

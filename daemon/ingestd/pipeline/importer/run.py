@@ -60,8 +60,7 @@ class Run:
             self._log.warning("job_released", reason=str(error))
             return self._release("mount_unavailable")
         except LeaseLost as error:
-            self._log.warning("lease_lost", error=str(error))
-            return "lost"
+            return self._lose(error)
         except DatabaseUnavailable as error:
             self._log.warning("job_abandoned", error=str(error))
             return "lost"
@@ -193,9 +192,10 @@ class Run:
         """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
         attempts, pieces = count(), drafted.pieces
         try:
-            verdicts = self._fence.fenced(
-                lambda tx: chunk.write(tx, bundle, drafted, next(attempts) > 0), done=len(pieces)
-            )
+            with self._context.instruments.chunk_duration.time():
+                verdicts = self._fence.fenced(
+                    lambda tx: chunk.write(tx, bundle, drafted, next(attempts) > 0), done=len(pieces)
+                )
         except DataRefused as error:
             if len(pieces) == 1:
                 self._fail_item(pieces[0], Reason.DATABASE_REFUSED, str(error))
@@ -215,9 +215,9 @@ class Run:
         decisions = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
         for (decision, reason), number in decisions.items():
             self._progress.note(decision, number)
-            self._context.counters.add("items", decision.value, number)
+            self._context.instruments.items.labels(decision.value).inc(number)
             if decision is Decision.FAILED:
-                self._context.counters.add("item_failures", reason or "", number)
+                self._context.instruments.item_failures.labels(reason).inc(number)
 
     # containers
 
@@ -258,7 +258,12 @@ class Run:
         try:
             self._fence.guarded(work)
         except (LeaseLost, DatabaseUnavailable) as error:
-            self._log.warning("lease_lost", error=str(error))
-            return "lost"
+            return self._lose(error)
         self._log.warning(f"job_{outcome}", reason=why)
         return outcome
+
+    def _lose(self, error: LeaseLost | DatabaseUnavailable) -> str:
+        if isinstance(error, LeaseLost):
+            self._context.instruments.leases_lost.inc()
+        self._log.warning("lease_lost", error=str(error))
+        return "lost"

@@ -1,0 +1,53 @@
+"""What is going on right now, for a scrape: live states only, read by index."""
+
+from dataclasses import dataclass
+
+from ingestd.model import BatchStatus, JobState
+from ingestd.store.db import Tx, load_queries
+
+_sql = load_queries("live")
+
+MOST_RUNNING = 200
+BATCH_STATUSES = tuple(status for status in BatchStatus if status is not BatchStatus.IMPORTED)
+JOB_STATES = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """`heartbeat_age` in seconds; `progress` from 0 to 1."""
+
+    sync_id: str
+    worker: str
+    heartbeat_age: float
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Counts by state with no state missing; ages in seconds, 0 where there is nothing to be old."""
+
+    jobs: dict[str, int]
+    oldest_job_age: float
+    running: list[RunningJob]
+    batches: dict[str, int]
+    items_waiting: int
+    items_waiting_oldest_age: float
+    paused: bool
+
+
+def live(tx: Tx) -> Live:
+    """Everything, as it is now; a handful of short statements."""
+    connection = tx.connection
+    return Live(
+        jobs={**dict.fromkeys((state.value for state in JOB_STATES), 0), **dict(_sql.jobs(connection))},
+        oldest_job_age=max(0.0, _sql.oldest_job_age(connection) or 0.0),
+        running=[_running(*row) for row in _sql.running(connection, most=MOST_RUNNING)],
+        batches={**dict.fromkeys((status.value for status in BATCH_STATUSES), 0), **dict(_sql.batches(connection))},
+        items_waiting=_sql.items_waiting(connection),
+        items_waiting_oldest_age=max(0.0, _sql.items_waiting_oldest_age(connection) or 0.0),
+        paused=bool(_sql.paused(connection)),
+    )
+
+
+def _running(sync_id: str, worker: str | None, age: float | None, done: int, total: int) -> RunningJob:
+    return RunningJob(sync_id, worker or "", max(0.0, age or 0.0), done / total if total else 0.0)

@@ -1,0 +1,300 @@
+"""What a scrape tells, and what it costs: over a real listener, against a real database."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ingestd.app import Daemon
+from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.errors import CannotListen
+from ingestd.metrics import DatabaseState
+from ingestd.model import DECIDED, FAILURES
+from ingestd.pipeline.queueing import Request, pause, queue_and_tell
+from ingestd.store import live as live_rows
+from ingestd.store.migrate import migrate
+from support.wait import until
+from support.world import World, cover, photo
+
+DECISIONS = [decision.value for decision in DECIDED]
+REASONS = [reason.value for reason in FAILURES]
+KINDS = ["deadlock", "lock_wait", "connection", "timeout", "other"]
+OUTCOMES = ["done", "failed", "released", "lost"]
+
+DATABASE_WIDE: dict[str, dict[str, list[str]]] = {
+    "queue_jobs": {"state": ["waiting", "queued", "running"]},
+    "queue_oldest_job_age_seconds": {},
+    "paused": {},
+    "batches": {"status": ["new", "ready", "invalid", "queued", "importing", "partial", "failed"]},
+    "items_waiting": {},
+    "items_waiting_oldest_age_seconds": {},
+}
+LOCAL: dict[str, dict[str, list[str]]] = {
+    "database_up": {},
+    "database_scrape_duration_seconds": {},
+    "mount_up": {},
+    "scan_last_success_timestamp_seconds": {},
+    "sentinels_unrecorded": {},
+    "workers": {"state": ["idle", "busy"]},
+    "stale_threshold_seconds": {},
+    "scan_interval_seconds": {},
+    "draining": {},
+    "items_total": {"decision": DECISIONS},
+    "item_failures_total": {"reason": REASONS},
+    "jobs_claimed_total": {},
+    "stale_resets_total": {},
+    "leases_lost_total": {},
+    "jobs_finished_total": {"outcome": OUTCOMES},
+    "batches_discovered_total": {"source": ["inotify", "poll", "scan"]},
+    "scans_total": {"result": ["ok", "error"]},
+    "heartbeats_total": {"result": ["ok", "error"]},
+    "preflights_total": {"result": ["ok", "failed"]},
+    "database_errors_total": {"kind": KINDS},
+    "documents_read_bytes_total": {},
+    "job_duration_seconds_count": {"outcome": OUTCOMES},
+    "job_queue_wait_seconds_count": {},
+    "discovery_delay_seconds_count": {},
+    "chunk_duration_seconds_count": {},
+    "scan_duration_seconds_count": {},
+}
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def get(address: str, path: str = "/metrics") -> str:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        assert answer.status == 200
+        text: str = answer.read().decode()
+        return text
+
+
+def parsed(text: str) -> Samples:
+    return {
+        (sample.name.removeprefix("ingestd_"), tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def labelled(expected: dict[str, dict[str, list[str]]]) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    found: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+    for name, labels in expected.items():
+        found |= {(name, ((label, value),)) for label, values in labels.items() for value in values}
+        found |= set() if labels else {(name, ())}
+    return found
+
+
+class Scraped:
+    """A daemon in this process, and what it tells."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    @property
+    def address(self) -> str:
+        assert self.daemon.metrics.listener is not None
+        return self.daemon.metrics.listener.address
+
+    def samples(self) -> Samples:
+        return parsed(get(self.address))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.samples().get((name, tuple(sorted(labels.items()))))
+
+
+@contextmanager
+def daemon_of(world: World, **overrides: dict[str, Any]) -> Iterator[Scraped]:
+    sections: dict[str, Any] = {"metrics": {"listen": "127.0.0.1:0"}, "mount": {"watch": "inotify"}, **overrides}
+    settings = world.settings(**sections)
+    daemon = Daemon(settings)
+    daemon.start()
+    try:
+        until(lambda: daemon.scanner.last_success and daemon.watcher.kind)
+        yield Scraped(daemon)
+    finally:
+        daemon.stop()
+
+
+def test_every_value_of_every_label_is_there_from_the_start(world: World) -> None:
+    with daemon_of(world) as scraped:
+        samples = scraped.samples()
+        assert labelled({**DATABASE_WIDE, **LOCAL}) <= set(samples)
+        counters = {key: value for key, value in samples.items() if key[0].endswith("_total")}
+        moved = {name for (name, _), value in counters.items() if value}
+        assert moved <= {"scans_total", "process_cpu_seconds_total"}
+        assert samples["database_up", ()] == 1
+        assert samples["mount_up", ()] == 1
+        assert samples["stale_threshold_seconds", ()] == 900
+        assert samples["workers", (("state", "idle"),)] == 4
+        assert "process_start_time_seconds" in {name for name, _ in samples}
+        assert not [name for name, _ in samples if name.endswith("_created")]
+
+
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if found is None and not os.environ.get("CI"):
+        pytest.skip("promtool is not installed; `make setup` brings it")
+    assert found is not None, "promtool is not installed"
+    return found
+
+
+def test_promtool_finds_nothing_to_say(world: World) -> None:
+    tool = promtool()
+    with daemon_of(world) as scraped:
+        text = get(scraped.address)
+    checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_an_import_moves_the_counters(world: World) -> None:
+    with daemon_of(world, queue={"auto": ["create"]}) as scraped:
+        world.file(f"{photo('a')['path']}/source/source.json", b'{"a": 1}')
+        world.put(photo("a"), photo("b"), cover("c", "unknown"), {"type": "photo", "hash": "bad"})
+        until(lambda: scraped.value("jobs_finished_total", outcome="done") == 1)
+        samples = scraped.samples()
+        assert samples["items_total", (("decision", "created"),)] == 2
+        assert samples["items_total", (("decision", "deferred"),)] == 1
+        assert samples["items_total", (("decision", "failed"),)] == 1
+        assert samples["item_failures_total", (("reason", "bad_entry"),)] == 1
+        assert samples["batches_discovered_total", (("source", "inotify"),)] == 1
+        assert samples["jobs_claimed_total", ()] == 1
+        assert samples["documents_read_bytes_total", ()] > 0
+        assert samples["job_duration_seconds_count", (("outcome", "done"),)] == 1
+        for name in ("job_queue_wait_seconds", "discovery_delay_seconds"):
+            assert samples[f"{name}_count", ()] == 1
+        assert samples["chunk_duration_seconds_count", ()] >= 2
+        assert samples["scan_duration_seconds_count", ()] >= 1
+        until(lambda: scraped.value("items_waiting") == 1)
+        assert scraped.value("batches", status="partial") == 1
+        assert 0 < (scraped.value("items_waiting_oldest_age_seconds") or 0) < 60
+
+
+def test_what_is_queued_and_running_is_told(world: World) -> None:
+    context = world.context()
+    first, second = world.put(photo("a"), day=1), world.put(photo("b"), day=2)
+    world.scan(context)
+    for sync_id in (first, second):
+        queue_and_tell(context, Request(sync_id, "tester"))
+    pause(context, "tester", "a look around")
+    world.sql(
+        "UPDATE import_job SET state = 'running', claimed_by = 'far/pid:1/0', items_done = 1, items_total = 4,"
+        " heartbeat_at = UTC_TIMESTAMP(6) - INTERVAL 100 SECOND ORDER BY id LIMIT 1"
+    )
+    world.sql("UPDATE import_job SET queued_at = queued_at - INTERVAL 50 SECOND WHERE state = 'queued'")
+    with daemon_of(world) as scraped:
+        samples = scraped.samples()
+        labels = (("sync_id", first), ("worker", "far/pid:1/0"))
+        assert 100 <= samples["job_heartbeat_age_seconds", labels] < 160
+        assert samples["job_progress_ratio", labels] == 0.25
+        assert 50 <= samples["queue_oldest_job_age_seconds", ()] < 110
+        assert samples["queue_jobs", (("state", "queued"),)] == 1
+        assert samples["queue_jobs", (("state", "running"),)] == 1
+        assert samples["paused", ()] == 1
+    with daemon_of(world, metrics={"listen": "127.0.0.1:0", "per_job": False}) as scraped:
+        assert not [name for name, _ in scraped.samples() if name.startswith("job_heartbeat_age")]
+
+
+def test_there_is_nothing_but_metrics(world: World) -> None:
+    with daemon_of(world) as scraped:
+        for path in ("/", "/metrics/", "/favicon.ico"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                get(scraped.address, path)
+            with refused.value:
+                assert refused.value.code == 404
+
+
+def test_an_address_in_use_is_said(world: World) -> None:
+    with daemon_of(world) as scraped:
+        other = Daemon(world.settings(metrics={"listen": scraped.address}))
+        with pytest.raises(CannotListen, match=rf"cannot listen on {scraped.address}: .*\[metrics\] listen"):
+            other.start()
+        other.stop()
+
+
+# the database, slow or gone
+
+
+@pytest.fixture
+def frail(tmp_path: Path, world: World) -> Iterator[World]:
+    """A world with a server of its own, to be ill-treated."""
+    with running(EmbeddedMariaDB(tmp_path / "frail")) as server:
+        migrate(world.settings().model_copy(update={"database": server.owner_settings()}))
+        server.grant()
+        yield World(server, world.root)
+
+
+def test_a_frozen_database_costs_its_own_metrics_and_at_most_three_seconds(frail: World) -> None:
+    with daemon_of(frail) as scraped:
+        until(lambda: scraped.value("database_up") == 1)
+        pid = frail.server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            until(lambda: scraped.value("database_up") == 0)
+            start = time.monotonic()
+            samples = scraped.samples()
+            assert time.monotonic() - start < 3
+            assert labelled(LOCAL) <= set(samples)
+            assert not labelled(DATABASE_WIDE) & set(samples)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: scraped.value("database_up") == 1)
+        assert labelled(DATABASE_WIDE) <= set(scraped.samples())
+
+
+def test_scrapes_at_the_same_moment_ask_the_database_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = DatabaseState(world.server.settings(), per_job=True)
+    real, asked, go = live_rows.live, [], threading.Event()
+
+    def slow(tx: object) -> object:
+        asked.append(tx)
+        assert go.wait(10)
+        return real(tx)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ingestd.metrics.live", slow)
+    with ThreadPoolExecutor(8) as pool:
+        scrapes = [pool.submit(lambda: list(state.collect())) for _ in range(8)]
+        until(lambda: asked)
+        go.set()
+        answers = [{family.name for family in scrape.result(10)} for scrape in scrapes]
+    state.close()
+    assert len(asked) == 1
+    assert all("ingestd_queue_jobs" in names for names in answers)
+
+
+LOOKS = {
+    "jobs": "claim", "running": "claim", "batches": "by_status", "items_waiting": "revival",
+    "items_waiting_oldest_age": "revival",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "key"), LOOKS.items())
+def test_a_scrape_reads_live_rows_by_index(world: World, query: str, key: str) -> None:
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
+        " SELECT LPAD(seq, 36, '0'), 'imported', UTC_TIMESTAMP(6) FROM seq_1_to_2000"
+    )
+    world.sql("INSERT INTO import_job (batch_id, state, queued_at) SELECT id, 'done', discovered_at FROM ingest_batch")
+    world.sql(
+        "INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, updated_at)"
+        " SELECT id, 0, 'photo', LPAD(id, 32, '0'), REPEAT('0', 64), 'created', UTC_TIMESTAMP(6) FROM ingest_batch"
+    )
+    world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item")
+    text = getattr(live_rows._sql, query).sql.replace(":most", "200").replace("%(most)s", "200")
+    plan = world.sql(f"EXPLAIN {text}")
+    tables = [row for row in plan if row[2] not in (None, "<derived2>")]
+    assert key in {row[5] for row in tables}
+    assert all(row[3] in ("range", "ref", "eq_ref", "const", "index_subquery") for row in tables), plan
+    assert sum(int(row[8]) for row in tables) < 300, plan
