@@ -19,14 +19,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingestd.app import Daemon
 from ingestd.embedded import EmbeddedMariaDB, running
-from ingestd.errors import CannotListen
+from ingestd.errors import CannotListen, MountUnavailable
 from ingestd.metrics import DatabaseState
 from ingestd.model import DECIDED, FAILURES
+from ingestd.pipeline.claimer import claim
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import Request, pause, queue_and_tell
 from ingestd.store import live as live_rows
 from ingestd.store.migrate import migrate
-from support.wait import until
-from support.world import World, cover, photo
+from support.wait import stop_event, until
+from support.world import World, cover, photo, sample
 
 DECISIONS = [decision.value for decision in DECIDED]
 REASONS = [reason.value for reason in FAILURES]
@@ -170,6 +173,7 @@ def test_an_import_moves_the_counters(world: World) -> None:
         assert samples["item_failures_total", (("reason", "bad_entry"),)] == 1
         assert samples["batches_discovered_total", (("source", "inotify"),)] == 1
         assert samples["jobs_claimed_total", ()] == 1
+        assert samples["preflights_total", (("result", "failed"),)] == 1
         assert samples["documents_read_bytes_total", ()] > 0
         assert samples["job_duration_seconds_count", (("outcome", "done"),)] == 1
         for name in ("job_queue_wait_seconds", "discovery_delay_seconds"):
@@ -179,6 +183,23 @@ def test_an_import_moves_the_counters(world: World) -> None:
         until(lambda: scraped.value("items_waiting") == 1)
         assert scraped.value("batches", status="partial") == 1
         assert 0 < (scraped.value("items_waiting_oldest_age_seconds") or 0) < 60
+
+
+def test_a_lease_lost_and_a_scan_that_failed_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    queue_and_tell(context, Request(sync_id, "tester"))
+    lease = claim(context, "test/pid:1/0", str(this_instance()))
+    assert lease is not None
+    world.sql("UPDATE import_job SET claim_token = claim_token + 1")
+    assert Run(context, lease, stop_event()).execute() == "lost"
+    assert sample(context, "leases_lost_total") == 1
+    monkeypatch.setattr(context.mount, "sentinels", lambda: (_ for _ in ()).throw(MountUnavailable("gone")))
+    with pytest.raises(MountUnavailable):
+        world.scan(context)
+    assert sample(context, "scans_total", result="error") == 1
+    assert sample(context, "scans_total", result="ok") == 1
 
 
 def test_what_is_queued_and_running_is_told(world: World) -> None:

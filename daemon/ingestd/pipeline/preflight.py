@@ -36,12 +36,17 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     if manifest is None:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
     found = survey(manifest)
-    result = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
-    context.instruments.preflights.labels("ok" if result["ok"] else "failed").inc()
-    return result
+    plan = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
+    count(context, plan)
+    return plan_payload(plan)
 
 
-def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Survey) -> dict[str, Any]:
+def count(context: Context, plan: Plan) -> None:
+    """Notes that a plan was made, and committed."""
+    context.instruments.preflights.labels("ok" if plan.is_ok else "failed").inc()
+
+
+def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Survey) -> Plan:
     known = batch.lock(tx, sync_id)
     assert known is not None, "batches are never deleted"
     active = job.active(tx, known.id)
@@ -53,7 +58,7 @@ def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Su
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
     plan = make_plan(tx, db, known, manifest, found)
     settle(tx, known.id)
-    return plan_payload(plan)
+    return plan
 
 
 def make_plan(
@@ -105,7 +110,7 @@ def _forecast(bundle: Bundle) -> staging.Forecast:
 def plan_payload(plan: Plan) -> dict[str, Any]:
     """The plan as the ledger and the commands tell it."""
     return {
-        "ok": int(not plan.counts[Decision.WILL_FAIL.value]),
+        "ok": int(plan.is_ok),
         "counts": {forecast: plan.counts[forecast] for forecast in FORECASTS},
         "item_count": plan.item_count,
         "item_type_counts": dict(plan.types),

@@ -38,6 +38,10 @@ class Plan:
             self.failure_samples.append({"type": entry.asset_type, "hash": entry.asset_hash, "error": error})
 
     @property
+    def is_ok(self) -> bool:
+        return not self.counts[Decision.WILL_FAIL.value]
+
+    @property
     def item_count(self) -> int:
         return self.counts.total()
 

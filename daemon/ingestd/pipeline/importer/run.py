@@ -34,6 +34,7 @@ from ingestd.pipeline.importer.draft import Draft, Piece, draft
 from ingestd.pipeline.importer.ending import Progress
 from ingestd.pipeline.importer.fencing import Fence
 from ingestd.pipeline.judge import Bundle
+from ingestd.pipeline.staging import Plan
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 
@@ -49,6 +50,7 @@ class Run:
         self._context, self._lease = context, lease
         self._fence = Fence(context, lease, stopping)
         self._progress = Progress()
+        self._plan: Plan | None = None
         self._log = log.bind(job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token)
 
     def execute(self) -> str:
@@ -81,6 +83,8 @@ class Run:
         manifest = self._read_manifest(identity)
         bundle = preflight.bundle_of(manifest, survey(manifest))
         refusal = self._fence.fenced(lambda tx: self._prepare(tx, manifest, bundle))
+        if self._plan is not None:
+            preflight.count(self._context, self._plan)
         if refusal is not None:
             raise refusal
         fresh_until = self._fresh_until()
@@ -126,7 +130,7 @@ class Run:
         self._demand_present(tx, manifest)
         # A removal is planned anew each time: what it would remove may have grown since somebody looked.
         if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
-            preflight.make_plan(tx, self._context.db, known, manifest, bundle.survey, self._fence.on_step)
+            self._plan = preflight.make_plan(tx, self._context.db, known, manifest, bundle.survey, self._fence.on_step)
         job.consume(tx, self._lease.job_id, manifest.sha256)
         try:
             preflight.check_removals(self._context, tx, known)
