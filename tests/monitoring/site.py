@@ -1,0 +1,102 @@
+"""Two real daemons on one database, with work that went well, failed, waits, and is under way."""
+
+import re
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from ingestd.config import Settings
+from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.store.migrate import migrate
+from support.process import Daemons, Process, daemons_of
+from support.wait import until
+from support.world import World, cover, md5, photo
+
+LISTENING = re.compile(r"event=listening\b.*\bsection=metrics\b.*\baddress=(\S+)")
+SCANNED = "\ningestd_scan_last_success_timestamp_seconds "
+QUICK: dict[str, Any] = {
+    "metrics": {"listen": "127.0.0.1:0"},
+    "mount": {"rescan_interval": 0.5, "poll_interval": 0.2},
+    "queue": {"auto": ["create", "update"]},
+    "worker": {"threads": 2, "poll_interval": 0.1, "heartbeat_interval": 0.5, "stop_seconds": 10.0},
+}
+
+
+@dataclass
+class Site:
+    """A database, a mount, and the daemons that work on them."""
+
+    world: World
+    addresses: list[str]
+
+    def exposition(self, number: int = 0) -> str:
+        """What one of the daemons tells when it is scraped."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{self.addresses[number]}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def import_a_mixture(self) -> None:
+        """A bundle with items that are created, one that fails, and one that waits for its parent."""
+        items = [photo("dawn"), photo("dusk"), photo("broken"), cover("alone", "nobody")]
+        mixture = self.world.put(*items, ready=False)
+        self.world.file(f"{items[2]['path']}/0.jpg", b"cut off")
+        self.world.file(f"sync/{mixture}.ready", b"")
+        until(lambda: self.status(mixture) == "partial", what="for the mixture")
+        assert sorted(self.world.decisions(mixture).values()) == [
+            "created", "created", "deferred:parent_missing", "failed:file_size_mismatch",
+        ]  # fmt: skip
+
+    def status(self, sync_id: str) -> str:
+        rows = self.world.sql("SELECT status FROM ingest_batch WHERE sync_id = %s", sync_id)
+        return str(rows[0][0]) if rows else "unknown"
+
+    @contextmanager
+    def job_under_way(self) -> Iterator[str]:
+        """A job that does not end: its item is an asset whose row somebody else holds. Its sync_id."""
+        owner = self.world.server.owner_settings()
+        connection = pymysql.connect(unix_socket=owner.unix_socket, user=owner.user, database=owner.name)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT id FROM asset WHERE hash = %s FOR UPDATE", (md5("dawn"),))
+            sync_id = self.world.put(photo("dawn", title="other light"), action="update", day=2)
+            until(lambda: self.status(sync_id) == "importing", what="for the job under way")
+            yield sync_id
+        finally:
+            connection.close()
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    """Everything is ended afterwards, whatever happens."""
+    (folder / "assets" / "sync").mkdir(parents=True)
+    server = EmbeddedMariaDB(folder / "db", options=("--innodb-flush-log-at-trx-commit=2",))
+    with running(server):
+        migrate(Settings(database=server.owner_settings()))
+        server.grant()
+        world = World(server, folder / "assets")
+        with daemons_of(world, folder) as daemons:
+            made = Site(world, _start(daemons, 2))
+            for number in range(2):
+                until(lambda number=number: SCANNED in made.exposition(number), what="for the first scan")  # type: ignore[misc]
+            yield made
+
+
+def _start(daemons: Daemons, count: int) -> list[str]:
+    processes = [daemons.start(**deepcopy(QUICK)) for _ in range(count)]
+    for process in processes:
+        process.wait_until_started()
+    return [_address(process) for process in processes]
+
+
+def _address(process: Process) -> str:
+    process.wait_for("event=listening", "section=metrics")
+    found = LISTENING.search(process.log)
+    assert found is not None, process.log
+    return found[1]
