@@ -22,7 +22,7 @@ from ingestd.store.migrate import migrate
 
 LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
 """The tables that a lean bundle ends up in, parents first."""
-EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run")
+EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run", "ingest_batch_tally")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 -- daemon of that name on the same machine. For one that connects over TCP: its host, and IDENTIFIED BY a password.
 GRANT SELECT, INSERT, UPDATE ON ingest_batch TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_item TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_batch_tally TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT (batch_id, event_type, payload) ON ingest_event TO 'ingestd'@'localhost';

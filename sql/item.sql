@@ -34,17 +34,30 @@ UPDATE ingest_batch_item SET decision = 'pending', reason = NULL, waiting_for = 
 WHERE batch_id = :batch_id AND in_manifest = 1;
 
 -- name: tally
-SELECT decision, COUNT(*) FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision;
+SELECT decision, reason, items FROM ingest_batch_tally WHERE batch_id = :batch_id AND items > 0;
+
+-- name: clear_tally!
+UPDATE ingest_batch_tally SET items = 0 WHERE batch_id = :batch_id;
+
+-- name: count_tally!
+INSERT INTO ingest_batch_tally (batch_id, decision, reason, items)
+SELECT :batch_id, decision, IFNULL(reason, ''), COUNT(*)
+FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision, reason
+ON DUPLICATE KEY UPDATE items = VALUES(items);
+
+-- name: shift_tally*!
+INSERT INTO ingest_batch_tally (batch_id, decision, reason, items) VALUES (:batch_id, :decision, :reason, :items)
+ON DUPLICATE KEY UPDATE items = items + VALUES(items);
 
 -- name: chunk
 -- Always in order of the index: sorting what is left anew for each chunk would cost the square of the batch.
-SELECT id, ordinal, deaths FROM ingest_batch_item FORCE INDEX (by_ordinal)
+SELECT id, ordinal, deaths, decision, IFNULL(reason, '') FROM ingest_batch_item FORCE INDEX (by_ordinal)
 WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
   AND (asset_type = 'cover') = :covers
 ORDER BY ordinal LIMIT :most;
 
 -- name: revival_chunk
-SELECT i.id, i.ordinal, i.deaths FROM ingest_batch_item i FORCE INDEX (by_ordinal)
+SELECT i.id, i.ordinal, i.deaths, i.decision, IFNULL(i.reason, '') FROM ingest_batch_item i FORCE INDEX (by_ordinal)
 JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
 WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.decision = 'deferred'
   AND (i.asset_type = 'cover') = :covers

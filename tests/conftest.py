@@ -15,9 +15,9 @@ from ingestd.store.migrate import migrate
 from support.world import World
 
 TABLES = (
-    "ingest_event", "import_job", "ingest_batch_item", "ingest_batch_container", "ingest_batch", "asset_gallery_item",
-    "asset_collection_item", "asset_gallery", "asset_collection", "asset_cover", "asset_source", "asset_ai_run",
-    "asset_file", "asset",
+    "ingest_event", "import_job", "ingest_batch_item", "ingest_batch_tally", "ingest_batch_container", "ingest_batch",
+    "asset_gallery_item", "asset_collection_item", "asset_gallery", "asset_collection", "asset_cover",
+    "asset_source", "asset_ai_run", "asset_file", "asset",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def world(server: EmbeddedMariaDB, tmp_path: Path) -> Iterator[World]:
     empty(made)
     yield made
     made.close()
+    assert made.tallies(planned=True) == made.counted(planned=True), "the tallies are not what the items say"
 
 
 def empty(world: World) -> None:

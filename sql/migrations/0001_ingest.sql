@@ -50,10 +50,23 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
   last_error    TEXT NULL,
   deaths        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that died while this item was the one in hand',
   updated_at    DATETIME(6) NOT NULL,
+  unhappy       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
+                  IF(in_manifest = 1 AND decision IN ('failed', 'deferred'), decision, NULL)) PERSISTENT
+                COMMENT 'what people look for, and few items are',
   UNIQUE KEY identity (batch_id, asset_type, asset_hash, parent_key),
   KEY by_ordinal (batch_id, ordinal),
+  KEY by_unhappy (batch_id, unhappy, ordinal),
   KEY revival (waiting_for, batch_id),
   CONSTRAINT item_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE TABLE IF NOT EXISTS ingest_batch_tally (
+  batch_id  BIGINT UNSIGNED NOT NULL,
+  decision  VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  reason    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  items     INT NOT NULL COMMENT 'listed items so decided, kept by the transactions that decide',
+  PRIMARY KEY (batch_id, decision, reason),
+  CONSTRAINT tally_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_container (

@@ -17,11 +17,11 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
     world.scan(context)
     real, raced = chunk.write, list[str]()
 
-    def late(tx: Any, bundle: Any, drafted: Any, again: bool) -> Any:
+    def late(tx: Any, batch_id: int, bundle: Any, drafted: Any, again: bool) -> Any:
         if not raced:
             raced.append("done")
             assert world.import_all(other, by) == raced
-        return real(tx, bundle, drafted, again)
+        return real(tx, batch_id, bundle, drafted, again)
 
     monkeypatch.setattr(chunk, "write", late)
     assert world.import_all(context, mine) == ["done"]

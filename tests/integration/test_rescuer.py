@@ -275,8 +275,8 @@ import threading
 config, poison = sys.argv[1:]
 real = chunk.write
 
-def write(tx, bundle, drafted, again):
-    result = real(tx, bundle, drafted, again)
+def write(tx, batch_id, bundle, drafted, again):
+    result = real(tx, batch_id, bundle, drafted, again)
     if any(piece.entry.asset_hash == poison for piece in drafted.pieces):
         os._exit(86)
     return result
@@ -345,9 +345,9 @@ def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypa
     world.sql("UPDATE import_job SET careful = 1")
     real, named = chunk.write, []
 
-    def looking(tx: Any, bundle: Any, drafted: Any, again: bool) -> Any:
+    def looking(tx: Any, batch_id: int, bundle: Any, drafted: Any, again: bool) -> Any:
         named.append((world.one("SELECT current_item_id FROM import_job"), [piece.row.id for piece in drafted.pieces]))
-        return real(tx, bundle, drafted, again)
+        return real(tx, batch_id, bundle, drafted, again)
 
     monkeypatch.setattr(chunk, "write", looking)
     assert world.run_next(context) == "done"

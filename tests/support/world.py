@@ -90,6 +90,23 @@ class World:
         )
         return {hash_: f"{decision}:{reason}" if reason else decision for hash_, decision, reason in rows}
 
+    def tallies(self, *, planned: bool = False) -> list[tuple[Any, ...]]:
+        """How many items of each batch carry each decision and reason, as it is kept; of planned batches, or of all."""
+        return self.sql(
+            "SELECT t.batch_id, decision, reason, items FROM ingest_batch_tally t"
+            " JOIN ingest_batch b ON b.id = t.batch_id WHERE items <> 0 AND (plan_sha256 IS NOT NULL OR %s) ORDER BY 1, 2, 3",
+            not planned,
+        )
+
+    def counted(self, *, planned: bool = False) -> list[tuple[Any, ...]]:
+        """The same, counted."""
+        return self.sql(
+            "SELECT i.batch_id, decision, IFNULL(reason, ''), COUNT(*) FROM ingest_batch_item i"
+            " JOIN ingest_batch b ON b.id = i.batch_id"
+            " WHERE in_manifest = 1 AND (plan_sha256 IS NOT NULL OR %s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            not planned,
+        )
+
     def library(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every library row, for comparing before and after."""
         tables = ("asset", "asset_file", "asset_source", "asset_ai_run", "asset_cover", "asset_gallery",

@@ -12,6 +12,7 @@ from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.survey import Survey, survey
 from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
 from ingestd.pipeline.ahead import one_ahead
+from ingestd.service import tick
 from ingestd.store import item
 from ingestd.store.db import Database, Tx
 from ingestd.store.item import StagedItem
@@ -56,7 +57,8 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
         found = survey(manifest)
         staging = _Staging(tx, batch_id, existing, None)
         steps = (staging.compare(part, None) for part in parts(standing(manifest, found)))
-        staging.write(steps, found, lambda: None)
+        staging.write(steps, found, tick)
+        item.recount(tx, batch_id)
         stage_containers(tx, batch_id, manifest)
 
 
@@ -81,6 +83,7 @@ def stage(
     else:
         steps = (staging.compare(part, None) for part in listed)
     staging.write(steps, found, on_progress)
+    item.recount(tx, batch_id)
     stage_containers(tx, batch_id, manifest)
     return staging.plan
 

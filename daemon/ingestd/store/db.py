@@ -63,9 +63,19 @@ class Database:
     gained (None while it is out of reach), `had_outage` whether it ever was lost.
     """
 
-    def __init__(self, settings: DatabaseSettings, *, statement_seconds: float | None = None) -> None:
-        """`statement_seconds`: how long a statement may take here, on both sides; for readers that must not hang."""
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        *,
+        statement_seconds: float | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`statement_seconds`: how long a statement may take here, on both sides; for readers that must not hang.
+
+        `on_failure` is told, in its thread, of every try that failed: many of them may follow one another.
+        """
         self._settings = settings
+        self._on_failure = on_failure
         self._statement_seconds = statement_seconds
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -143,6 +153,7 @@ class Database:
         """Our error for a driver's error; counts it, and drops a connection that may not be used again."""
         translated = translate(error, self._settings)
         self._count(error, translated)
+        self._on_failure()
         if isinstance(translated, DatabaseUnavailable):
             with self._lock:
                 self.available_since, self.had_outage = None, True

@@ -43,11 +43,13 @@ class StagedItem:
 
 @dataclass(frozen=True, slots=True)
 class OpenItem:
-    """An item row that a run takes up."""
+    """An item row that a run takes up, and what was decided of it so far; `reason` may be empty."""
 
     id: int
     ordinal: int
     deaths: int
+    decision: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,41 @@ def drop(tx: Tx, ids: Sequence[int]) -> None:
 def reset(tx: Tx, batch_id: int) -> None:
     """Forgets all decisions of a batch, so that everything is taken up again."""
     _sql.reset(tx.connection, batch_id=batch_id)
+    recount(tx, batch_id)
     _sql.reset_containers(tx.connection, batch_id=batch_id)
 
 
 def tally(tx: Tx, batch_id: int) -> Counter[str]:
     """How many listed items carry each decision."""
-    return Counter(dict(_sql.tally(tx.connection, batch_id=batch_id)))
+    counts: Counter[str] = Counter()
+    for (decision, _), count in tally_by_reason(tx, batch_id).items():
+        counts[decision] += count
+    return counts
+
+
+def tally_by_reason(tx: Tx, batch_id: int) -> Counter[tuple[str, str]]:
+    """How many listed items carry each decision and reason; the reason may be empty."""
+    rows = _sql.tally(tx.connection, batch_id=batch_id)
+    return Counter({(decision, reason): count for decision, reason, count in rows})
+
+
+def recount(tx: Tx, batch_id: int) -> None:
+    """Makes the tally anew from the items: after changes to many of them, and to be sure at the end of a run."""
+    _sql.clear_tally(tx.connection, batch_id=batch_id)
+    _sql.count_tally(tx.connection, batch_id=batch_id)
+
+
+def shift_tally(tx: Tx, batch_id: int, before: Iterable[OpenItem], verdicts: Iterable[Verdict]) -> None:
+    """Moves some items in the tally from what was decided of them to what is decided now."""
+    changes = Counter((verdict.decision.value, verdict.reason or "") for verdict in verdicts)
+    changes.subtract(Counter((row.decision, row.reason) for row in before))
+    rows = [
+        {"batch_id": batch_id, "decision": decision, "reason": str(reason), "items": count}
+        for (decision, reason), count in sorted(changes.items())
+        if count
+    ]
+    if rows:
+        _sql.shift_tally(tx.connection, rows)
 
 
 def container_tally(tx: Tx, batch_id: int) -> Counter[str]:

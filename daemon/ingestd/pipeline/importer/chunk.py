@@ -15,7 +15,7 @@ from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 
 
-def write(tx: Tx, bundle: Bundle, drafted: Draft, again: bool = False) -> Sequence[Verdict]:
+def write(tx: Tx, batch_id: int, bundle: Bundle, drafted: Draft, again: bool = False) -> Sequence[Verdict]:
     """Writes library rows, item decisions and ledger events; returns what was decided of each piece.
 
     `again`: an earlier attempt met another writer, so that nothing the draft rests on may be taken for granted.
@@ -26,6 +26,7 @@ def write(tx: Tx, bundle: Bundle, drafted: Draft, again: bool = False) -> Sequen
     else:
         _write_assets(tx, bundle, drafted)
     _record(tx, drafted)
+    item.shift_tally(tx, batch_id, (piece.row for piece in drafted.pieces), drafted.verdicts)
     return drafted.verdicts
 
 
@@ -41,9 +42,10 @@ def _confirmed(tx: Tx, bundle: Bundle, drafted: Draft, *, again: bool) -> Draft:
     return drafted if facts == drafted.facts else draft(bundle, drafted.pieces, facts)
 
 
-def fail(tx: Tx, piece: Piece, verdict: Verdict) -> None:
+def fail(tx: Tx, batch_id: int, piece: Piece, verdict: Verdict) -> None:
     """Writes that one item failed, and nothing else of it."""
     item.decide(tx, [(piece.row.id, verdict)])
+    item.shift_tally(tx, batch_id, [piece.row], [verdict])
     ledger.append_items(tx, [piece.row.id])
 
 

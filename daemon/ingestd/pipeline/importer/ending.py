@@ -26,6 +26,7 @@ class Progress:
 
 def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
     """The run came to its end, whatever became of single items."""
+    item.recount(tx, lease.batch_id)
     items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
     status = decide.batch_status(True, items + containers, finished=True)
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))

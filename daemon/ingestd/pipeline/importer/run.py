@@ -198,7 +198,8 @@ class Run:
         try:
             with self._context.instruments.chunk_duration.time():
                 verdicts = self._fence.fenced(
-                    lambda tx: chunk.write(tx, bundle, drafted, next(attempts) > 0), done=len(pieces)
+                    lambda tx: chunk.write(tx, self._lease.batch_id, bundle, drafted, next(attempts) > 0),
+                    done=len(pieces),
                 )
         except DataRefused as error:
             if len(pieces) == 1:
@@ -212,7 +213,7 @@ class Run:
 
     def _fail_item(self, piece: Piece, reason: Reason, error: str) -> None:
         verdict = Verdict(Decision.FAILED, reason, error)
-        self._fence.fenced(lambda tx: chunk.fail(tx, piece, verdict), done=1)
+        self._fence.fenced(lambda tx: chunk.fail(tx, self._lease.batch_id, piece, verdict), done=1)
         self._count([verdict])
 
     def _count(self, verdicts: Iterable[Verdict]) -> None:
