@@ -2,13 +2,16 @@
 
 PY := .venv/bin/python
 MEDIA ?=
+DESTDIR ?=
+PREFIX ?= /usr
+PYTHON ?=
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cover check bench clean
+.PHONY: help setup demo test test-systemd cover check bench install clean
 
 help:
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## prepare this checkout: what is missing of Debian's packages, and ingestd in .venv
 	@contrib/setup.sh
@@ -18,6 +21,10 @@ demo: setup ## import real photographs with the real daemon; MEDIA=folder for yo
 
 test: setup ## run all tests against a private MariaDB; fails below 90 % coverage
 	@$(PY) -m pytest --cov=ingestd --cov-report=term
+
+test-systemd: setup ## run the installed service under a real systemd, in a container; as root, takes some minutes
+	@SYSTEMD_TESTS=1 contrib/setup.sh
+	@$(PY) -m pytest -m systemd tests/systemd
 
 cover: setup ## run all tests, and write the line-by-line coverage to build/cover/index.html
 	@$(PY) -m pytest --cov=ingestd --cov-report=html:build/cover --cov-fail-under=0
@@ -35,7 +42,10 @@ bench: setup ## run benchmarks/, one figure after another
 		echo "== $$figure"; $(PY) "$$figure"; \
 	done
 
+install: ## install the program and its service: DESTDIR= for an image, PREFIX= for elsewhere than /usr
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" $(if $(PYTHON),PYTHON="$(PYTHON)") contrib/systemd/install.sh
+
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv .demo .bench build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
-		.import_linter_cache .hypothesis daemon/*.egg-info
+		.import_linter_cache .hypothesis .cache daemon/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ main() {
     || say "without rclone and fuse3 tests are skipped; without mate-backgrounds the demo needs MEDIA=folder"
   demand_mariadb
   is_installed || install_ingestd
+  have_tools promtool prometheus || unpack_prometheus || say "without Debian's prometheus the tests of alerts are skipped"
 }
 
 # Packages
@@ -33,6 +34,33 @@ useful_packages() {
   have rclone || echo rclone
   have fusermount3 || echo fuse3
   [[ -d /usr/share/backgrounds/mate ]] || echo mate-backgrounds
+  [[ -z ${SYSTEMD_TESTS:-} ]] || systemd_test_packages
+}
+
+# Only for `make test-systemd`.
+systemd_test_packages() {
+  have debootstrap || echo debootstrap
+  have systemd-nspawn || echo systemd-container
+}
+
+# Prometheus is only unpacked, for the tests: installed, it would start a service.
+unpack_prometheus() {
+  have apt-get dpkg-deb || return 1
+  local folder
+  folder=$(mktemp -d)
+  say "unpacking prometheus into $VENV"
+  (cd "$folder" && { apt-get download -qq prometheus 2>/dev/null \
+    || { may_install && as_root apt-get update -qq && apt-get download -qq prometheus; }; }) >/dev/null \
+    && dpkg-deb -x "$folder"/prometheus_*.deb "$folder" \
+    && cp "$folder"/usr/bin/prom{etheus,tool} "$VENV/bin/"
+  local status=$?
+  rm -rf "$folder"
+  return $status
+}
+
+have_tools() {
+  local program
+  for program; do have "$program" || [[ -x $VENV/bin/$program ]] || return 1; done
 }
 
 install_packages() {

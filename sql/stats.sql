@@ -52,3 +52,66 @@ UNION ALL
 SELECT NULL, privilege_type FROM information_schema.SCHEMA_PRIVILEGES WHERE table_schema = DATABASE()
 UNION ALL
 SELECT NULL, privilege_type FROM information_schema.USER_PRIVILEGES WHERE privilege_type <> 'USAGE';
+
+-- name: job^
+SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
+       j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
+FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
+
+-- name: jobs
+SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
+       j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
+FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.id < :before ORDER BY j.id DESC LIMIT :most;
+
+-- name: active_jobs_in_state
+-- There are few of them among all jobs; their ids are read and sorted from the index alone.
+SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
+       j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
+FROM (SELECT id FROM import_job FORCE INDEX (claim) WHERE state = :state AND id < :before
+      ORDER BY id DESC LIMIT :most) found
+STRAIGHT_JOIN import_job j ON j.id = found.id STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id DESC;
+
+-- name: jobs_window^
+-- How far down a page may look: the oldest of so many jobs, and how many there are.
+SELECT MIN(id), COUNT(*)
+FROM (SELECT id FROM import_job FORCE INDEX (PRIMARY) WHERE id < :before ORDER BY id DESC LIMIT :window) w;
+
+-- name: jobs_in_window
+SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
+       j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
+FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.id < :before AND j.id >= :down_to AND j.state = :state ORDER BY j.id DESC LIMIT :most;
+
+-- name: events
+SELECT id, event_type, payload, created_at FROM ingest_event
+WHERE batch_id = :batch_id AND id < :before ORDER BY id DESC LIMIT :most;
+
+-- name: items_window^
+-- How far up a page may look: the last of so many items, and how many there are; from the index alone.
+SELECT MAX(ordinal), COUNT(*)
+FROM (SELECT ordinal FROM ingest_batch_item FORCE INDEX (by_ordinal)
+      WHERE batch_id = :batch_id AND ordinal > :after ORDER BY ordinal LIMIT :window) w;
+
+-- name: items
+SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reason, waiting_for, target_ids, last_error,
+       updated_at
+FROM ingest_batch_item FORCE INDEX (by_ordinal)
+WHERE batch_id = :batch_id AND ordinal > :after AND ordinal <= :up_to AND in_manifest = 1
+ORDER BY ordinal LIMIT :most;
+
+-- name: items_decided
+SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reason, waiting_for, target_ids, last_error,
+       updated_at
+FROM ingest_batch_item FORCE INDEX (by_ordinal)
+WHERE batch_id = :batch_id AND ordinal > :after AND ordinal <= :up_to AND in_manifest = 1 AND decision = :decision
+ORDER BY ordinal LIMIT :most;
+
+-- name: items_unhappy
+SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reason, waiting_for, target_ids, last_error,
+       updated_at
+FROM ingest_batch_item FORCE INDEX (by_unhappy)
+WHERE batch_id = :batch_id AND unhappy = :decision AND ordinal > :after ORDER BY ordinal LIMIT :most;
+
+-- name: alive$
+SELECT 1;

@@ -3,14 +3,16 @@
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
 
 from ingestd.bundle.mount import Mount
 from ingestd.config import Settings
-from ingestd.errors import DatabaseUnavailable
+from ingestd.errors import DatabaseUnavailable, IngestdError, MountUnavailable
 from ingestd.metrics import Metrics, View
+from ingestd.notify import Notifier
 from ingestd.pipeline.claimer import Claimers, Heart, Poller
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -18,25 +20,33 @@ from ingestd.pipeline.queueing import Sweeper
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
-from ingestd.service import Service
-from ingestd.store.db import Database
+from ingestd.service import Service, tick
+from ingestd.store import job, stats
+from ingestd.store.db import Database, Tx
 
 log = structlog.get_logger()
 
 SUPERVISE_INTERVAL = 1.0
 FOLLOWER_GAP = 0.25
+SILENCE = 150.0
+"""how long a part may give no sign of life: longer than one statement may take, and one answer of the mount"""
+STATUS_INTERVAL = 5.0
+STATUS_PATIENCE = 5.0
 
 
 def make_context(settings: Settings) -> Context:
     """What every stage works with, for one process."""
-    return Context(settings, Database(settings.database), Mount(settings.mount))
+    db = Database(settings.database)
+    db.on_failure = tick
+    return Context(settings, db, Mount(settings.mount))
 
 
 class Daemon:
     """All parts of a running ingestd. start() and stop() may each be called twice."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
         self.context = make_context(settings)
+        self._notifier = notifier or Notifier()
         self._stop_asked = threading.Event()
         instance, close = this_instance(), self.context.db.close
         self.claimers = Claimers(self.context, instance, on_finished=self._wake_followers)
@@ -55,6 +65,12 @@ class Daemon:
         self._heart = Service("heart", heart.run_once, finally_do=close)
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
         self.services = [self._rescue, self._scan, self._watch, self._sweep, self._follow, self._poll, self._heart]
+        self.teller = Teller(self.context, self._notifier, lambda: len(self.claimers.leases))
+        if self._notifier.is_wanted:
+            self.services.append(Service("teller", self.teller.run_once, finally_do=self.teller.close))
+        # systemd acts when a whole limit has passed since the last ping, so pings end at half of it.
+        self._silence = self._notifier.watchdog / 2 if self._notifier.watchdog else SILENCE
+        self._reasons: list[str] = []
 
     def _view(self) -> View:
         return View(
@@ -95,9 +111,10 @@ class Daemon:
             signal.signal(number, self._on_signal)
         self.start()
         log.info("started", root=str(self.context.settings.mount.root), threads=len(self.claimers.services))
-        while not self._stop_asked.wait(SUPERVISE_INTERVAL):
+        while not self._stop_asked.wait(min(SUPERVISE_INTERVAL, self._silence / 3)):
             self._supervise()
         log.info("stopping", jobs=[lease.job_id for lease in self.claimers.leases])
+        self._notifier.stopping(f"stopping; jobs in hand: {len(self.claimers.leases)}")
         self.stop()
         log.info("stopped")
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,6 +125,21 @@ class Daemon:
         for service in (*self.services, *self.claimers.services):
             if service.restart_if_dead():
                 log.error("service_restarted", service=service.name)
+        reasons = self.health()
+        if not reasons:
+            self._notifier.alive()
+        elif not self._reasons:
+            log.error("unhealthy", reasons=reasons)
+        self._reasons = reasons
+
+    def health(self) -> list[str]:
+        """Why this daemon is not well: which of the parts that all depends on gave no sign of life for too long.
+
+        Waiting for the database, for the mount or for work is a sign of life.
+        """
+        vital = (self._scan, self._rescue, *self.claimers.services)
+        silent = [(service.name, service.silent_for()) for service in vital]
+        return [f"{name} gave no sign for {seconds:.0f} s" for name, seconds in silent if seconds > self._silence]
 
     def _release_abandoned(self) -> None:
         try:
@@ -131,3 +163,50 @@ class Daemon:
 
     def _wake_followers(self) -> None:
         self._follow.wake()
+
+
+class Teller:
+    """Tells systemd every few seconds what the daemon does, or waits for. The first time, that it is ready.
+
+    Ready means that all parts run and have had time for one look at database and mount, whatever came of it: they are
+    waited for by the parts that need them, and a unit that never gets ready would only be killed for it.
+    """
+
+    def __init__(self, context: Context, notifier: Notifier, running: Callable[[], int]) -> None:
+        self._mount, self._notifier, self._running = context.mount, notifier, running
+        # Its own, with little patience: it is to tell that the database hangs, and not to hang with it.
+        self._db = Database(context.settings.database, statement_seconds=STATUS_PATIENCE)
+        self._is_ready = False
+
+    def run_once(self) -> float:
+        status = f"{self._queue()}; {self._mount_state()}"
+        if self._is_ready:
+            self._notifier.status(status)
+        else:
+            self._notifier.ready(status)
+            self._is_ready = True
+        return STATUS_INTERVAL
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _queue(self) -> str:
+        try:
+            return self._db.read(self._counts)
+        except IngestdError as error:
+            return f"waiting for the database: {error}"
+
+    def _counts(self, tx: Tx) -> str:
+        counts = stats.job_counts(tx)
+        waiting = f", waiting {counts['waiting']}" if counts.get("waiting") else ""
+        paused = " (paused)" if job.paused(tx) else ""
+        return f"running {self._running()}, queued {counts.get('queued', 0)}{paused}{waiting}; database up"
+
+    def _mount_state(self) -> str:
+        """The first time by a look of its own; from then on as the watcher, who looks all the time, last saw it."""
+        try:
+            if not self._is_ready:
+                self._mount.check()
+        except MountUnavailable as error:
+            return f"waiting for the mount: {error}"
+        return "mount up" if self._mount.up else f"waiting for the mount at {self._mount.settings.root}"

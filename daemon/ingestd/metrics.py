@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import make_wsgi_app
 from prometheus_client.registry import Collector
 
-from ingestd import __version__
+from ingestd import __version__, logs
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.listener import Listener
 from ingestd.pipeline.instruments import PREFIX
@@ -119,6 +119,8 @@ class ProcessState(Collector):
         for kind, count in view.database_errors().items():
             errors.add_metric([kind], count)
         yield errors
+        text = "Log lines that nobody could read in time."
+        yield CounterMetricFamily(f"{PREFIX}_log_lines_dropped", text, value=logs.dropped())
 
 
 class DatabaseState(Collector):

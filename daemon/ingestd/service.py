@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Protocol
 
 import structlog
@@ -13,6 +14,18 @@ log = structlog.get_logger()
 
 OUTAGE_NOTICE_SECONDS = 60.0
 MAX_BACKOFF = 15.0
+
+_running: ContextVar["Service | None"] = ContextVar("service", default=None)
+
+
+def tick() -> None:
+    """Shows that the round this is called in goes on. Outside of any service it does nothing.
+
+    Long steps call it for each part; who waits for the database or the mount, at each try.
+    """
+    service = _running.get()
+    if service is not None:
+        service.tick()
 
 
 class Step(Protocol):
@@ -25,7 +38,8 @@ class Service:
     """Runs `step` in a thread of its own until stopped. start() and stop() may each be called twice.
 
     An outage of the database or the mount is waited out with backoff and said once a minute; any other error is logged
-    and the step tried again after a second. `ticked_at` (monotonic) is when a round last ended, also in an outage.
+    and the step tried again after a second. `ticked_at` (monotonic) is when a round last ended, also in an outage, or
+    showed that it goes on.
     `finally_do` runs in the thread at its end, to close what belongs to the thread. `min_gap` seconds pass between two
     rounds even when it is woken all the time.
     """
@@ -34,7 +48,7 @@ class Service:
         self, name: str, step: Step, *, finally_do: Callable[[], None] = lambda: None, min_gap: float = 0.0
     ) -> None:
         self.name = name
-        self.ticked_at = time.monotonic()
+        self.ticked_at = self._expected_at = time.monotonic()
         self._step = step
         self._finally_do = finally_do
         self._min_gap = min_gap
@@ -46,6 +60,7 @@ class Service:
 
     def start(self) -> None:
         if self._thread is None:
+            self._expected_at = time.monotonic()
             self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
             self._thread.start()
 
@@ -79,12 +94,24 @@ class Service:
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
+    def tick(self) -> None:
+        self.ticked_at = self._expected_at = time.monotonic()
+
+    def silent_for(self) -> float:
+        """Seconds since a sign of life was due: in a round since its last tick, asleep since it should have woken."""
+        if self._thread is None or self._stopping.is_set():
+            return 0.0
+        return max(0.0, time.monotonic() - self._expected_at)
+
     def _run(self) -> None:
+        _running.set(self)
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
+                self._expected_at = time.monotonic()
                 delay = self._round()
-                self.ticked_at = time.monotonic()
+                self.tick()
+                self._expected_at += self._min_gap + delay
                 self._stopping.wait(self._min_gap)
                 self._wake.wait(0.0 if self._stopping.is_set() else delay)
         finally:

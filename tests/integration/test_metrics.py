@@ -1,7 +1,6 @@
 """What a scrape tells, and what it costs: over a real listener, against a real database."""
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -28,6 +27,7 @@ from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import Request, pause, queue_and_tell
 from ingestd.store import live as live_rows
 from ingestd.store.migrate import migrate
+from support.programs import demand
 from support.wait import stop_event, until
 from support.world import World, cover, photo, sample
 
@@ -66,6 +66,7 @@ LOCAL: dict[str, dict[str, list[str]]] = {
     "preflights_total": {"result": ["ok", "failed"]},
     "database_errors_total": {"kind": KINDS},
     "documents_read_bytes_total": {},
+    "log_lines_dropped_total": {},
     "job_duration_seconds_count": {"outcome": OUTCOMES},
     "job_queue_wait_seconds_count": {},
     "discovery_delay_seconds_count": {},
@@ -145,16 +146,8 @@ def test_every_value_of_every_label_is_there_from_the_start(world: World) -> Non
         assert not [name for name, _ in samples if name.endswith("_created")]
 
 
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None and not os.environ.get("CI"):
-        pytest.skip("promtool is not installed; `make setup` brings it")
-    assert found is not None, "promtool is not installed"
-    return found
-
-
 def test_promtool_finds_nothing_to_say(world: World) -> None:
-    tool = promtool()
+    tool = demand("promtool", "prometheus")
     with daemon_of(world) as scraped:
         text = get(scraped.address)
     checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import urllib.parse
 import urllib.request
@@ -15,7 +14,8 @@ from typing import Any
 import yaml
 
 from monitoring.files import CONFIG, RULES, read_yaml
-from support.s3 import clean_environment, give_up
+from support.programs import demand
+from support.s3 import clean_environment
 from support.wait import until
 
 LISTENING = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
@@ -25,16 +25,8 @@ SCRAPE_INTERVAL = "500ms"
 Sample = tuple[dict[str, str], float]
 
 
-def demand(program: str) -> str:
-    """Its path; skips the test without it, or fails there when the environment variable CI is set."""
-    path = shutil.which(program)
-    if path is None:
-        give_up(f"{program} is missing: install Debian's package prometheus")
-    return str(path)
-
-
 def promtool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    command = [demand("promtool"), *(str(argument) for argument in arguments)]
+    command = [demand("promtool", "prometheus"), *(str(argument) for argument in arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
 
 
@@ -67,7 +59,7 @@ class Server:
 @contextmanager
 def prometheus(folder: Path, targets: list[str]) -> Iterator[Server]:
     """Prometheus with the project's rules and its example configuration, scraping `targets`."""
-    program, config, log = demand("prometheus"), folder / "prometheus.yml", folder / "prometheus.log"
+    program, config, log = demand("prometheus", "prometheus"), folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(yaml.safe_dump(_hurried(targets)), encoding="utf-8")
     options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--web.listen-address=127.0.0.1:0"]
     with log.open("wb") as output:

@@ -94,7 +94,8 @@ class World:
         """How many items of each batch carry each decision and reason, as it is kept; of planned batches, or of all."""
         return self.sql(
             "SELECT t.batch_id, decision, reason, items FROM ingest_batch_tally t"
-            " JOIN ingest_batch b ON b.id = t.batch_id WHERE items <> 0 AND (plan_sha256 IS NOT NULL OR %s) ORDER BY 1, 2, 3",
+            " JOIN ingest_batch b ON b.id = t.batch_id"
+            " WHERE items <> 0 AND (plan_sha256 IS NOT NULL OR %s) ORDER BY 1, 2, 3",
             not planned,
         )
 

@@ -288,3 +288,53 @@ def test_what_never_started_and_what_was_stopped_is_not_dead(mortal: tuple[Servi
     made.stop()
     assert not made.restart_if_dead()
     assert not made.is_alive()
+
+
+# signs of life
+
+
+def test_a_round_is_silent_since_its_last_tick_and_a_sleep_since_its_end(clock: Clock) -> None:
+    seen: list[float] = []
+
+    def step() -> float:
+        clock.now += 7.0
+        seen.append(made.silent_for())
+        service.tick()
+        seen.append(made.silent_for())
+        clock.now += 2.0
+        seen.append(made.silent_for())
+        if len(seen) > 3:
+            made.stop()
+            seen.append(made.silent_for())
+        return 100.0
+
+    made = Service("worker", step)
+    assert made.silent_for() == 0.0, "it never started"
+    clock.now += 50.0
+    made.start()
+    assert made.join(PATIENCE)
+    assert seen == [7.0, 0.0, 2.0, 7.0, 0.0, 2.0, 0.0]
+    assert clock.waits == [100.0]
+
+
+def test_who_should_have_woken_long_ago_is_silent(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    made = Service("worker", lambda: 10.0, min_gap=2.0)
+
+    def oversleep(event: Event, seconds: float) -> bool:
+        clock.now += seconds
+        seen.append(made.silent_for())
+        clock.now += 5.0
+        if len(seen) == 2:
+            seen.append(made.silent_for())
+            made.stop()
+        return False
+
+    monkeypatch.setattr(Event, "wait", oversleep)
+    made.start()
+    assert made.join(PATIENCE)
+    assert seen == [0.0, 5.0, 10.0]
+
+
+def test_a_tick_outside_of_any_service_does_nothing() -> None:
+    service.tick()

@@ -1,5 +1,7 @@
 """run, migrate and doctor."""
 
+import faulthandler
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from ingestd.cli.output import json_option, print_json, shown, tell
 from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.notify import Notifier
 from ingestd.store.migrate import migrate as apply_migrations
 
 
@@ -22,13 +25,19 @@ def run(session: Session, embedded: Path | None) -> None:
     """The daemon, in the foreground."""
     settings = session.settings
     logs.configure(settings.log)
+    notifier = Notifier.from_environment(os.environ)
+    if notifier.watchdog is not None:
+        # It ends a daemon that hangs by SIGABRT: the journal then tells where every thread was.
+        faulthandler.enable()
     if embedded is None:
-        Daemon(settings).run()
+        # A secret that cannot be read is said here, once, and no restart would mend it.
+        settings.database.password()
+        Daemon(settings, notifier).run()
         return
     # Until the daemon takes the signals over, they must not leave a server behind.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     with running(EmbeddedMariaDB(embedded, name=settings.database.name)) as server:
-        Daemon(_prepared(settings, server)).run()
+        Daemon(_prepared(settings, server), notifier).run()
 
 
 def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:

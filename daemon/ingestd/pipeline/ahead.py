@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from ingestd import logs
+
 T = TypeVar("T")
 
 
@@ -14,13 +16,13 @@ def one_ahead(parts: Iterator[T], close: Callable[[], None]) -> Generator[T, Non
     `close` runs in that thread at the end, for what belongs to it. An error of `parts` is raised where it would be.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        following = pool.submit(_next, parts)
+        following = logs.submit(pool, _next, parts)
         try:
             while part := following.result():
-                following = pool.submit(_next, parts)
+                following = logs.submit(pool, _next, parts)
                 yield part[0]
         finally:
-            pool.submit(close)
+            logs.submit(pool, close)
 
 
 def _next(parts: Iterator[T]) -> list[T]:

@@ -17,6 +17,7 @@ from ingestd.errors import ManifestUnsettled, SentinelMissing
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivered
+from ingestd.service import tick
 from ingestd.store import batch
 
 log = structlog.get_logger()
@@ -168,6 +169,7 @@ class Scanner:
 
     def _read_and_record(self, sync_id: str) -> tuple[int, list[str]]:
         """Size read, and the sync_id if it was recorded or had changed."""
+        tick()
         self._reading = sync_id
         delivered = self._read(sync_id)
         if delivered is None:

@@ -60,28 +60,19 @@ class Database:
     """Runs work in transactions on this thread's own connection.
 
     `errors` counts what went wrong by kind; `available_since` is the monotonic time at which the database was last
-    gained (None while it is out of reach), `had_outage` whether it ever was lost.
+    gained (None while it is out of reach), `had_outage` whether it ever was. `on_failure` is told of each failed try.
     """
 
-    def __init__(
-        self,
-        settings: DatabaseSettings,
-        *,
-        statement_seconds: float | None = None,
-        on_failure: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`statement_seconds`: how long a statement may take here, on both sides; for readers that must not hang.
-
-        `on_failure` is told, in its thread, of every try that failed: many of them may follow one another.
-        """
+    def __init__(self, settings: DatabaseSettings, *, statement_seconds: float | None = None) -> None:
+        """`statement_seconds`: how long a statement may take here, on both sides; for readers that must not hang."""
         self._settings = settings
-        self._on_failure = on_failure
         self._statement_seconds = statement_seconds
         self._local = threading.local()
         self._lock = threading.Lock()
         self.errors = dict.fromkeys(("deadlock", "lock_wait", "connection", "timeout", "other"), 0)
         self.available_since: float | None = None
         self.had_outage = False
+        self.on_failure: Callable[[], None] = lambda: None
 
     def transaction(
         self,
@@ -153,7 +144,7 @@ class Database:
         """Our error for a driver's error; counts it, and drops a connection that may not be used again."""
         translated = translate(error, self._settings)
         self._count(error, translated)
-        self._on_failure()
+        self.on_failure()
         if isinstance(translated, DatabaseUnavailable):
             with self._lock:
                 self.available_since, self.had_outage = None, True
@@ -257,12 +248,20 @@ def connect(
         # Preparing TLS costs 70 ms a connection, and a socket in the file system has no use for it.
         ssl_disabled=bool(settings.unix_socket),
     )
+    try:
+        _prepare(connection, statement_seconds)
+    except BaseException:
+        connection._force_close()
+        raise
+    return connection
+
+
+def _prepare(connection: "pymysql.connections.Connection[Any]", statement_seconds: float | None) -> None:
     connection.encoders = {**connection.encoders, **ENCODERS}
     with connection.cursor() as cursor:
         cursor.execute(SESSION)
         if statement_seconds:
             cursor.execute("SET SESSION max_statement_time = %s", (statement_seconds,))
-    return connection
 
 
 def errno_of(error: pymysql.MySQLError) -> int:

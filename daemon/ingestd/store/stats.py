@@ -77,3 +77,77 @@ def rights(tx: Tx) -> list[tuple[str | None, str]]:
 
 def _jobs(rows: Any) -> list[Row]:
     return [dict(zip(JOB_COLUMNS, row, strict=True)) for row in rows]
+
+
+# Pages: rows in a fixed order, and the cursor after which the next page begins; None at the end.
+
+ITEM_COLUMNS = (
+    "ordinal", "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
+    "last_error", "updated_at",
+)  # fmt: skip
+EVENT_COLUMNS = ("id", "event_type", "payload", "created_at")
+WINDOW = 2000
+"""so many rows are looked at for one page, however few of them are wanted: a page may be short and yet have a next"""
+
+Page = tuple[list[Row], int | None]
+
+
+def job(tx: Tx, job_id: int) -> Row | None:
+    row = _sql.job(tx.connection, job_id=job_id)
+    return None if row is None else dict(zip(JOB_COLUMNS, row, strict=True))
+
+
+def alive(tx: Tx) -> None:
+    """Asks the database for a sign of life."""
+    _sql.alive(tx.connection)
+
+
+def batch_page(tx: Tx, *, status: str | None, before: int, most: int) -> Page:
+    """Batches, newest first."""
+    return _page(batches(tx, status=status, before=before, most=most + 1), "id", most)
+
+
+def event_page(tx: Tx, batch_id: int, *, before: int, most: int) -> Page:
+    """Events of one batch, newest first."""
+    rows = _sql.events(tx.connection, batch_id=batch_id, before=before, most=most + 1)
+    return _page([dict(zip(EVENT_COLUMNS, row, strict=True)) for row in rows], "id", most)
+
+
+def job_page(tx: Tx, *, state: str | None, is_active: bool, before: int, most: int) -> Page:
+    """Jobs, newest first; `is_active` tells whether `state` is one of those that end."""
+    if state is None:
+        return _page(_jobs(_sql.jobs(tx.connection, before=before, most=most + 1)), "id", most)
+    if is_active:
+        rows = _sql.active_jobs_in_state(tx.connection, state=state, before=before, most=most + 1)
+        return _page(_jobs(rows), "id", most)
+    down_to, seen = _sql.jobs_window(tx.connection, before=before, window=WINDOW)
+    if not seen:
+        return [], None
+    rows = _sql.jobs_in_window(tx.connection, state=state, before=before, down_to=down_to, most=most + 1)
+    return _page(_jobs(rows), "id", most, down_to if seen == WINDOW else None)
+
+
+def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, most: int) -> Page:
+    """Listed items of one batch, in order of the manifest."""
+    wanted: dict[str, Any] = {"batch_id": batch_id, "after": after, "most": most + 1}
+    if decision in ("failed", "deferred"):
+        return _page(_items(_sql.items_unhappy(tx.connection, decision=decision, **wanted)), "ordinal", most)
+    up_to, seen = _sql.items_window(tx.connection, batch_id=batch_id, after=after, window=WINDOW)
+    if not seen:
+        return [], None
+    if decision is None:
+        rows = _sql.items(tx.connection, up_to=up_to, **wanted)
+    else:
+        rows = _sql.items_decided(tx.connection, up_to=up_to, decision=decision, **wanted)
+    return _page(_items(rows), "ordinal", most, up_to if seen == WINDOW else None)
+
+
+def _items(rows: Any) -> list[Row]:
+    return [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]
+
+
+def _page(rows: list[Row], key: str, most: int, looked_until: int | None = None) -> Page:
+    """The first `most` of the rows; one row more than that, or a window cut off, tells that there are others."""
+    if len(rows) > most:
+        return rows[:most], rows[most - 1][key]
+    return rows, looked_until

@@ -8,6 +8,7 @@ from typing import TypeVar
 from ingestd.errors import Stopping
 from ingestd.model import Lease
 from ingestd.pipeline.context import Context
+from ingestd.service import tick
 from ingestd.store import job
 from ingestd.store.db import Tx
 
@@ -35,6 +36,7 @@ class Fence:
         result = self.guarded(fenced)
         self._lease.items_done += done
         self._lease.progress_at = time.monotonic()
+        tick()
         return result
 
     def guarded(self, work: Callable[[Tx], T]) -> T:
@@ -59,11 +61,13 @@ class Fence:
 
     def pause(self, seconds: float) -> None:
         """Waits, unless the daemon stops: then raises Stopping."""
+        tick()
         self._stopping.wait(seconds)
         self.check()
 
     def on_step(self) -> None:
         """Something moved: the heart may go on beating."""
+        tick()
         self._lease.progress_at = time.monotonic()
         self.check()
 

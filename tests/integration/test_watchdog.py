@@ -1,0 +1,256 @@
+"""Signs of life: what systemd is told of a real daemon, and which parts of it count as silent, and when."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestd.app import Daemon, make_context
+from ingestd.errors import DatabaseUnavailable
+from ingestd.notify import Notifier
+from ingestd.pipeline import delivery
+from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.importer.fencing import Fence
+from ingestd.service import Service, _running
+from support.process import Daemons, daemons_of
+from support.wait import PATIENCE, until
+from support.world import World, photo
+
+AUTO = {"auto": ["create"]}
+LIMIT = 0.6
+
+
+class Systemd:
+    """The socket that systemd would listen on, and all that it was told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._socket.setblocking(False)
+        self.heard: list[str] = []
+
+    def listen(self) -> list[str]:
+        while True:
+            try:
+                self.heard += self._socket.recv(4096).decode().splitlines()
+            except BlockingIOError:
+                return self.heard
+
+    def wait_for(self, text: str, why: str = "") -> None:
+        until(lambda: [line for line in self.listen() if text in line], what=f"for {text}: {self.heard} {why}")
+
+    def pings(self) -> int:
+        return self.listen().count("WATCHDOG=1")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    made = Systemd(tmp_path)
+    yield made
+    made.close()
+
+
+# the real process
+
+
+@pytest.fixture
+def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
+    with daemons_of(world, tmp_path) as made:
+        yield made
+
+
+def start(daemons: Daemons, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    return daemons.start(**more)
+
+
+def test_a_daemon_says_when_it_is_ready_what_it_does_that_it_lives_and_that_it_stops(
+    daemons: Daemons, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start(daemons, systemd, monkeypatch)
+    systemd.wait_for("READY=1", process.log)
+    systemd.wait_for("STATUS=running 0, queued 0; database up; mount up")
+    pings = systemd.pings()
+    until(lambda: systemd.pings() > pings + 1, what="for pings")
+    assert process.terminate(30) == 0
+    systemd.wait_for("STOPPING=1")
+    assert systemd.heard.count("READY=1") == 1
+
+
+def test_a_daemon_without_database_and_mount_is_ready_and_says_what_it_waits_for(
+    daemons: Daemons, systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = {"root": str(tmp_path / "absent")}
+    process = start(daemons, systemd, monkeypatch, socket=str(tmp_path / "nobody.sock"), mount=mount)
+    systemd.wait_for("READY=1", process.log)
+    (status,) = {line for line in systemd.heard if line.startswith("STATUS=")}
+    assert "waiting for the database: the database at" in status
+    assert "waiting for the mount: " in status
+    pings = systemd.pings()
+    until(lambda: systemd.pings() > pings + 1, what="for pings: waiting is no hanging")
+    assert process.terminate(30) == 0
+
+
+def test_a_missing_secret_is_an_error_of_the_configuration(daemons: Daemons) -> None:
+    process = daemons.make("run", database={"unix_socket": "/nowhere", "password_file": "database-password"})
+    daemons.started.append((process, None))
+    process.start()
+    assert process.wait(30) == 78
+    assert "cannot read the secret file" in process.log
+
+
+# what counts
+
+
+@pytest.fixture
+def daemon(world: World, systemd: Systemd) -> Iterator[Daemon]:
+    worker = {"chunk_items": 5, "threads": 2}
+    made = Daemon(world.settings(queue=AUTO, worker=worker), Notifier(systemd.address, 2 * LIMIT))
+    yield made
+    made.stop()
+
+
+def service(daemon: Daemon, name: str) -> Service:
+    (found,) = (each for each in (*daemon.services, *daemon.claimers.services) if each.name == name)
+    return found
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    made = threading.Event()
+    yield made
+    made.set()
+
+
+def hanging(gate: threading.Event, step: Callable[..., Any]) -> Callable[..., Any]:
+    def hang(*values: Any) -> Any:
+        gate.wait(PATIENCE)
+        return step(*values)
+
+    return hang
+
+
+def demand_silence(daemon: Daemon, systemd: Systemd, name: str) -> None:
+    """One part, and no other, is silent; systemd hears no more pings until it goes on."""
+    (reason,) = until(daemon.health, what=f"for {name} to be silent")
+    assert reason.startswith(f"{name} gave no sign")
+    daemon._supervise()
+    pings = systemd.pings()
+    daemon._notifier._ping_due_at = 0.0
+    daemon._supervise()
+    assert systemd.pings() == pings
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "attribute"),
+    [
+        ("scanner", "scanner", "_scan_fully"),
+        ("rescuer", "rescuer", "reset_dead"),
+    ],
+)
+def test_a_part_that_hangs_ends_the_pings(
+    daemon: Daemon, systemd: Systemd, gate: threading.Event, monkeypatch: pytest.MonkeyPatch,
+    name: str, owner: str, attribute: str,
+) -> None:  # fmt: skip
+    part = getattr(daemon, owner)
+    monkeypatch.setattr(part, attribute, hanging(gate, getattr(part, attribute)))
+    daemon.start()
+    demand_silence(daemon, systemd, name)
+    gate.set()
+    until(lambda: not daemon.health(), what="for it to go on")
+    pings = systemd.pings()
+    daemon._supervise()
+    assert systemd.pings() == pings + 1
+
+
+def test_a_claimer_that_hangs_in_its_job_ends_the_pings(
+    world: World, daemon: Daemon, systemd: Systemd, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk, "write", hanging(gate, chunk.write))
+    sync_id = world.put(photo("a"))
+    daemon.start()
+    until(lambda: daemon.claimers.leases, what="for the job")
+    until(daemon.health, what="for the claimer to be silent")
+    (reason,) = daemon.health()
+    assert reason.startswith("claimer-")
+    gate.set()
+    until(lambda: world.status(sync_id) == "imported")
+    until(lambda: not daemon.health(), what="for it to go on")
+
+
+def test_who_sleeps_until_woken_is_alive(daemon: Daemon) -> None:
+    daemon.start()
+    claimers = daemon.claimers.services
+    ticked = [each.ticked_at for each in claimers]
+    until(lambda: all(each.ticked_at > before for each, before in zip(claimers, ticked, strict=True)))
+    last = max(each.ticked_at for each in claimers)
+    until(lambda: service(daemon, "poller").ticked_at > last + 2 * LIMIT, what="for time to pass")
+    assert daemon.health() == []
+
+
+def test_a_scan_shows_that_it_goes_on_with_every_bundle(
+    world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        world.put(photo(str(number)))
+    scan, ticks, read = service(daemon, "scanner"), [], delivery.read
+
+    def noting(*values: Any) -> Any:
+        ticks.append(scan.ticked_at)
+        return read(*values)
+
+    monkeypatch.setattr(delivery, "read", noting)
+    daemon.scanner.scan()
+    assert len(set(ticks)) == 1, "outside of the service it does nothing"
+    ticks.clear()
+    daemon.scanner = daemon.scanner.__class__(daemon.context)
+    scan._step = daemon.scanner.run_once
+    world.sql("DELETE FROM ingest_batch")
+    daemon.start()
+    until(lambda: len(ticks) >= 4, what="for the scan")
+    assert len(set(ticks[:4])) == 4
+
+
+def test_an_import_shows_that_it_goes_on_also_where_it_reads_ahead(
+    world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[tuple[str, str]] = set()
+    on_step = Fence.on_step
+
+    def noting(fence: Fence) -> None:
+        on_step(fence)
+        running = _running.get()
+        seen.add((threading.current_thread().name.rstrip("_0123456789"), running.name if running else "nobody"))
+
+    monkeypatch.setattr(Fence, "on_step", noting)
+    sync_id = world.put(*(photo(str(number)) for number in range(20)))
+    daemon.start()
+    until(lambda: sync_id and world.sql("SELECT 1 FROM ingest_batch WHERE status = 'imported'"))
+    assert {name.rpartition("-")[0] for _, name in seen} == {"claimer"}
+    assert "ahead" in {thread for thread, _ in seen}
+
+
+def test_every_try_of_a_database_that_is_away_is_a_sign_of_life(world: World, tmp_path: Path) -> None:
+    settings = world.settings()
+    away = settings.database.model_copy(update={"unix_socket": str(tmp_path / "nobody")})
+    context = make_context(settings.model_copy(update={"database": away}))
+    ticks: list[float] = []
+
+    def step() -> float:
+        with pytest.raises(DatabaseUnavailable):
+            context.db.transaction(lambda tx: tx, patient=lambda: ticks.append(made.ticked_at) or len(ticks) < 4)  # type: ignore[func-returns-value]
+        made.stop()
+        return 3600.0
+
+    made = Service("worker", step)
+    made.start()
+    assert made.join(PATIENCE)
+    assert len(set(ticks)) == len(ticks) == 4
