@@ -60,13 +60,13 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
   CONSTRAINT item_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
+-- No foreign key: it would make every chunk that is written hold on to the row of its batch.
 CREATE TABLE IF NOT EXISTS ingest_batch_tally (
   batch_id  BIGINT UNSIGNED NOT NULL,
   decision  VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   reason    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   items     INT NOT NULL COMMENT 'listed items so decided, kept by the transactions that decide',
-  PRIMARY KEY (batch_id, decision, reason),
-  CONSTRAINT tally_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
+  PRIMARY KEY (batch_id, decision, reason)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_container (

@@ -615,7 +615,7 @@ def test_migrate(reached: World, run: Run, monkeypatch: pytest.MonkeyPatch, requ
 
 def test_run_hands_over_to_the_daemon(reached: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Settings] = []
-    monkeypatch.setattr(Daemon, "__init__", lambda _, settings: started.append(settings))
+    monkeypatch.setattr(Daemon, "__init__", lambda _, settings, _notifier: started.append(settings))
     monkeypatch.setattr(Daemon, "run", lambda _: None)
     assert run("run") == (0, "", "")
     assert started[0].mount.root == reached.root

@@ -39,7 +39,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         settings = load(self._config)
-        logs.configure(quiet(settings.log))
+        logs.configure(quiet(settings.log), attended=True)
         return settings
 
     @cached_property

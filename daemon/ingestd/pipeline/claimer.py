@@ -76,6 +76,7 @@ class Claimers:
                 self._context.db.transaction(partial(ending.release, lease=lease, reason="stopping"))
             except LeaseLost:
                 continue
+            _tell_release(lease, "stopping")
 
     def _step(self, slot: int) -> Callable[[], float]:
         return lambda: self.claim_and_run(slot)
@@ -108,7 +109,13 @@ class Claimers:
             )
         except (LeaseLost, DatabaseUnavailable):
             return "lost"
+        _tell_release(lease, "database_unavailable")
         return "released"
+
+
+def _tell_release(lease: Lease, reason: str) -> None:
+    keys = {"job_id": lease.job_id, "worker": lease.worker_id, "claim_token": lease.token}
+    log.warning("job_released", reason=reason, **keys)
 
 
 def is_open(context: Context) -> bool:

@@ -251,7 +251,7 @@ def connect(
     try:
         _prepare(connection, statement_seconds)
     except BaseException:
-        connection._force_close()
+        connection._force_close()  # type: ignore[attr-defined]
         raise
     return connection
 

@@ -10,6 +10,7 @@ from itertools import count
 
 import structlog
 
+from ingestd import logs
 from ingestd.bundle.manifest import Manifest
 from ingestd.bundle.mount import MountIdentity
 from ingestd.bundle.reader import Reader, pauses
@@ -51,20 +52,24 @@ class Run:
         self._fence = Fence(context, lease, stopping)
         self._progress = Progress()
         self._plan: Plan | None = None
-        self._log = log.bind(job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token)
 
     def execute(self) -> str:
+        lease = self._lease
+        with logs.correlated(job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token):
+            return self._execute()
+
+    def _execute(self) -> str:
         try:
             return self._import()
         except Stopping:
             return self._release("stopping")
         except MountUnavailable as error:
-            self._log.warning("job_released", reason=str(error))
+            log.warning("mount_lost", error=str(error))
             return self._release("mount_unavailable")
         except LeaseLost as error:
             return self._lose(error)
         except DatabaseUnavailable as error:
-            self._log.warning("job_abandoned", error=str(error))
+            log.warning("job_abandoned", error=str(error))
             return "lost"
         except ManifestError as error:
             return self._fail(str(error), invalid=True)
@@ -72,8 +77,8 @@ class Run:
             return self._fail(str(error), refused=True)
         except IngestdError as error:
             return self._fail(str(error))
-        except Exception as error:  # noqa: BLE001  a surprise ends this job, not the thread
-            self._log.exception("job_crashed")
+        except Exception as error:  # a surprise ends this job, not the thread
+            log.exception("job_crashed")
             return self._fail(f"internal error: {type(error).__name__}: {error}")
 
     # from the manifest to the plan
@@ -99,6 +104,7 @@ class Run:
     def _read_manifest(self, identity: MountIdentity) -> Manifest:
         """The manifest as it is now; an unreadable one is tried again for mount.settle_seconds."""
         sync_id = self._context.db.read(lambda tx: batch.find_by_id(tx, self._lease.batch_id)).sync_id
+        logs.correlate(sync_id=sync_id)
         deadline = time.monotonic() + self._context.settings.mount.settle_seconds
         for pause in pauses():
             try:
@@ -247,7 +253,7 @@ class Run:
 
     def _finish(self) -> str:
         status = self._fence.guarded(lambda tx: ending.finish(tx, self._lease, self._progress))
-        self._log.info("job_finished", status=status.value, **self._progress.tally)
+        log.info("job_finished", status=status.value, **self._progress.tally)
         return "done"
 
     def _fail(self, error: str, *, invalid: bool = False, refused: bool = False) -> str:
@@ -264,11 +270,11 @@ class Run:
             self._fence.guarded(work)
         except (LeaseLost, DatabaseUnavailable) as error:
             return self._lose(error)
-        self._log.warning(f"job_{outcome}", reason=why)
+        log.warning("job_released" if outcome == "released" else "job_finished", outcome=outcome, reason=why)
         return outcome
 
     def _lose(self, error: LeaseLost | DatabaseUnavailable) -> str:
         if isinstance(error, LeaseLost):
             self._context.instruments.leases_lost.inc()
-        self._log.warning("lease_lost", error=str(error))
+        log.warning("lease_lost", error=str(error))
         return "lost"
