@@ -132,8 +132,8 @@ def test_at_equal_times_the_bundle_that_names_the_other_is_newer(world: World, n
     world.put(photo("a", title="low"), sync_id=low, prior_sync_id=high if named else None)
     world.import_all(context, high, low)
     assert title(world, "a") == ("low" if named else "high")
-    world.sql("UPDATE ingest_batch_item SET decision = 'failed'")
-    world.import_all(context, high)
+    queue_and_tell(context, Request(high, "tester", scope=Scope.REIMPORT))
+    assert world.run_next(context) == "done"
     assert title(world, "a") == ("low" if named else "high")
 
 
