@@ -22,7 +22,8 @@ ASSETS, MEDIA, DATABASE, LOG = FOLDER / "assets", FOLDER / "media", FOLDER / "db
 SETTINGS = {
     "INGESTD_MOUNT__ROOT": str(ASSETS),
     "INGESTD_MOUNT__REQUIRE_MOUNT": "false",
-    "INGESTD_METRICS__LISTEN": "127.0.0.1:0",
+    "INGESTD_HTTP__LISTEN": "",
+    "INGESTD_METRICS__LISTEN": "",
     "INGESTD_QUEUE__AUTO": '["create", "update", "remove"]',
 }
 MOST = 500

@@ -23,6 +23,7 @@ from ingestd.pipeline.watcher import Watcher
 from ingestd.service import Service, tick
 from ingestd.store import job, stats
 from ingestd.store.db import Database, Tx
+from ingestd.web import Hooks, make_app, make_listener
 
 log = structlog.get_logger()
 
@@ -64,7 +65,10 @@ class Daemon:
         self._poll = Service("poller", poller.run_once, finally_do=close)
         self._heart = Service("heart", heart.run_once, finally_do=close)
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
+        self.web = make_app(self.context, Hooks(self.claimers.wake, self._rescan, self.health))
+        self.http = make_listener(settings, self.web)
         self.services = [self._rescue, self._scan, self._watch, self._sweep, self._follow, self._poll, self._heart]
+        self.services.append(self.web.planner)
         self.teller = Teller(self.context, self._notifier, lambda: len(self.claimers.leases))
         if self._notifier.is_wanted:
             self.services.append(Service("teller", self.teller.run_once, finally_do=self.teller.close))
@@ -84,6 +88,8 @@ class Daemon:
 
     def start(self) -> None:
         self.metrics.start()
+        if self.http is not None:
+            self.http.start()
         for service in self.services:
             service.start()
         self.claimers.start()
@@ -95,6 +101,8 @@ class Daemon:
         for service in self.services:
             if service is not self._heart:
                 service.stop()
+        if self.http is not None:
+            self.http.stop()
         if not self.claimers.join(deadline - time.monotonic()):
             log.warning("claimers_abandoned", jobs=[lease.job_id for lease in self.claimers.leases])
             self._release_abandoned()

@@ -15,6 +15,7 @@ log = structlog.get_logger()
 
 CONNECTION_LIMIT = 1000
 CHANNEL_TIMEOUT = 30
+MAX_BODY_BYTES = 2**20
 DRAIN_SECONDS = 3.0
 POLL_SECONDS = 0.05
 
@@ -47,6 +48,7 @@ class Listener:
             threads=self._threads,
             connection_limit=CONNECTION_LIMIT,
             channel_timeout=CHANNEL_TIMEOUT,
+            max_request_body_size=MAX_BODY_BYTES,
             ident=None,
         )
         self._thread = threading.Thread(target=self._server.run, name=f"{self._section}-listener", daemon=True)
@@ -72,9 +74,18 @@ class Listener:
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline and _has_unsent(server):
             time.sleep(POLL_SECONDS)
-        server.close()
+        # By its own thread: closed under its select(), sockets make that fall over them, and others stay open.
+        server.trigger.pull_trigger(lambda: _close_sockets(server))
         if self._thread is not None:
             self._thread.join(DRAIN_SECONDS)
+        server.close()
+
+
+def _close_sockets(server: Any) -> None:
+    """All but the trigger, which whoever pulled it may not be done with."""
+    for channel in [channel for channel in server._map.values() if channel is not server.trigger]:
+        channel.close()
+    server._map.clear()
 
 
 def _has_unsent(server: Any) -> bool:

@@ -1,0 +1,107 @@
+"""Everything that is refused, or goes wrong, as application/problem+json with a sentence for a person (RFC 9457)."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from ingestd.errors import (
+    DatabaseContention,
+    DatabaseUnavailable,
+    IngestdError,
+    ManifestError,
+    MountUnavailable,
+    NotEligible,
+    NotFound,
+    RemovalRefused,
+)
+
+log = structlog.get_logger()
+
+MIME = "application/problem+json"
+RETRY_SECONDS = "5"
+STATUS_OF: tuple[tuple[type[IngestdError], int], ...] = (
+    (NotFound, 404),
+    (NotEligible, 409),
+    (RemovalRefused, 409),
+    (ManifestError, 409),
+    (MountUnavailable, 503),
+    (DatabaseUnavailable, 503),
+    (DatabaseContention, 503),
+)
+SENTENCES = {
+    404: "There is nothing at this address.",
+    500: "Something went wrong here; the log of the daemon tells what.",
+}
+
+
+class Refused(Exception):
+    """A request is answered with a problem. `extra` are members of their own, beside the sentence."""
+
+    def __init__(self, status: int, sentence: str, *, headers: dict[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(sentence)
+        self.status, self.headers, self.extra = status, headers or {}, extra
+
+
+def status_of(error: IngestdError) -> int:
+    """The status that an error of this package is answered with."""
+    return next((status for kind, status in STATUS_OF if isinstance(error, kind)), 500)
+
+
+def problem(status: int, sentence: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
+    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": sentence, **extra}
+    if status == 503:
+        headers = {"Retry-After": RETRY_SECONDS, **(headers or {})}
+    return Response(orjson.dumps(told), status, headers, mimetype=MIME)
+
+
+def register(app: Flask) -> None:
+    """Makes every error leave as a problem."""
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(IngestdError, _known)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unknown)
+
+
+def _refused(error: Refused) -> Response:
+    return problem(error.status, str(error), error.headers, **error.extra)
+
+
+def _known(error: IngestdError) -> Response:
+    status = status_of(error)
+    if status == 500:
+        log.error("request_failed", method=request.method, path=request.path, error=str(error))
+    return problem(status, str(error))
+
+
+def _http(error: HTTPException) -> Response:
+    code = error.code or 500
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return problem(405, f"This address answers {allowed} only.", {"Allow": allowed})
+    return problem(code, SENTENCES.get(code) or error.description or HTTPStatus(code).phrase)
+
+
+def _unknown(error: Exception) -> Response:
+    log.error("request_failed", method=request.method, path=request.path, exc_info=error)
+    return problem(500, SENTENCES[500])
+
+
+def refuse_values(error: ValidationError) -> NoReturn:
+    """Says of every wrong value where it is, and what is wrong with it."""
+    source = "query" if request.method == "GET" else "body"
+    errors = [{"place": _place(source, detail["loc"]), "problem": detail["msg"]} for detail in error.errors()]
+    sentence = "; ".join(f"{wrong['place']}: {wrong['problem']}" for wrong in errors)
+    raise Refused(400, f"The request is wrong at {sentence}.", errors=errors)
+
+
+def _place(source: str, location: Sequence[int | str]) -> str:
+    """A JSON pointer into the body, or the name of a parameter."""
+    if source == "query":
+        return "query parameter " + ".".join(map(str, location))
+    return "/" + "/".join(str(part) for part in location)

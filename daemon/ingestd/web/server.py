@@ -1,0 +1,149 @@
+"""The application: guards before every route, problems and counters behind it; and the socket it is served on."""
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Response, g, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from werkzeug.routing import BaseConverter
+
+from ingestd import __version__
+from ingestd.config import Settings, read_secret
+from ingestd.errors import ConfigError
+from ingestd.listener import Listener
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
+from ingestd.service import Service
+from ingestd.web import api, problem
+from ingestd.web.acting import Acting
+from ingestd.web.answers import BODY_LIMIT, JsonRequest
+from ingestd.web.auth import Guard
+from ingestd.web.health import Health
+from ingestd.web.hooks import Hooks
+from ingestd.web.planner import Planner
+from ingestd.web.problem import Refused
+from ingestd.web.reading import Reading
+from ingestd.web.schemas import Problem
+
+THREADS = 8
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+UNMATCHED = "unmatched"
+
+
+class Web:
+    """The WSGI application. `planner` is its background part, to be started and stopped like all others."""
+
+    def __init__(self, flask: OpenAPI, planner: Service) -> None:
+        self.flask, self.planner = flask, planner
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        answered: Iterable[bytes] = self.flask(environ, start_response)
+        return answered
+
+
+def make_app(context: Context, hooks: Hooks) -> Web:
+    """The application; once for each context, whose registry has its counters from then on."""
+    app, planner = _bare_app(), Planner(context)
+    guard = Guard(context.settings.http, api.PUBLIC)
+    app.before_request(guard.check)
+    app.before_request(_limit_body)
+    problem.register(app)
+    api.register(app, Acting(context, hooks, planner), Reading(context, planner), Health(context, hooks))
+    _count_requests(app, context.instruments.registry)
+    app.after_request(_harden)
+    return Web(app, planner.service)
+
+
+class _IdConverter(BaseConverter):
+    """The number of a row, as the database can hold it; anything else is no such row."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+def _bare_app() -> OpenAPI:
+    """Without files, redirects and answers that nobody asked for."""
+    app = OpenAPI(
+        "ingestd.web",
+        info=Info(title="ingestd", version=__version__),
+        security_schemes=api.SECURITY,
+        validation_error_status=400,
+        validation_error_model=Problem,
+        validation_error_callback=problem.refuse_values,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.request_class = JsonRequest
+    app.url_map.converters["id"] = _IdConverter
+    app.url_map.merge_slashes = False
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    return app
+
+
+def _limit_body() -> None:
+    if (request.content_length or 0) > BODY_LIMIT:
+        raise Refused(413, f"A body may have {BODY_LIMIT} bytes.")
+
+
+def _harden(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _count_requests(app: OpenAPI, registry: CollectorRegistry) -> None:
+    """Counts and times by rule, never by path: no label comes from outside, so their number has a bound."""
+    labels, text = ["route", "method", "code"], "Requests answered."
+    requests = Counter("http_requests", text, labels, namespace=PREFIX, registry=registry)
+    seconds = Histogram(
+        "http_request_duration_seconds",
+        "From the first look at a request to its answer.",
+        ["route"],
+        namespace=PREFIX,
+        registry=registry,
+        buckets=MILLISECONDS_TO_SECONDS,
+    )
+    for route in (UNMATCHED, *(rule.rule for rule in app.url_map.iter_rules())):
+        seconds.labels(route)
+
+    def begin() -> None:
+        g.started = time.monotonic()
+
+    def end(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else UNMATCHED
+        method = request.method if request.method in METHODS else "other"
+        requests.labels(route, method, str(response.status_code)).inc()
+        seconds.labels(route).observe(time.monotonic() - g.started)
+        return response
+
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)
+    app.after_request(end)
+
+
+def make_listener(settings: Settings, app: Web) -> Listener | None:
+    """Where the application is served; None without an address.
+
+    Raises ConfigError for an address that others can reach while there is no tokens file.
+    """
+    listen, tokens_file = settings.http.listen, settings.http.tokens_file
+    if not listen:
+        return None
+    if not _is_loopback(listen):
+        if not tokens_file:
+            raise ConfigError(f"others can reach [http] listen = {listen!r}: that needs [http] tokens_file")
+        read_secret(tokens_file)
+    return Listener("http", listen, app, THREADS)
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,722 @@
+"""Every line of the HTTP contract, over a real listener and a real database; every answer as /openapi.json tells it."""
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
+from openapi_spec_validator import validate
+
+from ingestd.app import make_context
+from ingestd.config import DatabaseSettings, Settings
+from ingestd.errors import NotEligible
+from ingestd.pipeline.claimer import claim
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
+from ingestd.store import stats
+from ingestd.store.db import Tx
+from ingestd.web import Hooks, make_app, make_listener
+from support.wait import until
+from support.world import World, cover, md5, photo, sample
+
+# The driver leaves the socket of a connection that it could not make to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+HOST = "ingestd.test"
+TOKENS = "# those who may\nolivia:operator:operator-token\n\nvictor:viewer:viewer-token\n"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+PROBLEM = "application/problem+json"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def detail(self) -> str:
+        return str(self.json["detail"])
+
+
+@dataclass
+class Site:
+    """A daemon's interface, those who would be woken by it, and a client that believes /openapi.json."""
+
+    context: Context
+    told: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        on_queued, rescan = (lambda: self.told.append("queued")), (lambda: self.told.append("rescan"))
+        self.web = make_app(self.context, Hooks(on_queued, rescan, lambda: list(self.reasons)))
+        listener = make_listener(self.context.settings, self.web)
+        assert listener is not None
+        self.listener = listener
+
+    def start(self) -> None:
+        self.listener.start()
+        self.web.planner.start()
+        self.spec = json.loads(self.send("GET", "/openapi.json").text)
+
+    def stop(self) -> None:
+        self.listener.stop()
+        self.web.planner.stop()
+        assert self.web.planner.join(30)
+
+    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """One request as it is; a header's underscores are dashes."""
+        connection = http.client.HTTPConnection(self.listener.address, timeout=60)
+        sent = {"Host": HOST, "Authorization": "Bearer operator-token"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.headers), answer.read().decode())
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """One request of an operator, whose answer is compared with the description."""
+        answer = self.send(method, path, None if body is None else json.dumps(body).encode())
+        self.compare(method, path, answer)
+        return answer
+
+    def get(self, path: str) -> Any:
+        answer = self.call("GET", path)
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    def post(self, path: str, body: Any = None) -> Answer:
+        return self.call("POST", path, body)
+
+    def compare(self, method: str, path: str, answer: Answer) -> None:
+        described = self.operation(method, path)["responses"][str(answer.status)]["content"]
+        kind = answer.headers["Content-Type"]
+        assert list(described) == [kind]
+        check({**self.spec, "allOf": [described[kind]["schema"]]}, answer.json)
+
+    def operation(self, method: str, path: str) -> dict[str, Any]:
+        for template, methods in self.spec["paths"].items():
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path.partition("?")[0]):
+                found: dict[str, Any] = methods[method.lower()]
+                return found
+        raise AssertionError(f"{path} is not described")
+
+
+def check(schema: dict[str, Any], value: Any) -> None:
+    Draft202012Validator(schema, format_checker=FormatChecker()).validate(value)
+
+
+def settings_of(world: World, tmp_path: Path, **overrides: dict[str, Any]) -> Settings:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(TOKENS)
+    http_section = {"listen": "127.0.0.1:0", "allowed_hosts": [HOST], "tokens_file": str(tokens)}
+    return world.settings(http=http_section, **overrides)
+
+
+def serve(world: World, settings: Settings) -> Iterator[Site]:
+    context = make_context(settings)
+    world.contexts.append(context)
+    site = Site(context)
+    site.start()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def site(world: World, tmp_path: Path) -> Iterator[Site]:
+    yield from serve(world, settings_of(world, tmp_path, queue={"removal_limit": 1}))
+
+
+@pytest.fixture
+def cut_off(world: World, tmp_path: Path) -> Iterator[Site]:
+    """An interface whose database is not there."""
+    nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))
+    yield from serve(world, settings_of(world, tmp_path).model_copy(update={"database": nowhere}))
+
+
+def put(world: World, site: Site, *items: Any, **envelope: Any) -> str:
+    """A bundle that is recorded."""
+    sync_id = world.put(*items, **envelope)
+    world.scan(site.context)
+    return sync_id
+
+
+def run_it(world: World) -> None:
+    """Makes the queued job a running one."""
+    with_lease = claim(world.contexts[0], "test/pid:1/0", str(this_instance()))
+    assert with_lease is not None
+
+
+def all_pages(site: Site, path: str) -> list[Any]:
+    """The items of all pages, one after another."""
+    found, after = [], ""
+    while True:
+        page = site.get(path + after)
+        found += page["items"]
+        if page["next"] is None:
+            return found
+        after = f"&after={page['next']}"
+
+
+# queue
+
+
+def test_a_batch_is_queued_once(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    made = site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 7})
+    assert made.status == 201
+    assert (made.json["sync_id"], made.json["state"], made.json["priority"]) == (sync_id, "queued", 7)
+    assert made.headers["Location"] == f"/api/v1/jobs/{made.json['id']}"
+    assert site.told == ["queued"]
+    again = site.post(f"/api/v1/batches/{sync_id}/queue")
+    assert (again.status, again.json) == (200, made.json)
+    sooner = site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 3})
+    assert (sooner.status, sooner.json) == (200, {**made.json, "priority": 3})
+    assert world.one("SELECT COUNT(*) FROM import_job") == 1
+
+
+def test_who_asked_is_told(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    assert site.post(f"/api/v1/batches/{sync_id}/queue").json["requested_by"] == "olivia"
+    site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 1})
+    site.post(f"/api/v1/batches/{sync_id}/cancel")
+    told = [payload["requested_by"] for _, payload in world.events(sync_id) if "requested_by" in payload]
+    assert told == ["olivia"] * 3
+
+
+def test_what_cannot_be_queued_is_refused_with_why(world: World, site: Site) -> None:
+    assert site.post(f"/api/v1/batches/{UNKNOWN}/queue").status == 404
+    assert site.post("/api/v1/batches/%C3%A4/queue").status == 404
+    invalid = put(world, site, photo("a"), verification={"passed": False})
+    refused = site.post(f"/api/v1/batches/{invalid}/queue")
+    assert refused.status == 409
+    assert f"batch {invalid} is invalid: verification" in refused.detail
+    sync_id = put(world, site, photo("b"))
+    assert "has no deferred items" in site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "deferred"}).detail
+    (world.root / f"sync/{sync_id}.json").unlink()
+    (world.root / f"sync/{sync_id}.ready").unlink()
+    gone = site.post(f"/api/v1/batches/{put(world, site, photo('c'))}/queue")
+    assert gone.status == 201
+
+
+def test_a_manifest_that_is_gone_is_no_outage(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    (world.root / f"sync/{sync_id}.json").unlink()
+    assert site.post(f"/api/v1/batches/{sync_id}/queue").status == 409
+    assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 409
+
+
+def test_removals_beyond_the_limit_need_force(world: World, site: Site) -> None:
+    world.import_all(site.context, world.put(photo("a"), photo("b"), day=1))
+    sync_id = put(world, site, photo("a"), photo("b"), action="remove", day=2)
+    refused = site.post(f"/api/v1/batches/{sync_id}/queue")
+    assert refused.status == 409
+    assert "queue.removal_limit = 1" in refused.detail
+    assert world.events(sync_id)[-1][0] == "removal_refused"
+    assert site.post(f"/api/v1/batches/{sync_id}/queue", {"force": True}).status == 201
+
+
+def test_only_some_items_are_taken_up(world: World, site: Site) -> None:
+    sync_id = world.put(photo("a"), cover("c", "unknown"))
+    world.import_all(site.context, sync_id)
+    assert site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "failed"}).status == 409
+    made = site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "deferred"})
+    assert (made.status, made.json["scope"]) == (201, "deferred")
+
+
+def test_many_are_queued_at_once(world: World, site: Site) -> None:
+    first, second = (put(world, site, photo(name), day=day) for day, name in enumerate("ab", 1))
+    invalid = put(world, site, photo("c"), verification={"passed": False})
+    answer = site.post("/api/v1/queue", {"sync_ids": [first, UNKNOWN, invalid, second, first], "priority": 9})
+    assert answer.status == 200
+    results = answer.json["results"]
+    assert [(result["sync_id"], result["status"]) for result in results] == [
+        (first, 201), (UNKNOWN, 404), (invalid, 409), (second, 201), (first, 200),
+    ]  # fmt: skip
+    assert [result["job"] and result["job"]["priority"] for result in results] == [9, None, None, 9, 9]
+    assert "is invalid" in results[2]["error"]
+
+
+# cancel
+
+
+def test_a_job_is_cancelled(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    assert site.post(f"/api/v1/batches/{UNKNOWN}/cancel").status == 404
+    nothing = site.post(f"/api/v1/batches/{sync_id}/cancel")
+    assert (nothing.status, nothing.detail) == (409, f"batch {sync_id} has no job to cancel")
+    site.post(f"/api/v1/batches/{sync_id}/queue")
+    cancelled = site.post(f"/api/v1/batches/{sync_id}/cancel")
+    assert (cancelled.status, cancelled.json["state"]) == (200, "cancelled")
+    site.post(f"/api/v1/batches/{sync_id}/queue")
+    run_it(world)
+    running = site.post(f"/api/v1/batches/{sync_id}/cancel")
+    assert running.status == 409
+    assert "is running" in running.detail
+
+
+# preflight
+
+
+def test_a_plan_is_made(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"), {"type": "photo", "hash": "bad"})
+    answer = site.post(f"/api/v1/batches/{sync_id}/preflight")
+    assert answer.status == 200
+    assert (answer.json["ok"], answer.json["item_count"]) == (False, 2)
+    assert answer.json["counts"]["will_create"] == 1
+    assert [wrong["hash"] for wrong in answer.json["failure_samples"]] == ["#1"]
+    assert site.post(f"/api/v1/batches/{UNKNOWN}/preflight").status == 404
+    invalid = put(world, site, photo("c"), verification={"passed": False})
+    assert site.post(f"/api/v1/batches/{invalid}/preflight").status == 409
+
+
+@pytest.mark.parametrize("items", [1, 5001])
+def test_no_plan_while_its_job_runs(world: World, site: Site, items: int) -> None:
+    sync_id = put(world, site, photo("a"))
+    site.post(f"/api/v1/batches/{sync_id}/queue")
+    world.sql("UPDATE ingest_batch SET item_count = %s", items)
+    run_it(world)
+    refused = site.post(f"/api/v1/batches/{sync_id}/preflight")
+    assert refused.status == 409
+    assert "is importing" in refused.detail
+
+
+def test_a_large_plan_is_made_in_the_background(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    world.sql("UPDATE ingest_batch SET item_count = 5000")
+    assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 200
+    world.sql("UPDATE ingest_batch SET item_count = 5001, plan_sha256 = NULL")
+    accepted = site.post(f"/api/v1/batches/{sync_id}/preflight")
+    assert (accepted.status, accepted.headers["Location"]) == (202, f"/api/v1/batches/{sync_id}")
+    until(lambda: site.get(f"/api/v1/batches/{sync_id}")["preflight"] == {"pending": False, "error": None})
+    assert site.get(f"/api/v1/batches/{sync_id}")["plan_sha256"] is not None
+
+
+class Gate:
+    """A pre-flight that waits until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> None:
+        self.made: list[str] = []
+        self.open = threading.Event()
+        self._then = then
+        monkeypatch.setattr("ingestd.web.planner.preflight", self._plan)
+
+    def _plan(self, _context: Context, sync_id: str) -> None:
+        self.made.append(sync_id)
+        assert self.open.wait(30)
+        self._then()
+
+
+def test_a_batch_is_planned_once_at_a_time_and_none_is_forgotten(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = put(world, site, photo("a"), day=1), put(world, site, photo("b"), day=2)
+    world.sql("UPDATE ingest_batch SET item_count = 5001")
+    gate = Gate(monkeypatch)
+    for sync_id in (first, first, second, second):
+        assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 202
+    assert site.get(f"/api/v1/batches/{second}")["preflight"]["pending"]
+    until(lambda: gate.made)
+    site.web.planner.stop()
+    gate.open.set()
+    assert site.web.planner.join(30)
+    assert gate.made == [first, second]
+    late = site.post(f"/api/v1/batches/{first}/preflight")
+    assert (late.status, late.detail) == (503, "This process is stopping.")
+
+
+def refuse() -> None:
+    raise NotEligible("not now")
+
+
+def break_down() -> None:
+    raise RuntimeError("a secret detail")
+
+
+@pytest.mark.parametrize(("failure", "told"), [(refuse, "not now"), (break_down, "a reason that the log")])
+def test_a_plan_that_came_to_nothing_is_told(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch, failure: Callable[[], None], told: str
+) -> None:
+    sync_id = put(world, site, photo("a"))
+    world.sql("UPDATE ingest_batch SET item_count = 5001")
+    Gate(monkeypatch, failure).open.set()
+    site.post(f"/api/v1/batches/{sync_id}/preflight")
+    error = until(lambda: site.get(f"/api/v1/batches/{sync_id}")["preflight"]["error"])
+    assert told in error
+    assert "secret" not in error
+
+
+# scan, pause, resume
+
+
+def test_a_scan_is_asked_for(site: Site) -> None:
+    assert site.post("/api/v1/scan").status == 202
+    assert site.told == ["rescan"]
+
+
+def test_the_queue_is_paused_and_resumed(site: Site) -> None:
+    paused = site.post("/api/v1/pause", {"reason": "a look around"})
+    assert paused.status == 200
+    told = {key: paused.json[key] for key in ("paused", "changed", "paused_by", "paused_reason")}
+    assert told == {"paused": True, "changed": True, "paused_by": "olivia", "paused_reason": "a look around"}
+    assert site.post("/api/v1/pause").json == {**paused.json, "changed": False}
+    resumed = site.post("/api/v1/resume")
+    assert (resumed.status, resumed.json["paused"], resumed.json["changed"]) == (200, False, True)
+    assert site.told == ["queued"]
+    assert not site.post("/api/v1/resume").json["changed"]
+
+
+# looking on
+
+
+def test_batches_come_newest_first_in_pages(world: World, site: Site) -> None:
+    sync_ids = [put(world, site, photo(str(day)), day=day) for day in range(1, 6)]
+    invalid = put(world, site, photo("x"), verification={"passed": False})
+    found = all_pages(site, "/api/v1/batches?limit=2")
+    assert [batch["sync_id"] for batch in found] == [invalid, *reversed(sync_ids)]
+    assert [batch["sync_id"] for batch in all_pages(site, "/api/v1/batches?limit=1&status=invalid")] == [invalid]
+    assert [b["sync_id"] for b in all_pages(site, "/api/v1/batches?limit=2&status=new")] == sync_ids[::-1]
+
+
+def test_one_batch_tells_what_was_decided_and_what_failed(world: World, site: Site) -> None:
+    bad = [{"type": "photo", "hash": f"bad{i}"} for i in range(2)]
+    sync_id = world.put(photo("a"), photo("b"), photo("c"), cover("d", "unknown"), *bad)
+    world.import_all(site.context, sync_id)
+    batch = site.get(f"/api/v1/batches/{sync_id}")
+    assert batch["status"] == "partial"
+    assert batch["decisions"] == {"created": 3, "deferred": 1, "failed": 2}
+    assert batch["failures"] == [
+        {"decision": "failed", "reason": "bad_entry", "items": 2},
+        {"decision": "deferred", "reason": "parent_missing", "items": 1},
+    ]
+    assert batch["manifest_sha256"] == batch["plan_sha256"]
+    assert batch["manifest_summary"] is not None
+    assert [job["state"] for job in batch["jobs"]] == ["done"]
+    assert site.call("GET", f"/api/v1/batches/{UNKNOWN}").status == 404
+
+
+def test_items_come_in_order_of_the_manifest(world: World, site: Site) -> None:
+    names = [f"p{i}" for i in range(7)]
+    sync_id = world.put(*map(photo, names), cover("late", "unknown"), {"type": "photo", "hash": "bad"})
+    world.import_all(site.context, sync_id)
+    items = all_pages(site, f"/api/v1/batches/{sync_id}/items?limit=2")
+    assert [item["hash"] for item in items] == [*map(md5, names), md5("late"), "#8"]
+    assert items[0]["target_ids"] == {"asset_id": world.one("SELECT id FROM asset WHERE hash = %s", md5("p0"))}
+    for decision, hashes in {"created": [*map(md5, names)], "failed": ["#8"], "deferred": [md5("late")]}.items():
+        some = all_pages(site, f"/api/v1/batches/{sync_id}/items?limit=3&decision={decision}")
+        assert [item["hash"] for item in some] == hashes
+    assert site.get(f"/api/v1/batches/{sync_id}/items?decision=linked") == {"items": [], "next": None}
+    assert site.call("GET", f"/api/v1/batches/{UNKNOWN}/items").status == 404
+
+
+def test_items_no_longer_listed_are_left_out(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"), photo("b"), {"type": "photo", "hash": "bad"})
+    site.post(f"/api/v1/batches/{sync_id}/preflight")
+    world.put(photo("b"), sync_id=sync_id)
+    site.post(f"/api/v1/batches/{sync_id}/preflight")
+    assert [item["hash"] for item in all_pages(site, f"/api/v1/batches/{sync_id}/items?limit=1")] == [md5("b")]
+    assert site.get(f"/api/v1/batches/{sync_id}/items?decision=failed")["items"] == []
+
+
+def test_events_come_newest_first(world: World, site: Site) -> None:
+    sync_id = world.put(photo("a"), photo("b"))
+    world.import_all(site.context, sync_id, put(world, site, photo("z"), day=2))
+    events = all_pages(site, f"/api/v1/batches/{sync_id}/events?limit=3")
+    assert [(event["event_type"], event["payload"]) for event in reversed(events)] == world.events(sync_id)
+    assert site.call("GET", f"/api/v1/batches/{UNKNOWN}/events").status == 404
+
+
+def test_jobs_come_newest_first(world: World, site: Site) -> None:
+    sync_ids = [world.put(photo(str(day)), day=day) for day in range(1, 5)]
+    world.import_all(site.context, *sync_ids[:2])
+    made = [site.post(f"/api/v1/batches/{sync_id}/queue").json for sync_id in sync_ids[2:]]
+    assert [job["sync_id"] for job in all_pages(site, "/api/v1/jobs?limit=1")] == sync_ids[::-1]
+    assert [job["sync_id"] for job in all_pages(site, "/api/v1/jobs?limit=1&state=queued")] == sync_ids[:1:-1]
+    assert [job["sync_id"] for job in all_pages(site, "/api/v1/jobs?limit=1&state=done")] == sync_ids[1::-1]
+    assert site.get("/api/v1/jobs?state=failed") == {"items": [], "next": None}
+    assert site.get(f"/api/v1/jobs/{made[0]['id']}") == made[0]
+    assert site.call("GET", "/api/v1/jobs/4294967296").status == 404
+    assert site.send("GET", "/api/v1/jobs/1x").status == 404
+
+
+# wrong requests
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"priority": 1,\n "force": tru}', "line 2, column"),
+        (b"\xff\xfe", "line 1, column"),
+        (b"a=b", "line 1, column 1"),
+        (b"[" * 5000, "line 1, column"),
+        (b'{"priority": NaN}', "line 1, column"),
+        (b"[]", "/"),
+        (b'"{}"', "/"),
+        (b'{"priority": "5"}', "/priority"),
+        (b'{"priority": 2147483648}', "/priority"),
+        (b'{"force": 1}', "/force"),
+        (b'{"only": "some"}', "/only"),
+        (b'{"Priority": 1}', "/Priority"),
+    ],
+)
+def test_a_body_that_is_wrong_is_refused_with_the_place(site: Site, body: bytes, place: str) -> None:
+    path = f"/api/v1/batches/{UNKNOWN}/queue"
+    answer = site.send("POST", path, body)
+    assert answer.status == 400
+    site.compare("POST", path, answer)
+    assert place in answer.json["errors"][0]["place"]
+    assert place in answer.detail
+
+
+@pytest.mark.parametrize("body", [{}, {"sync_ids": []}, {"sync_ids": [1]}, {"sync_ids": ["x"] * 501}])
+def test_what_is_queued_must_be_named(site: Site, body: Any) -> None:
+    answer = site.post("/api/v1/queue", body)
+    assert answer.status == 400
+    assert answer.json["errors"][0]["place"].startswith("/sync_ids")
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=501", "limit=0", "limit=x", "after=-1", "after=x", "status=odd", "colour=red"]
+)
+def test_a_parameter_that_is_wrong_is_refused(site: Site, query: str) -> None:
+    answer = site.call("GET", f"/api/v1/batches?{query}")
+    assert answer.status == 400
+    assert answer.json["errors"][0]["place"] == f"query parameter {query.partition('=')[0]}"
+
+
+def test_the_largest_page_has_500_rows(site: Site) -> None:
+    assert site.get("/api/v1/batches?limit=500") == {"items": [], "next": None}
+
+
+def test_an_oversized_body_is_refused(site: Site) -> None:
+    fits = json.dumps({"reason": "x"}).encode().ljust(64 * 1024)
+    assert site.send("POST", "/api/v1/pause", fits).status == 200
+    for method, path in (("POST", "/api/v1/pause"), ("POST", "/api/v1/scan"), ("GET", "/api/v1/jobs")):
+        answer = site.send(method, path, fits + b" ")
+        assert answer.status == 413
+        site.compare(method, path, answer)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/v1/batches/", "/api//v1/jobs", "/static/x", "/openapi/", "/api/v2/jobs"]
+)
+def test_there_is_nothing_else(site: Site, path: str) -> None:
+    answer = site.send("GET", path)
+    assert (answer.status, answer.headers["Content-Type"]) == (404, PROBLEM)
+    assert answer.detail
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/api/v1/jobs", "GET, HEAD"),
+        ("GET", "/api/v1/scan", "POST"),
+        ("DELETE", "/api/v1/batches", "GET, HEAD"),
+        ("OPTIONS", "/api/v1/scan", "POST"),
+    ],
+)
+def test_a_wrong_method_is_refused(site: Site, method: str, path: str, allowed: str) -> None:
+    answer = site.send(method, path)
+    assert (answer.status, answer.headers["Content-Type"], answer.headers["Allow"]) == (405, PROBLEM, allowed)
+
+
+def test_an_error_nobody_thought_of_tells_no_detail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "job_page", lambda *_args, **_more: break_down())
+    answer = site.call("GET", "/api/v1/jobs")
+    assert answer.status == 500
+    assert "secret" not in answer.text
+
+
+# outages and health
+
+
+def test_without_the_database_nothing_can_be_said(cut_off: Site) -> None:
+    calls = [("GET", "/api/v1/batches"), ("GET", f"/api/v1/batches/{UNKNOWN}"), ("GET", "/api/v1/jobs")]
+    calls += [("POST", f"/api/v1/batches/{UNKNOWN}/{what}") for what in ("queue", "cancel", "preflight")]
+    for method, path in calls:
+        answer = cut_off.call(method, path)
+        assert answer.status == 503
+        assert "out of reach" in answer.detail
+        assert answer.headers["Retry-After"]
+    assert cut_off.post("/api/v1/queue", {"sync_ids": [UNKNOWN]}).status == 503
+
+
+def test_without_the_mount_no_batch_is_read(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    world.root.rename(world.root.with_name("elsewhere"))
+    for what in ("queue", "preflight"):
+        answer = site.post(f"/api/v1/batches/{sync_id}/{what}")
+        assert answer.status == 503
+        assert "mount" in answer.detail
+    assert site.post("/api/v1/queue", {"sync_ids": [sync_id]}).status == 503
+    assert site.get("/api/v1/batches")["items"][0]["sync_id"] == sync_id
+
+
+def test_health_and_readiness(world: World, site: Site) -> None:
+    assert site.get("/healthz") == {"status": "ok"}
+    waiting = site.call("GET", "/readyz")
+    assert (waiting.status, waiting.json["reasons"]) == (503, ["the mount is not there"])
+    world.scan(site.context)
+    assert site.get("/readyz") == {"status": "ok"}
+    site.reasons.append("scanner gave no sign for 200 s")
+    for path in ("/healthz", "/readyz"):
+        answer = site.call("GET", path)
+        assert (answer.status, answer.json["reasons"]) == (503, site.reasons)
+
+
+def test_a_daemon_without_its_database_lives_and_is_not_ready(cut_off: Site) -> None:
+    assert cut_off.get("/healthz") == {"status": "ok"}
+    answer = cut_off.call("GET", "/readyz")
+    assert answer.status == 503
+    assert "the database is out of reach" in answer.json["reasons"]
+    assert "nowhere" not in answer.text
+
+
+# the description, and what it costs
+
+
+def test_the_description_is_true(site: Site) -> None:
+    validate(site.spec)
+    described = {(m.upper(), path) for path, methods in site.spec["paths"].items() for m in methods}
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in site.web.flask.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD"}
+    }
+    assert described == served
+    is_open = {
+        path for path, methods in site.spec["paths"].items() if not methods.get("get", {"security": 1}).get("security")
+    }
+    assert is_open == {"/healthz", "/readyz"}
+
+
+def test_requests_are_counted_by_rule(world: World, site: Site) -> None:
+    for _ in range(2):
+        site.call("GET", f"/api/v1/batches/{UNKNOWN}")
+    site.send("BREW", "/coffee")
+    rule = "/api/v1/batches/<sync_id>"
+    assert sample(site.context, "http_requests_total", route=rule, method="GET", code="404") == 2
+    assert sample(site.context, "http_requests_total", route="unmatched", method="other", code="404") == 1
+    assert sample(site.context, "http_request_duration_seconds_count", route=rule) == 2
+    text = [key for family in site.context.instruments.registry.collect() for key in family.samples]
+    assert not [key for key in text if UNKNOWN in str(key) or "coffee" in str(key)]
+
+
+def crowd(world: World) -> int:
+    """Many batches and jobs, and one batch with many items of which few are remarkable; its id."""
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
+        " SELECT LPAD(seq, 36, '0'), IF(MOD(seq, 3000), 'imported', 'failed'), UTC_TIMESTAMP(6) FROM seq_1_to_6000"
+    )
+    world.sql(
+        "INSERT INTO import_job (batch_id, state, queued_at)"
+        " SELECT id, IF(MOD(id, 3000), 'done', 'queued'), discovered_at FROM ingest_batch"
+    )
+    batch_id: int = world.one("SELECT MIN(id) FROM ingest_batch")
+    world.sql(
+        "INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, updated_at)"
+        " SELECT %s, seq, 'photo', LPAD(seq, 32, '0'), REPEAT('0', 64),"
+        " CASE WHEN seq IN (9, 7000) THEN 'linked' WHEN seq = 5000 THEN 'failed' ELSE 'created' END, UTC_TIMESTAMP(6)"
+        " FROM seq_1_to_8000",
+        batch_id,
+    )
+    world.sql(
+        "INSERT INTO ingest_event (batch_id, event_type, payload)"
+        " SELECT %s + MOD(seq, 2), 'item_created', '{}' FROM seq_1_to_8000",
+        batch_id,
+    )
+    world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item, ingest_event")
+    return batch_id
+
+
+def rows_read(context: Context, work: Callable[[Tx], Any]) -> int:
+    """How many rows, or index entries, the server touched for some work."""
+
+    def total(tx: Tx) -> int:
+        with tx.connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            return sum(int(value) for _, value in cursor.fetchall())
+
+    before = context.db.read(total)
+    idle = context.db.read(total) - before
+    work_start = context.db.read(total)
+    context.db.read(work)
+    return context.db.read(total) - work_start - idle
+
+
+def test_no_page_reads_more_than_its_window(world: World, site: Site) -> None:
+    batch_id, sync_id = crowd(world), "1".rjust(36, "0")
+    newest, one = stats.NEWEST, {"most": 10}
+    few: dict[str, Callable[[Tx], Any]] = {
+        "batch": lambda tx: stats.batch(tx, sync_id),
+        "job": lambda tx: stats.job(tx, 1),
+        "batches": lambda tx: stats.batch_page(tx, status=None, before=newest, **one),
+        "batches by status": lambda tx: stats.batch_page(tx, status="failed", before=newest, **one),
+        "jobs": lambda tx: stats.job_page(tx, state=None, is_active=False, before=newest, **one),
+        "jobs active": lambda tx: stats.job_page(tx, state="queued", is_active=True, before=newest, **one),
+        "events": lambda tx: stats.event_page(tx, batch_id, before=newest, **one),
+        "failed": lambda tx: stats.item_page(tx, batch_id, decision="failed", after=-1, **one),
+        "jobs of one": lambda tx: stats.jobs_of_batch(tx, sync_id, batch_id, most=10),
+    }
+    windows: dict[str, Callable[[Tx], Any]] = {
+        "jobs ended": lambda tx: stats.job_page(tx, state="failed", is_active=False, before=newest, **one),
+        "items": lambda tx: stats.item_page(tx, batch_id, decision=None, after=-1, **one),
+        "linked": lambda tx: stats.item_page(tx, batch_id, decision="linked", after=-1, **one),
+    }
+    touched = {name: rows_read(site.context, work) for name, work in {**few, **windows}.items()}
+    assert {name: count for name, count in touched.items() if name in few and count > 100} == {}
+    assert {name: count for name, count in touched.items() if count > 3 * stats.WINDOW + 100} == {}
+
+
+def test_a_rare_decision_is_found_by_short_pages(world: World, site: Site) -> None:
+    crowd(world)
+    path = f"/api/v1/batches/{'1'.rjust(36, '0')}/items?decision=linked"
+    first = site.get(path)
+    assert ([item["ordinal"] for item in first["items"]], first["next"]) == ([9], 2000)
+    assert [item["ordinal"] for item in all_pages(site, path)] == [9, 7000]
+    assert site.get("/api/v1/jobs?state=failed")["next"] is not None
+    assert all_pages(site, "/api/v1/jobs?state=failed&limit=500") == []
+
+
+VALUES = {
+    "before": stats.NEWEST, "most": 11, "window": stats.WINDOW, "after": -1, "up_to": 2000,
+    "down_to": 1, "decision": "'failed'", "state": "'queued'", "status": "'failed'",
+    "sync_id": "LPAD(1, 36, '0')",
+}  # fmt: skip
+KEYS = {
+    "batches": "PRIMARY", "batches_by_status": "by_status", "batch": "identity", "jobs_of_batch": "by_batch",
+    "job": "PRIMARY", "jobs": "PRIMARY", "active_jobs_in_state": "claim", "jobs_window": "PRIMARY",
+    "jobs_in_window": "PRIMARY", "events": "by_batch", "items_window": "by_ordinal", "items": "by_ordinal",
+    "items_decided": "by_ordinal", "items_unhappy": "by_unhappy",
+}  # fmt: skip
+
+
+def explained(world: World, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The plan of one named query, a row for each table that it reads."""
+    text = getattr(stats._sql, query).sql
+    text = re.sub(r"%\((\w+)\)s|(?<!:):(\w+)", lambda found: str(values[found[1] or found[2]]), text)
+    plan = world.sql(f"EXPLAIN {text}")
+    return [row for row in plan if row[2] is not None and not str(row[2]).startswith("<derived")]
+
+
+def test_every_query_goes_by_index(world: World) -> None:
+    values = {**VALUES, "batch_id": crowd(world), "job_id": world.one("SELECT MIN(id) FROM import_job")}
+    for query, key in KEYS.items():
+        tables = explained(world, query, values)
+        assert key in {row[5] for row in tables}, (query, tables)
+        assert all(row[3] in ("range", "ref", "eq_ref", "const") for row in tables), (query, tables)
+        # There is no index in the order of (state, id); active jobs are few, and sorted by what the index holds.
+        assert query == "active_jobs_in_state" or "filesort" not in str(tables), (query, tables)

@@ -1,0 +1,61 @@
+"""The HTTP interface of a whole daemon: what is asked there is done by its other parts."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestd.app import Daemon
+from ingestd.errors import CannotListen
+from support.wait import until
+from support.world import World, photo
+
+HOST = "ingest.example"
+TOKEN = "a-token"
+
+
+@pytest.fixture
+def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"olga:operator:{TOKEN}\n")
+    http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
+    made = Daemon(
+        world.settings(http=http, mount={"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0})
+    )
+    made.start()
+    try:
+        until(lambda: made.scanner.last_success and made.watcher.kind)
+        yield made
+    finally:
+        made.stop()
+
+
+def ask(daemon: Daemon, path: str, body: dict[str, Any] | None = None) -> Any:
+    assert daemon.http is not None
+    headers = {"Host": HOST, "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://{daemon.http.address}{path}", data, headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def test_a_scan_and_a_job_asked_for_over_http_are_done(world: World, daemon: Daemon) -> None:
+    sync_id = world.put(photo("a"))
+    ask(daemon, "/api/v1/scan", {})
+    until(lambda: sync_id in [row["sync_id"] for row in ask(daemon, "/api/v1/batches")["items"]], what="for the scan")
+    job = ask(daemon, f"/api/v1/batches/{sync_id}/queue", {})
+    assert job["requested_by"] == "olga"
+    until(lambda: ask(daemon, f"/api/v1/batches/{sync_id}")["status"] == "imported", what="for the import")
+    assert world.one("SELECT COUNT(*) FROM asset") == 1
+    assert ask(daemon, "/readyz")
+
+
+def test_an_address_in_use_stops_the_start_and_leaves_nothing_behind(world: World, daemon: Daemon) -> None:
+    assert daemon.http is not None
+    other = Daemon(world.settings(http={"listen": daemon.http.address}))
+    with pytest.raises(CannotListen, match=r"\[http\] listen"):
+        other.start()
+    other.stop()
