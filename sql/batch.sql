@@ -56,9 +56,6 @@ UPDATE ingest_batch SET plan_sha256 = :sha256, last_error = NULL WHERE id = :bat
 -- name: set_force!
 UPDATE ingest_batch SET force_sha256 = manifest_sha256 WHERE id = :batch_id;
 
--- name: drop_plan!
-UPDATE ingest_batch SET plan_sha256 = NULL WHERE id = :batch_id;
-
 -- name: set_status!
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 

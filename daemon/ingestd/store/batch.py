@@ -98,10 +98,6 @@ def set_plan(tx: Tx, batch_id: int, sha256: str) -> None:
     _sql.set_plan(tx.connection, batch_id=batch_id, sha256=sha256)
 
 
-def drop_plan(tx: Tx, batch_id: int) -> None:
-    _sql.drop_plan(tx.connection, batch_id=batch_id)
-
-
 def set_force(tx: Tx, batch_id: int) -> None:
     """Allows removals beyond the limit, for the digest the batch has now and no other."""
     _sql.set_force(tx.connection, batch_id=batch_id)
