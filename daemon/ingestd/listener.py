@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from waitress.server import create_server
+from waitress.wasyncore import dispatcher
 
 from ingestd.errors import CannotListen
 
@@ -78,13 +79,16 @@ class Listener:
         server.trigger.pull_trigger(lambda: _close_sockets(server))
         if self._thread is not None:
             self._thread.join(DRAIN_SECONDS)
-        server.close()
+        # A request that outlives its connection may still write to this pipe, whose number must not be another's then.
+        if not server.task_dispatcher.threads:
+            server.trigger.close()
 
 
 def _close_sockets(server: Any) -> None:
-    """All but the trigger, which whoever pulled it may not be done with."""
-    for channel in [channel for channel in server._map.values() if channel is not server.trigger]:
+    """All but the trigger, which whoever pulled it may not be done with: the server's own close() takes it along."""
+    for channel in [channel for channel in server._map.values() if channel not in (server, server.trigger)]:
         channel.close()
+    dispatcher.close(server)
     server._map.clear()
 
 

@@ -1,0 +1,84 @@
+"""One listening socket: how it ends."""
+
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from ingestd import listener as listening
+from ingestd.listener import Listener
+from support.wait import until
+
+
+def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener("http", "127.0.0.1:0", hello)
+    made.start()
+    yield made
+    made.stop()
+
+
+def ask(address: str) -> bytes:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def test_the_end_may_come_before_the_one_who_asked_for_it_is_done_asking(listener: Listener) -> None:
+    """Something else may wake the thread that waits, between the asking and the waking."""
+    server, thread = listener._server, listener._thread
+    real = server.trigger._physical_pull
+
+    def pull() -> None:
+        os.write(server.trigger.trigger, b"x")
+        until(lambda: thread is None or not thread.is_alive(), what="for the thread to end")
+        real()
+
+    server.trigger._physical_pull = pull
+    listener.stop()
+    assert not server._map
+
+
+def test_a_request_that_outlives_the_end_finds_its_pipe_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed, its number could by then be that of anybody's socket, which must be sent nothing."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        begun.set()
+        assert go_on.wait(30)
+        return hello(environ, start_response)
+
+    monkeypatch.setattr(listening, "DRAIN_SECONDS", 0.1)
+    made = Listener("http", "127.0.0.1:0", slow, threads=1)
+    made.start()
+    server = made._server
+    client = socket.create_connection((server.effective_host, server.effective_port))
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    assert begun.wait(10)
+    made.stop()
+    os.fstat(server.trigger.trigger)
+    go_on.set()
+    until(lambda: not server.task_dispatcher.threads, what="for the request to end")
+    client.close()
+    server.trigger.close()
+
+
+def test_nothing_stays_open(listener: Listener) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    made = Listener("http", "127.0.0.1:0", hello)
+    made.start()
+    assert ask(made.address) == b"hello"
+    made.stop()
+    assert set(os.listdir("/proc/self/fd")) == before
