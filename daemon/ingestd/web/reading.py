@@ -7,9 +7,8 @@ from flask import Response
 
 from ingestd.errors import NotFound
 from ingestd.model import ACTIVE_STATES, Decision
-from ingestd.pipeline.context import Context
 from ingestd.store import item, stats
-from ingestd.store.db import Tx
+from ingestd.store.db import Database, Tx
 from ingestd.web.answers import answer, page
 from ingestd.web.planner import Planner
 from ingestd.web.schemas import (
@@ -34,8 +33,8 @@ def before(query: PageQuery) -> int:
 
 
 class Reading:
-    def __init__(self, context: Context, planner: Planner) -> None:
-        self._db, self._planner = context.db, planner
+    def __init__(self, db: Database, planner: Planner) -> None:
+        self._db, self._planner = db, planner
 
     def batches(self, query: BatchesQuery) -> Response:
         """Batches, newest first."""

@@ -18,6 +18,7 @@ from ingestd.listener import Listener
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
 from ingestd.service import Service
+from ingestd.store.db import Database
 from ingestd.web import api, problem
 from ingestd.web.acting import Acting
 from ingestd.web.answers import BODY_LIMIT, JsonRequest
@@ -30,6 +31,7 @@ from ingestd.web.reading import Reading
 from ingestd.web.schemas import Problem
 
 THREADS = 8
+READER_SECONDS = 10.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNMATCHED = "unmatched"
 
@@ -52,7 +54,9 @@ def make_app(context: Context, hooks: Hooks) -> Web:
     app.before_request(guard.check)
     app.before_request(_limit_body)
     problem.register(app)
-    api.register(app, Acting(context, hooks, planner), Reading(context, planner), Health(context, hooks))
+    # Of their own: a database that hangs must not hold those who only look for as long as an import would wait.
+    reader_db = Database(context.settings.database, statement_seconds=READER_SECONDS)
+    api.register(app, Acting(context, hooks, planner), Reading(reader_db, planner), Health(context, hooks))
     _count_requests(app, context.instruments.registry)
     app.after_request(_harden)
     return Web(app, planner.service)
