@@ -25,6 +25,7 @@ from ingestd.web.answers import BODY_LIMIT, JsonRequest
 from ingestd.web.auth import Guard
 from ingestd.web.health import Health
 from ingestd.web.hooks import Hooks
+from ingestd.web.operations import Operations
 from ingestd.web.planner import Planner
 from ingestd.web.problem import Refused
 from ingestd.web.reading import Reading
@@ -56,7 +57,8 @@ def make_app(context: Context, hooks: Hooks) -> Web:
     problem.register(app)
     # Of their own: a database that hangs must not hold those who only look for as long as an import would wait.
     reader_db = Database(context.settings.database, statement_seconds=READER_SECONDS)
-    api.register(app, Acting(context, hooks, planner), Reading(reader_db, planner), Health(context, hooks))
+    acting = Acting(context, hooks, Operations(context, hooks, planner))
+    api.register(app, acting, Reading(reader_db, planner), Health(context, hooks))
     _count_requests(app, context.instruments.registry)
     app.after_request(_harden)
     return Web(app, planner.service)
