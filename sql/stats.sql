@@ -2,13 +2,58 @@
 
 -- name: batches
 SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
-       b.started_at, b.completed_at, b.last_error, b.id
-FROM ingest_batch b WHERE b.id < :before ORDER BY b.id DESC LIMIT :most;
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM ingest_batch b FORCE INDEX (PRIMARY) LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.id < :before ORDER BY b.id DESC LIMIT :most;
 
 -- name: batches_by_status
 SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
-       b.started_at, b.completed_at, b.last_error, b.id
-FROM ingest_batch b WHERE b.status = :status AND b.id < :before ORDER BY b.id DESC LIMIT :most;
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM ingest_batch b FORCE INDEX (by_status) LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.status = :status AND b.id < :before ORDER BY b.id DESC LIMIT :most;
+
+-- name: batches_by_action
+SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM ingest_batch b FORCE INDEX (by_action) LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.action = :action AND b.id < :before ORDER BY b.id DESC LIMIT :most;
+
+-- name: batches_by_status_and_action
+SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM ingest_batch b FORCE INDEX (by_status_and_action) LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.status = :status AND b.action = :action AND b.id < :before ORDER BY b.id DESC LIMIT :most;
+
+-- name: sync_ids_beginning$
+-- How many there are, or so many and more.
+SELECT COUNT(*)
+FROM (SELECT id FROM ingest_batch FORCE INDEX (identity) WHERE sync_id LIKE :sync_id LIMIT :most) f;
+
+-- name: hosts_beginning$
+SELECT COUNT(*)
+FROM (SELECT id FROM ingest_batch FORCE INDEX (by_host) WHERE source_host LIKE :source_host LIMIT :most) f;
+
+-- name: batches_beginning
+-- Asked only when few begin so.
+SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM (SELECT id FROM ingest_batch FORCE INDEX (identity) WHERE sync_id LIKE :sync_id AND id < :before
+      UNION SELECT id FROM ingest_batch FORCE INDEX (by_host) WHERE source_host LIKE :source_host AND id < :before) f
+STRAIGHT_JOIN ingest_batch b ON b.id = f.id LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE (:status IS NULL OR b.status = :status) AND (:action IS NULL OR b.action = :action)
+ORDER BY b.id DESC LIMIT :most;
+
+-- name: oldest_and_newest_batch^
+-- Read off the two ends of the index.
+SELECT MIN(id), MAX(id) FROM ingest_batch;
+
+-- name: batches_beginning_in_window
+SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM ingest_batch b FORCE INDEX (PRIMARY) LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.id < :before AND b.id >= :down_to AND (b.sync_id LIKE :sync_id OR b.source_host LIKE :source_host)
+  AND (:status IS NULL OR b.status = :status) AND (:action IS NULL OR b.action = :action)
+ORDER BY b.id DESC LIMIT :most;
 
 -- name: batch^
 SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.manifest_sha256,
@@ -21,16 +66,27 @@ SELECT j.id, :sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at
 FROM import_job j WHERE j.batch_id = :batch_id ORDER BY j.id DESC LIMIT :most;
 
 -- name: active_jobs
+-- One statement, so that no job is missed or told twice while it changes its state. The first of each state are read in
+-- the order of the index, and only these are sorted.
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
-FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
-WHERE j.state IN ('running', 'queued', 'waiting') ORDER BY FIELD(j.state, 'running', 'queued', 'waiting'), j.priority, j.id LIMIT :most;
+FROM ((SELECT 1 AS place, priority, id FROM import_job FORCE INDEX (claim) WHERE state = 'running'
+       ORDER BY priority, id LIMIT :most)
+      UNION ALL (SELECT 2, priority, id FROM import_job FORCE INDEX (claim) WHERE state = 'queued'
+       ORDER BY priority, id LIMIT :most)
+      UNION ALL (SELECT 3, priority, id FROM import_job FORCE INDEX (claim) WHERE state = 'waiting'
+       ORDER BY priority, id LIMIT :most)) f
+STRAIGHT_JOIN import_job j ON j.id = f.id STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+ORDER BY f.place, f.priority, f.id LIMIT :most;
 
 -- name: finished_jobs
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
-FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
-WHERE j.active_batch_id IS NULL ORDER BY j.id DESC LIMIT :most;
+FROM ((SELECT id FROM import_job FORCE INDEX (by_ended) WHERE ended = 'done' ORDER BY id DESC LIMIT :most)
+      UNION ALL (SELECT id FROM import_job FORCE INDEX (by_ended) WHERE ended = 'failed' ORDER BY id DESC LIMIT :most)
+      UNION ALL (SELECT id FROM import_job FORCE INDEX (by_ended) WHERE ended = 'cancelled' ORDER BY id DESC LIMIT :most)) f
+STRAIGHT_JOIN import_job j ON j.id = f.id STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+ORDER BY f.id DESC LIMIT :most;
 
 -- name: batch_counts
 SELECT status, COUNT(*) FROM ingest_batch WHERE status <> 'imported' GROUP BY status;
@@ -72,16 +128,11 @@ FROM (SELECT id FROM import_job FORCE INDEX (claim) WHERE state = :state AND id 
       ORDER BY id DESC LIMIT :most) found
 STRAIGHT_JOIN import_job j ON j.id = found.id STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id DESC;
 
--- name: jobs_window^
--- How far down a page may look: the oldest of so many jobs, and how many there are.
-SELECT MIN(id), COUNT(*)
-FROM (SELECT id FROM import_job FORCE INDEX (PRIMARY) WHERE id < :before ORDER BY id DESC LIMIT :window) w;
-
--- name: jobs_in_window
+-- name: jobs_ended
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
-FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
-WHERE j.id < :before AND j.id >= :down_to AND j.state = :state ORDER BY j.id DESC LIMIT :most;
+FROM import_job j FORCE INDEX (by_ended) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.ended = :state AND j.id < :before ORDER BY j.id DESC LIMIT :most;
 
 -- name: events
 SELECT id, event_type, payload, created_at FROM ingest_event
@@ -112,6 +163,11 @@ SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reaso
        updated_at
 FROM ingest_batch_item FORCE INDEX (by_unhappy)
 WHERE batch_id = :batch_id AND unhappy = :decision AND ordinal > :after ORDER BY ordinal LIMIT :most;
+
+-- name: containers
+SELECT ordinal, type, hash, decision, reason, missing, target_ids, last_error, updated_at
+FROM ingest_batch_container FORCE INDEX (by_ordinal)
+WHERE batch_id = :batch_id AND in_manifest = 1 ORDER BY ordinal LIMIT :most;
 
 -- name: alive$
 SELECT 1;

@@ -23,7 +23,10 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   completed_at      DATETIME(6) NULL,
   revived_at        DATETIME(6) NULL,
   UNIQUE KEY identity (sync_id),
-  KEY by_status (status, id)
+  KEY by_status (status, id),
+  KEY by_action (action, id),
+  KEY by_status_and_action (status, action, id),
+  KEY by_host (source_host, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_item (
@@ -115,8 +118,12 @@ CREATE TABLE IF NOT EXISTS import_job (
   last_error        TEXT NULL,
   reset_count       INT UNSIGNED NOT NULL DEFAULT 0,
   active_batch_id   BIGINT UNSIGNED AS (IF(state IN ('waiting', 'queued', 'running'), batch_id, NULL)) PERSISTENT,
+  ended             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
+                      IF(state IN ('waiting', 'queued', 'running'), NULL, state)) PERSISTENT
+                    COMMENT 'how it ended; no claim, promotion or release moves an entry of this key',
   UNIQUE KEY one_active_job (active_batch_id),
   KEY claim (state, priority, id),
+  KEY by_ended (ended, id),
   KEY by_batch (batch_id, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

@@ -129,7 +129,8 @@ def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | N
 @click.pass_obj
 def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> None:
     """Batches, newest first."""
-    rows = session.context.db.read(lambda tx: stats.batches(tx, status=wanted, most=limit))
+    which = stats.Filter(status=wanted)
+    rows, _ = session.context.db.read(lambda tx: stats.batch_page(tx, which, before=stats.NEWEST, most=limit))
     empty = f"no batch is {wanted}" if wanted else "there are no batches; `ingestd scan` records what is on the mount"
     print_rows(rows, BATCH_TABLE, as_json=as_json, empty=empty)
 

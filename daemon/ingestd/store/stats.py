@@ -1,5 +1,7 @@
 """Looking on: rows as commands and pages show them. Read only."""
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
 from ingestd.store.db import Tx, load_queries
@@ -8,7 +10,7 @@ _sql = load_queries("stats")
 
 BATCH_COLUMNS = (
     "sync_id", "type", "action", "status", "source_host", "item_count", "total_bytes", "discovered_at", "started_at",
-    "completed_at", "last_error", "id",
+    "completed_at", "last_error", "id", "items_done", "items_total", "job_state",
 )  # fmt: skip
 ONE_BATCH_COLUMNS = (
     "sync_id", "type", "action", "status", "source_host", "item_count", "total_bytes", "manifest_sha256",
@@ -23,15 +25,6 @@ NEWEST = 2**63 - 1
 Row = dict[str, Any]
 
 
-def batches(tx: Tx, *, status: str | None = None, before: int = NEWEST, most: int = 100) -> list[Row]:
-    """Batches, newest first."""
-    if status is None:
-        rows = _sql.batches(tx.connection, before=before, most=most)
-    else:
-        rows = _sql.batches_by_status(tx.connection, status=status, before=before, most=most)
-    return [dict(zip(BATCH_COLUMNS, row, strict=True)) for row in rows]
-
-
 def batch(tx: Tx, sync_id: str) -> Row | None:
     row = _sql.batch(tx.connection, sync_id=sync_id) if sync_id.isascii() else None
     return None if row is None else dict(zip(ONE_BATCH_COLUMNS, row, strict=True))
@@ -43,6 +36,7 @@ def jobs_of_batch(tx: Tx, sync_id: str, batch_id: int, *, most: int = 50) -> lis
 
 
 def active_jobs(tx: Tx, *, most: int = 200) -> list[Row]:
+    """Running jobs, then the queued ones as they will be claimed, then those that wait."""
     return _jobs(_sql.active_jobs(tx.connection, most=most))
 
 
@@ -85,6 +79,9 @@ ITEM_COLUMNS = (
     "ordinal", "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
     "last_error", "updated_at",
 )  # fmt: skip
+CONTAINER_COLUMNS = (
+    "ordinal", "type", "hash", "decision", "reason", "missing", "target_ids", "last_error", "updated_at",
+)  # fmt: skip
 EVENT_COLUMNS = ("id", "event_type", "payload", "created_at")
 WINDOW = 2000
 """so many rows are looked at for one page, however few of them are wanted: a page may be short and yet have a next"""
@@ -102,9 +99,48 @@ def alive(tx: Tx) -> None:
     _sql.alive(tx.connection)
 
 
-def batch_page(tx: Tx, *, status: str | None, before: int, most: int) -> Page:
-    """Batches, newest first."""
-    return _page(batches(tx, status=status, before=before, most=most + 1), "id", most)
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which batches are wanted. `prefix` is how a sync_id or a source host begins."""
+
+    status: str | None = None
+    action: str | None = None
+    prefix: str | None = None
+
+
+def batch_page(tx: Tx, wanted: Filter, *, before: int, most: int) -> Page:
+    """Batches, newest first, each with the progress of its active job if it has one."""
+    values: dict[str, Any] = {"status": wanted.status, "action": wanted.action, "before": before, "most": most + 1}
+    if not wanted.prefix:
+        return _page(_batches(_page_query(wanted)(tx.connection, **values)), "id", most)
+    values |= _patterns(wanted.prefix)
+    if _are_few(tx, **_patterns(wanted.prefix)):
+        return _page(_batches(_sql.batches_beginning(tx.connection, **values)), "id", most)
+    oldest, newest = _sql.oldest_and_newest_batch(tx.connection)
+    # Ids have few gaps, and counting rows instead would cost as much as looking at them.
+    down_to = min(before, newest + 1) - WINDOW
+    rows = _sql.batches_beginning_in_window(tx.connection, down_to=down_to, **values)
+    return _page(_batches(rows), "id", most, down_to if down_to > oldest else None)
+
+
+def _page_query(wanted: Filter) -> Any:
+    """The query whose index has the wanted batches in the order of their ids."""
+    if wanted.status is None:
+        return _sql.batches if wanted.action is None else _sql.batches_by_action
+    return _sql.batches_by_status if wanted.action is None else _sql.batches_by_status_and_action
+
+
+def _patterns(prefix: str) -> dict[str, str | None]:
+    """What LIKE is to match; None, which matches nothing, where no sync_id can begin so: those are lower-case ASCII."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
+    return {"sync_id": escaped.lower() if prefix.isascii() else None, "source_host": escaped}
+
+
+def _are_few(tx: Tx, *, sync_id: str | None, source_host: str | None) -> bool:
+    """Whether those that begin so can all be looked at for one page."""
+    if sync_id and _sql.sync_ids_beginning(tx.connection, sync_id=sync_id, most=WINDOW + 1) > WINDOW:
+        return False
+    return bool(_sql.hosts_beginning(tx.connection, source_host=source_host, most=WINDOW + 1) <= WINDOW)
 
 
 def event_page(tx: Tx, batch_id: int, *, before: int, most: int) -> Page:
@@ -114,17 +150,14 @@ def event_page(tx: Tx, batch_id: int, *, before: int, most: int) -> Page:
 
 
 def job_page(tx: Tx, *, state: str | None, is_active: bool, before: int, most: int) -> Page:
-    """Jobs, newest first; `is_active` tells whether `state` is one of those that end."""
+    """Jobs, newest first; `is_active` tells that `state` is none of those in which jobs end."""
     if state is None:
         return _page(_jobs(_sql.jobs(tx.connection, before=before, most=most + 1)), "id", most)
     if is_active:
         rows = _sql.active_jobs_in_state(tx.connection, state=state, before=before, most=most + 1)
         return _page(_jobs(rows), "id", most)
-    down_to, seen = _sql.jobs_window(tx.connection, before=before, window=WINDOW)
-    if not seen:
-        return [], None
-    rows = _sql.jobs_in_window(tx.connection, state=state, before=before, down_to=down_to, most=most + 1)
-    return _page(_jobs(rows), "id", most, down_to if seen == WINDOW else None)
+    rows = _sql.jobs_ended(tx.connection, state=state, before=before, most=most + 1)
+    return _page(_jobs(rows), "id", most)
 
 
 def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, most: int) -> Page:
@@ -140,6 +173,16 @@ def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, most: 
     else:
         rows = _sql.items_decided(tx.connection, up_to=up_to, decision=decision, **wanted)
     return _page(_items(rows), "ordinal", most, up_to if seen == WINDOW else None)
+
+
+def containers(tx: Tx, batch_id: int, *, most: int = 100) -> list[Row]:
+    """Listed containers of one batch, in order of the manifest."""
+    rows = _sql.containers(tx.connection, batch_id=batch_id, most=most)
+    return [dict(zip(CONTAINER_COLUMNS, row, strict=True)) for row in rows]
+
+
+def _batches(rows: Any) -> list[Row]:
+    return [dict(zip(BATCH_COLUMNS, row, strict=True)) for row in rows]
 
 
 def _items(rows: Any) -> list[Row]:

@@ -37,10 +37,9 @@ class Reading:
         self._db, self._planner = db, planner
 
     def batches(self, query: BatchesQuery) -> Response:
-        """Batches, newest first."""
-        rows, after = self._db.read(
-            lambda tx: stats.batch_page(tx, status=query.status, before=before(query), most=query.limit)
-        )
+        """Batches, newest first. Looks at 2,000 for one page of a common prefix: it may be short."""
+        wanted = stats.Filter(query.status, query.action, query.prefix)
+        rows, after = self._db.read(lambda tx: stats.batch_page(tx, wanted, before=before(query), most=query.limit))
         return page(([_only(Batch, row) for row in rows], after))
 
     def batch(self, path: BatchPath) -> Response:
@@ -75,7 +74,7 @@ class Reading:
         return page(([{**found, "payload": _json(found["payload"])} for found in rows], after))
 
     def jobs(self, query: JobsQuery) -> Response:
-        """Jobs, newest first. Looks at 2,000 for one page of a state that ends: it may be short."""
+        """Jobs, newest first."""
 
         def work(tx: Tx) -> stats.Page:
             is_active = query.state in ACTIVE_STATES

@@ -76,6 +76,10 @@ class PageQuery(Asked):
 
 class BatchesQuery(PageQuery):
     status: BatchStatus | None = None
+    action: Action | None = None
+    prefix: str | None = Field(
+        None, min_length=1, max_length=255, description="How the sync_id, or the source host, begins."
+    )
 
 
 class ItemsQuery(PageQuery):
