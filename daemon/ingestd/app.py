@@ -65,7 +65,7 @@ class Daemon:
         self._poll = Service("poller", poller.run_once, finally_do=close)
         self._heart = Service("heart", heart.run_once, finally_do=close)
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
-        self.web = make_app(self.context, Hooks(self.claimers.wake, self._rescan, self.health))
+        self.web = make_app(self.context, Hooks(self.claimers.wake, self._rescan, self.scanner.scanned, self.health))
         self.http = make_listener(settings, self.web)
         self.services = [self._rescue, self._scan, self._watch, self._sweep, self._follow, self._poll, self._heart]
         self.services.append(self.web.planner)
@@ -162,9 +162,10 @@ class Daemon:
         self.scanner.name(sync_ids, self.watcher.kind or "scan")
         self._scan.wake()
 
-    def _rescan(self) -> None:
-        self.scanner.demand_full()
+    def _rescan(self) -> int:
+        number = self.scanner.demand_full()
         self._scan.wake()
+        return number
 
     def _wake_sweeper(self) -> None:
         self._sweep.wake()

@@ -15,10 +15,11 @@ from openapi_spec_validator import validate
 
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings, Settings
-from ingestd.errors import NotEligible
+from ingestd.errors import MountUnavailable, NotEligible
 from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.scanner import Scanner
 from ingestd.store import stats
 from ingestd.store.db import Tx
 from ingestd.web import Hooks, make_app, make_listener
@@ -51,7 +52,9 @@ class Answer:
 
 @dataclass
 class Site:
-    """A daemon's interface, those who would be woken by it, and a client that believes /openapi.json."""
+    """A daemon's interface, its scanner in the test's hand, those who would be woken, and a client that believes
+    /openapi.json.
+    """
 
     context: Context
     told: list[str] = field(default_factory=list)
@@ -59,11 +62,16 @@ class Site:
     spec: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        on_queued, rescan = (lambda: self.told.append("queued")), (lambda: self.told.append("rescan"))
-        self.web = make_app(self.context, Hooks(on_queued, rescan, lambda: list(self.reasons)))
+        self.scanner = Scanner(self.context)
+        on_queued, health = (lambda: self.told.append("queued")), (lambda: list(self.reasons))
+        self.web = make_app(self.context, Hooks(on_queued, self._rescan, self.scanner.scanned, health))
         listener = make_listener(self.context.settings, self.web)
         assert listener is not None
         self.listener = listener
+
+    def _rescan(self) -> int:
+        self.told.append("rescan")
+        return self.scanner.demand_full()
 
     def start(self) -> None:
         self.listener.start()
@@ -362,9 +370,39 @@ def test_a_plan_that_came_to_nothing_is_told(
 # scan, pause, resume
 
 
-def test_a_scan_is_asked_for(site: Site) -> None:
-    assert site.post("/api/v1/scan").status == 202
+def test_a_scan_is_asked_for_and_tells_what_it_found(world: World, site: Site) -> None:
+    sync_ids = sorted((world.put(photo("a")), world.put(photo("b"))))
+    world.file(f"sync/{UNKNOWN}.ready", b"")
+    accepted = site.post("/api/v1/scan")
+    assert accepted.status == 202
     assert site.told == ["rescan"]
+    number, address = accepted.json["id"], accepted.headers["Location"]
+    assert address == f"/api/v1/scans/{number}"
+    assert address in accepted.detail
+    running = {"id": number, "state": "running", "sync_ids": [], "unrecorded": None, "error": None}
+    assert site.get(address) == running
+    site.scanner.run_once()
+    assert site.get(address) == {**running, "state": "done", "sync_ids": sync_ids, "unrecorded": 1}
+    assert [batch["sync_id"] for batch in site.get("/api/v1/batches")["items"]] == sync_ids[::-1]
+
+
+def test_a_scan_that_failed_says_why(world: World, site: Site) -> None:
+    world.root.rename(world.root.with_name("elsewhere"))
+    address = site.post("/api/v1/scan").headers["Location"]
+    with pytest.raises(MountUnavailable) as why:
+        site.scanner.run_once()
+    told = site.get(address)
+    assert (told["state"], told["sync_ids"], told["unrecorded"]) == ("failed", [], None)
+    assert told["error"] == str(why.value)
+
+
+@pytest.mark.parametrize("number", ["0", "1", "9" * 18])
+def test_a_scan_of_another_process_is_unknown(site: Site, number: str) -> None:
+    site.post("/api/v1/scan")
+    answer = site.call("GET", f"/api/v1/scans/{number}")
+    assert answer.status == 404
+    assert f"knows of no scan {number}" in answer.detail
+    assert site.send("GET", "/api/v1/scans/x").status == 404
 
 
 def test_the_queue_is_paused_and_resumed(site: Site) -> None:

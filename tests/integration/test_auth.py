@@ -25,7 +25,8 @@ LOOKS = [
     ("GET", path)
     for path in (
         "/api/v1/batches", f"/api/v1/batches/{SYNC_ID}", f"/api/v1/batches/{SYNC_ID}/items",
-        f"/api/v1/batches/{SYNC_ID}/events", "/api/v1/jobs", "/api/v1/jobs/1", "/openapi.json",
+        f"/api/v1/batches/{SYNC_ID}/events", "/api/v1/jobs", "/api/v1/jobs/1", "/api/v1/scans/1",
+        "/openapi.json",
     )
 ]  # fmt: skip
 ACTS = [
@@ -50,11 +51,15 @@ class Door:
         self.context = make_context(self.settings)
         world.contexts.append(self.context)
         self.scans: list[str] = []
-        self.web: Web = make_app(self.context, Hooks(lambda: None, lambda: self.scans.append("scan"), list))
+        self.web: Web = make_app(self.context, Hooks(lambda: None, self._rescan, lambda _: None, list))
         listener = make_listener(self.settings, self.web)
         assert listener is not None
         self.listener = listener
         self.listener.start()
+
+    def _rescan(self) -> int:
+        self.scans.append("scan")
+        return len(self.scans)
 
     def ask(self, method: str, path: str, token: str | bytes | None = None, **headers: str | None) -> int:
         return self.answer(method, path, token, **headers)[0]
@@ -225,7 +230,7 @@ def test_who_may_look_may_look(door: Door, world: World) -> None:
     world.scan(door.context)
     for _, path in LOOKS:
         found = door.ask("GET", path.replace(SYNC_ID, sync_id), "view:token")
-        assert found == (404 if path.endswith("/jobs/1") else 200)
+        assert found == (404 if path.endswith(("/jobs/1", "/scans/1")) else 200)
     assert door.ask("GET", "/api/v1/nothing", "view:token") == 404
     assert door.ask("POST", "/api/v1/jobs", "view:token") == 405
 

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import structlog
 
-from ingestd.errors import ManifestUnsettled, SentinelMissing
+from ingestd.errors import IngestdError, ManifestUnsettled, SentinelMissing
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivered
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 FIRST_RETRY, MAX_RETRY = 0.2, 15.0
 ROTATION_BYTES = 16 * 2**20
+SCANS_KEPT, SYNC_IDS_KEPT = 100, 10_000
 
 
 @dataclass(slots=True)
@@ -34,6 +36,59 @@ class _Settling:
     retry_at: float
     pause: float
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOutcome:
+    """What came of a full scan that was demanded: the bundles that it recorded or found changed, or why it failed."""
+
+    state: Literal["running", "done", "failed"] = "running"
+    sync_ids: tuple[str, ...] = ()
+    unrecorded: int | None = None
+    error: str | None = None
+
+
+class Demands:
+    """Full scans that somebody demanded, by number; what came of the last ones is kept.
+
+    A scan answers all demands made before it began. They share its number, so many of them take no more room than one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Of the clock: a number that another process gave is unknown to this one, rather than that of another scan.
+        self._next = int(time.time() * 1000)
+        self._outcomes: dict[int, ScanOutcome] = {}
+
+    def add(self) -> int:
+        """Notes a demand; the number of the scan that will answer it."""
+        with self._lock:
+            self._outcomes.setdefault(self._next, ScanOutcome())
+            while len(self._outcomes) > SCANS_KEPT:
+                del self._outcomes[min(self._outcomes)]
+            return self._next
+
+    @property
+    def are_open(self) -> bool:
+        """Whether a demand waits for a scan that has yet to begin."""
+        return self._next in self._outcomes
+
+    def begin(self) -> int | None:
+        """The number of the scan that begins now; None if nobody demanded it."""
+        with self._lock:
+            if self._next not in self._outcomes:
+                return None
+            self._next += 1
+            return self._next - 1
+
+    def end(self, number: int | None, outcome: ScanOutcome) -> None:
+        if number is not None:
+            with self._lock:
+                self._outcomes[number] = outcome
+
+    def outcome(self, number: int) -> ScanOutcome | None:
+        with self._lock:
+            return self._outcomes.get(number)
 
 
 class Scanner:
@@ -47,6 +102,7 @@ class Scanner:
         self._named: dict[str, str] = {}
         self._sources: dict[str, str] = {}
         self._full_due_at = 0.0
+        self._demands = Demands()
         self._known: set[str] = set()
         self._known_loaded = False
         self._rotation: deque[str] = deque()
@@ -70,14 +126,19 @@ class Scanner:
         with self._lock:
             self._named.update(dict.fromkeys(sync_ids, source))
 
-    def demand_full(self) -> None:
-        """Makes the next round a full scan."""
+    def demand_full(self) -> int:
+        """Makes the next round a full scan, also while one runs; the number by which `scanned` tells of it."""
+        number = self._demands.add()
         with self._lock:
             self._full_due_at = 0.0
+        return number
+
+    def scanned(self, number: int) -> ScanOutcome | None:
+        """What came of a scan that was demanded; None for a number that is unknown, or too long ago."""
+        return self._demands.outcome(number)
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
-        self._load_known()
         with self._lock:
             named, self._named = self._named, {}
             self._sources = {**{sync_id: self._sources.get(sync_id, "scan") for sync_id in self._settling}, **named}
@@ -94,7 +155,6 @@ class Scanner:
 
     def scan(self) -> list[str]:
         """One full scan, now; returns the sync_ids that were recorded or changed."""
-        self._load_known()
         return self._scan_fully()
 
     def _load_known(self) -> None:
@@ -112,6 +172,19 @@ class Scanner:
         return self._look_at(sorted(settled | (named & handed_over)))
 
     def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
+        """A full scan; tells whoever demanded one before it began what came of it."""
+        number = self._demands.begin()
+        try:
+            self._load_known()
+            changed = self._scan_counted(named)
+        except BaseException as error:
+            told = str(error) if isinstance(error, IngestdError) else "it failed for a reason that the log tells"
+            self._demands.end(number, ScanOutcome("failed", error=told))
+            raise
+        self._demands.end(number, ScanOutcome("done", tuple(changed[:SYNC_IDS_KEPT]), self.unrecorded))
+        return changed
+
+    def _scan_counted(self, named: Set[str]) -> list[str]:
         """A full scan, timed and counted by how it ends."""
         start, scans = time.monotonic(), self._context.instruments.scans
         try:
@@ -134,7 +207,8 @@ class Scanner:
         changed = self._look_at(new) + self._look_at(self._settled()) + self._rotate(here)
         self.last_success = time.time()
         with self._lock:
-            self._full_due_at = time.monotonic() + self._settings.rescan_interval
+            # A demand made since this scan began is not answered by it.
+            self._full_due_at = 0.0 if self._demands.are_open else time.monotonic() + self._settings.rescan_interval
         return changed
 
     def _warn_of_odd(self, odd: set[str]) -> None:

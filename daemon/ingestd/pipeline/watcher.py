@@ -83,7 +83,7 @@ class Watcher:
     """Keeps an observer armed on the hand-over folder, anew whenever another file system stands there."""
 
     def __init__(
-        self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], None] = lambda: None
+        self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], object] = lambda: None
     ) -> None:
         self._mount = mount
         self._hints = Hints(on_names, awaits)

@@ -1,7 +1,10 @@
 """The routes by which operators act: queue, cancel, plan, scan, pause, resume."""
 
+from dataclasses import asdict
+
 from flask import Response
 
+from ingestd.errors import NotFound
 from ingestd.model import Scope
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
@@ -9,7 +12,7 @@ from ingestd.store import job
 from ingestd.web.answers import answer
 from ingestd.web.hooks import Hooks
 from ingestd.web.operations import Operations, requested_by
-from ingestd.web.schemas import BatchPath, NoBody, PauseBody, QueueBody, QueueManyBody
+from ingestd.web.schemas import BatchPath, NoBody, PauseBody, QueueBody, QueueManyBody, ScanPath
 
 
 class Acting:
@@ -42,9 +45,19 @@ class Acting:
         return answer(plan)
 
     def scan(self, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
-        """Asks for a full scan of the hand-over folder."""
-        self._hooks.rescan()
-        return answer({"detail": "The scan begins now; new batches show up in /api/v1/batches."}, 202)
+        """Asks for a full scan of the hand-over folder, and gives the number by which to ask what it found."""
+        number = self._hooks.rescan()
+        address = f"/api/v1/scans/{number}"
+        return answer(
+            {"detail": f"The scan begins now; {address} tells what it finds.", "id": number}, 202, {"Location": address}
+        )
+
+    def scanned(self, path: ScanPath) -> Response:
+        """What came of a scan that was asked for: the batches that it recorded or found changed, or why it failed."""
+        outcome = self._hooks.scanned(path.scan_id)
+        if outcome is None:
+            raise NotFound(f"this process knows of no scan {path.scan_id}, or no more")
+        return answer({"id": path.scan_id, **asdict(outcome)})
 
     def pause(self, body: PauseBody) -> Response:
         """Stops claiming on every host."""

@@ -47,7 +47,8 @@ def acts(acting: Acting) -> list[Route]:
         Route("POST", f"{batch}/cancel", acting.cancel, {200: job}, (404, 409)),
         Route("POST", f"{batch}/preflight", acting.preflight, {200: plan, 202: schemas.Accepted}, (404, 409)),
         Route("POST", f"{PREFIX}/queue", acting.queue_many, {200: schemas.QueueResults}),
-        Route("POST", f"{PREFIX}/scan", acting.scan, {202: schemas.Accepted}),
+        Route("POST", f"{PREFIX}/scan", acting.scan, {202: schemas.ScanAccepted}),
+        Route("GET", f"{PREFIX}/scans/<id:scan_id>", acting.scanned, {200: schemas.Scan}, (404,)),
         Route("POST", f"{PREFIX}/pause", acting.pause, {200: control}),
         Route("POST", f"{PREFIX}/resume", acting.resume, {200: control}),
     ]

@@ -44,6 +44,10 @@ class JobPath(Asked):
     job_id: int
 
 
+class ScanPath(Asked):
+    scan_id: int
+
+
 class NoBody(Body):
     """Nothing is asked beside the address; an empty object will do."""
 
@@ -161,6 +165,20 @@ class Plan(Told):
 
 class Accepted(Told):
     detail: str
+
+
+class ScanAccepted(Accepted):
+    id: int = Field(description="Of the scan; known to the process that answers, while it runs.")
+
+
+class Scan(Told):
+    """A full scan that was asked for, as the process that made it knows."""
+
+    id: int
+    state: Literal["running", "done", "failed"] = Field(description="`running` also before it begins.")
+    sync_ids: list[str] = Field(description="Batches that it recorded or found changed; the first 10,000.")
+    unrecorded: int | None = Field(description="Bundles whose manifest could not be read yet, once it is done.")
+    error: str | None = Field(description="Why it failed.")
 
 
 class Control(Told):
