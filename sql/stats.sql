@@ -135,7 +135,8 @@ FROM import_job j FORCE INDEX (by_ended) STRAIGHT_JOIN ingest_batch b ON b.id = 
 WHERE j.ended = :state AND j.id < :before ORDER BY j.id DESC LIMIT :most;
 
 -- name: events
-SELECT id, event_type, payload, created_at FROM ingest_event
+-- Left to itself, the server reads all newer events of the batch before those of a deep page.
+SELECT id, event_type, payload, created_at FROM ingest_event FORCE INDEX (by_batch)
 WHERE batch_id = :batch_id AND id < :before ORDER BY id DESC LIMIT :most;
 
 -- name: items_window^
@@ -168,6 +169,19 @@ WHERE batch_id = :batch_id AND unhappy = :decision AND ordinal > :after ORDER BY
 SELECT ordinal, type, hash, decision, reason, missing, target_ids, last_error, updated_at
 FROM ingest_batch_container FORCE INDEX (by_ordinal)
 WHERE batch_id = :batch_id AND in_manifest = 1 ORDER BY ordinal LIMIT :most;
+
+-- name: batches_named
+SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
+       b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
+FROM ingest_batch b LEFT JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.sync_id IN :sync_ids;
+
+-- name: running_since
+-- How many items of each running job were done already when it was claimed.
+SELECT id, items_at_claim FROM import_job FORCE INDEX (claim) WHERE state = 'running' LIMIT :most;
+
+-- name: now$
+SELECT UTC_TIMESTAMP(6);
 
 -- name: alive$
 SELECT 1;

@@ -1,7 +1,9 @@
 """Looking on: rows as commands and pages show them. Read only."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ingestd.store.db import Tx, load_queries
@@ -92,6 +94,18 @@ Page = tuple[list[Row], int | None]
 def job(tx: Tx, job_id: int) -> Row | None:
     row = _sql.job(tx.connection, job_id=job_id)
     return None if row is None else dict(zip(JOB_COLUMNS, row, strict=True))
+
+
+def batches_named(tx: Tx, sync_ids: Sequence[str]) -> list[Row]:
+    """The batches of these names, in any order; names that are none are left out."""
+    known = tuple(sync_id for sync_id in sync_ids if sync_id.isascii())
+    return _batches(_sql.batches_named(tx.connection, sync_ids=known)) if known else []
+
+
+def running_since(tx: Tx, *, most: int = 200) -> tuple[datetime, dict[int, int]]:
+    """The database's time, and of each running job the items that were done already when it was claimed."""
+    found = dict(_sql.running_since(tx.connection, most=most))
+    return _sql.now(tx.connection), found
 
 
 def alive(tx: Tx) -> None:

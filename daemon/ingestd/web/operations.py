@@ -10,10 +10,10 @@ from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.store import batch, job, stats
-from ingestd.web.auth import Identity
 from ingestd.web.hooks import Hooks
 from ingestd.web.planner import Planner, mount_asked
 from ingestd.web.problem import status_of
+from ingestd.web.tokens import Identity
 
 PLANNED_AT_ONCE = 5000
 """items of the largest batch whose plan a request waits for"""
@@ -49,9 +49,9 @@ class Operations:
         """The job that was waiting or queued, as it is now."""
         return self.job(queueing.cancel(self._context, sync_id, requested_by()).id)
 
-    def plan(self, sync_id: str) -> dict[str, Any] | None:
-        """The plan of a batch; None when it is large, and made in the background."""
-        if self._count(sync_id) > PLANNED_AT_ONCE:
+    def plan(self, sync_id: str, *, at_once: bool = True) -> dict[str, Any] | None:
+        """The plan of a batch; None when it is made in the background: it is large, or not wanted at once."""
+        if self._count(sync_id) > PLANNED_AT_ONCE or not at_once:
             self._planner.accept(sync_id)
             return None
         with mount_asked(self._context):

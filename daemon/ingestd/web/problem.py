@@ -1,6 +1,6 @@
 """Everything that is refused, or goes wrong, as application/problem+json with a sentence for a person (RFC 9457)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -55,41 +55,48 @@ def status_of(error: IngestdError) -> int:
 
 def problem(status: int, sentence: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
     told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": sentence, **extra}
-    if status == 503:
-        headers = {"Retry-After": RETRY_SECONDS, **(headers or {})}
-    return Response(orjson.dumps(told), status, headers, mimetype=MIME)
+    return Response(orjson.dumps(told), status, {**retry(status), **(headers or {})}, mimetype=MIME)
 
 
-def register(app: Flask) -> None:
-    """Makes every error leave as a problem."""
-    app.register_error_handler(Refused, _refused)
-    app.register_error_handler(IngestdError, _known)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _unknown)
+def retry(status: int) -> dict[str, str]:
+    """When to ask again, where asking again may help."""
+    return {"Retry-After": RETRY_SECONDS} if status == 503 else {}
 
 
-def _refused(error: Refused) -> Response:
-    return problem(error.status, str(error), error.headers, **error.extra)
+def register(app: Flask, as_page: Callable[[Refused], Response | None]) -> None:
+    """Makes every error leave as a problem, or as what `as_page` makes of it for those who read pages."""
+
+    def handle(kind: type[Exception], understand: Callable[[Any], Refused]) -> None:
+        def respond(error: Exception) -> Response:
+            refused = understand(error)
+            return as_page(refused) or problem(refused.status, str(refused), refused.headers, **refused.extra)
+
+        app.register_error_handler(kind, respond)
+
+    handle(Refused, lambda refused: refused)
+    handle(IngestdError, _known)
+    handle(HTTPException, _http)
+    handle(Exception, _unknown)
 
 
-def _known(error: IngestdError) -> Response:
+def _known(error: IngestdError) -> Refused:
     status = status_of(error)
     if status == 500:
         log.error("request_failed", method=request.method, path=request.path, error=str(error))
-    return problem(status, str(error))
+    return Refused(status, str(error))
 
 
-def _http(error: HTTPException) -> Response:
+def _http(error: HTTPException) -> Refused:
     code = error.code or 500
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        return problem(405, f"This address answers {allowed} only.", {"Allow": allowed})
-    return problem(code, SENTENCES.get(code) or error.description or HTTPStatus(code).phrase)
+        return Refused(405, f"This address answers {allowed} only.", headers={"Allow": allowed})
+    return Refused(code, SENTENCES.get(code) or error.description or HTTPStatus(code).phrase)
 
 
-def _unknown(error: Exception) -> Response:
+def _unknown(error: Exception) -> Refused:
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)
-    return problem(500, SENTENCES[500])
+    return Refused(500, SENTENCES[500])
 
 
 def refuse_values(error: ValidationError) -> NoReturn:

@@ -19,22 +19,29 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
 from ingestd.service import Service
 from ingestd.store.db import Database
-from ingestd.web import api, problem
+from ingestd.web import api, pages, problem
 from ingestd.web.acting import Acting
 from ingestd.web.answers import BODY_LIMIT, JsonRequest
 from ingestd.web.auth import Guard
 from ingestd.web.health import Health
 from ingestd.web.hooks import Hooks
+from ingestd.web.looking import Looking
 from ingestd.web.operations import Operations
 from ingestd.web.planner import Planner
 from ingestd.web.problem import Refused
 from ingestd.web.reading import Reading
 from ingestd.web.schemas import Problem
+from ingestd.web.tokens import Tokens
 
 THREADS = 8
 READER_SECONDS = 10.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNMATCHED = "unmatched"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Nothing from elsewhere, nothing inline: markup that got into a page in spite of all would be dead there."""
 
 
 class Web:
@@ -51,14 +58,15 @@ class Web:
 def make_app(context: Context, hooks: Hooks) -> Web:
     """The application; once for each context, whose registry has its counters from then on."""
     app, planner = _bare_app(), Planner(context)
-    guard = Guard(context.settings.http, api.PUBLIC)
-    app.before_request(guard.check)
+    tokens = Tokens(context.settings.http.tokens_file)
+    app.before_request(Guard(context.settings.http, tokens, api.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
-    problem.register(app)
+    problem.register(app, pages.refusal)
     # Of their own: a database that hangs must not hold those who only look for as long as an import would wait.
     reader_db = Database(context.settings.database, statement_seconds=READER_SECONDS)
-    acting = Acting(context, hooks, Operations(context, hooks, planner))
-    api.register(app, acting, Reading(reader_db, planner), Health(context, hooks))
+    looking, operations = Looking(reader_db, planner), Operations(context, hooks, planner)
+    api.register(app, Acting(context, hooks, operations), Reading(looking), Health(context, hooks))
+    pages.register(app, context.settings, tokens, looking, operations, hooks.rescan)
     _count_requests(app, context.instruments.registry)
     app.after_request(_harden)
     return Web(app, planner.service)
@@ -74,7 +82,7 @@ class _IdConverter(BaseConverter):
 
 
 def _bare_app() -> OpenAPI:
-    """Without files, redirects and answers that nobody asked for."""
+    """Without redirects and answers that nobody asked for."""
     app = OpenAPI(
         "ingestd.web",
         info=Info(title="ingestd", version=__version__),
@@ -83,7 +91,8 @@ def _bare_app() -> OpenAPI:
         validation_error_model=Problem,
         validation_error_callback=problem.refuse_values,
         doc_ui=False,
-        static_folder=None,
+        static_folder="static",
+        template_folder="templates",
     )
     app.request_class = JsonRequest
     app.url_map.converters["id"] = _IdConverter
@@ -99,7 +108,9 @@ def _limit_body() -> None:
 
 def _harden(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cache-Control"] = "no-cache" if request.endpoint == "static" else "no-store"
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Referrer-Policy"] = "same-origin"
     return response
 
 

@@ -1,0 +1,91 @@
+"""The page of one batch: what it is, what became of its items, and why."""
+
+from typing import Any
+
+import orjson
+from flask import Response, url_for
+
+from ingestd.errors import IngestdError
+from ingestd.model import ACTIVE_STATES, Decision, Scope
+from ingestd.pipeline import queueing
+from ingestd.store import stats
+from ingestd.web.looking import Looking
+from ingestd.web.operations import Operations, requested_by
+from ingestd.web.pages import forms
+from ingestd.web.pages.frame import Frame
+from ingestd.web.pages.shown import brief
+from ingestd.web.problem import status_of
+from ingestd.web.schemas import NEWEST, ItemsQuery
+
+EVENTS_SHOWN = 50
+CONTAINERS_SHOWN = 100
+
+
+class BatchPage:
+    def __init__(self, frame: Frame, looking: Looking, operations: Operations, priority: int) -> None:
+        self._frame, self._looking, self._operations, self._priority = frame, looking, operations, priority
+
+    def show(self, sync_id: str) -> Response:
+        return self._page(sync_id, forms.query(ItemsQuery))
+
+    def queue(self, sync_id: str) -> Response:
+        asked = forms.form(forms.QueueForm)
+        scope = Scope(asked.only) if asked.only else Scope.ALL
+        wish = queueing.Request(sync_id, requested_by(), asked.priority, asked.force, scope)
+        result = self._operations.queue_result(wish)
+        if result["error"]:
+            return self._page(sync_id, ItemsQuery(), result["status"], wrong=result["error"])
+        job = result["job"]
+        verb = "is queued" if result["status"] == 201 else "was active already"
+        return self._page(sync_id, ItemsQuery(), told=f"Job {job['id']} {verb}, with priority {job['priority']}.")
+
+    def cancel(self, sync_id: str) -> Response:
+        try:
+            job = self._operations.cancel(sync_id)
+        except IngestdError as error:
+            return self._refused(sync_id, error)
+        return self._page(sync_id, ItemsQuery(), told=f"Job {job['id']} is cancelled.")
+
+    def preflight(self, sync_id: str) -> Response:
+        try:
+            plan = self._operations.plan(sync_id)
+        except IngestdError as error:
+            return self._refused(sync_id, error)
+        told = None if plan else "The plan is being made in the background; the facts below tell when it is there."
+        return self._page(sync_id, ItemsQuery(), plan=plan, told=told)
+
+    def _refused(self, sync_id: str, error: IngestdError) -> Response:
+        """The page again, with why not; what is wrong with more than this batch is a page of its own."""
+        status = status_of(error)
+        if status != 409:
+            raise error
+        return self._page(sync_id, ItemsQuery(), status, wrong=str(error))
+
+    def _page(self, sync_id: str, query: ItemsQuery, status: int = 200, **values: Any) -> Response:
+        batch = self._looking.detail(sync_id)
+        rows, after = self._looking.items(batch["id"], decision=query.decision, after=query.after, most=query.limit)
+        here: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
+        here |= {"sync_id": sync_id, "_anchor": "items"}
+        return self._frame.page(
+            "batch.html",
+            status,
+            batch=batch,
+            active=next((job for job in batch["jobs"] if job["state"] in ACTIVE_STATES), None),
+            priority=self._priority,
+            containers=self._containers(batch["id"]),
+            rows=rows,
+            decision=query.decision,
+            decisions=[decision.value for decision in Decision],
+            first=url_for("pages.batch", **here) if query.after is not None else None,
+            following=url_for("pages.batch", **here, after=after) if after is not None else None,
+            events=self._events(batch["id"]),
+            **values,
+        )
+
+    def _events(self, batch_id: int) -> list[stats.Row]:
+        events, _ = self._looking.events(batch_id, before=NEWEST, most=EVENTS_SHOWN)
+        return [{**event, "brief": brief(event["payload"])} for event in events]
+
+    def _containers(self, batch_id: int) -> list[stats.Row]:
+        rows = self._frame.db.read(lambda tx: stats.containers(tx, batch_id, most=CONTAINERS_SHOWN))
+        return [{**row, "missing": len(orjson.loads(row["missing"] or "[]"))} for row in rows]

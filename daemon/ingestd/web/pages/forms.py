@@ -1,0 +1,50 @@
+"""What pages ask for, by address or by form: text, of which every field is checked before anything is done."""
+
+from typing import Any, Literal, TypeVar
+
+from flask import request
+from pydantic import BaseModel, Field, ValidationError
+
+from ingestd.web.problem import refuse_values
+from ingestd.web.schemas import MOST, Asked, Name, Priority
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class PauseForm(Asked):
+    reason: str | None = Field(None, max_length=1000)
+
+
+class SelectedForm(Asked):
+    sync_ids: list[Name] = Field(max_length=MOST)
+    priority: Priority | None = None
+
+
+class QueueForm(Asked):
+    priority: Priority | None = None
+    only: Literal["failed", "deferred"] | None = None
+    force: bool = False
+
+
+def query(model: type[T]) -> T:
+    """The parameters of the address; `notice` is the page's own."""
+    return _checked(model, {name: text for name, text in request.args.items() if text and name != "notice"})
+
+
+def form(model: type[T]) -> T:
+    return _checked(model, {name: text for name, text in request.form.items() if text})
+
+
+def selected() -> SelectedForm:
+    """The ticked batches, each once."""
+    values: dict[str, Any] = {"sync_ids": list(dict.fromkeys(request.form.getlist("sync_id")))}
+    if request.form.get("priority"):
+        values["priority"] = request.form["priority"]
+    return _checked(SelectedForm, values)
+
+
+def _checked(model: type[T], values: dict[str, Any]) -> T:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        refuse_values(error)

@@ -1,0 +1,66 @@
+"""What all pages have around them, and how they refuse."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, g, make_response, redirect, render_template, request
+
+from ingestd.store import job
+from ingestd.store.db import Database
+from ingestd.web.problem import Refused, retry
+from ingestd.web.tokens import Identity
+
+NOTICES = {
+    "scan": "The scan has begun. New batches show up in the table.",
+    "paused": "The queue is paused: nothing more is claimed, on any host. What runs, runs on.",
+    "resumed": "The queue is drained again.",
+}
+"""What a redirect may leave to be said: a word of the address must not put words into our mouth."""
+
+
+class Frame:
+    """Renders pages with what is the same on all of them."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page of somebody who is signed in."""
+        control = self.db.read(job.control)
+        notice = NOTICES.get(request.args.get("notice", ""))
+        return render(template, status, control=control, notice=notice, **values)
+
+
+def render(template: str, status: int = 200, **values: Any) -> Response:
+    """A page that asks the database for nothing."""
+    identity: Identity | None = g.get("identity")
+    may_act = identity is not None and identity.role == "operator"
+    return make_response(render_template(template, identity=identity, may_act=may_act, **values), status)
+
+
+def back(address: str, notice: str = "") -> Response:
+    """Back to a page, by GET, so that reloading it repeats nothing."""
+    return make_response(redirect(f"{address}?notice={notice}" if notice else address, 303))
+
+
+def refusal(refused: Refused) -> Response | None:
+    """The page that a browser is shown instead of a problem; None for a program, which takes anything or names JSON."""
+    is_api = request.path.startswith("/api/") or request.path == "/openapi.json"
+    if is_api or "text/html" not in request.headers.get("Accept", ""):
+        return None
+    values: dict[str, Any] = {"title": HTTPStatus(refused.status).phrase, "sentence": str(refused)}
+    template = "problem.html"
+    if refused.status == 401:
+        template, values = "signin.html", {"next": _asked_for(), "refresh": _came_from_elsewhere()}
+    response = render(template, refused.status, **values)
+    response.headers.update({**retry(refused.status), **refused.headers})
+    return response
+
+
+def _asked_for() -> str:
+    return request.full_path.rstrip("?") if request.method == "GET" else "/"
+
+
+def _came_from_elsewhere() -> bool:
+    """A link on another site brings no SameSite cookie along; asked for again from here, the page has it."""
+    return request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"

@@ -1,0 +1,72 @@
+"""The addresses of the pages, as one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Response
+
+from ingestd.config import Settings
+from ingestd.web.looking import Looking
+from ingestd.web.operations import Operations
+from ingestd.web.pages import shown
+from ingestd.web.pages.batch import BatchPage
+from ingestd.web.pages.frame import Frame
+from ingestd.web.pages.media import Media
+from ingestd.web.pages.selected import Selected
+from ingestd.web.pages.signing import Signing
+from ingestd.web.pages.tasks import Tasks
+from ingestd.web.tokens import Tokens
+
+PUBLIC = frozenset({"static", "pages.sign_in", "pages.sign_out"})
+"""Style sheet and script hold nothing of anybody's; whoever signs in has no session yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`name` is what templates call it, after `pages.`."""
+
+    method: str
+    rule: str
+    name: str
+    view: Callable[..., Response]
+
+
+def register(
+    app: Flask, settings: Settings, tokens: Tokens, looking: Looking, operations: Operations, rescan: Callable[[], int]
+) -> None:
+    """Adds all pages."""
+    shown.register(app)
+    frame, priority = Frame(looking.db), settings.queue.priority
+    media, selected = Media(frame, operations, rescan), Selected(frame, operations, priority)
+    batch, tasks = BatchPage(frame, looking, operations, priority), Tasks(frame)
+    for address in (*_looks(media, batch, tasks), *_acts(media, selected, batch), *_signs(Signing(tokens))):
+        app.add_url_rule(address.rule, f"pages.{address.name}", address.view, methods=[address.method])
+
+
+def _looks(media: Media, batch: BatchPage, tasks: Tasks) -> list[Address]:
+    return [
+        Address("GET", "/", "media", media.show),
+        Address("GET", "/batches/<sync_id>", "batch", batch.show),
+        Address("GET", "/tasks", "tasks", tasks.show),
+    ]
+
+
+def _acts(media: Media, selected: Selected, batch: BatchPage) -> list[Address]:
+    return [
+        Address("POST", "/scan", "scan", media.scan),
+        Address("POST", "/pause", "pause", media.pause),
+        Address("POST", "/resume", "resume", media.resume),
+        Address("POST", "/confirm", "confirm", selected.confirm),
+        Address("POST", "/queue", "queue_selected", selected.queue),
+        Address("POST", "/preflight", "preflight_selected", selected.preflight),
+        Address("POST", "/batches/<sync_id>/queue", "queue_batch", batch.queue),
+        Address("POST", "/batches/<sync_id>/cancel", "cancel_batch", batch.cancel),
+        Address("POST", "/batches/<sync_id>/preflight", "preflight_batch", batch.preflight),
+    ]
+
+
+def _signs(signing: Signing) -> list[Address]:
+    return [
+        Address("POST", "/sign-in", "sign_in", signing.sign_in),
+        Address("POST", "/sign-out", "sign_out", signing.sign_out),
+    ]

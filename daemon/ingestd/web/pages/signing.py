@@ -1,0 +1,36 @@
+"""Signing in with a token, and out."""
+
+from flask import Response, request
+
+from ingestd.web import session
+from ingestd.web.pages.frame import back, render
+from ingestd.web.tokens import Tokens
+
+WRONG = "This is no token of the tokens file. Ask whoever runs ingestd for one."
+
+
+class Signing:
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def sign_in(self) -> Response:
+        token = request.form.get("token", "").strip().encode()
+        identity, following = self._tokens.find(token), _local(request.form.get("next", ""))
+        if identity is None:
+            return render("signin.html", 401, next=following, wrong=WRONG)
+        response = back(following)
+        # No header tells reliably that a proxy took this over HTTPS, but for the browser's own word.
+        secure = request.headers.get("Origin", "").startswith("https:")
+        session.open_session(response, identity, token, secure=secure)
+        return response
+
+    def sign_out(self) -> Response:
+        response = back("/")
+        session.close_session(response)
+        return response
+
+
+def _local(address: str) -> str:
+    """An address of these pages, whatever was sent: nobody is led elsewhere from here."""
+    is_ours = address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
+    return address if is_ours else "/"

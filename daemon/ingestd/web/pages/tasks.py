@@ -1,0 +1,49 @@
+"""Import Tasks: what runs, what waits for its turn, and what ended last."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+
+from ingestd.store import stats
+from ingestd.store.db import Tx
+from ingestd.web.pages.frame import Frame
+
+ACTIVE_SHOWN = 200
+FINISHED_SHOWN = 50
+
+
+class Tasks:
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def show(self) -> Response:
+        found = self._frame.db.read(_look)
+        return self._frame.page("tasks.html", **found)
+
+
+def _look(tx: Tx) -> dict[str, Any]:
+    now, at_claim = stats.running_since(tx)
+    active = stats.active_jobs(tx, most=ACTIVE_SHOWN)
+    counts = stats.job_counts(tx)
+    return {
+        "active": [{**row, **pace(row, at_claim.get(row["id"]), now)} for row in active],
+        "unshown": max(0, sum(counts.values()) - len(active)),
+        "counts": counts,
+        "finished": stats.finished_jobs(tx, most=FINISHED_SHOWN),
+    }
+
+
+def pace(job: stats.Row, at_claim: int | None, now: datetime) -> dict[str, float | None]:
+    """Items a second since the claim, seconds left at this rate, seconds since the last heartbeat.
+
+    `at_claim` is how many items were done already then; None: the job does not run.
+    """
+    if at_claim is None or job["claimed_at"] is None:
+        return {"rate": None, "left": None, "silence": None}
+    seconds = (now - job["claimed_at"]).total_seconds()
+    done = job["items_done"] - at_claim
+    rate = done / seconds if done > 0 and seconds > 0 else None
+    left = (job["items_total"] - job["items_done"]) / rate if rate else None
+    silence = (now - job["heartbeat_at"]).total_seconds() if job["heartbeat_at"] else None
+    return {"rate": None if rate is None else round(rate), "left": left, "silence": silence}
