@@ -173,7 +173,7 @@ WHERE batch_id = :batch_id AND in_manifest = 1 ORDER BY ordinal LIMIT :most;
 -- name: batches_named
 SELECT b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.discovered_at,
        b.started_at, b.completed_at, b.last_error, b.id, j.items_done, j.items_total, j.state
-FROM ingest_batch b LEFT JOIN import_job j ON j.active_batch_id = b.id
+FROM ingest_batch b FORCE INDEX (identity) LEFT JOIN import_job j ON j.active_batch_id = b.id
 WHERE b.sync_id IN :sync_ids;
 
 -- name: running_since

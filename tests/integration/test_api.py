@@ -21,7 +21,6 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.scanner import Scanner
 from ingestd.store import stats
-from ingestd.store.db import Tx
 from ingestd.web import Hooks, make_app, make_listener
 from support.wait import until
 from support.world import World, cover, md5, photo, sample
@@ -477,6 +476,23 @@ def test_events_come_newest_first(world: World, site: Site) -> None:
     assert site.call("GET", f"/api/v1/batches/{UNKNOWN}/events").status == 404
 
 
+def test_batches_are_filtered_by_action_and_by_how_they_begin(world: World, site: Site) -> None:
+    first, second = put(world, site, photo("a")), put(world, site, photo("a"), action="update", day=2)
+    third = put(world, site, photo("b"), source_host="tide_1", day=3)
+
+    def found(query: str) -> list[str]:
+        return [batch["sync_id"] for batch in all_pages(site, f"/api/v1/batches?limit=1&{query}")]
+
+    assert found("action=update") == [second]
+    assert found("action=create&status=new") == [third, first]
+    assert found("action=create&status=failed") == []
+    assert found(f"prefix={first[:13].upper()}") == [first]
+    assert found("prefix=flux-") == [second, first]
+    assert found("prefix=flux-&action=update&status=new") == [second]
+    assert found("prefix=tide_") == [third]
+    assert found("prefix=t%25") == found("prefix=t_de") == found("prefix=%C3%A4") == []
+
+
 def test_jobs_come_newest_first(world: World, site: Site) -> None:
     sync_ids = [world.put(photo(str(day)), day=day) for day in range(1, 5)]
     world.import_all(site.context, *sync_ids[:2])
@@ -527,7 +543,8 @@ def test_what_is_queued_must_be_named(site: Site, body: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=501", "limit=0", "limit=x", "after=-1", "after=x", "status=odd", "colour=red"]
+    "query",
+    ["limit=501", "limit=0", "limit=x", "after=-1", "after=x", "status=odd", "action=odd", "prefix=", "colour=red"],
 )
 def test_a_parameter_that_is_wrong_is_refused(site: Site, query: str) -> None:
     answer = site.call("GET", f"/api/v1/batches?{query}")
@@ -651,108 +668,3 @@ def test_requests_are_counted_by_rule(world: World, site: Site) -> None:
     assert sample(site.context, "http_request_duration_seconds_count", route=rule) == 2
     text = [key for family in site.context.instruments.registry.collect() for key in family.samples]
     assert not [key for key in text if UNKNOWN in str(key) or "coffee" in str(key)]
-
-
-def crowd(world: World) -> int:
-    """Many batches and jobs, and one batch with many items of which few are remarkable; its id."""
-    world.sql(
-        "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
-        " SELECT LPAD(seq, 36, '0'), IF(MOD(seq, 3000), 'imported', 'failed'), UTC_TIMESTAMP(6) FROM seq_1_to_6000"
-    )
-    world.sql(
-        "INSERT INTO import_job (batch_id, state, queued_at)"
-        " SELECT id, IF(MOD(id, 3000), 'done', 'queued'), discovered_at FROM ingest_batch"
-    )
-    batch_id: int = world.one("SELECT MIN(id) FROM ingest_batch")
-    world.sql(
-        "INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, updated_at)"
-        " SELECT %s, seq, 'photo', LPAD(seq, 32, '0'), REPEAT('0', 64),"
-        " CASE WHEN seq IN (9, 7000) THEN 'linked' WHEN seq = 5000 THEN 'failed' ELSE 'created' END, UTC_TIMESTAMP(6)"
-        " FROM seq_1_to_8000",
-        batch_id,
-    )
-    world.sql(
-        "INSERT INTO ingest_event (batch_id, event_type, payload)"
-        " SELECT %s + MOD(seq, 2), 'item_created', '{}' FROM seq_1_to_8000",
-        batch_id,
-    )
-    world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item, ingest_event")
-    return batch_id
-
-
-def rows_read(context: Context, work: Callable[[Tx], Any]) -> int:
-    """How many rows, or index entries, the server touched for some work."""
-
-    def total(tx: Tx) -> int:
-        with tx.connection.cursor() as cursor:
-            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
-            return sum(int(value) for _, value in cursor.fetchall())
-
-    before = context.db.read(total)
-    idle = context.db.read(total) - before
-    work_start = context.db.read(total)
-    context.db.read(work)
-    return context.db.read(total) - work_start - idle
-
-
-def test_no_page_reads_more_than_its_window(world: World, site: Site) -> None:
-    batch_id, sync_id = crowd(world), "1".rjust(36, "0")
-    newest, one = stats.NEWEST, {"most": 10}
-    few: dict[str, Callable[[Tx], Any]] = {
-        "batch": lambda tx: stats.batch(tx, sync_id),
-        "job": lambda tx: stats.job(tx, 1),
-        "batches": lambda tx: stats.batch_page(tx, stats.Filter(), before=newest, **one),
-        "batches by status": lambda tx: stats.batch_page(tx, stats.Filter(status="failed"), before=newest, **one),
-        "jobs": lambda tx: stats.job_page(tx, state=None, is_active=False, before=newest, **one),
-        "jobs active": lambda tx: stats.job_page(tx, state="queued", is_active=True, before=newest, **one),
-        "events": lambda tx: stats.event_page(tx, batch_id, before=newest, **one),
-        "failed": lambda tx: stats.item_page(tx, batch_id, decision="failed", after=-1, **one),
-        "jobs ended": lambda tx: stats.job_page(tx, state="failed", is_active=False, before=newest, **one),
-        "jobs of one": lambda tx: stats.jobs_of_batch(tx, sync_id, batch_id, most=10),
-    }
-    windows: dict[str, Callable[[Tx], Any]] = {
-        "items": lambda tx: stats.item_page(tx, batch_id, decision=None, after=-1, **one),
-        "linked": lambda tx: stats.item_page(tx, batch_id, decision="linked", after=-1, **one),
-    }
-    touched = {name: rows_read(site.context, work) for name, work in {**few, **windows}.items()}
-    assert {name: count for name, count in touched.items() if name in few and count > 100} == {}
-    assert {name: count for name, count in touched.items() if count > 3 * stats.WINDOW + 100} == {}
-
-
-def test_a_rare_decision_is_found_by_short_pages(world: World, site: Site) -> None:
-    crowd(world)
-    path = f"/api/v1/batches/{'1'.rjust(36, '0')}/items?decision=linked"
-    first = site.get(path)
-    assert ([item["ordinal"] for item in first["items"]], first["next"]) == ([9], 2000)
-    assert [item["ordinal"] for item in all_pages(site, path)] == [9, 7000]
-
-
-VALUES = {
-    "before": stats.NEWEST, "most": 11, "window": stats.WINDOW, "after": -1, "up_to": 2000,
-    "down_to": 1, "decision": "'failed'", "state": "'queued'", "status": "'failed'",
-    "sync_id": "LPAD(1, 36, '0')",
-}  # fmt: skip
-KEYS = {
-    "batches": "PRIMARY", "batches_by_status": "by_status", "batch": "identity", "jobs_of_batch": "by_batch",
-    "job": "PRIMARY", "jobs": "PRIMARY", "active_jobs_in_state": "claim", "jobs_ended": "by_ended",
-    "events": "by_batch", "items_window": "by_ordinal", "items": "by_ordinal",
-    "items_decided": "by_ordinal", "items_unhappy": "by_unhappy",
-}  # fmt: skip
-
-
-def explained(world: World, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The plan of one named query, a row for each table that it reads."""
-    text = getattr(stats._sql, query).sql
-    text = re.sub(r"%\((\w+)\)s|(?<!:):(\w+)", lambda found: str(values[found[1] or found[2]]), text)
-    plan = world.sql(f"EXPLAIN {text}")
-    return [row for row in plan if row[2] is not None and not str(row[2]).startswith("<derived")]
-
-
-def test_every_query_goes_by_index(world: World) -> None:
-    values = {**VALUES, "batch_id": crowd(world), "job_id": world.one("SELECT MIN(id) FROM import_job")}
-    for query, key in KEYS.items():
-        tables = explained(world, query, values)
-        assert key in {row[5] for row in tables}, (query, tables)
-        assert all(row[3] in ("range", "ref", "eq_ref", "const") for row in tables), (query, tables)
-        # There is no index in the order of (state, id); active jobs are few, and sorted by what the index holds.
-        assert query == "active_jobs_in_state" or "filesort" not in str(tables), (query, tables)

@@ -1,7 +1,5 @@
 """What a scrape tells, and what it costs: over a real listener, against a real database."""
 
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -17,7 +15,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingestd.app import Daemon
-from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.errors import CannotListen, MountUnavailable
 from ingestd.metrics import DatabaseState
 from ingestd.model import DECIDED, FAILURES
@@ -26,7 +23,7 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import Request, pause, queue_and_tell
 from ingestd.store import live as live_rows
-from ingestd.store.migrate import migrate
+from support.frail import frail_world, frozen
 from support.programs import demand
 from support.wait import stop_event, until
 from support.world import World, cover, photo, sample
@@ -242,28 +239,20 @@ def test_an_address_in_use_is_said(world: World) -> None:
 
 @pytest.fixture
 def frail(tmp_path: Path, world: World) -> Iterator[World]:
-    """A world with a server of its own, to be ill-treated."""
-    with running(EmbeddedMariaDB(tmp_path / "frail")) as server:
-        migrate(world.settings().model_copy(update={"database": server.owner_settings()}))
-        server.grant()
-        yield World(server, world.root)
+    with frail_world(tmp_path / "frail", world) as made:
+        yield made
 
 
 def test_a_frozen_database_costs_its_own_metrics_and_at_most_three_seconds(frail: World) -> None:
     with daemon_of(frail) as scraped:
         until(lambda: scraped.value("database_up") == 1)
-        pid = frail.server.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(frail):
             until(lambda: scraped.value("database_up") == 0)
             start = time.monotonic()
             samples = scraped.samples()
             assert time.monotonic() - start < 3
             assert labelled(LOCAL) <= set(samples)
             assert not labelled(DATABASE_WIDE) & set(samples)
-        finally:
-            os.kill(pid, signal.SIGCONT)
         until(lambda: scraped.value("database_up") == 1)
         assert labelled(DATABASE_WIDE) <= set(scraped.samples())
 

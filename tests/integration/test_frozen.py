@@ -1,0 +1,80 @@
+"""Those who look over HTTP while the database is frozen: they are told so, and nobody else waits for them."""
+
+import http.client
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ingestd.app import Daemon
+from support.frail import frail_world, frozen
+from support.wait import until
+from support.world import World
+
+HOST, TOKEN = "ingest.example", "a-token"
+PATIENCE = 25
+LISTS = ("/api/v1/batches", "/api/v1/batches?prefix=a", "/api/v1/jobs?state=done")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    daemon: Daemon
+
+    def http(self, path: str) -> tuple[int, float]:
+        assert self.daemon.http is not None
+        return timed(self.daemon.http.address, path)
+
+    def metrics(self) -> tuple[int, float]:
+        assert self.daemon.metrics.listener is not None
+        return timed(self.daemon.metrics.listener.address, "/metrics")
+
+
+def timed(address: str, path: str) -> tuple[int, float]:
+    """The status of an answer, and the seconds until it was there."""
+    connection, start = http.client.HTTPConnection(address, timeout=60), time.monotonic()
+    try:
+        connection.request("GET", path, headers={"Host": HOST, "Authorization": f"Bearer {TOKEN}"})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, time.monotonic() - start
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def frail(tmp_path: Path, world: World) -> Iterator[World]:
+    with frail_world(tmp_path / "frail", world) as made:
+        yield made
+
+
+@pytest.fixture
+def asked(frail: World, tmp_path: Path) -> Iterator[Asked]:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"olga:operator:{TOKEN}\n")
+    http_section = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
+    daemon = Daemon(frail.settings(http=http_section, metrics={"listen": "127.0.0.1:0"}))
+    daemon.start()
+    try:
+        until(lambda: daemon.scanner.last_success)
+        yield Asked(daemon)
+    finally:
+        daemon.stop()
+
+
+def test_who_looks_at_a_frozen_database_is_told_so(frail: World, asked: Asked) -> None:
+    assert asked.http(LISTS[0])[0] == 200
+    with frozen(frail), ThreadPoolExecutor(len(LISTS)) as pool:
+        looks = [pool.submit(asked.http, path) for path in LISTS]
+        while not all(look.done() for look in looks):
+            (health, health_took), (metrics, metrics_took) = asked.http("/healthz"), asked.metrics()
+            assert (health, metrics) == (200, 200)
+            assert health_took < 2
+            assert metrics_took < 5
+        answers = [look.result() for look in looks]
+        assert asked.http("/readyz")[0] == 503
+    assert [status for status, _ in answers] == [503] * len(LISTS)
+    assert max(seconds for _, seconds in answers) < PATIENCE
+    until(lambda: asked.http(LISTS[0])[0] == 200)

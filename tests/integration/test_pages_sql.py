@@ -1,0 +1,274 @@
+"""What lists and pages read: the right rows, by index, and few of them, however many there are."""
+
+from functools import partial
+from itertools import product
+
+import pytest
+
+from ingestd.model import ACTIVE_STATES, JobState
+from ingestd.store import stats
+from ingestd.store.db import Database
+from ingestd.store.stats import Filter
+from support.crowd import crowd
+from support.plans import plan_of, rows_touched
+from support.world import World, md5
+
+NO_LISTS = {"server_facts", "explain_claim", "rights", "now", "alive"}
+KEYS = {
+    "batches": {"PRIMARY", "one_active_job"},
+    "batches_by_status": {"by_status", "one_active_job"},
+    "batches_by_action": {"by_action", "one_active_job"},
+    "batches_by_status_and_action": {"by_status_and_action", "one_active_job"},
+    "sync_ids_beginning": {"identity"},
+    "hosts_beginning": {"by_host"},
+    "batches_beginning": {"identity", "by_host", "PRIMARY", "one_active_job"},
+    "oldest_and_newest_batch": set(),
+    "batches_beginning_in_window": {"PRIMARY", "one_active_job"},
+    "batch": {"identity"},
+    "jobs_of_batch": {"by_batch"},
+    "active_jobs": {"claim", "PRIMARY"},
+    "finished_jobs": {"by_ended", "PRIMARY"},
+    "batch_counts": {"by_status"},
+    "job_counts": {"claim"},
+    "job": {"PRIMARY"},
+    "jobs": {"PRIMARY"},
+    "active_jobs_in_state": {"claim", "PRIMARY"},
+    "jobs_ended": {"by_ended", "PRIMARY"},
+    "events": {"by_batch"},
+    "items_window": {"by_ordinal"},
+    "items": {"by_ordinal"},
+    "items_decided": {"by_ordinal"},
+    "items_unhappy": {"by_unhappy"},
+    "containers": {"by_ordinal"},
+    "batches_named": {"identity", "one_active_job"},
+    "running_since": {"claim"},
+}
+VALUES = {
+    "before": 10**9, "most": 101, "window": stats.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000, "job_id": 7,
+    "decision": "'failed'", "state": "'queued'", "status": "'failed'", "action": "'update'",
+    "sync_ids": ("0", "1", "2"), "sync_id": f"'{md5('1')[:3]}%'", "source_host": r"'flux-\_1%'",
+}  # fmt: skip
+# There is no index in the order of (state, id); what the index holds of one state is sorted, and most is left unread.
+SORTS = {"active_jobs_in_state"}
+
+
+@pytest.fixture
+def db(world: World) -> Database:
+    return world.context().db
+
+
+def ids(rows: list[stats.Row]) -> list[int]:
+    return [row["id"] for row in rows]
+
+
+# plans
+
+
+def test_every_list_is_read_in_the_order_of_an_index(world: World) -> None:
+    batch_id = crowd(world)
+    assert set(KEYS) | NO_LISTS == {name for name in stats._sql.available_queries if not name.endswith("_cursor")}
+    for name, keys in KEYS.items():
+        values = {**VALUES, "batch_id": batch_id} | (
+            {"sync_id": f"RPAD('{md5('1')}', 36, '0')"} if name == "batch" else {}
+        )
+        steps = plan_of(world, getattr(stats._sql, name), values)
+        assert {step.key for step in steps if not step.is_derived} == keys, (name, steps)
+        assert not [step for step in steps if step.scans], (name, steps)
+        assert name in SORTS or not [step for step in steps if step.sorts], (name, steps)
+
+
+def test_no_page_of_batches_reads_more_than_its_window(world: World, db: Database) -> None:
+    crowd(world)
+    few = [Filter(), Filter("failed"), Filter(None, "update"), Filter("failed", "update"), Filter(prefix="none")]
+    many = [Filter(prefix=md5("1")[0]), Filter("ready", "create", "flux-1"), Filter("new", prefix="f")]
+    for wanted in (*few, *many):
+        touched = rows_touched(db, partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, most=10))
+        assert touched < (100 if wanted in few else 5 * stats.WINDOW), wanted
+
+
+def test_a_deep_page_reads_no_more_than_the_first(world: World, db: Database) -> None:
+    batch_id = crowd(world)
+    event, job = (world.one(f"SELECT MIN(id) + 60 FROM {table}") for table in ("ingest_event", "import_job"))
+    batches = partial(stats.batch_page, before=batch_id + 60, most=10)
+    pages = {
+        "batches": partial(batches, wanted=Filter()),
+        "batches by status": partial(batches, wanted=Filter("failed")),
+        "batches by action": partial(batches, wanted=Filter(None, "update")),
+        "batches by both": partial(batches, wanted=Filter("failed", "update")),
+        "jobs": partial(stats.job_page, state=None, is_active=False, before=job, most=10),
+        "jobs ended": partial(stats.job_page, state="failed", is_active=False, before=job, most=10),
+        "events": partial(stats.event_page, batch_id=batch_id, before=event, most=10),
+        "items failed": partial(stats.item_page, batch_id=batch_id, decision="failed", after=2000, most=10),
+    }
+    touched = {name: rows_touched(db, page) for name, page in pages.items()}
+    assert {name: count for name, count in touched.items() if count > 100} == {}
+
+
+def test_a_flood_of_jobs_does_not_slow_down_those_who_look_at_the_first(world: World, db: Database) -> None:
+    crowd(world)
+    activate_all = "INSERT INTO import_job (batch_id, state, queued_at) SELECT id, 'queued', UTC_TIMESTAMP(6) FROM"
+    world.sql(
+        f"{activate_all} ingest_batch WHERE id NOT IN (SELECT batch_id FROM import_job WHERE active_batch_id > 0)"
+    )
+    world.sql("ANALYZE TABLE import_job")
+    assert rows_touched(db, lambda tx: stats.active_jobs(tx, most=20)) < 300
+    assert rows_touched(db, lambda tx: stats.finished_jobs(tx, most=20)) < 300
+
+
+# items
+
+
+def test_a_rare_decision_is_found_by_short_pages(world: World, db: Database) -> None:
+    batch_id = crowd(world, 10, 10)
+    world.sql("DELETE FROM ingest_batch_item WHERE decision = 'failed'")
+    world.sql(
+        "INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, updated_at)"
+        " SELECT %s, 3000 + seq, 'photo', LEFT(SHA1(seq), 32), SHA2(seq, 256), IF(seq IN (9, 6000), 'linked',"
+        " 'created'), UTC_TIMESTAMP(6) FROM seq_1_to_6000",
+        batch_id,
+    )
+    found: list[int] = []
+    pages = 0
+    after: int | None = -1
+    while after is not None:
+        page = partial(stats.item_page, batch_id=batch_id, decision="linked", after=after, most=10)
+        assert rows_touched(db, page) < 3 * stats.WINDOW + 100
+        rows, after = db.read(page)
+        pages, found = pages + 1, found + [row["ordinal"] for row in rows]
+    assert (found, pages) == ([3009, 9000], 4)
+
+
+# batches
+
+HOSTS = (
+    "flux-1", "flux-10", "flux-2", "Flux-1", "50%off", "50xoff", "a_b", "axb", r"a\b", "a|b", "ärger", "ÄRGER", "it's",
+    "abc", "ABC", None, None,
+)  # fmt: skip
+PREFIXES = (
+    "f", "F", "flux-1", "flux-10", "fluxx", "50%", "50", "%", "a_", "_", "a", "A", "a\\", "\\", "a|", "ä", "Ä", "it'",
+    "ABC", "abc", "0", "00000000-0000-4", "00000000-0000-4000-8000-00000000000A", "x" * 255, "\0", "\U0001f600", " ",
+)  # fmt: skip
+
+
+def gallery_of_batches(world: World) -> list[stats.Row]:
+    """Batches whose sync_ids and hosts are easily mistaken; newest first, as they are expected."""
+    made = []
+    for number, host in enumerate(HOSTS * 2):
+        status, action = ("failed", "ready", "imported")[number % 3], ("create", "update")[number % 2]
+        sync_id = f"{'abc' if number % 4 == 0 else '000'}00000-0000-4000-8000-{number:012x}"
+        batch_id = world.one(
+            "INSERT INTO ingest_batch (sync_id, status, action, source_host, discovered_at)"
+            " VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6)) RETURNING id",
+            sync_id, status, action, host,
+        )  # fmt: skip
+        made.append({"id": batch_id, "sync_id": sync_id, "status": status, "action": action, "source_host": host})
+    return made[::-1]
+
+
+def expected(made: list[stats.Row], wanted: Filter) -> list[int]:
+    return [
+        row["id"]
+        for row in made
+        if wanted.status in (None, row["status"])
+        and wanted.action in (None, row["action"])
+        and (row["sync_id"].startswith((wanted.prefix or "").lower()) or begins(row["source_host"], wanted.prefix))
+    ]
+
+
+def begins(host: str | None, prefix: str | None) -> bool:
+    return host is not None and host.startswith(prefix or "")
+
+
+def all_pages(db: Database, wanted: Filter, most: int) -> list[int]:
+    """The ids of all pages, one after another."""
+    found: list[int] = []
+    before: int | None = stats.NEWEST
+    while before is not None:
+        cursor = before
+        rows, before = db.read(partial(stats.batch_page, wanted=wanted, before=cursor, most=most))
+        assert len(rows) <= most
+        assert before is None or before < cursor
+        found += ids(rows)
+    return found
+
+
+@pytest.mark.parametrize("window", [stats.WINDOW, 5, 1])
+def test_every_filter_finds_what_it_says(
+    world: World, db: Database, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    made = gallery_of_batches(world)
+    monkeypatch.setattr(stats, "WINDOW", window)
+    several = product((None, "failed", "new"), (None, "update"), (None, "f", "ABC", "a_", "0"))
+    for wanted in (*(Filter(prefix=prefix) for prefix in PREFIXES), *(Filter(*values) for values in several)):
+        assert all_pages(db, wanted, 3) == expected(made, wanted), wanted
+
+
+def test_rows_that_come_meanwhile_shift_nothing(world: World, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = gallery_of_batches(world)
+    monkeypatch.setattr(stats, "WINDOW", 30)
+    wanted = Filter(prefix="f")
+    rows, before = db.read(lambda tx: stats.batch_page(tx, wanted, before=stats.NEWEST, most=2))
+    assert before is not None
+    # So many that what begins so is no longer little: the next page is found in the other way.
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, source_host, discovered_at)"
+        " SELECT RPAD(MD5(seq), 36, '0'), 'new', 'flux-3', UTC_TIMESTAMP(6) FROM seq_1_to_40"
+    )
+    following, _ = db.read(lambda tx: stats.batch_page(tx, wanted, before=before, most=100))
+    assert ids(rows + following) == expected(made, wanted)
+
+
+def test_batches_tell_the_progress_of_their_active_job(world: World, db: Database) -> None:
+    made = gallery_of_batches(world)
+    job = "INSERT INTO import_job (batch_id, state, queued_at, items_done, items_total) VALUES (%s, %s, NOW(), %s, 9)"
+    for state, done in (("done", 9), ("failed", 2), ("running", 4)):
+        world.sql(job, made[0]["id"], state, done)
+    for wanted in (Filter(), Filter(made[0]["status"]), Filter(prefix=made[0]["sync_id"])):
+        rows, _ = db.read(partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, most=2))
+        told = [(row["items_done"], row["items_total"], row["job_state"]) for row in rows]
+        assert told[0] == (4, 9, "running")
+        assert set(told[1:]) <= {(None, None, None)}
+
+
+# jobs and containers
+
+
+def test_active_jobs_come_as_they_will_be_claimed(world: World, db: Database) -> None:
+    crowd(world)
+    rows = db.read(lambda tx: stats.active_jobs(tx, most=1000))
+    places = [(("running", "queued", "waiting").index(row["state"]), row["priority"], row["id"]) for row in rows]
+    assert len(places) == 90
+    assert places == sorted(places)
+    assert db.read(lambda tx: stats.active_jobs(tx, most=40)) == rows[:40]
+
+
+def test_finished_jobs_come_newest_first(world: World, db: Database) -> None:
+    crowd(world)
+    newest = [row[0] for row in world.sql("SELECT id FROM import_job WHERE finished_at IS NULL AND ended IS NOT NULL")]
+    rows = db.read(lambda tx: stats.finished_jobs(tx, most=30))
+    assert ids(rows) == sorted(newest, reverse=True)[:30]
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_jobs_of_one_state_are_all_paged_through(world: World, db: Database, state: JobState) -> None:
+    crowd(world, 200, 400)
+    found: list[int] = []
+    is_active = state in ACTIVE_STATES
+    before: int | None = stats.NEWEST
+    while before is not None:
+        rows, before = db.read(partial(stats.job_page, state=state, is_active=is_active, before=before, most=7))
+        assert len(rows) == 7 or before is None
+        found += ids(rows)
+    assert found == [row[0] for row in world.sql("SELECT id FROM import_job WHERE state = %s ORDER BY id DESC", state)]
+
+
+def test_listed_containers_come_in_the_order_of_the_manifest(world: World, db: Database) -> None:
+    batch_id = crowd(world, 10, 10)
+    rows = db.read(lambda tx: stats.containers(tx, batch_id, most=60))
+    listed = world.sql(
+        "SELECT ordinal, type, hash FROM ingest_batch_container WHERE batch_id = %s AND in_manifest = 1"
+        " ORDER BY ordinal LIMIT 60",
+        batch_id,
+    )
+    assert [(row["ordinal"], row["type"], row["hash"]) for row in rows] == listed
+    assert len(rows) == 60
