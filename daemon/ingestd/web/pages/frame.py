@@ -58,7 +58,9 @@ def refusal(refused: Refused) -> Response | None:
 
 
 def _asked_for() -> str:
-    return request.full_path.rstrip("?") if request.method == "GET" else "/"
+    """Where signing in leads: to what was asked for, if it is anything to look at."""
+    is_page = request.method == "GET" and request.routing_exception is None
+    return request.full_path.rstrip("?") if is_page else "/"
 
 
 def _came_from_elsewhere() -> bool:

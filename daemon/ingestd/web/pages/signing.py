@@ -7,6 +7,8 @@ from ingestd.web.pages.frame import back, render
 from ingestd.web.tokens import Tokens
 
 WRONG = "This is no token of the tokens file. Ask whoever runs ingestd for one."
+LONGEST = 2000
+"""characters of an address that is led to: proxies refuse an answer with a header of many kilobytes"""
 
 
 class Signing:
@@ -33,4 +35,4 @@ class Signing:
 def _local(address: str) -> str:
     """An address of these pages, whatever was sent: nobody is led elsewhere from here."""
     is_ours = address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
-    return address if is_ours else "/"
+    return address if is_ours and len(address) <= LONGEST else "/"
