@@ -1,0 +1,159 @@
+"""What lists and pages cost with 200,000 batches, 1,000,000 jobs and a batch of 100,000 items, relative to small ones.
+
+Both databases are asked by turns. Each question is put so that both answer it with as many rows: what differs is how
+many there are to find them among.
+"""
+
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from common import Bench, bench, median
+from pages_filling import NEEDLE, Size, fill
+
+from ingestd.app import Daemon
+
+BIG = Size(
+    batches=int(os.environ.get("BATCHES", "200000")),
+    jobs=int(os.environ.get("JOBS", "1000000")),
+    items=int(os.environ.get("ITEMS", "100000")),
+)
+SMALL = Size(batches=100, jobs=400, items=1000)
+ROUNDS = int(os.environ.get("ROUNDS", "41"))
+GOAL, GOAL_WITH_FAILURE_GROUPS = 2.0, 10.0
+TOKEN = "a-token-for-the-benchmark"
+
+BATCHES, JOBS, BATCH = "/api/v1/batches", "/api/v1/jobs", f"/api/v1/batches/{NEEDLE}"
+LISTS = (
+    f"{BATCHES}?limit=50",
+    f"{BATCHES}?limit=25&after={{batch}}",
+    f"{BATCHES}?limit=25&status=failed",
+    f"{BATCHES}?limit=25&status=failed&after={{batch}}",
+    f"{BATCHES}?limit=25&action=create",
+    f"{BATCHES}?limit=25&action=create&after={{batch}}",
+    f"{BATCHES}?limit=25&status=failed&action=create",
+    f"{BATCHES}?limit=25&status=failed&action=create&after={{batch}}",
+    f"{BATCHES}?limit=25&prefix=a",
+    f"{BATCHES}?limit=25&prefix=a&after={{batch}}",
+    f"{BATCHES}?limit=25&prefix=ab",
+    f"{BATCHES}?limit=10&prefix=ab&status=failed",
+    f"{BATCHES}?limit=10&prefix=abc",
+    f"{BATCHES}?limit=4&prefix=a&status=failed",
+    f"{BATCHES}?prefix={NEEDLE[:8]}",
+    f"{BATCHES}?limit=25&prefix=flux-07",
+    f"{BATCHES}?limit=25&prefix=flux-07&after={{batch}}",
+    f"{BATCHES}?prefix=nothing-begins-so",
+    f"{BATCH}/items",
+    f"{BATCH}/items?after={{item}}",
+    f"{BATCH}/items?limit=10&decision=failed",
+    f"{BATCH}/items?limit=5&decision=failed&after={{item}}",
+    f"{BATCH}/items?decision=created",
+    f"{BATCH}/items?decision=created&after={{item}}",
+    f"{BATCH}/events",
+    f"{BATCH}/events?after={{event}}",
+    JOBS,
+    f"{JOBS}?after={{job}}",
+    *(f"{JOBS}?limit=10&state={state}" for state in ("running", "queued", "waiting")),
+    *(f"{JOBS}?limit=25&state={state}" for state in ("done", "failed", "cancelled")),
+    *(f"{JOBS}?limit=10&state={state}&after={{job}}" for state in ("done", "failed", "cancelled")),
+)
+PAGES = (
+    "/",
+    "/?limit=25&after={batch}",
+    "/?limit=25&status=failed",
+    "/?limit=25&status=failed&action=create",
+    "/?limit=25&prefix=a",
+    f"/?prefix={NEEDLE[:8]}",
+    "/?limit=25&prefix=flux-07&after={batch}",
+    "/tasks",
+)
+WITH_FAILURE_GROUPS = (
+    BATCH,
+    f"/batches/{NEEDLE}",
+    f"/batches/{NEEDLE}?limit=10&decision=failed",
+    f"/batches/{NEEDLE}?decision=created&after={{item}}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An application that is served, and a connection to it; `middle` has a cursor in the middle of each list."""
+
+    client: http.client.HTTPConnection
+    middle: dict[str, int]
+
+    def ask(self, question: str) -> tuple[float, bytes]:
+        """Milliseconds until the whole answer is there, and the answer."""
+        path, start = question.format(**self.middle), time.perf_counter()
+        self.client.request("GET", path, headers={"Host": "localhost:8640", "Authorization": f"Bearer {TOKEN}"})
+        answer = self.client.getresponse()
+        body = answer.read()
+        taken = 1000 * (time.perf_counter() - start)
+        assert answer.status == 200, f"{path} is answered with {answer.status}: {body[:300]!r}"
+        return taken, body
+
+
+def main() -> None:
+    with serving(SMALL) as small, serving(BIG) as big:
+        verdicts = [compare(question, GOAL, small, big) for question in (*LISTS, *PAGES)]
+        verdicts += [compare(question, GOAL_WITH_FAILURE_GROUPS, small, big) for question in WITH_FAILURE_GROUPS]
+    print(f"{sum(verdicts)} of {len(verdicts)} questions are answered within their goal")
+    sys.exit(0 if all(verdicts) else 1)
+
+
+@contextmanager
+def serving(size: Size) -> Iterator[Site]:
+    """A database of that size behind the real application on its real listener."""
+    with bench() as world:
+        start = time.perf_counter()
+        fill(world, size)
+        print(f"{size.batches} batches and {size.jobs} jobs made in {time.perf_counter() - start:.0f} s", flush=True)
+        with listening(world) as address:
+            yield Site(http.client.HTTPConnection(address, timeout=60), middles(world, size))
+
+
+@contextmanager
+def listening(world: Bench) -> Iterator[str]:
+    tokens = world.folder / "tokens"
+    tokens.write_text(f"bench:operator:{TOKEN}\n")
+    daemon = Daemon(world.settings(http={"listen": "127.0.0.1:0", "tokens_file": str(tokens)}))
+    assert daemon.http is not None
+    # Nothing but its interface: the other parts would take up the jobs.
+    daemon.http.start()
+    try:
+        yield daemon.http.address
+    finally:
+        daemon.http.stop()
+        daemon.context.mount.close()
+
+
+def middles(world: Bench, size: Size) -> dict[str, int]:
+    ((event,),) = world.sql("SELECT (MIN(id) + MAX(id)) DIV 2 FROM ingest_event WHERE batch_id = 1")
+    return {"batch": size.batches // 2, "job": size.jobs // 2, "item": size.items // 2, "event": event}
+
+
+def compare(question: str, goal: float, small: Site, big: Site) -> bool:
+    """Asks both by turns; whether the big one keeps to the goal."""
+    pairs = [(small.ask(question), big.ask(question)) for _ in range(ROUNDS)]
+    few, many = (median([pair[side][0] for pair in pairs]) for side in (0, 1))
+    rows = [rows_in(answer) for _, answer in pairs[0]]
+    met = many <= goal * few and rows[0] == rows[1]
+    told = f"{rows[0]} rows" if rows[0] == rows[1] else f"{rows[0]} and {rows[1]} rows, WHICH IS NO COMPARISON"
+    print(f"{question}: {few:.2f} ms, {many:.2f} ms, ratio {many / few:.2f}, {told}; {'met' if met else 'MISSED'}")
+    return met
+
+
+def rows_in(answer: bytes) -> int:
+    """How many rows a list or a page has."""
+    if answer.startswith(b"{"):
+        return len(json.loads(answer).get("items", ()))
+    return answer.count(b"<tr")
+
+
+if __name__ == "__main__":
+    main()
