@@ -101,7 +101,7 @@ def _unknown(error: Exception) -> Refused:
 
 def refuse_values(error: ValidationError) -> NoReturn:
     """Says of every wrong value where it is, and what is wrong with it."""
-    source = "query" if request.method == "GET" else "body"
+    source = "body" if request.method == "POST" else "query"
     errors = [{"place": _place(source, detail["loc"]), "problem": detail["msg"]} for detail in error.errors()]
     sentence = "; ".join(f"{wrong['place']}: {wrong['problem']}" for wrong in errors)
     raise Refused(400, f"The request is wrong at {sentence}.", errors=errors)
