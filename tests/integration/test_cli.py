@@ -1,17 +1,15 @@
 """Every command as an operator or a script calls it: what it prints where, and what it ends with."""
 
-import gc
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import structlog
 
 from ingestd import cli, config
 from ingestd.app import Daemon
@@ -24,6 +22,7 @@ from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import Request
 from ingestd.store import stats
+from support.command import Result, Run, commands
 from support.wait import PATIENCE, until
 from support.world import World, cover, md5, new_sync_id, photo
 
@@ -35,29 +34,6 @@ HOSTILE = "a\x1b[31mb\nc\td\x9be\u202ef"
 BY = Session(None).requested_by
 UNPRINTABLE = set("\x1b\x9b\u202e\t")
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-
-
-class Result(NamedTuple):
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-    @property
-    def table(self) -> list[dict[str, str]]:
-        """The rows of the table that ends the output, by column."""
-        head, *lines = self.stdout.splitlines()
-        starts = [found.start() for found in re.finditer(r"\S+", head)]
-        ends = [*starts[1:], None]
-        return [
-            {head[a:b].strip(): line[a:b].strip() for a, b in zip(starts, ends, strict=True)} for line in lines
-        ]  # fmt: skip
-
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
@@ -79,26 +55,8 @@ def reached(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Calls `ingestd` through its entry point, in this process. Logging is as a command sets it up, and put back."""
-    configure = structlog.configure
-    before = structlog.get_config()
-
-    def uncached(**settings: Any) -> None:
-        configure(**{**settings, "cache_logger_on_first_use": False})
-
-    def call(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["ingestd", *map(str, arguments)])
-        with monkeypatch.context() as patch:
-            patch.setattr(structlog, "configure", uncached)
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-        configure(**before)
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Result(code, *capsys.readouterr())
-
-    yield call
-    gc.collect()
+    with commands(monkeypatch, capsys) as call:
+        yield call
 
 
 @pytest.fixture
