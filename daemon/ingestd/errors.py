@@ -32,6 +32,8 @@ class NotEligible(IngestdError):
 class ManifestError(IngestdError):
     """The envelope of a manifest is unusable; `problems` lists all that is wrong with it."""
 
+    exit_status = 3
+
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
@@ -70,6 +72,20 @@ class DatabaseUnavailable(IngestdError):
         super().__init__(message)
         self.broke = broke
         """the connection was alive and broke, as one does under a statement that the server cannot bear"""
+
+
+class DaemonUnavailable(IngestdError):
+    """A daemon elsewhere does not answer, or is cut off from its own database or mount: worth another try."""
+
+    exit_status = 69
+
+
+class DaemonRefused(IngestdError):
+    """A daemon elsewhere refuses for good what is asked of it, or fails at it."""
+
+
+class NoDaemon(IngestdError):
+    """What answers at an address is no ingestd, or none that is understood."""
 
 
 class DatabaseContention(IngestdError):

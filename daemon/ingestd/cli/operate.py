@@ -1,44 +1,114 @@
-"""What operators do: scan, preflight, queue, cancel, pause, resume."""
+"""What operators do, here or elsewhere: scan, preflight, queue, cancel; and pause, resume."""
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, Protocol
 
 import click
+import orjson
 
-from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown, tell
+from ingestd.cli.client import Address, Client, as_url, read_token
+from ingestd.cli.output import Row, json_option, print_facts, print_json, print_rows, shown, tell
+from ingestd.cli.remote import Remote
 from ingestd.cli.session import Session, as_sync_id, as_text
-from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError, NotFound
+from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotFound
 from ingestd.model import Scope
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline import queueing
 from ingestd.pipeline.scanner import Scanner
 from ingestd.store import stats
 
+OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
+"""errors that are the fault of no single batch, and that the next one would meet as well"""
+
+
+class Operator(Protocol):
+    """Who carries out the commands that can be carried out elsewhere; whoever it is, they print the same."""
+
+    def scan(self) -> tuple[list[Row], int]:
+        """The batches that are new or changed, and how many bundles have no readable manifest yet."""
+
+    def preflight(self, sync_id: str) -> Row:
+        """The plan of a batch."""
+
+    def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
+        """What `queue` tells of the job."""
+
+    def cancel(self, sync_id: str) -> Row:
+        """What `cancel` tells of the job."""
+
+
+class Local:
+    """Carries them out in this process, on the database and the mount of this host."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def scan(self) -> tuple[list[Row], int]:
+        scanner = Scanner(self._session.context)
+        found = [self._session.context.db.read(partial(stats.batch, sync_id=name)) for name in scanner.scan()]
+        return [_told(row) for row in found if row], scanner.unrecorded
+
+    def preflight(self, sync_id: str) -> Row:
+        known_batch(self._session, sync_id)
+        return {"sync_id": sync_id, **planning.preflight(self._session.context, sync_id)}
+
+    def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
+        request = queueing.Request(sync_id, self._session.requested_by, priority, force, scope)
+        queued = queueing.queue_and_tell(self._session.context, request)
+        made = queued.job
+        return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
+
+    def cancel(self, sync_id: str) -> Row:
+        cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
+        return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
+
+
+def _told(row: stats.Row) -> Row:
+    """A batch as it is told elsewhere, too: the id of its row is nobody's business."""
+    summary = row["manifest_summary"]
+    told = {**row, "manifest_summary": None if summary is None else orjson.loads(summary)}
+    return {column: told[column] for column in told if column != "id"}
+
+
+def operated(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command its operator: this host, or with --url a daemon elsewhere."""
+
+    @click.option("--url", metavar="URL", type=as_url, help="Do it at the HTTP interface of a daemon elsewhere.")
+    @click.option("--token-file", type=click.Path(path_type=Path), help="The file with the token for --url.")
+    @wraps(command)
+    @click.pass_obj
+    def call(session: Session, /, url: Address | None, token_file: Path | None, **parameters: Any) -> None:
+        if (url is None) != (token_file is None):
+            raise click.UsageError("--url and --token-file need each other")
+        elsewhere = None if url is None or token_file is None else Remote(Client(url, read_token(token_file)))
+        command(elsewhere or Local(session), **parameters)
+
+    return call
+
 
 @click.command()
 @json_option
-@click.pass_obj
-def scan(session: Session, as_json: bool) -> None:
+@operated
+def scan(operator: Operator, as_json: bool) -> None:
     """One full scan; prints what is new or changed."""
-    scanner = Scanner(session.context)
-    sync_ids = scanner.scan()
-    rows = [session.context.db.read(partial(stats.batch, sync_id=sync_id)) for sync_id in sync_ids]
+    rows, unrecorded = operator.scan()
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
-    print_rows([row for row in rows if row], columns, as_json=as_json, empty="nothing new")
-    if scanner.unrecorded:
-        tell(f"{scanner.unrecorded} bundles have no readable manifest yet; a later scan looks again")
+    print_rows(rows, columns, as_json=as_json, empty="nothing new")
+    if unrecorded:
+        tell(f"{unrecorded} bundles have no readable manifest yet; a later scan looks again")
 
 
 @click.command()
 @click.argument("sync_id", type=as_sync_id)
 @json_option
-@click.pass_obj
-def preflight(session: Session, sync_id: str, as_json: bool) -> None:
+@operated
+def preflight(operator: Operator, sync_id: str, as_json: bool) -> None:
     """Validates and decides; writes nothing into the library; prints the plan."""
-    known_batch(session, sync_id)
-    plan = planning.preflight(session.context, sync_id)
+    plan = operator.preflight(sync_id)
     if as_json:
-        print_json({"sync_id": sync_id, **plan})
+        print_json(plan)
         return
     facts: dict[str, Any] = {"sync_id": sync_id, "items": plan["item_count"], **plan["counts"]}
     print_facts(facts)
@@ -53,9 +123,9 @@ def preflight(session: Session, sync_id: str, as_json: bool) -> None:
 @click.option("--only", type=click.Choice(["failed", "deferred"]), help="Take up only such items.")
 @click.option("--reimport", is_flag=True, help="Take up every item again, whatever was decided before.")
 @json_option
-@click.pass_context
+@operated
 def queue(
-    context: click.Context,
+    operator: Operator,
     sync_ids: tuple[str, ...],
     priority: int | None,
     force: bool,
@@ -67,18 +137,16 @@ def queue(
     if only and reimport:
         raise click.UsageError("--only and --reimport exclude each other")
     scope = Scope.REIMPORT if reimport else Scope(only) if only else Scope.ALL
-    session: Session = context.obj
-    by = session.requested_by
-    requests = [queueing.Request(sync_id, by, priority, force, scope) for sync_id in sync_ids]
-    context.exit(_queue_all(session, requests, as_json=as_json))
+    one = partial(operator.queue, priority=priority, force=force, scope=scope)
+    click.get_current_context().exit(_queue_all(one, sync_ids, as_json=as_json))
 
 
-def _queue_all(session: Session, requests: list[queueing.Request], *, as_json: bool) -> int:
+def _queue_all(queue_one: Callable[[str], Row], sync_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Queues one batch after another and prints what became of each, also if an outage ends it; the worst status."""
-    results: list[dict[str, Any]] = []
+    results: list[Row] = []
     try:
-        for request in requests:
-            results.append(_queue_one(session, request))
+        for sync_id in sync_ids:
+            results.append(_result(queue_one, sync_id))
     finally:
         if results:
             columns = ("sync_id", "job_id", "state", "priority", "is_new", "error")
@@ -86,28 +154,25 @@ def _queue_all(session: Session, requests: list[queueing.Request], *, as_json: b
     return max(int(result["exit_status"]) for result in results)
 
 
-def _queue_one(session: Session, request: queueing.Request) -> dict[str, Any]:
+def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:
     """What became of one batch; a database that no other batch would reach either is no result."""
-    result: dict[str, Any] = {"sync_id": request.sync_id, "job_id": None, "state": None, "priority": None}
+    result: Row = {"sync_id": sync_id, "job_id": None, "state": None, "priority": None}
     result.update(is_new=False, error=None, exit_status=0)
     try:
-        queued = queueing.queue_and_tell(session.context, request)
-    except (DatabaseUnavailable, ConfigError):
+        return {**result, **queue_one(sync_id)}
+    except OUTAGES:
         raise
     except IngestdError as error:
         return {**result, "error": str(error), "exit_status": error.exit_status}
-    made = queued.job
-    return {**result, "job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
 
 
 @click.command()
 @click.argument("sync_id", type=as_sync_id)
 @json_option
-@click.pass_obj
-def cancel(session: Session, sync_id: str, as_json: bool) -> None:
+@operated
+def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
     """Cancels the waiting or queued job of a batch."""
-    cancelled = queueing.cancel(session.context, sync_id, session.requested_by)
-    row = {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
+    row = operator.cancel(sync_id)
     print_rows([row], tuple(row), as_json=as_json, empty="")
 
 

@@ -1,0 +1,494 @@
+"""Commands carried out by a daemon elsewhere: they print what they print here, and nothing that answers can hurt."""
+
+import datetime
+import ipaddress
+import json
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ingestd import config
+from ingestd.app import Daemon
+from ingestd.cli import client, remote
+from ingestd.pipeline import queueing
+from ingestd.web import operations
+from support.command import Result, Run, commands
+from support.front import Answer, front, http_answer, says, stranger
+from support.wait import until
+from support.world import World, cover, md5, photo
+
+# The driver leaves the socket of a connection that it could not make to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+HOST = "ingest.example"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+HOSTILE = "a\x1b[31mb\nc\x9be\u202ef"
+ID = "{}-0000-4000-8000-00000000000{}"
+HERE, THERE = "aaaaaaaa", "bbbbbbbb"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("INGESTD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.toml")
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:9")
+    monkeypatch.setenv("https_proxy", "http://192.0.2.1:9")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    with commands(monkeypatch, capsys) as call:
+        yield call
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text("a-token\n")
+    return file
+
+
+@pytest.fixture
+def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
+    """A whole daemon that scans when it is asked, with a paused queue: jobs stay as they are."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("olga:operator:a-token\nvictor:viewer:view-token\n")
+    http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
+    mount = {"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0}
+    made = Daemon(world.settings(http=http, mount=mount, queue={"removal_limit": 1}))
+    queueing.pause(made.context, "tester", None)
+    made.start()
+    try:
+        until(lambda: made.scanner.last_success and made.watcher.kind)
+        yield made
+    finally:
+        made.stop()
+
+
+def address(daemon: Daemon) -> str:
+    assert daemon.http is not None
+    return daemon.http.address
+
+
+@pytest.fixture
+def elsewhere(daemon: Daemon, token: Path) -> Iterator[list[str]]:
+    """The options that lead to the daemon, through a proxy with a path of its own."""
+    with front(address(daemon), HOST) as proxy:
+        yield ["--url", f"{proxy.url}/", "--token-file", str(token)]
+
+
+def reach(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tells local commands in the environment how to reach the world."""
+    monkeypatch.setenv("INGESTD_DATABASE__UNIX_SOCKET", world.server.socket)
+    monkeypatch.setenv("INGESTD_DATABASE__USER", "ingestd")
+    monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(world.root))
+    monkeypatch.setenv("INGESTD_MOUNT__REQUIRE_MOUNT", "false")
+    monkeypatch.setenv("INGESTD_QUEUE__REMOVAL_LIMIT", "1")
+
+
+# the same, here and elsewhere
+
+
+def scenario(world: World, run: Run, half: str, *options: str) -> list[Result]:
+    """All that can be done elsewhere, with bundles whose names begin with `half`."""
+    one, bad, invalid, removal, changing = (ID.format(half, number) for number in range(1, 6))
+    world.put(photo("a"), cover("c", "absent"), sync_id=one)
+    world.put(photo("b"), {"type": "photo", "hash": HOSTILE}, sync_id=bad)
+    world.put(photo("c"), status=f"up{HOSTILE}", sync_id=invalid)
+    world.put(*({"type": "photo", "hash": md5(name)} for name in "xy"), action="remove", day=9, sync_id=removal)
+    world.put(photo("d"), sync_id=changing)
+    world.file(f"sync/{ID.format(half, 9)}.ready", b"")
+    results = [run("scan", *options)]
+    world.put(photo("e"), sync_id=changing)
+    results += [run("scan", "--json", *options), run("scan", *options), run("scan", "--json", *options)]
+    for arguments in (
+        ["preflight", bad], ["preflight", bad, "--json"], ["preflight", invalid], ["preflight", UNKNOWN],
+        ["queue", one, invalid, UNKNOWN, one, "--priority", "7"], ["queue", one, bad, "--json"],
+        ["queue", one, "--priority", "-1"], ["queue", changing, "--only", "failed"], ["queue", removal],
+        ["queue", removal, "--force", "--json"], ["queue", "'\\%_ --"], ["queue", ".."], ["cancel", one],
+        ["cancel", bad, "--json"], ["cancel", one], ["cancel", UNKNOWN], ["cancel", "a/../b"],
+        ["queue", bad, "--reimport", "--only", "failed"], ["queue", bad, "--priority", "x"], ["cancel"], ["queue", "ü"],
+    ):  # fmt: skip
+        results.append(run(*arguments, *options))
+    (world.root / f"sync/{changing}.json").unlink()
+    return [*results, run("queue", changing, *options), run("preflight", changing, *options)]
+
+
+def alike(result: Result) -> tuple[int, str]:
+    """What must be the same, without the names and what follows of them, the numbers of jobs, and the time."""
+    text = re.sub(r"\b1\d{3}\b", "JOB", result.stdout.replace(THERE, HERE))
+    text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
+    return result.code, re.sub(r'("discovered_at":)"[^"]+Z"', r"\1TIME", text)
+
+
+def test_commands_print_the_same_here_and_elsewhere(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
+) -> None:
+    world.import_all(world.context(), world.put(photo("x"), photo("y")))
+    world.sql("ALTER TABLE import_job AUTO_INCREMENT = 1000")
+    with monkeypatch.context() as patch:
+        reach(world, patch)
+        here = scenario(world, run, HERE)
+    # What would end a local command: a configuration that is none.
+    monkeypatch.setenv("INGESTD_NONSENSE", "1")
+    there = scenario(world, run, THERE, *elsewhere)
+    for local, distant in zip(here, there, strict=True):
+        assert alike(distant) == alike(local)
+    assert {result.code for result in here} == {0, 2, 3}
+    assert [result.stdout for result in there if "\x1b" in result.stdout] == []
+    requesters = world.sql("SELECT DISTINCT requested_by FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id"
+                           " WHERE b.sync_id LIKE %s", f"{THERE}%")  # fmt: skip
+    assert requesters == [("olga",)]
+
+
+def test_sentences_are_those_of_the_command_here(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
+) -> None:
+    world.file(f"sync/{UNKNOWN}.ready", b"")
+    waiting = "ingestd: 1 bundles have no readable manifest yet; a later scan looks again\n"
+    assert run("scan", *elsewhere) == (0, "", f"ingestd: nothing new\n{waiting}")
+    sync_id = world.put(photo("a"))
+    assert run("scan", *elsewhere).table[0]["sync_id"] == sync_id
+    nothing = run("cancel", sync_id, *elsewhere)
+    assert nothing == (3, "", f"ingestd: batch {sync_id} has no job to cancel\n")
+    world.sql("INSERT INTO import_job (batch_id, state, queued_at) SELECT id, 'running', NOW() FROM ingest_batch")
+    running = run("cancel", sync_id, *elsewhere)
+    assert (running.code, running.stdout) == (3, "")
+    assert "is running; only stopping the service stops it" in running.stderr
+
+
+# plans in the background
+
+
+@pytest.fixture
+def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "PLANNED_AT_ONCE", 0)
+
+
+@pytest.mark.usefixtures("_all_are_large")
+def test_a_plan_in_the_background_is_waited_for(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
+) -> None:
+    sync_id = world.put(photo("a"), cover("c", "a"), {"type": "photo", "hash": HOSTILE})
+    assert run("scan", *elsewhere).code == 0
+    there = [run("preflight", sync_id, *elsewhere), run("preflight", sync_id, "--json", *elsewhere)]
+    reach(world, monkeypatch)
+    here = [run("preflight", sync_id), run("preflight", sync_id, "--json")]
+    assert there[0] == here[0]
+    assert (there[1].json, there[1].stderr) == (here[1].json, "")
+    assert list(there[1].json) == list(here[1].json)
+    assert list(there[1].json["counts"].items()) == list(here[1].json["counts"].items())
+
+
+@pytest.mark.usefixtures("_all_are_large")
+def test_a_plan_that_comes_to_nothing_says_why(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+    invalid = world.put(photo("a"), status="uploading")
+    run("scan", *elsewhere)
+    result = run("preflight", invalid, *elsewhere)
+    assert (result.code, result.stdout) == (3, "")
+    assert f"batch {invalid} is invalid" in result.stderr
+
+
+# who may
+
+
+def test_what_the_daemon_refuses_says_what_to_check(
+    world: World, daemon: Daemon, run: Run, elsewhere: list[str], token: Path
+) -> None:
+    token.write_text("view-token")
+    looking = run("scan", *elsewhere)
+    assert (looking.code, looking.stdout) == (78, "")
+    assert "victor may look on, and only operators may act; check that the token" in looking.stderr
+    token.write_text("nobodys")
+    unknown = run("queue", UNKNOWN, *elsewhere)
+    assert (unknown.code, unknown.stdout) == (78, "")
+    assert "tokens_file" in unknown.stderr
+    token.write_text("a-token")
+    direct = run("cancel", UNKNOWN, "--url", f"http://{address(daemon)}", "--token-file", token)
+    assert (direct.code, direct.stdout) == (78, "")
+    assert "allowed_hosts" in direct.stderr
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\n", b"t\xc3\xb6ken", b"two\nlines", b"\xff\xfe", b"a\x00b", "folder"]
+)
+def test_a_token_file_without_a_token(run: Run, tmp_path: Path, content: bytes | str | None) -> None:
+    file = tmp_path / "secret"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        file.mkdir()
+    result = run("scan", "--url", "http://127.0.0.1:1", "--token-file", file)
+    assert (result.code, result.stdout) == (78, "")
+    assert str(file) in result.stderr
+    assert "two" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--url", "http://h"], ["--token-file", "f"], *(
+            ["--url", url, "--token-file", "f"]
+            for url in ("", "h", "h:80", "ftp://h", "http://", "http://:80", "http://u:p@h", "http://h:x", "http://h:99999",
+                        "http://h?a=b", "http://h/#a", "http://[::1", "http://h/a b", "http://h\n", "http://hü")
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_usage(run: Run, options: list[str]) -> None:
+    result = run("cancel", UNKNOWN, *options)
+    assert (result.code, result.stdout) == (2, "")
+    assert "Usage: " in result.stderr
+
+
+def test_a_reimport_is_for_the_host_itself(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+    result = run("queue", UNKNOWN, "--reimport", *elsewhere)
+    assert (result.code, result.stdout) == (2, "")
+    assert "run it on the host itself" in result.stderr
+
+
+# outages
+
+
+def test_an_outage_of_what_the_daemon_needs(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+    first, second = sorted((world.put(photo("a")), world.put(photo("b"))))
+    run("scan", *elsewhere)
+    assert run("queue", first, *elsewhere).code == 0
+    away = world.root.with_name("away")
+    world.root.rename(away)
+    try:
+        failed = run("scan", *elsewhere)
+        queued = run("queue", first, second, *elsewhere)
+    finally:
+        away.rename(world.root)
+    assert (failed.code, failed.stdout) == (69, "")
+    assert str(world.root) in failed.stderr
+    assert (queued.code, queued.stderr) == (69, failed.stderr.splitlines()[-1] + "\n")
+    assert [row["sync_id"] for row in queued.table] == [first], "what was done is told"
+
+
+def test_nobody_is_there(run: Run, token: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    for command in (["scan"], ["queue", UNKNOWN, UNKNOWN], ["preflight", UNKNOWN], ["cancel", UNKNOWN]):
+        code, out, err = run(*command, "--url", f"http://127.0.0.1:{port}", "--token-file", token)
+        assert (code, out) == (69, "")
+        assert err == f"ingestd: http://127.0.0.1:{port} is out of reach: Connection refused\n"
+    for url in ("http://no.such.host.invalid", f"http://{'a' * 64}.example", "http://a..b"):
+        assert run("scan", "--url", url, "--token-file", token).code == 69
+
+
+# whatever else may answer
+
+
+def problem(status: int, detail: str) -> bytes:
+    told = {"type": "about:blank", "title": "x", "status": status, "detail": detail}
+    return http_answer(f"{status} x", json.dumps(told).encode(), "Content-Type: application/problem+json")
+
+
+STRANGE = {
+    "no HTTP": (1, b"220 mail.example ESMTP\r\n"),
+    "nothing": (69, b""),
+    "half a line": (1, b"HTTP/1.1"),
+    "no status": (1, b"HTTP/1.1 xyz\r\n\r\n"),
+    "an endless line": (1, b"HTTP/1.1 200 " + b"x" * 70_000),
+    "endless headers": (1, b"HTTP/1.1 202 x\r\n" + b"a: b\r\n" * 200),
+    "half a body": (69, b"HTTP/1.1 202 x\r\nContent-Length: 100\r\n\r\n{}"),
+    "half a chunk": (69, b"HTTP/1.1 202 x\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
+    "no chunk": (69, b"HTTP/1.1 202 x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
+    "a page": (1, http_answer("202 x", b"<html>")),
+    "an empty body": (1, http_answer("202 x", b"")),
+    "no content": (1, b"HTTP/1.1 204 x\r\n\r\n"),
+    "another shape": (1, http_answer("202 x", b"[1]")),
+    "another type": (1, http_answer("202 x", b'{"id": "1"}')),
+    "another problem": (1, http_answer("404 x", b'{"detail": "Not Found"}')),
+    "bad UTF-8": (1, http_answer("202 x", b'{"id": 1, "x": "\xff"}')),
+    "half a character": (1, http_answer("202 x", b'{"id": 1, "x": "\\ud800"}')),
+    "deep": (1, http_answer("202 x", b'{"id": 1, "x": ' + b"[" * 900 + b"]" * 900 + b"}")),
+    "deeper": (1, http_answer("202 x", b"[" * 100_000)),
+    "a huge number": (1, http_answer("202 x", b'{"id": ' + b"9" * 500 + b"}")),
+    "a redirect": (78, http_answer("302 x", b"", "Location: http://evil.example/\x1b[31m")),
+    "a proxy's error": (69, http_answer("502 x", b"<h1>Bad Gateway</h1>")),
+    "a proxy's login": (78, http_answer("401 x", b"<h1>Who are you?</h1>")),
+    "a fault": (1, problem(500, "it broke")),
+    "a wrong request": (1, problem(400, "not like this")),
+    "too much": (1, problem(413, "too much")),
+    "an outage": (69, problem(503, HOSTILE)),
+    "hostile": (3, problem(409, HOSTILE)),
+    "two opinions": (1, problem(409, "x").replace(b"409 x", b"404 x")),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_whatever_answers_ends_with_a_sentence(run: Run, token: Path, what: str) -> None:
+    code, data = STRANGE[what]
+    with stranger(says(data)) as url:
+        result = run("scan", "--url", url, "--token-file", token)
+        queued = run("queue", UNKNOWN, "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (code, "")
+    assert result.stderr.startswith("ingestd: ")
+    assert "Traceback" not in result.stderr
+    assert queued.code in (code, 1)
+    assert (result.stderr + queued.stderr + queued.stdout).replace("\n", "").isprintable()
+
+
+def test_a_huge_answer_is_not_read_to_its_end(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 1000)
+    for data in (http_answer("202 x", b'"' + b"x" * 1000), b"HTTP/1.1 404 x\r\n\r\n" + b"x" * 100_000):
+        with stranger(says(data)) as url:
+            assert run("scan", "--url", url, "--token-file", token).code == 1
+
+
+def silence(connection: socket.socket) -> None:
+    while connection.recv(1000):
+        pass
+
+
+def drip(connection: socket.socket) -> None:
+    """An answer that comes byte by byte, and never to an end."""
+    says(b"HTTP/1.1 202 x\r\n\r\n")(connection)
+    connection.settimeout(0.02)
+    while True:
+        with suppress(TimeoutError):
+            if not connection.recv(1):
+                return
+        connection.sendall(b" ")
+
+
+def interim(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 x\r\n\r\n")
+
+
+@pytest.mark.parametrize("answer", [silence, drip, interim])
+def test_an_answer_is_not_waited_for_without_end(
+    run: Run, token: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.3)
+    with stranger(answer) as url:
+        result = run("scan", "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (69, "")
+    assert "gave no answer in time" in result.stderr
+
+
+def by_path(answers: dict[str, bytes]) -> Answer:
+    """Answers a request by how its address begins."""
+
+    def answer(connection: socket.socket) -> None:
+        asked = connection.recv(65536, socket.MSG_PEEK).split(b" ")[1].decode().removeprefix("/api/v1")
+        found = next((data for path, data in answers.items() if asked.startswith(path)), problem(404, "unknown"))
+        says(found)(connection)
+
+    return answer
+
+
+def ok(value: Any, status: int = 200) -> bytes:
+    return http_answer(f"{status} x", json.dumps(value).encode())
+
+
+RUNNING = {"id": 5, "state": "running", "sync_ids": [], "unrecorded": None, "error": None}
+
+
+def test_a_scan_that_takes_long_is_told_and_not_waited_for_for_ever(
+    run: Run, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "SAY_SECONDS", 0.15)
+    monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.5)
+    with stranger(by_path({"/scans/5": ok(RUNNING), "/scan": ok({"id": 5}, 202)})) as url:
+        result = run("scan", "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (69, "")
+    assert result.stderr.splitlines() == [
+        f"ingestd: the scan at {url} goes on; waiting for its end",
+        f"ingestd: the scan at {url} took too long to wait for; it goes on there",
+    ]
+
+
+def test_a_scan_that_the_daemon_forgot_is_no_batch_that_is_missing(run: Run, token: Path) -> None:
+    with stranger(
+        by_path({"/scans/": problem(404, "this process knows of no scan 5"), "/scan": ok({"id": 5}, 202)})
+    ) as url:
+        result = run("scan", "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (69, "")
+    assert "this process knows of no scan 5: it was started anew" in result.stderr
+
+
+def test_names_that_a_stranger_gives_lead_nowhere(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SYNC_IDS_KEPT", 2)
+    done = {**RUNNING, "state": "done", "sync_ids": ["../../secret", UNKNOWN, UNKNOWN], "unrecorded": 0}
+    with stranger(by_path({"/scans/": ok(done), "/scan": ok({"id": 5}, 202)})) as url:
+        result = run("scan", "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (0, "")
+    assert "only the first 2 batches are told" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("events", "code", "sentence"),
+    [
+        ([], 69, "the plan was not made"),
+        ([{"id": 3, "event_type": "preflight_finished", "payload": {}}], 69, "the plan was not made"),
+        ([{"id": 4, "event_type": "preflight_finished", "payload": {}}], 1, "not as ingestd does"),
+        ([{"id": 4, "event_type": "preflight_finished", "payload": 5}], 1, "not as ingestd does"),
+    ],
+)
+def test_a_plan_that_is_not_there_is_said_to_be_missing(
+    run: Run, token: Path, events: list[Any], code: int, sentence: str
+) -> None:
+    path = f"/batches/{UNKNOWN}"
+    before = {"items": [{"id": 3, "event_type": "scan", "payload": {}}]}
+    answers = {f"{path}/events?limit=1 ": b"", f"{path}/preflight": ok({"detail": "x"}, 202)}
+    answers |= {f"{path}/events?limit=500": ok({"items": events}), f"{path}/events": ok(before)}
+    with stranger(by_path({**answers, path: ok({"preflight": {"pending": False, "error": None}})})) as url:
+        result = run("preflight", UNKNOWN, "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (code, "")
+    assert sentence in result.stderr
+
+
+# TLS
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that it signed itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "front")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "front.pem"
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(key.private_bytes(*plain) + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def test_a_certificate_has_to_be_trusted(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, token: Path, certificate: Path
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with front(address(daemon), HOST, tls) as proxy:
+        options = ["--url", proxy.url, "--token-file", token]
+        refused = run("scan", *options)
+        assert (refused.code, refused.stdout, proxy.seen) == (78, "", [])
+        assert "is not to be trusted: self-signed certificate" in refused.stderr
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert run("scan", *options) == (0, "", "ingestd: nothing new\n")
+        assert run("scan", "--url", proxy.url.replace("https", "http"), "--token-file", token).code in (1, 69)
+    with front(address(daemon), HOST) as proxy:
+        wrong = run("scan", "--url", proxy.url.replace("http", "https"), "--token-file", token)
+        assert (wrong.code, wrong.stdout) == (69, "")
