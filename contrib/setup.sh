@@ -16,7 +16,7 @@ main() {
   mapfile -t useful < <(useful_packages)
   install_packages "${needed[@]}" || true
   install_packages "${useful[@]}" \
-    || say "without rclone and fuse3 tests are skipped; without mate-backgrounds the demo needs MEDIA=folder"
+    || say "without rclone, fuse3 and chromium tests are skipped; without mate-backgrounds the demo needs MEDIA=folder"
   demand_mariadb
   is_installed || install_ingestd
   have_tools promtool prometheus || unpack_prometheus || say "without Debian's prometheus the tests of alerts are skipped"
@@ -33,6 +33,7 @@ needed_packages() {
 useful_packages() {
   have rclone || echo rclone
   have fusermount3 || echo fuse3
+  have chromium || echo chromium
   [[ -d /usr/share/backgrounds/mate ]] || echo mate-backgrounds
   [[ -z ${SYSTEMD_TESTS:-} ]] || systemd_test_packages
 }

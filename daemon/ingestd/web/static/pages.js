@@ -196,6 +196,7 @@ function soon(delay = pause) {
 }
 
 async function readAgain() {
+  if (!mayRead()) return;
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
     if (!answer.ok) throw new Error(answer.status === 401 ? "signed out" : `no data (${answer.status})`);
