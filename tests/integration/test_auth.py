@@ -37,7 +37,7 @@ ACTS = [
     )
 ]  # fmt: skip
 HEALTH = [("GET", "/healthz"), ("GET", "/readyz")]
-NOWHERE = [("GET", "/"), ("GET", "/api/v1/nothing"), ("DELETE", "/api/v1/jobs"), ("BREW", "/coffee")]
+NOWHERE = [("GET", "/nothing"), ("GET", "/api/v1/nothing"), ("DELETE", "/api/v1/jobs"), ("BREW", "/coffee")]
 
 every_closed_route = pytest.mark.parametrize(("method", "path"), LOOKS + ACTS + NOWHERE)
 every_act = pytest.mark.parametrize(("method", "path"), ACTS)
