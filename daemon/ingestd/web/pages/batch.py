@@ -12,7 +12,7 @@ from ingestd.store import stats
 from ingestd.web.looking import Looking
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import Frame
+from ingestd.web.pages.frame import Frame, wants_page
 from ingestd.web.pages.shown import brief
 from ingestd.web.problem import status_of
 from ingestd.web.schemas import NEWEST, ItemsQuery
@@ -32,11 +32,11 @@ class BatchPage:
         asked = forms.form(forms.QueueForm)
         scope = Scope(asked.only) if asked.only else Scope.ALL
         wish = queueing.Request(sync_id, requested_by(), asked.priority, asked.force, scope)
-        result = self._operations.queue_result(wish)
-        if result["error"]:
-            return self._page(sync_id, ItemsQuery(), result["status"], wrong=result["error"])
-        job = result["job"]
-        verb = "is queued" if result["status"] == 201 else "was active already"
+        try:
+            status, job = self._operations.queue(wish)
+        except IngestdError as error:
+            return self._refused(sync_id, error)
+        verb = "is queued" if status == 201 else "was active already"
         return self._page(sync_id, ItemsQuery(), told=f"Job {job['id']} {verb}, with priority {job['priority']}.")
 
     def cancel(self, sync_id: str) -> Response:
@@ -57,7 +57,7 @@ class BatchPage:
     def _refused(self, sync_id: str, error: IngestdError) -> Response:
         """The page again, with why not; what is wrong with more than this batch is a page of its own."""
         status = status_of(error)
-        if status != 409:
+        if status != 409 or not wants_page():
             raise error
         return self._page(sync_id, ItemsQuery(), status, wrong=str(error))
 

@@ -43,10 +43,15 @@ def back(address: str, notice: str = "") -> Response:
     return make_response(redirect(f"{address}?notice={notice}" if notice else address, 303))
 
 
-def refusal(refused: Refused) -> Response | None:
-    """The page that a browser is shown instead of a problem; None for a program, which takes anything or names JSON."""
+def wants_page() -> bool:
+    """Whether a browser asks for a page, and not a program, which takes anything or names JSON."""
     is_api = request.path.startswith("/api/") or request.path == "/openapi.json"
-    if is_api or "text/html" not in request.headers.get("Accept", ""):
+    return not is_api and "text/html" in request.headers.get("Accept", "")
+
+
+def refusal(refused: Refused) -> Response | None:
+    """The page that a browser is shown instead of a problem; None for a program."""
+    if not wants_page():
         return None
     values: dict[str, Any] = {"title": HTTPStatus(refused.status).phrase, "sentence": str(refused)}
     template = "problem.html"
