@@ -8,7 +8,7 @@ PYTHON ?=
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-systemd cover check bench install clean
+.PHONY: help setup demo test test-systemd cover check bench screenshots install clean
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: setup ## run benchmarks/, one figure after another
 		[ -e "$$figure" ] || { echo "there are no benchmarks yet"; break; }; \
 		echo "== $$figure"; $(PY) "$$figure"; \
 	done
+
+screenshots: setup ## take the pictures of the pages that are in docs/img, with Chromium
+	@PYTHONPATH=tests $(PY) tests/browser/screenshots.py
 
 install: ## install the program and its service: DESTDIR= for an image, PREFIX= for elsewhere than /usr
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" $(if $(PYTHON),PYTHON="$(PYTHON)") contrib/systemd/install.sh

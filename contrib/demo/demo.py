@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from child import Child, DaemonFailed, environment, running
+from pages import Pages, make_pages
 from photos import Album, NoPhotographs, find_albums, last_few, lay_out, with_new_titles
 from summary import Summary, table
 
@@ -22,7 +23,6 @@ ASSETS, MEDIA, DATABASE, LOG = FOLDER / "assets", FOLDER / "media", FOLDER / "db
 SETTINGS = {
     "INGESTD_MOUNT__ROOT": str(ASSETS),
     "INGESTD_MOUNT__REQUIRE_MOUNT": "false",
-    "INGESTD_HTTP__LISTEN": "",
     "INGESTD_METRICS__LISTEN": "",
     "INGESTD_QUEUE__AUTO": '["create", "update", "remove"]',
 }
@@ -37,8 +37,9 @@ def main() -> int:
     try:
         albums = find_albums(options.media, options.most)
         make_room()
-        with running(SETTINGS, DATABASE, LOG) as child:
-            return show(child, albums, once=options.once)
+        pages = make_pages(FOLDER / "tokens")
+        with running({**SETTINGS, **pages.settings()}, DATABASE, LOG) as child:
+            return show(child, pages, albums, once=options.once)
     except (NoPhotographs, DaemonFailed) as problem:
         say(str(problem))
     except KeyboardInterrupt:
@@ -68,11 +69,12 @@ def make_room() -> None:
     (ASSETS / "sync").mkdir(parents=True)
 
 
-def show(child: Child, albums: list[Album], *, once: bool) -> int:
+def show(child: Child, pages: Pages, albums: list[Album], *, once: bool) -> int:
     """Hands over bundles while the daemon runs, and tells what became of them; the daemon's exit status."""
     started = time.monotonic()
     say(f"the daemon starts with an empty library; its log is {relative(LOG)}")
     socket = child.socket()
+    say(f"look at {pages.url} and sign in with the token {pages.token}")
     summary = Summary(socket)
     sync_ids: list[str] = []
     for wave in (hand_over_new, hand_over_update, hand_over_removal):
@@ -81,7 +83,7 @@ def show(child: Child, albums: list[Album], *, once: bool) -> int:
     say(f"everything is imported, {time.monotonic() - started:.1f} s after the daemon's start:")
     print("\n".join(table(summary.counts())), flush=True)
     summary.close()
-    return end(child) if once else stay(child, socket, sync_ids[0])
+    return end(child) if once else stay(child, pages, socket, sync_ids[0])
 
 
 def hand_over_new(albums: list[Album], _before: list[str]) -> list[str]:
@@ -125,9 +127,10 @@ def end(child: Child) -> int:
     return status
 
 
-def stay(child: Child, socket: str, sync_id: str) -> int:
+def stay(child: Child, pages: Pages, socket: str, sync_id: str) -> int:
     """Leaves the daemon running until Ctrl-C."""
-    say("the daemon goes on until Ctrl-C; in another terminal, in this folder, try:\n")
+    say(f"the daemon goes on until Ctrl-C, and so do its pages: {pages.url}, token {pages.token}")
+    say("in another terminal, in this folder, try:\n")
     settings = {**SETTINGS, "INGESTD_DATABASE__UNIX_SOCKET": socket}
     for name in ("INGESTD_DATABASE__UNIX_SOCKET", "INGESTD_MOUNT__ROOT", "INGESTD_MOUNT__REQUIRE_MOUNT"):
         print(f"  export {name}={settings[name]}")

@@ -99,7 +99,10 @@ def _changed_hands() -> Panel:
 
 
 def hosts() -> list[Panel]:
-    return [_up(), _workers(), _uptime(), _processor(), _memory(), _open_files(), _lines_dropped()]
+    return [
+        *(_up(), _workers(), _uptime(), _processor(), _memory(), _open_files(), _lines_dropped()),
+        *(_requests(), _answering()),
+    ]
 
 
 def _up() -> Panel:
@@ -140,3 +143,15 @@ def _lines_dropped() -> Panel:
     text = Text("Log lines dropped", "Nobody took them in time; work is never held up by its log.")
     query = Query(f"60 * {rate('log_lines_dropped_total', 'instance')}", "{{instance}}")
     return course(text, "cpm", query, width=4)
+
+
+def _requests() -> Panel:
+    text = Text(
+        "HTTP requests", "Of programs and of those who look at pages, by the status that they were answered with."
+    )
+    return course(text, "reqps", Query(rate("http_requests_total", "code"), "{{code}}"), stacked=True, width=12)
+
+
+def _answering() -> Panel:
+    text = Text("Duration of HTTP requests", "From the first look at a request to its answer.")
+    return course(text, "s", *quantiles("http_request_duration_seconds"), width=12)

@@ -18,10 +18,12 @@ from support.process import Daemons, Process, daemons_of
 from support.wait import until
 from support.world import World, cover, md5, photo
 
-LISTENING = re.compile(r"event=listening\b.*\bsection=metrics\b.*\baddress=(\S+)")
+LISTENING = r"event=listening\b.*\bsection={}\b.*\baddress=(\S+)"
 SCANNED = "\ningestd_scan_last_success_timestamp_seconds "
+HOST = "monitored.test"
 QUICK: dict[str, Any] = {
     "metrics": {"listen": "127.0.0.1:0"},
+    "http": {"listen": "127.0.0.1:0", "allowed_hosts": [HOST]},
     "mount": {"rescan_interval": 0.5, "poll_interval": 0.2},
     "queue": {"auto": ["create", "update"]},
     "worker": {"threads": 2, "poll_interval": 0.1, "heartbeat_interval": 0.5, "stop_seconds": 10.0},
@@ -92,11 +94,20 @@ def _start(daemons: Daemons, count: int) -> list[str]:
     processes = [daemons.start(**deepcopy(QUICK)) for _ in range(count)]
     for process in processes:
         process.wait_until_started()
-    return [_address(process) for process in processes]
+    for process in processes:
+        _ask_for_health(_address(process, "http"))
+    return [_address(process, "metrics") for process in processes]
 
 
-def _address(process: Process) -> str:
-    process.wait_for("event=listening", "section=metrics")
-    found = LISTENING.search(process.log)
+def _ask_for_health(address: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    asked = urllib.request.Request(f"http://{address}/healthz", headers={"Host": HOST})
+    with opener.open(asked, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def _address(process: Process, section: str) -> str:
+    process.wait_for("event=listening", f"section={section}")
+    found = re.search(LISTENING.format(section), process.log)
     assert found is not None, process.log
     return found[1]
