@@ -22,17 +22,6 @@ MANY = {"sync_id": [f"{number:036}" for number in range(501)]}
 
 
 @pytest.fixture
-def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
-    with serving(world, settings_of(world, tmp_path)) as made:
-        yield made
-
-
-@pytest.fixture
-def olivia(desk: Desk) -> Visitor:
-    return desk.visitor("operator-token")
-
-
-@pytest.fixture
 def cut_off(world: World, tmp_path: Path) -> Iterator[Desk]:
     """Pages whose database is not there."""
     nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))

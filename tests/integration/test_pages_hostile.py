@@ -1,13 +1,9 @@
 """Text from outside is text on every page, whatever it says: from bundles, from the tokens file, from requests."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 
-import pytest
-
-from support.desk import Desk, serving, settings_of
+from support.desk import Desk
 from support.html import check_tame
 from support.world import World, photo
 
@@ -17,12 +13,6 @@ HOSTILE = (
 )
 HOSTILE_ASCII = "<b onclick=x>'\"&{{7}}"
 HARMLESS, HARMLESS_ASCII = "a host", "a word"
-
-
-@pytest.fixture
-def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
-    with serving(world, settings_of(world, tmp_path)) as made:
-        yield made
 
 
 def spoil(world: World, text: str, word: str) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from support.desk import ACTS, HOST, TOKENS, Desk, Headers, serving, settings_of
 from support.world import World
 
 OPERATOR, VIEWER = b"operator-token", b"viewer-token"
-
-
-@pytest.fixture
-def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
-    with serving(world, settings_of(world, tmp_path)) as made:
-        yield made
 
 
 def soon() -> int:

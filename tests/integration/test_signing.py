@@ -1,7 +1,6 @@
 """Signing in to the operator's pages, and out; and where that leads."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,12 +11,6 @@ from support.desk import ACTS, HOST, UNKNOWN, Desk, serving, settings_of
 from support.world import World
 
 LOOKS = ["/", "/?status=failed", "/tasks", f"/batches/{UNKNOWN}", "/nothing", "/sign-in", "/confirm"]
-
-
-@pytest.fixture
-def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
-    with serving(world, settings_of(world, tmp_path)) as made:
-        yield made
 
 
 # signing in and out

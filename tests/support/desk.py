@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 
 from ingestd.app import make_context
 from ingestd.config import Settings
+from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.scanner import Scanner
 from ingestd.web import Hooks, make_app, make_listener
 from ingestd.web.session import COOKIE
@@ -108,6 +110,10 @@ class Desk:
         sync_id = self.world.put(*items, **envelope)
         self.world.scan(self.context)
         return sync_id
+
+    def run_job(self) -> None:
+        """Makes the queued job a running one."""
+        assert claim(self.context, "test/pid:1/0", str(this_instance())) is not None
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Element:
         return " ".join(self.raw.split())
 
     def rows(self) -> list[list[str]]:
-        """The cells of every row of the bodies of tables."""
+        """The cells of every row of the bodies of tables, or of this one."""
         rows = [row for body in self.all("tbody") for row in body.all("tr")]
         return [[cell.text for cell in row.walk() if cell.tag in ("td", "th")] for row in rows]
 

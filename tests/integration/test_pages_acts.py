@@ -1,0 +1,159 @@
+"""What can be done on the page of one batch, and what it answers."""
+
+import json
+
+import pytest
+
+from support.desk import Desk, Visitor, serving, settings_of
+from support.html import Element
+from support.wait import until
+from support.world import World, cover, photo
+
+BAD = {"type": "photo", "hash": "bad"}
+
+
+def can(page: Element, sync_id: str) -> set[str]:
+    """What the page offers to do with its batch."""
+    return {what for what in ("queue", "cancel", "preflight") if page.form(f"/batches/{sync_id}/{what}")}
+
+
+def names_in(page: Element, form: str) -> set[str]:
+    found = page.form(form)
+    assert found is not None
+    return {element["name"] for element in found.walk() if "name" in element.attributes}
+
+
+def test_what_is_offered_depends_on_the_job(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    address, queue = f"/batches/{sync_id}", f"/batches/{sync_id}/queue"
+    page = olivia.see(address)
+    assert can(page, sync_id) == {"queue", "preflight"}
+    assert names_in(page, queue) == {"priority", "only"}
+    assert page.one("input", name="priority")["placeholder"] == "100"
+    olivia.submit(page, queue, priority="7")
+    page = olivia.see(address)
+    assert can(page, sync_id) == {"queue", "cancel", "preflight"}
+    assert names_in(page, queue) == {"priority"}
+    assert page.one("input", name="priority")["placeholder"] == "7"
+    desk.run_job()
+    page = olivia.see(address)
+    assert can(page, sync_id) == {"preflight"}
+    assert "is running: nothing but stopping the service stops it" in page.live("actions").text
+    assert not [button for button in page.buttons() if "Cancel" in button]
+    theirs = desk.visitor("viewer-token").see(address)
+    assert can(theirs, sync_id) == set()
+    assert theirs.buttons() == ["Sign out", "Show"]
+    assert not [element for element in theirs.walk() if element.attributes.get("data-live") == "actions"]
+
+
+def test_a_batch_is_queued_from_its_page(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    address = f"/batches/{sync_id}"
+    page = olivia.submit(olivia.see(address), f"{address}/queue", priority="12", only="")
+    job_id = world.one("SELECT id FROM import_job")
+    assert page.one(class_="notice").text == f"Job {job_id} is queued, with priority 12."
+    assert page.live("standing").text.startswith("Status: ◷ queued")
+    again = olivia.submit(page, f"{address}/queue", priority="3")
+    assert again.one(class_="notice").text == f"Job {job_id} was active already, with priority 3."
+    same = olivia.submit(again, f"{address}/queue", priority="")
+    assert same.one(class_="notice").text == f"Job {job_id} was active already, with priority 3."
+    cancelled = olivia.submit(same, f"{address}/cancel")
+    assert cancelled.one(class_="notice").text == f"Job {job_id} is cancelled."
+    assert can(cancelled, sync_id) == {"queue", "preflight"}
+    who = [payload["requested_by"] for _, payload in world.events(sync_id) if "requested_by" in payload]
+    assert who == ["olivia"] * 3
+    assert len(desk.woken) == 3
+
+
+def test_only_some_items_are_taken_up(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = world.put(photo("a"), cover("c", "gone"))
+    world.import_all(desk.context, sync_id)
+    address = f"/batches/{sync_id}"
+    answer = olivia.post(f"{address}/queue", {"only": "failed"})
+    assert (answer.status, answer.page.one(role="alert").text) == (409, f"batch {sync_id} has no failed items")
+    olivia.submit(olivia.see(address), f"{address}/queue", only="deferred")
+    assert world.one("SELECT scope FROM import_job WHERE state = 'queued'") == "deferred"
+
+
+def test_removals_beyond_the_limit_are_forced(world: World, desk: Desk) -> None:
+    world.import_all(desk.context, world.put(photo("a"), photo("b"), day=1))
+    sync_id = desk.put(photo("a"), photo("b"), action="remove", day=2)
+    address = f"/batches/{sync_id}"
+    with serving(world, settings_of(world, desk.tokens.parent, queue={"removal_limit": 1})) as strict:
+        check_forced(strict.visitor("operator-token"), sync_id, address)
+
+
+def check_forced(olivia: Visitor, sync_id: str, address: str) -> None:
+    page = olivia.see(address)
+    assert names_in(page, f"{address}/queue") == {"priority", "only", "force"}
+    answer = olivia.post(f"{address}/queue")
+    assert answer.status == 409
+    assert "removal_limit = 1" in answer.page.one(role="alert").text
+    assert can(answer.page, sync_id) == {"queue", "preflight"}
+    forced = olivia.submit(answer.page, f"{address}/queue", force="1")
+    assert "is queued" in forced.one(class_="notice").text
+
+
+@pytest.mark.parametrize(("what", "why"), [("cancel", "has no job to cancel"), ("queue", "is invalid: verification"),
+                                           ("preflight", "is invalid: verification")])  # fmt: skip
+def test_what_is_not_possible_is_said_on_the_page_itself(desk: Desk, olivia: Visitor, what: str, why: str) -> None:
+    sync_id = desk.put(photo("a"), verification={"passed": False})
+    answer = olivia.post(f"/batches/{sync_id}/{what}")
+    assert answer.status == 409
+    assert why in answer.page.one(role="alert").text
+    assert answer.page.one("h1").text == f"Batch {sync_id}"
+    assert can(answer.page, sync_id) == {"queue", "preflight"}
+    for accept in ("*/*", "application/json"):
+        problem = olivia.post(f"/batches/{sync_id}/{what}", {}, {"Accept": accept})
+        assert (problem.status, problem.kind) == (409, "application/problem+json")
+        assert why in json.loads(problem.body)["detail"]
+
+
+def test_a_running_job_is_neither_cancelled_nor_planned(desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    olivia.post(f"/batches/{sync_id}/queue")
+    desk.run_job()
+    for what, why in {"cancel": "is running; only stopping the service", "preflight": "is importing batch"}.items():
+        answer = olivia.post(f"/batches/{sync_id}/{what}")
+        assert answer.status == 409
+        assert why in answer.page.one(role="alert").text
+    assert "was active already" in olivia.post(f"/batches/{sync_id}/queue").page.one(class_="notice").text
+
+
+def test_a_plan_is_shown(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"), BAD)
+    page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/preflight")
+    plan = page.section("plan")
+    assert "the 2 items now" in plan.text
+    assert {item.text for item in plan.one("ul", class_="tally").all("li")} == {"will create 1", "will fail 1"}
+    assert "#1" in plan.one("ul", class_="ids").text
+    assert [row[3] for row in page.live("items").rows()] == ["will create", "will failbad_entry"]
+    assert olivia.see(f"/batches/{sync_id}").all("h2", id="plan") == []
+
+
+def test_a_large_plan_is_made_in_the_background(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    world.sql("UPDATE ingest_batch SET item_count = 5001")
+    page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/preflight")
+    assert page.one(class_="notice").text.startswith("The plan is being made in the background")
+    assert page.all("h2", id="plan") == []
+    until(lambda: olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"] == "yes")
+
+
+def test_a_plan_that_came_to_nothing_says_why(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    world.sql("UPDATE ingest_batch SET item_count = 5001")
+    world.put(photo("a"), sync_id=sync_id, verification={"passed": False})
+    olivia.post(f"/batches/{sync_id}/preflight")
+    until(lambda: "is invalid" in olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"])
+
+
+def test_whatever_was_done_the_page_leads_on(desk: Desk, olivia: Visitor) -> None:
+    """What a form answers stands at an address that only takes forms: nothing on it may be relative to that."""
+    sync_id = desk.put(photo("a"))
+    for what in ("preflight", "queue", "cancel"):
+        page = olivia.post(f"/batches/{sync_id}/{what}").page
+        for form in page.all("form", method="get"):
+            assert form["action"].startswith(f"/batches/{sync_id}"), what
+        for link in page.all("a"):
+            assert link["href"].startswith("/") or link["href"] == "#main"

@@ -1,0 +1,149 @@
+"""The page of one batch: what it is, what became of its items, and why."""
+
+import json
+from typing import Any
+
+from support.desk import UNKNOWN, Desk, Visitor
+from support.world import World, cover, md5, photo
+
+BAD = {"type": "photo", "hash": "bad"}
+WHEN = "DATE_FORMAT({}, '%%Y-%%m-%%d %%H:%%i:%%s UTC')"
+
+
+def gallery(name: str, *members: str) -> dict[str, Any]:
+    return {"type": "gallery", "hash": md5(name), "title": name, "items": [md5(member) for member in members]}
+
+
+def test_a_batch_tells_its_facts(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = world.put(photo("a", files=2), photo("b"), source_host="flux-7", type="concert")
+    world.import_all(desk.context, sync_id)
+    page = olivia.see(f"/batches/{sync_id}")
+    times = [world.one(f"SELECT {WHEN.format(what)} FROM ingest_batch")
+             for what in ("discovered_at", "started_at", "completed_at")]  # fmt: skip
+    digest = world.one("SELECT manifest_sha256 FROM ingest_batch")
+    assert list(page.live("facts").pairs().items()) == [
+        ("Type", "concert"), ("Action", "create"), ("Status", "✓ imported"), ("Items", "2"), ("Bytes", "31 B"),
+        ("Source host", "flux-7"), ("Manifest sha256", digest), ("Planned for it", "yes"),
+        *zip(("Discovered", "Started", "Completed"), times, strict=True),
+    ]  # fmt: skip
+    assert page.one("h1").text == f"Batch {sync_id}"
+    assert page.live("standing").text.startswith("Status: ✓ imported; action: create.")
+    assert page.section("decisions").one("ul").text == "created 2"
+    assert page.live("failures").text == "Nothing failed, and nothing waits."
+
+
+def test_a_batch_nobody_planned_says_so(desk: Desk, olivia: Visitor, world: World) -> None:
+    sync_id = desk.put(photo("a"))
+    page = olivia.see(f"/batches/{sync_id}")
+    assert page.live("facts").pairs()["Planned for it"] == "no"
+    assert page.live("jobs").rows() == [["This batch was never queued."]]
+    assert page.live("items").rows() == [["There are no items before a pre-flight."]]
+    assert page.section("decisions").one("ul").text == "none"
+    assert not [section for section in page.all("section") if section.all("h2", id="containers")]
+    world.sql("UPDATE ingest_batch SET plan_sha256 = REPEAT('0', 64)")
+    assert olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"] == "for another manifest"
+
+
+def test_a_batch_without_a_manifest_says_so(desk: Desk, olivia: Visitor, world: World) -> None:
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, last_error, discovered_at)"
+        " VALUES (%s, 'invalid', 'no JSON', UTC_TIMESTAMP(6))", UNKNOWN,
+    )  # fmt: skip
+    page = olivia.see(f"/batches/{UNKNOWN}")
+    assert page.section("manifest").one("p").text == "There is none: no manifest could be read."
+    assert page.live("standing").text == "Status: ✕ invalid; action: unknown. no JSON"
+    assert page.live("facts").pairs()["Type"] == "–"
+
+
+def test_the_summary_of_a_manifest_is_flat(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    summary = {"n": 1, "deep": {"er": {"yes": True, "none": None}, "list": [1, {"a": "ö"}]}, "text": "x y", "empty": {}}
+    world.sql("UPDATE ingest_batch SET manifest_summary = %s", json.dumps(summary))
+    pairs = olivia.see(f"/batches/{sync_id}").section("manifest").pairs()
+    assert pairs.pop("deep.list") == '[1,{"a":"ö"}]'
+    assert pairs == {
+        "n": "1",
+        "deep.er.yes": "true",
+        "deep.er.none": "null",
+        "text": "x y",
+    }
+    world.sql("UPDATE ingest_batch SET manifest_summary = NULL")
+    assert olivia.see(f"/batches/{sync_id}").section("manifest").all("dl") == []
+
+
+def test_items_are_told_with_why(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = world.put(photo("a"), cover("c", "gone"), BAD)
+    world.import_all(desk.context, sync_id)
+    page = olivia.see(f"/batches/{sync_id}")
+    asset_id = world.one("SELECT id FROM asset")
+    first, second, third = page.live("items").rows()
+    assert first[:6] == ["photo", md5("a"), "–", "created", f"asset_id: {asset_id}", "–"]
+    assert (second[0], second[1]) == ("cover", md5("c"))
+    assert second[3] == f"◷ deferredparent_missingwaits for {md5('gone')}"
+    assert third[1:2] == ["#2"]
+    assert "Expected" in third[5]
+    assert page.live("failures").rows() == [["◷ deferred", "parent_missing", "1"], ["✕ failed", "bad_entry", "1"]]
+    assert page.link("✕ failed") == f"/batches/{sync_id}?decision=failed#items"
+    options = [option.text for option in page.one("select", name="decision").all("option")]
+    assert {"any", "created (1)", "deferred (1)", "failed (1)", "linked"} <= set(options)
+
+
+def test_items_are_filtered_page_by_page(world: World, desk: Desk, olivia: Visitor) -> None:
+    names = [f"p{number}" for number in range(7)]
+    sync_id = world.put(*map(photo, names), BAD, {**BAD, "title": "another"})
+    world.import_all(desk.context, sync_id)
+    for query, wanted in {
+        "": [*map(md5, names), "#7", "#8"],
+        "limit=2": [*map(md5, names), "#7", "#8"],
+        "limit=3&decision=created": [*map(md5, names)],
+        "limit=1&decision=failed": ["#7", "#8"],
+    }.items():
+        found, pages, address = [], [], f"/batches/{sync_id}?{query}"
+        while address is not None:
+            pages.append(olivia.see(address))
+            found += [row[1] for row in pages[-1].live("items").rows()]
+            address = pages[-1].link("Next page »")  # type: ignore[assignment]
+            assert address is None or address.endswith("#items")
+            address = address and address.partition("#")[0]
+        assert found == wanted, query
+        assert pages[0].link("« First page") is None
+        if len(pages) > 1:
+            back = pages[-1].link("« First page")
+            assert back is not None
+            assert olivia.see(back.partition("#")[0]).live("items").rows() == pages[0].live("items").rows()
+    page = olivia.see(f"/batches/{sync_id}?decision=linked")
+    assert page.live("items").rows() == [["No item is linked."]]
+    assert page.one("select", name="decision").one("option", selected="")["value"] == "linked"
+
+
+def test_containers_are_told(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = world.put(photo("a"), containers=[gallery("g", "a", "gone", "lost")])
+    world.import_all(desk.context, sync_id)
+    (row,) = olivia.see(f"/batches/{sync_id}").live("containers").rows()
+    assert (row[0], row[1]) == ("gallery", md5("g"))
+    assert row[3] == "2"
+
+
+def test_the_newest_events_are_told_with_their_payloads(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = world.put(*(photo(str(number)) for number in range(60)))
+    world.import_all(desk.context, sync_id)
+    ledger = world.events(sync_id)
+    assert len(ledger) > 60
+    told = olivia.see(f"/batches/{sync_id}").live("events").all("tr")
+    assert [(row.one("th").text, json.loads(row.one("pre").raw)) for row in told] == ledger[:-51:-1]
+    for row in told:
+        assert json.dumps(json.loads(row.one("pre").raw), separators=(",", ":"))[:50] == row.one("summary").raw[:50]
+        assert len(row.one("summary").raw) <= 121
+
+
+def test_its_jobs_are_told_newest_first(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"))
+    for _ in range(2):
+        olivia.post(f"/batches/{sync_id}/queue")
+        olivia.post(f"/batches/{sync_id}/cancel")
+    olivia.post(f"/batches/{sync_id}/queue", {"priority": "4"})
+    told = olivia.see(f"/batches/{sync_id}").live("jobs").rows()
+    ids = [str(job_id) for (job_id,) in world.sql("SELECT id FROM import_job ORDER BY id DESC")]
+    assert [row[0] for row in told] == ids
+    assert [row[1] for row in told] == ["◷ queued", "– cancelled", "– cancelled"]
+    assert {row[2] for row in told} == {"olivia"}

@@ -1,0 +1,238 @@
+"""Import Media: the right batches, newest first, page by page; and what is done for all of them."""
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from support.desk import Desk, Visitor
+from support.html import Element
+from support.world import World, md5, photo
+
+NOTHING_YET = "There are no batches yet. Scan now records what is on the mount."
+NONE_SUCH = "No batch is like this."
+NONE_HERE = "None of the newest ones that were looked at; older ones may be."
+
+
+def names(page: Element) -> list[str]:
+    """The batches of a page, from top to bottom."""
+    rows = page.live("rows").all("tr")
+    assert [row.one("th").text for row in rows] == [row["data-key"] for row in rows]
+    return [row["data-key"] for row in rows]
+
+
+def numbers(sync_ids: list[str]) -> list[int]:
+    return [int(sync_id.replace("-", "")) for sync_id in sync_ids]
+
+
+def fill(world: World, count: int) -> None:
+    """Batches 1 to `count`, each by its number; every third is an update, every fifth failed, every second of tide."""
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, action, source_host, type, item_count, discovered_at)"
+        " SELECT LPAD(seq, 36, '0'), IF(MOD(seq, 5), 'imported', 'failed'), IF(MOD(seq, 3), 'create', 'update'),"
+        f" IF(MOD(seq, 2), 'flux_1', 'tide%%'), 'event', seq, UTC_TIMESTAMP(6) FROM seq_1_to_{count}"
+    )
+
+
+def follow(visitor: Visitor, address: str | None) -> list[Element]:
+    """A page, and all that come after it."""
+    pages = []
+    while address is not None:
+        pages.append(visitor.see(address))
+        address = pages[-1].link("Next page »")
+    return pages
+
+
+def collected(visitor: Visitor, **query: str) -> list[int]:
+    return numbers([name for page in follow(visitor, f"/?{urlencode(query)}") for name in names(page)])
+
+
+# which batches
+
+
+def test_a_row_tells_of_its_batch(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"), photo("b"), type="concert", source_host="flux-7")
+    (row,) = olivia.see("/").rows()
+    when = world.one("SELECT DATE_FORMAT(discovered_at, '%%Y-%%m-%%d %%H:%%i:%%s UTC') FROM ingest_batch")
+    assert row == ["", sync_id, "concert", "create", "○ new", "2", "flux-7", when, "–"]
+    assert olivia.see("/").link(sync_id) == f"/batches/{sync_id}"
+
+
+def test_a_batch_that_is_wrong_says_why_and_briefly(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"), verification={"passed": False})
+    assert "verification" in olivia.see("/").live("rows").text
+    world.sql("UPDATE ingest_batch SET last_error = %s", "wrong " * 200)
+    assert 100 < len(olivia.see("/").one("span", class_="why").text) <= 120
+    assert names(olivia.see("/?status=invalid")) == [sync_id]
+
+
+def test_batches_are_filtered_newest_first(world: World, olivia: Visitor) -> None:
+    fill(world, 60)
+    every = range(60, 0, -1)
+    wanted = {
+        "": list(every),
+        "status=failed": [n for n in every if n % 5 == 0],
+        "status=imported&limit=7": [n for n in every if n % 5],
+        "action=update": [n for n in every if n % 3 == 0],
+        "action=remove": [],
+        "status=failed&action=update": [60, 45, 30, 15],
+        "status=failed&action=update&limit=1": [60, 45, 30, 15],
+        "prefix=flux": [n for n in every if n % 2],
+        "prefix=flux_1&limit=4": [n for n in every if n % 2],
+        "prefix=flux%25": [],
+        "prefix=FLUX": [],
+        "prefix=tide%25": [n for n in every if n % 2 == 0],
+        "prefix=tide&status=failed": [60, 50, 40, 30, 20, 10],
+        "prefix=tide&status=failed&action=create&limit=1": [50, 40, 20, 10],
+        f"prefix={'0' * 34}5": list(range(59, 49, -1)),
+        f"prefix={'0' * 34}5&limit=3&action=update": [57, 54, 51],
+        f"prefix={12:036}": [12],
+        "prefix=%C3%A4": [],
+        "prefix=0&status=&action=&limit=9": list(every),
+    }
+    for query, found in wanted.items():
+        pages = follow(olivia, f"/?{query}")
+        assert numbers([name for page in pages for name in names(page)]) == found, query
+        if not found:
+            assert NONE_SUCH in pages[0].one("main").text
+
+
+def test_a_prefix_may_have_capital_letters(world: World, desk: Desk, olivia: Visitor) -> None:
+    sync_id = desk.put(photo("a"), sync_id="abcdef00-0000-4000-8000-000000000000")
+    assert names(olivia.see("/?prefix=ABCDEF")) == [sync_id]
+
+
+def test_a_filter_stays_filled_in_and_can_be_left(world: World, olivia: Visitor) -> None:
+    fill(world, 5)
+    page = olivia.see("/?status=failed&action=create&prefix=0")
+    chosen = {select["name"]: [o.text for o in select.all("option", selected="")] for select in page.all("select")}
+    assert chosen == {"status": ["failed"], "action": ["create"]}
+    assert page.one("input", name="prefix")["value"] == "0"
+    assert page.link("Show all") == "/"
+    assert olivia.see("/?limit=2").link("Show all") is None
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=3", "limit=3&status=imported", "limit=1&prefix=flux", "limit=2&action=update"]
+)
+def test_no_batch_is_missed_or_told_twice(world: World, olivia: Visitor, query: str) -> None:
+    """New ones that come meanwhile shift nothing."""
+    fill(world, 20)
+    wanted = collected(olivia, limit="500", **dict(pair.split("=") for pair in query.split("&")[1:]))
+    found: list[int] = []
+    address: str | None = f"/?{query}"
+    first = names(olivia.see(f"/?{query}"))
+    for step in range(30):
+        if address is None:
+            break
+        page = olivia.see(address)
+        found += numbers(names(page))
+        back = page.link("« First page")
+        assert (back is None) == (step == 0)
+        if back is not None and step == 1:
+            assert names(olivia.see(back))[1:] == first[:-1]
+        address = page.link("Next page »")
+        world.sql(
+            "INSERT INTO ingest_batch (sync_id, status, action, source_host, discovered_at)"
+            " SELECT LPAD(%s, 36, '0'), 'imported', 'update', 'flux', UTC_TIMESTAMP(6) FROM DUAL WHERE %s = 0",
+            900 + step, step,
+        )  # fmt: skip
+    assert address is None
+    assert found == wanted
+    assert page.link("Next page »") is None
+
+
+def test_a_common_prefix_is_looked_for_window_by_window(world: World, olivia: Visitor) -> None:
+    """Of 7,000 batches the oldest 2,500 begin so: the first pages find none, and say so, and none is missed."""
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, source_host, discovered_at) SELECT LPAD(seq, 36, '0'), 'imported',"
+        " IF(seq <= 2500, 'old', 'new'), UTC_TIMESTAMP(6) FROM seq_1_to_7000"
+    )
+    pages = follow(olivia, "/?prefix=old&limit=500")
+    assert numbers([name for page in pages for name in names(page)]) == list(range(2500, 0, -1))
+    assert [NONE_HERE in page.one("main").text for page in pages[:3]] == [True, True, False]
+    assert pages[0].link("Next page »") is not None
+
+
+def test_nothing_to_show_says_so(olivia: Visitor) -> None:
+    page = olivia.see("/")
+    assert NOTHING_YET in page.one("main").text
+    assert (page.link("Next page »"), page.link("« First page"), page.link("Show all")) == (None, None, None)
+    assert NONE_SUCH in olivia.see("/?status=failed").one("main").text
+
+
+def test_a_running_job_shows_its_progress(world: World, desk: Desk, olivia: Visitor) -> None:
+    running, queued, idle = (desk.put(photo(name), day=day) for day, name in enumerate("abc", 1))
+    olivia.post("/queue", {"sync_id": [running]})
+    desk.run_job()
+    olivia.post("/queue", {"sync_id": [queued]})
+    world.sql("UPDATE import_job SET items_done = 1500, items_total = 6000 WHERE state = 'running'")
+    page = olivia.see("/")
+    assert [row[-1] for row in page.rows()] == ["–", "◷ queued", "25 % 1 500 of 6 000"]
+    bar = page.one("progress")
+    assert (bar["value"], bar["max"], bar["aria-label"]) == ("1500", "6000", f"Progress of {running}")
+    assert page.live("counts").text == "1 running, 1 queued, 0 waiting"
+    world.sql("UPDATE import_job SET items_done = 0, items_total = 0 WHERE state = 'running'")
+    assert olivia.see("/").rows()[-1][-1] == "0 % 0 of 0"
+    assert names(page) == [idle, queued, running]
+
+
+# what is done for all
+
+
+def test_who_may_only_look_is_offered_nothing(desk: Desk) -> None:
+    sync_id = desk.put(photo("a"))
+    mine, theirs = desk.visitor("operator-token").see("/"), desk.visitor("viewer-token").see("/")
+    assert [box["value"] for box in mine.all("input", name="sync_id")] == [sync_id]
+    assert theirs.all("input", type="checkbox", name="sync_id") == []
+    assert theirs.buttons() == ["Sign out", "Show"]
+    assert {*mine.buttons()} > {"Scan now", "Pause on every host", "Queue selected…", "Pre-flight selected"}
+    assert names(theirs) == [sync_id]
+    assert "victor (viewer)" in theirs.one("header").text
+    desk.visitor("operator-token").post("/pause")
+    assert desk.visitor("viewer-token").see("/").form("/resume") is None
+
+
+def test_a_scan_is_asked_for(desk: Desk, olivia: Visitor, world: World) -> None:
+    sync_id = world.put(photo("a"))
+    page = olivia.submit(olivia.see("/"), "/scan")
+    assert page.one(class_="notice").text.startswith("The scan has begun.")
+    assert desk.woken == ["scanner"]
+    desk.scanner.run_once()
+    assert names(olivia.see("/")) == [sync_id]
+
+
+def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visitor) -> None:
+    answer = olivia.post("/pause", {"reason": "a look around"})
+    assert (answer.status, answer.headers["Location"]) == (303, "/?notice=paused")
+    page = olivia.see("/?notice=paused")
+    assert page.one(class_="notice").text.startswith("The queue is paused")
+    since = world.one("SELECT DATE_FORMAT(paused_at, '%%Y-%%m-%%d %%H:%%i:%%s UTC') FROM ingest_control")
+    assert page.live("banner").text.startswith(f"The queue is paused since {since} by olivia: a look around. Nothing")
+    assert page.form("/pause") is None
+    assert olivia.see("/tasks").live("banner").text == page.live("banner").text
+    # Nobody takes the reason or the name of the first one away.
+    desk.tokens.write_text("oscar:operator:other-token\nolivia:operator:operator-token\n")
+    oscar = desk.visitor("other-token")
+    oscar.post("/pause", {"reason": "mine"})
+    assert "by olivia: a look around" in oscar.see("/").live("banner").text
+    resumed = oscar.submit(oscar.see("/tasks"), "/resume")
+    assert resumed.one(class_="notice").text == "The queue is drained again."
+    assert resumed.live("banner").text == ""
+    assert desk.woken == ["claimers"]
+    oscar.post("/resume")
+    told = [(kind, json.loads(payload)) for kind, payload in world.sql("SELECT event_type, payload FROM ingest_event")]
+    assert [(kind, payload["requested_by"], payload["reason"]) for kind, payload in told] == [
+        ("queue_paused", "olivia", "a look around"), ("queue_resumed", "oscar", None),
+    ]  # fmt: skip
+
+
+def test_a_pause_needs_no_reason(world: World, olivia: Visitor) -> None:
+    olivia.submit(olivia.see("/"), "/pause", reason="")
+    assert " by olivia. Nothing" in olivia.see("/").live("banner").text
+    assert world.one("SELECT paused_reason FROM ingest_control") is None
+
+
+def test_a_link_puts_no_words_into_our_mouth(olivia: Visitor) -> None:
+    for word in ("evil", "__class__", md5("x"), "scan%00", ""):
+        assert not olivia.see(f"/?notice={word}").all(class_="notice")

@@ -1,0 +1,110 @@
+"""Import Tasks: what runs, what waits for its turn, and what ended last."""
+
+from support.desk import Visitor
+from support.html import Element
+from support.world import World
+
+
+def seed(world: World, *jobs: tuple[str, int]) -> list[str]:
+    """A batch for each job (its state and priority), in this order; their sync_ids."""
+    sync_ids = [f"{number:036}" for number in range(1, len(jobs) + 1)]
+    for sync_id, (state, priority) in zip(sync_ids, jobs, strict=True):
+        world.sql(
+            "INSERT INTO ingest_batch (sync_id, status, discovered_at) VALUES (%s, 'queued', UTC_TIMESTAMP(6))", sync_id
+        )
+        world.sql(
+            "INSERT INTO import_job (batch_id, state, priority, queued_at, items_total)"
+            " SELECT id, %s, %s, UTC_TIMESTAMP(6), 1000 FROM ingest_batch WHERE sync_id = %s",
+            state, priority, sync_id,
+        )  # fmt: skip
+    return sync_ids
+
+
+def listed(page: Element, region: str) -> list[str]:
+    """The batches of a region, from top to bottom."""
+    return [row.one("a").text for row in page.live(region).all("tr") if row.all("a")]
+
+
+def cells(page: Element) -> list[str]:
+    """What the only active job tells."""
+    (row,) = page.live("active").rows()
+    return row
+
+
+def test_nothing_to_do_says_so(olivia: Visitor) -> None:
+    page = olivia.see("/tasks")
+    assert page.live("active").text == "Nothing is running or waiting."
+    assert page.live("finished").text == "No job has ended yet."
+    assert page.live("counts").text == "0 running, 0 queued, 0 waiting"
+    assert page.live("unshown").text == ""
+
+
+def test_jobs_are_in_the_order_of_their_turn(world: World, olivia: Visitor) -> None:
+    states = [("waiting", 1), ("queued", 200), ("running", 300), ("queued", 50), ("done", 1), ("queued", 50),
+              ("running", 100), ("waiting", -7), ("failed", 1), ("cancelled", 9)]  # fmt: skip
+    ids = seed(world, *states)
+    page = olivia.see("/tasks")
+    # As they will be claimed: the lowest number first, of those the oldest.
+    assert listed(page, "active") == [ids[n] for n in (6, 2, 3, 5, 1, 7, 0)]
+    assert listed(page, "finished") == [ids[n] for n in (9, 8, 4)]
+    assert page.live("counts").text == "2 running, 3 queued, 2 waiting"
+    assert page.link(ids[6]) == f"/batches/{ids[6]}"
+
+
+def test_a_running_job_tells_how_fast_it_is(world: World, olivia: Visitor) -> None:
+    seed(world, ("running", 5))
+    world.sql(
+        "UPDATE import_job SET claimed_by = 'host/pid:1/0', requested_by = 'olivia', items_done = 600,"
+        " items_at_claim = 400, claimed_at = UTC_TIMESTAMP(6) - INTERVAL 1000 SECOND,"
+        " heartbeat_at = UTC_TIMESTAMP(6) - INTERVAL 65 SECOND"
+    )
+    _, _, state, progress, rate, left, silence, worker, priority, by, _ = cells(olivia.see("/tasks"))
+    assert (state, progress, rate) == ("▶ running", "60 % 600 of 1 000", "0")
+    assert left in ("33 min 20 s", "33 min 21 s", "33 min 22 s", "33 min 23 s")
+    assert silence in ("1 min 5 s ago", "1 min 6 s ago", "1 min 7 s ago")
+    assert (worker, priority, by) == ("host/pid:1/0", "5", "olivia")
+    world.sql("UPDATE import_job SET items_at_claim = 600, heartbeat_at = NULL")
+    assert cells(olivia.see("/tasks"))[4:7] == ["–", "–", "–"]
+    ago = "UTC_TIMESTAMP(6) - INTERVAL 9 SECOND"
+    world.sql(f"UPDATE import_job SET items_at_claim = 0, items_done = 900, claimed_at = {ago}")
+    assert 80 <= int(cells(olivia.see("/tasks"))[4]) <= 100
+
+
+def test_a_job_that_waits_tells_no_pace(world: World, olivia: Visitor) -> None:
+    seed(world, ("queued", 5))
+    row = cells(olivia.see("/tasks"))
+    assert row[2:10] == ["◷ queued", "0 % 0 of 1 000", "–", "–", "–", "–", "5", "–"]
+
+
+def test_what_is_too_much_is_counted(world: World, olivia: Visitor) -> None:
+    def crowd(first: int, last: int) -> None:
+        world.sql(
+            "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
+            f" SELECT LPAD(seq, 36, '0'), 'queued', UTC_TIMESTAMP(6) FROM seq_{first}_to_{last}"
+        )
+        world.sql(
+            "INSERT INTO import_job (batch_id, state, queued_at) SELECT id, IF(CONVERT(sync_id, INT) < 4, 'running',"
+            " 'queued'), discovered_at FROM ingest_batch WHERE CONVERT(sync_id, INT) >= %s",
+            first,
+        )
+
+    crowd(1, 200)
+    page = olivia.see("/tasks")
+    assert (len(listed(page, "active")), page.live("unshown").text) == (200, "")
+    crowd(201, 1300)
+    page = olivia.see("/tasks")
+    assert listed(page, "active") == [f"{number:036}" for number in range(1, 201)]
+    assert page.live("unshown").text == "1 100 more are not shown."
+    assert page.live("counts").text == "3 running, 1 297 queued, 0 waiting"
+
+
+def test_the_newest_that_ended_are_told(world: World, olivia: Visitor) -> None:
+    ids = seed(world, *[(("done", "failed", "cancelled")[n % 3], 1) for n in range(55)])
+    told = "last_error = 'the reason', finished_at = '2026-04-01 12:00:00'"
+    world.sql(f"UPDATE import_job SET {told} WHERE state = 'failed'")
+    page = olivia.see("/tasks")
+    assert listed(page, "finished") == ids[:4:-1]
+    rows = [row for row in page.rows() if row[2:3] == ["✕ failed"]]
+    assert {(row[6], row[7]) for row in rows} == {("2026-04-01 12:00:00 UTC", "the reason")}
+    (when, *_) = page.live("finished").all("time")
+    assert when["datetime"] == "2026-04-01T12:00:00Z"
