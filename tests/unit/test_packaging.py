@@ -53,6 +53,16 @@ def test_wheel_holds_every_module(wheel: zipfile.ZipFile) -> None:
     assert "ingestd/py.typed" in wheel.namelist()
 
 
+@pytest.mark.parametrize("folder", ["web/static", "web/templates"])
+def test_wheel_holds_every_file_of_the_pages_unchanged(wheel: zipfile.ZipFile, folder: str) -> None:
+    package = PROJECT / "daemon" / "ingestd"
+    wanted = {f"ingestd/{path.relative_to(package)}": path for path in (package / folder).rglob("*") if path.is_file()}
+    assert wanted
+    assert {name for name in wheel.namelist() if name.startswith(f"ingestd/{folder}/")} == set(wanted)
+    for name, path in wanted.items():
+        assert wheel.read(name) == path.read_bytes(), name
+
+
 def test_wheel_holds_nothing_but_the_package(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ingestd"}
