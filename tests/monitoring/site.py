@@ -36,6 +36,14 @@ class Site:
 
     world: World
     addresses: list[str]
+    pages: list[str]
+
+    def ask_for_health(self) -> None:
+        for address in self.pages:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            asked = urllib.request.Request(f"http://{address}/healthz", headers={"Host": HOST})
+            with opener.open(asked, timeout=10) as answer:
+                assert answer.status == 200
 
     def exposition(self, number: int = 0) -> str:
         """What one of the daemons tells when it is scraped."""
@@ -84,26 +92,19 @@ def site(folder: Path) -> Iterator[Site]:
         server.grant()
         world = World(server, folder / "assets")
         with daemons_of(world, folder) as daemons:
-            made = Site(world, _start(daemons, 2))
+            processes = _start(daemons, 2)
+            made = Site(world, *([_address(process, part) for process in processes] for part in ("metrics", "http")))
+            made.ask_for_health()
             for number in range(2):
                 until(lambda number=number: SCANNED in made.exposition(number), what="for the first scan")  # type: ignore[misc]
             yield made
 
 
-def _start(daemons: Daemons, count: int) -> list[str]:
+def _start(daemons: Daemons, count: int) -> list[Process]:
     processes = [daemons.start(**deepcopy(QUICK)) for _ in range(count)]
     for process in processes:
         process.wait_until_started()
-    for process in processes:
-        _ask_for_health(_address(process, "http"))
-    return [_address(process, "metrics") for process in processes]
-
-
-def _ask_for_health(address: str) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    asked = urllib.request.Request(f"http://{address}/healthz", headers={"Host": HOST})
-    with opener.open(asked, timeout=10) as answer:
-        assert answer.status == 200
+    return processes
 
 
 def _address(process: Process, section: str) -> str:

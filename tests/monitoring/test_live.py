@@ -39,6 +39,7 @@ def watched(place: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """Prometheus, which saw the counters at nothing, then the work; a job is under way as long as this lasts."""
     with prometheus(tmp_path_factory.mktemp("prometheus"), place.addresses) as server:
         until(lambda: len(server.ask("ingestd_items_total == 0")) == 2 * 7, what="for the first scrapes")
+        place.ask_for_health()
         place.import_a_mixture()
         with place.job_under_way():
             for condition in READY:
