@@ -28,7 +28,7 @@ class JsonRequest(Request):
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
         """The object that was sent; nothing is an empty one. Refuses everything else, and says where it is wrong."""
         data = self.get_data()
-        if not data.strip():
+        if not data:
             return {}
         try:
             value = orjson.loads(data)
