@@ -1,5 +1,6 @@
 """One listening socket with threads of its own, so that whoever crowds one listener cannot starve the others."""
 
+import resource
 import socket
 import threading
 import time
@@ -8,7 +9,7 @@ from typing import Any
 
 import structlog
 from waitress.server import create_server
-from waitress.wasyncore import dispatcher
+from waitress.wasyncore import dispatcher, poll2
 
 from ingestd.errors import CannotListen
 
@@ -19,6 +20,9 @@ CHANNEL_TIMEOUT = 30
 MAX_BODY_BYTES = 2**20
 DRAIN_SECONDS = 3.0
 POLL_SECONDS = 0.05
+PAUSE_PER_CONNECTION = 0.00005
+FILES_WANTED = 4 * CONNECTION_LIMIT
+"""open files that leave room for two crowded listeners beside the database, the mount and the log"""
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -43,6 +47,7 @@ class Listener:
         """Raises CannotListen when the address is taken, or is none of this machine's."""
         if self._server is not None:
             return
+        _make_room_for_connections()
         self._server = create_server(
             self._app,
             sockets=[self._bind()],
@@ -51,7 +56,10 @@ class Listener:
             channel_timeout=CHANNEL_TIMEOUT,
             max_request_body_size=MAX_BODY_BYTES,
             ident=None,
+            # select() takes no file whose number is above 1023, and ends the thread that asks.
+            asyncore_use_poll=True,
         )
+        self._server.asyncore = _Unhurried
         self._thread = threading.Thread(target=self._server.run, name=f"{self._section}-listener", daemon=True)
         self._thread.start()
         log.info("listening", section=self._section, address=self.address)
@@ -82,6 +90,33 @@ class Listener:
         # A request that outlives its connection may still write to this pipe, whose number must not be another's then.
         if not server.task_dispatcher.threads:
             server.trigger.close()
+
+
+class _Unhurried:
+    """How connections are waited on. Waitress looks at every one whenever one of them sends a byte.
+
+    With a pause that grows with their number, a crowd that drips costs a small, fixed share of a processor, and a few
+    connections wait for nothing.
+    """
+
+    @staticmethod
+    def loop(timeout: float, map: dict[int, Any], use_poll: bool) -> None:  # noqa: ARG004  as Waitress calls it
+        while map:
+            known = len(map)
+            poll2(timeout, map)
+            # Connections are taken one by one: who comes after many must not wait for a pause after each of them.
+            if len(map) <= known:
+                time.sleep(PAUSE_PER_CONNECTION * known)
+
+
+def _make_room_for_connections() -> None:
+    """A crowd must leave other parts files to open; the usual limit is meant for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < FILES_WANTED:
+        log.warning("few_files", limit=hard, wanted=FILES_WANTED, reason="many connections would starve other parts")
 
 
 def _close_sockets(server: Any) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -73,6 +74,34 @@ def test_a_request_that_outlives_the_end_finds_its_pipe_open(monkeypatch: pytest
     until(lambda: not server.task_dispatcher.threads, what="for the request to end")
     client.close()
     server.trigger.close()
+
+
+def test_more_connections_than_it_takes_do_not_end_it(listener: Listener) -> None:
+    address, thread = listener.address, listener._thread
+    host, _, port = address.rpartition(":")
+    crowd = []
+    for _ in range(listening.CONNECTION_LIMIT + 100):
+        crowd.append(socket.create_connection((host, int(port))))
+        crowd[-1].sendall(b"GET / HTTP/1.1\r\n")
+    until(lambda: len(listener._server._map) >= listening.CONNECTION_LIMIT, what="for the limit to be reached")
+    for one in crowd:
+        one.close()
+    assert ask(address) == b"hello"
+    assert thread is not None
+    assert thread.is_alive()
+
+
+def test_files_are_left_for_others() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(before[1], 4 * listening.CONNECTION_LIMIT)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    try:
+        made = Listener("http", "127.0.0.1:0", hello)
+        made.start()
+        made.stop()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (wanted, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_nothing_stays_open(listener: Listener) -> None:
