@@ -16,6 +16,8 @@ from support.world import World
 
 HOST, TOKEN = "ingest.example", "a-token"
 PATIENCE = 25
+CROWD = 20
+"""more than there are threads that answer"""
 LISTS = ("/api/v1/batches", "/api/v1/batches?prefix=a", "/api/v1/jobs?state=done")
 
 
@@ -78,3 +80,15 @@ def test_who_looks_at_a_frozen_database_is_told_so(frail: World, asked: Asked) -
     assert [status for status, _ in answers] == [503] * len(LISTS)
     assert max(seconds for _, seconds in answers) < PATIENCE
     until(lambda: asked.http(LISTS[0])[0] == 200)
+
+
+def test_a_crowd_before_a_frozen_database_holds_nobody_up_for_long(frail: World, asked: Asked) -> None:
+    assert asked.http(LISTS[0])[0] == 200
+    with frozen(frail), ThreadPoolExecutor(CROWD) as pool:
+        looks = [pool.submit(asked.http, LISTS[0]) for _ in range(CROWD)]
+        health, took = asked.http("/healthz")
+        assert (health, [look.result()[0] for look in looks]) == (200, [503] * CROWD)
+        assert took < PATIENCE
+        assert max(look.result()[1] for look in looks) < PATIENCE
+        status, again = asked.http(LISTS[0])
+        assert (status, again < 1) == (503, True)

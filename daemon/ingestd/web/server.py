@@ -18,7 +18,6 @@ from ingestd.listener import Listener
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
 from ingestd.service import Service
-from ingestd.store.db import Database
 from ingestd.web import api, pages, problem
 from ingestd.web.acting import Acting
 from ingestd.web.answers import BODY_LIMIT, JsonRequest
@@ -29,12 +28,12 @@ from ingestd.web.looking import Looking
 from ingestd.web.operations import Operations
 from ingestd.web.planner import Planner
 from ingestd.web.problem import Refused
+from ingestd.web.readers import Readers
 from ingestd.web.reading import Reading
 from ingestd.web.schemas import Problem
 from ingestd.web.tokens import Tokens
 
 THREADS = 8
-READER_SECONDS = 10.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNMATCHED = "unmatched"
 POLICY = (
@@ -62,9 +61,7 @@ def make_app(context: Context, hooks: Hooks) -> Web:
     app.before_request(Guard(context.settings.http, tokens, api.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
     problem.register(app, pages.refusal)
-    # Of their own: a database that hangs must not hold those who only look for as long as an import would wait.
-    reader_db = Database(context.settings.database, statement_seconds=READER_SECONDS)
-    looking, operations = Looking(reader_db, planner), Operations(context, hooks, planner)
+    looking, operations = Looking(Readers(context.settings.database), planner), Operations(context, hooks, planner)
     api.register(app, Acting(context, hooks, operations), Reading(looking), Health(context, hooks))
     pages.register(app, context.settings, tokens, looking, operations, hooks.rescan)
     _count_requests(app, context.instruments.registry)
