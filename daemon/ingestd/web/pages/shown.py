@@ -1,6 +1,7 @@
 """How values look on a page. What comes from a bundle is hostile: nothing here makes markup of it unescaped."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ TONES = {
     "invalid": "bad", "will_fail": "bad", "will_defer": "wait",
 }  # fmt: skip
 
+NONE = Markup('<span class="none">–</span>')
 BRIEF = 120
 
 
@@ -31,9 +33,10 @@ def register(app: Flask) -> None:
 def time(value: datetime | None) -> str:
     """In UTC; the script shows it in the viewer's zone."""
     if value is None:
-        return Markup('<span class="none">–</span>')
-    utc = f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(f"{value:%Y-%m-%dT%H:%M:%SZ}", utc, utc)
+        return NONE
+    day, hour = f"{value:%Y-%m-%d}", f"{value:%H:%M:%S}"
+    # Digits are no markup, and escaping them costs a tenth of a page of a hundred rows.
+    return Markup(f'<time datetime="{day}T{hour}Z" title="{day} {hour} UTC">{day} {hour} UTC</time>')
 
 
 def number(value: int) -> str:
@@ -50,6 +53,7 @@ def size(value: int) -> str:
     return f"{number(value)} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
+@lru_cache(maxsize=100)
 def state(value: str) -> str:
     """A status, a state or a decision: its word, with a sign and a tone."""
     sign = Markup('<span aria-hidden="true">{}</span> ').format(SIGNS[value]) if value in SIGNS else ""
