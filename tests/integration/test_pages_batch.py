@@ -81,7 +81,7 @@ def test_items_are_told_with_why(world: World, desk: Desk, olivia: Visitor) -> N
     assert (second[0], second[1]) == ("cover", md5("c"))
     assert second[3] == f"◷ deferredparent_missingwaits for {md5('gone')}"
     assert third[1:2] == ["#2"]
-    assert "Expected" in third[5]
+    assert "expected 32 lower-case" in third[5]
     assert page.live("failures").rows() == [["◷ deferred", "parent_missing", "1"], ["✕ failed", "bad_entry", "1"]]
     assert page.link("✕ failed") == f"/batches/{sync_id}?decision=failed#items"
     options = [option.text for option in page.one("select", name="decision").all("option")]

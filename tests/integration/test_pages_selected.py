@@ -164,7 +164,7 @@ def test_several_are_planned(world: World, desk: Desk, olivia: Visitor) -> None:
     assert told[good] == "will create 2"
     assert "will create 1" in told[bad]
     assert "will fail 1" in told[bad]
-    assert "invalid #1: Expected" in told[bad]
+    assert "invalid #1: hash: expected 32 lower-case hexadecimal digits" in told[bad]
     assert "is invalid" in told[invalid]
     assert told[UNKNOWN].startswith("✕ refused there is no batch")
     assert set(world.decisions(good).values()) == {"will_create"}

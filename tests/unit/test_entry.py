@@ -169,6 +169,21 @@ def test_text_that_parsers_stumble_over_becomes_a_problem(data: bytes) -> None:
     assert parsed_bytes(data).reason is Reason.BAD_ENTRY
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"hash": "bad"}, "hash: expected 32 lower-case hexadecimal digits"),
+        ({"type": "Photo"}, "type: expected up to 32 lower-case letters, digits and `_`, the first of them a letter"),
+        ({"title": "a\tb"}, "title: expected text without control characters"),
+        ({"files": [{"path": "a", "variant": "a", "sha256": "x"}]}, "files[0].sha256: expected 64 lower-case"),
+        ({"files": [{"path": "a", "variant": "-"}]}, "files[0].variant: expected up to 64 letters"),
+        ({"hash": 5}, "Expected `str`, got `int` - at `$.hash`"),
+    ],
+)  # fmt: skip
+def test_a_problem_is_told_in_words(changes: dict[str, Any], problem: str) -> None:
+    assert str(parsed(item(**changes)).problem).startswith(problem)
+
+
 def test_problems_stay_short_however_long_the_value() -> None:
     long = "/" + "x" * 100_000
     for entry in (parsed(item(path=long)), parsed_bytes(b'{"%s":1,"%s":2}' % (long.encode(), long.encode()))):

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ingestd.bundle.entry import USABLE_HASH, USABLE_TYPE, BadEntry, Hash, Text, brief, check_json, usable
+from ingestd.bundle.entry import USABLE_HASH, USABLE_TYPE, BadEntry, Hash, Text, brief, check_json, in_words, usable
 from ingestd.model import Reason
 
 CONTAINER_TYPES = frozenset({"gallery", "collection"})
@@ -52,7 +52,7 @@ def parse_container(ordinal: int, raw: msgspec.Raw) -> Container:
     except (BadEntry, ValueError) as error:
         kind = _field(raw, "type")
         kind = kind if kind in CONTAINER_TYPES else "invalid"
-        return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest, problem=str(error))
+        return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest, problem=in_words(error))
     members = tuple(dict.fromkeys(found.items))
     return Container(ordinal, found.type, found.hash, digest, found.title, members, found.complete)
 

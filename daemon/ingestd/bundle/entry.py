@@ -21,10 +21,22 @@ USABLE_HASH = re.compile(r"[0-9a-f]{32}")
 CLEAN_PATH = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f-\x9f]+(?:/(?!\Z)|\Z))+")
 
 _TEXT = r"\A[^\x00-\x1f\x7f]*\Z"
+_HASH = r"\A[0-9a-f]{32}\Z"
+_SHA256 = r"\A[0-9a-f]{64}\Z"
+_VARIANT = r"\A[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}\Z"
+_TYPE = r"\A[a-z][a-z0-9_]{0,31}\Z"
+_MEANINGS = {
+    _TEXT: "text without control characters",
+    _HASH: "32 lower-case hexadecimal digits",
+    _SHA256: "64 lower-case hexadecimal digits",
+    _VARIANT: "up to 64 letters, digits, `_`, `.`, `+` and `-`, the first of them a letter or digit",
+    _TYPE: "up to 32 lower-case letters, digits and `_`, the first of them a letter",
+}
+_MISMATCH = re.compile(r"Expected `str` matching regex '(?P<pattern>.*)'(?: - at `\$\.?(?P<place>.*)`)?")
 Text = Annotated[str, msgspec.Meta(max_length=1000, pattern=_TEXT)]
-Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-Variant = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}\Z")]
+Hash = Annotated[str, msgspec.Meta(pattern=_HASH)]
+Sha256 = Annotated[str, msgspec.Meta(pattern=_SHA256)]
+Variant = Annotated[str, msgspec.Meta(pattern=_VARIANT)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -38,7 +50,7 @@ class File(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Item(msgspec.Struct, gc=False):
-    type: Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
+    type: Annotated[str, msgspec.Meta(pattern=_TYPE)]
     hash: Hash
     path: str | None = None
     cover_hash: Hash | None = None
@@ -106,7 +118,16 @@ def parse_entry(ordinal: int, raw: msgspec.Raw) -> Entry:
     except BadEntry as bad:
         return _failing(ordinal, raw, bad.reason, bad.problem)
     except (ValueError, RecursionError) as error:  # from msgspec, or from a string that is no UTF-8
-        return _failing(ordinal, raw, Reason.BAD_ENTRY, _json_problem(raw) or str(error))
+        return _failing(ordinal, raw, Reason.BAD_ENTRY, _json_problem(raw) or in_words(error))
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a value, for people who do not read regular expressions."""
+    found = _MISMATCH.fullmatch(str(error))
+    meaning = found and next((text for known, text in _MEANINGS.items() if repr(known)[1:-1] == found["pattern"]), None)
+    if not found or not meaning:
+        return str(error)
+    return f"{found['place']}: expected {meaning}" if found["place"] else f"expected {meaning}"
 
 
 def _keys_of(item: _Item) -> int:

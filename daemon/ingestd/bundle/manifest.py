@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from ingestd.bundle.container import Container, parse_container
-from ingestd.bundle.entry import MAX_NESTING, BadEntry, Entry, Text, brief, check_json, parse_entry
+from ingestd.bundle.entry import MAX_NESTING, BadEntry, Entry, Text, brief, check_json, in_words, parse_entry
 from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.model import Action, Version
 
@@ -150,7 +150,7 @@ class _Envelope:
         try:
             return msgspec.json.decode(raw, type=kind)
         except (ValueError, RecursionError) as error:
-            self.problems.append(f"{key}: {error}")
+            self.problems.append(f"{key}: {in_words(error)}")
             return None
 
     def _text(self, key: str, *, required: bool = False, longest: int = MAX_TEXT) -> str | None:
