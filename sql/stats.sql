@@ -82,17 +82,23 @@ ORDER BY f.place, f.priority, f.id LIMIT :most;
 -- name: finished_jobs
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
-FROM ((SELECT id FROM import_job FORCE INDEX (by_ended) WHERE ended = 'done' ORDER BY id DESC LIMIT :most)
-      UNION ALL (SELECT id FROM import_job FORCE INDEX (by_ended) WHERE ended = 'failed' ORDER BY id DESC LIMIT :most)
-      UNION ALL (SELECT id FROM import_job FORCE INDEX (by_ended) WHERE ended = 'cancelled' ORDER BY id DESC LIMIT :most)) f
-STRAIGHT_JOIN import_job j ON j.id = f.id STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
-ORDER BY f.id DESC LIMIT :most;
+FROM import_job j FORCE INDEX (by_finished) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.finished_at IS NOT NULL ORDER BY j.finished_at DESC, j.id DESC LIMIT :most;
 
 -- name: batch_counts
 SELECT status, COUNT(*) FROM ingest_batch WHERE status <> 'imported' GROUP BY status;
 
 -- name: job_counts
 SELECT state, COUNT(*) FROM import_job WHERE state IN ('waiting', 'queued', 'running') GROUP BY state;
+
+-- name: job_counts_up_to
+-- Counting further would cost a page more than all else on it.
+SELECT 'running', COUNT(*)
+FROM (SELECT 1 FROM import_job FORCE INDEX (claim) WHERE state = 'running' LIMIT :most) running
+UNION ALL SELECT 'queued', COUNT(*)
+FROM (SELECT 1 FROM import_job FORCE INDEX (claim) WHERE state = 'queued' LIMIT :most) queued
+UNION ALL SELECT 'waiting', COUNT(*)
+FROM (SELECT 1 FROM import_job FORCE INDEX (claim) WHERE state = 'waiting' LIMIT :most) waiting;
 
 -- name: server_facts^
 SELECT @@version, @@max_allowed_packet, @@binlog_format, @@log_bin, @@innodb_autoinc_lock_mode, UTC_TIMESTAMP(6);
@@ -121,12 +127,23 @@ FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b ON b.id = j
 WHERE j.id < :before ORDER BY j.id DESC LIMIT :most;
 
 -- name: active_jobs_in_state
--- There are few of them among all jobs; their ids are read and sorted from the index alone.
+-- For a state of few: their ids are read and sorted from the index alone.
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
 FROM (SELECT id FROM import_job FORCE INDEX (claim) WHERE state = :state AND id < :before
       ORDER BY id DESC LIMIT :most) found
 STRAIGHT_JOIN import_job j ON j.id = found.id STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id DESC;
+
+-- name: oldest_and_newest_job^
+-- Read off the two ends of the index.
+SELECT MIN(id), MAX(id) FROM import_job;
+
+-- name: active_jobs_in_window
+-- For a state of many: some of them are among the newest.
+SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
+       j.heartbeat_at, j.items_done, j.items_total, j.finished_at, j.last_error, j.reset_count
+FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.id < :before AND j.id >= :down_to AND j.state = :state ORDER BY j.id DESC LIMIT :most;
 
 -- name: jobs_ended
 SELECT j.id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,

@@ -124,6 +124,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   UNIQUE KEY one_active_job (active_batch_id),
   KEY claim (state, priority, id),
   KEY by_ended (ended, id),
+  KEY by_finished (finished_at),
   KEY by_batch (batch_id, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

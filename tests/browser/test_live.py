@@ -133,6 +133,17 @@ def test_the_switch_is_remembered(pages: Pages) -> None:
     expect(page.get_by_label("Live")).to_be_checked()
 
 
+def test_what_a_form_was_answered_with_goes_on_living(pages: Pages) -> None:
+    sync_id = pages.put(photo("a"))
+    page = pages.visit(f"/batches/{sync_id}?decision=failed")
+    page.get_by_role("button", name="Pre-flight").click()
+    expect(page.get_by_role("region", name="The plan")).to_be_visible()
+    pages.world.sql("UPDATE ingest_batch SET last_error = 'said later' WHERE sync_id = %s", sync_id)
+    expect(page.get_by_text("said later")).to_be_visible()
+    expect(page.get_by_role("region", name="The plan")).to_be_visible()
+    expect(page.locator("#live-state")).to_have_text("")
+
+
 def test_an_outage_and_an_end_of_the_session_are_told(pages: Pages) -> None:
     page = pages.visit("/")
     pages.tokens.write_text("somebody:operator:else\n")

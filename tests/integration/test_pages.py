@@ -146,7 +146,7 @@ def test_a_fault_tells_no_detail(olivia: Visitor, monkeypatch: pytest.MonkeyPatc
     def fail(*_args: Any, **_more: Any) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(stats, "job_counts", fail)
+    monkeypatch.setattr(stats, "job_counts_up_to", fail)
     answer = olivia.get("/")
     assert "log of the daemon" in check_refused(answer, 500)
     assert "secret" not in answer.text

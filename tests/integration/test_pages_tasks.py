@@ -1,5 +1,6 @@
 """Import Tasks: what runs, what waits for its turn, and what ended last."""
 
+from ingestd.model import ACTIVE_STATES
 from support.desk import Visitor
 from support.html import Element
 from support.world import World
@@ -13,9 +14,10 @@ def seed(world: World, *jobs: tuple[str, int]) -> list[str]:
             "INSERT INTO ingest_batch (sync_id, status, discovered_at) VALUES (%s, 'queued', UTC_TIMESTAMP(6))", sync_id
         )
         world.sql(
-            "INSERT INTO import_job (batch_id, state, priority, queued_at, items_total)"
-            " SELECT id, %s, %s, UTC_TIMESTAMP(6), 1000 FROM ingest_batch WHERE sync_id = %s",
-            state, priority, sync_id,
+            "INSERT INTO import_job (batch_id, state, priority, queued_at, items_total, finished_at)"
+            " SELECT id, %s, %s, UTC_TIMESTAMP(6), 1000, IF(%s, UTC_TIMESTAMP(6), NULL) FROM ingest_batch"
+            " WHERE sync_id = %s",
+            state, priority, state not in ACTIVE_STATES, sync_id,
         )  # fmt: skip
     return sync_ids
 
@@ -59,7 +61,7 @@ def test_a_running_job_tells_how_fast_it_is(world: World, olivia: Visitor) -> No
         " heartbeat_at = UTC_TIMESTAMP(6) - INTERVAL 65 SECOND"
     )
     _, _, state, progress, rate, left, silence, worker, priority, by, _ = cells(olivia.see("/tasks"))
-    assert (state, progress, rate) == ("▶ running", "60 % 600 of 1 000", "0")
+    assert (state, progress, rate) == ("▶ running", "60 % 600 of 1 000", "0.2")
     assert left in ("33 min 20 s", "33 min 21 s", "33 min 22 s", "33 min 23 s")
     assert silence in ("1 min 5 s ago", "1 min 6 s ago", "1 min 7 s ago")
     assert (worker, priority, by) == ("host/pid:1/0", "5", "olivia")
@@ -88,20 +90,24 @@ def test_what_is_too_much_is_counted(world: World, olivia: Visitor) -> None:
             first,
         )
 
-    crowd(1, 200)
+    crowd(1, 100)
     page = olivia.see("/tasks")
-    assert (len(listed(page, "active")), page.live("unshown").text) == (200, "")
-    crowd(201, 1300)
+    assert (len(listed(page, "active")), page.live("unshown").text) == (100, "")
+    crowd(101, 1300)
     page = olivia.see("/tasks")
-    assert listed(page, "active") == [f"{number:036}" for number in range(1, 201)]
-    assert page.live("unshown").text == "1 100 more are not shown."
+    assert listed(page, "active") == [f"{number:036}" for number in range(1, 101)]
+    assert page.live("unshown").text == "1 200 more are not shown."
     assert page.live("counts").text == "3 running, 1 297 queued, 0 waiting"
+    crowd(1301, 10_100)
+    page = olivia.see("/tasks")
+    assert page.live("unshown").text == "9 904 or more are not shown."
+    assert page.live("counts").text == "3 running, more than 10 000 queued, 0 waiting"
 
 
 def test_the_newest_that_ended_are_told(world: World, olivia: Visitor) -> None:
     ids = seed(world, *[(("done", "failed", "cancelled")[n % 3], 1) for n in range(55)])
-    told = "last_error = 'the reason', finished_at = '2026-04-01 12:00:00'"
-    world.sql(f"UPDATE import_job SET {told} WHERE state = 'failed'")
+    world.sql("UPDATE import_job SET finished_at = '2026-04-01 12:00:00'")
+    world.sql("UPDATE import_job SET last_error = 'the reason' WHERE state = 'failed'")
     page = olivia.see("/tasks")
     assert listed(page, "finished") == ids[:4:-1]
     rows = [row for row in page.rows() if row[2:3] == ["✕ failed"]]

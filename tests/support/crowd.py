@@ -13,9 +13,9 @@ def crowd(world: World, batches: int = 4000, jobs: int = 8000) -> int:
     )
     first: int = world.one("SELECT MIN(id) FROM ingest_batch")
     world.sql(
-        "INSERT INTO import_job (batch_id, state, priority, queued_at)"
-        " SELECT %s + MOD(seq, %s), ELT(1 + MOD(seq, 4), 'done', 'done', 'failed', 'cancelled'), 100, UTC_TIMESTAMP(6)"
-        f" FROM seq_1_to_{jobs}",
+        "INSERT INTO import_job (batch_id, state, priority, queued_at, finished_at)"
+        " SELECT %s + MOD(seq, %s), ELT(1 + MOD(seq, 4), 'done', 'done', 'failed', 'cancelled'), 100, UTC_TIMESTAMP(6),"
+        f" UTC_TIMESTAMP(6) + INTERVAL MOD(seq * 5, {jobs + 1}) SECOND FROM seq_1_to_{jobs}",
         first,
         batches,
     )

@@ -28,7 +28,7 @@ def job(*, done: int, total: int, seconds: float | None, silence: float | None =
         (job(done=500, total=2000, seconds=0), 0, (None, None, 2)),
         (job(done=500, total=2000, seconds=-3), 0, (None, None, 2)),
         (job(done=2000, total=2000, seconds=10), 0, (200, 0, 2)),
-        (job(done=1, total=3, seconds=10), 0, (0, 20, 2)),
+        (job(done=1, total=3, seconds=10), 0, (0.1, 20, 2)),
         (job(done=0, total=0, seconds=10), 0, (None, None, 2)),
         (job(done=500, total=2000, seconds=10, silence=None), 0, (50, 30, None)),
         (job(done=0, total=2000, seconds=None, silence=None), None, (None, None, None)),

@@ -43,7 +43,7 @@ def active_jobs(tx: Tx, *, most: int = 200) -> list[Row]:
 
 
 def finished_jobs(tx: Tx, *, most: int = 50) -> list[Row]:
-    """Finished jobs, newest first."""
+    """Finished jobs, those that ended last first."""
     return _jobs(_sql.finished_jobs(tx.connection, most=most))
 
 
@@ -55,6 +55,11 @@ def batch_counts(tx: Tx) -> dict[str, int]:
 def job_counts(tx: Tx) -> dict[str, int]:
     """Waiting, queued and running jobs."""
     return dict(_sql.job_counts(tx.connection))
+
+
+def job_counts_up_to(tx: Tx, most: int) -> dict[str, int]:
+    """Waiting, queued and running jobs, of each state at most so many."""
+    return dict(_sql.job_counts_up_to(tx.connection, most=most))
 
 
 def server_facts(tx: Tx) -> Row:
@@ -167,11 +172,17 @@ def job_page(tx: Tx, *, state: str | None, is_active: bool, before: int, most: i
     """Jobs, newest first; `is_active` tells that `state` is none of those in which jobs end."""
     if state is None:
         return _page(_jobs(_sql.jobs(tx.connection, before=before, most=most + 1)), "id", most)
-    if is_active:
-        rows = _sql.active_jobs_in_state(tx.connection, state=state, before=before, most=most + 1)
-        return _page(_jobs(rows), "id", most)
-    rows = _sql.jobs_ended(tx.connection, state=state, before=before, most=most + 1)
-    return _page(_jobs(rows), "id", most)
+    if is_active and job_counts_up_to(tx, WINDOW + 1)[state] > WINDOW:
+        return _active_jobs_in_window(tx, state, before, most)
+    query = _sql.active_jobs_in_state if is_active else _sql.jobs_ended
+    return _page(_jobs(query(tx.connection, state=state, before=before, most=most + 1)), "id", most)
+
+
+def _active_jobs_in_window(tx: Tx, state: str, before: int, most: int) -> Page:
+    oldest, newest = _sql.oldest_and_newest_job(tx.connection)
+    down_to = min(before, newest + 1) - WINDOW
+    rows = _sql.active_jobs_in_window(tx.connection, state=state, before=before, down_to=down_to, most=most + 1)
+    return _page(_jobs(rows), "id", most, down_to if down_to > oldest else None)
 
 
 def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, most: int) -> Page:

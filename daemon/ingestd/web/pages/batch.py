@@ -69,6 +69,7 @@ class BatchPage:
         return self._frame.page(
             "batch.html",
             status,
+            address=url_for("pages.batch", **(here | {"after": query.after, "_anchor": None})),
             batch=batch,
             active=next((job for job in batch["jobs"] if job["state"] in ACTIVE_STATES), None),
             priority=self._priority,

@@ -7,9 +7,12 @@ from flask import Response, g, make_response, redirect, render_template, request
 
 from ingestd.store import job
 from ingestd.store.db import Database
+from ingestd.web.auth import SAFE_METHODS
 from ingestd.web.problem import Refused, retry
 from ingestd.web.tokens import Identity
 
+COUNTED = 10_001
+"""jobs of one state that a page counts; of more than that it says so"""
 NOTICES = {
     "scan": "The scan has begun. New batches show up in the table.",
     "paused": "The queue is paused: nothing more is claimed, on any host. What runs, runs on.",
@@ -28,7 +31,9 @@ class Frame:
         """A page of somebody who is signed in."""
         control = self.db.read(job.control)
         notice = NOTICES.get(request.args.get("notice", ""))
-        return render(template, status, control=control, notice=notice, **values)
+        # What a form was answered with is read again as the page that shows the same by GET.
+        address = values.pop("address", None) or (request.full_path if request.method in SAFE_METHODS else None)
+        return render(template, status, control=control, notice=notice, address=address, **values)
 
 
 def render(template: str, status: int = 200, **values: Any) -> Response:

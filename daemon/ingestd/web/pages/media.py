@@ -10,7 +10,7 @@ from ingestd.store import stats
 from ingestd.store.db import Tx
 from ingestd.web.operations import Operations
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import Frame, back
+from ingestd.web.pages.frame import COUNTED, Frame, back
 from ingestd.web.schemas import NEWEST, BatchesQuery
 
 
@@ -24,7 +24,7 @@ class Media:
         before = NEWEST if query.after is None else query.after
 
         def look(tx: Tx) -> tuple[stats.Page, dict[str, int]]:
-            return stats.batch_page(tx, wanted, before=before, most=query.limit), stats.job_counts(tx)
+            return stats.batch_page(tx, wanted, before=before, most=query.limit), stats.job_counts_up_to(tx, COUNTED)
 
         (rows, after), counts = self._frame.db.read(look)
         asked: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)

@@ -7,9 +7,9 @@ from flask import Response
 
 from ingestd.store import stats
 from ingestd.store.db import Tx
-from ingestd.web.pages.frame import Frame
+from ingestd.web.pages.frame import COUNTED, Frame
 
-ACTIVE_SHOWN = 200
+ACTIVE_SHOWN = 100
 FINISHED_SHOWN = 50
 
 
@@ -25,7 +25,7 @@ class Tasks:
 def _look(tx: Tx) -> dict[str, Any]:
     now, at_claim = stats.running_since(tx)
     active = stats.active_jobs(tx, most=ACTIVE_SHOWN)
-    counts = stats.job_counts(tx)
+    counts = stats.job_counts_up_to(tx, COUNTED)
     return {
         "active": [{**row, **pace(row, at_claim.get(row["id"]), now)} for row in active],
         "unshown": max(0, sum(counts.values()) - len(active)),
@@ -46,4 +46,4 @@ def pace(job: stats.Row, at_claim: int | None, now: datetime) -> dict[str, float
     rate = done / seconds if done > 0 and seconds > 0 else None
     left = (job["items_total"] - job["items_done"]) / rate if rate else None
     silence = (now - job["heartbeat_at"]).total_seconds() if job["heartbeat_at"] else None
-    return {"rate": None if rate is None else round(rate), "left": left, "silence": silence}
+    return {"rate": rate, "left": left, "silence": silence}

@@ -188,7 +188,7 @@ let timer = null;
 let pause = EVERY;
 const control = document.getElementById("live-switch");
 
-const mayRead = () => control && control.checked && !document.hidden && !(dialog && dialog.open);
+const mayRead = () => document.body.dataset.address && control && control.checked && !document.hidden && !(dialog && dialog.open);
 
 function soon(delay = pause) {
   clearTimeout(timer);
@@ -198,7 +198,7 @@ function soon(delay = pause) {
 async function readAgain() {
   if (!mayRead()) return;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+    const answer = await fetch(document.body.dataset.address, { headers: { Accept: "text/html" }, redirect: "error" });
     if (!answer.ok) throw new Error(answer.status === 401 ? "signed out" : `no data (${answer.status})`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     localTimes(page);
