@@ -112,11 +112,16 @@ class _Unhurried:
 def _make_room_for_connections() -> None:
     """A crowd must leave other parts files to open; the usual limit is meant for programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    if wanted < FILES_WANTED:
-        log.warning("few_files", limit=hard, wanted=FILES_WANTED, reason="many connections would starve other parts")
+    unlimited = resource.RLIM_INFINITY
+    wanted = FILES_WANTED if hard == unlimited else min(FILES_WANTED, hard)
+    if soft != unlimited and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except OSError as error:  # a sandbox may forbid it, and then sets the limit itself
+            log.debug("file_limit_kept", error=str(error))
+    if soft != unlimited and soft < FILES_WANTED:
+        log.warning("few_files", limit=soft, wanted=FILES_WANTED, reason="many connections would starve other parts")
 
 
 def _close_sockets(server: Any) -> None:

@@ -111,3 +111,21 @@ def test_nothing_stays_open(listener: Listener) -> None:
     assert ask(made.address) == b"hello"
     made.stop()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_sandbox_that_keeps_the_limit_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(_kind: int, _limits: tuple[int, int]) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    try:
+        monkeypatch.setattr(resource, "setrlimit", forbid)
+        made = Listener("http", "127.0.0.1:0", hello)
+        made.start()
+        assert ask(made.address) == b"hello"
+        made.stop()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 1024
+    finally:
+        monkeypatch.undo()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
