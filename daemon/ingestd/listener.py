@@ -83,7 +83,7 @@ class Listener:
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline and _has_unsent(server):
             time.sleep(POLL_SECONDS)
-        # By its own thread: closed under its select(), sockets make that fall over them, and others stay open.
+        # By its own thread: closed while it waits on them, sockets make that fall over them, and others stay open.
         server.trigger.pull_trigger(lambda: _close_sockets(server))
         if self._thread is not None:
             self._thread.join(DRAIN_SECONDS)
@@ -118,7 +118,7 @@ def _make_room_for_connections() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-        except OSError as error:  # a sandbox may forbid it, and then sets the limit itself
+        except (OSError, ValueError) as error:  # a sandbox may forbid it, and then sets the limit itself
             log.debug("file_limit_kept", error=str(error))
     if soft != unlimited and soft < FILES_WANTED:
         log.warning("few_files", limit=soft, wanted=FILES_WANTED, reason="many connections would starve other parts")

@@ -233,6 +233,72 @@ def test_a_link_on_another_site_finds_one_signed_in(pages: Pages) -> None:
     expect(stranger.get_by_label("Token")).to_be_visible()
 
 
+def test_the_way_to_older_batches_skips_none(pages: Pages) -> None:
+    """New rows push the oldest ones off the page, onto the next."""
+    first, second = (pages.put(photo(name), day=day) for day, name in enumerate("ab", 1))
+    page = pages.visit("/?limit=2")
+    expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+    third = pages.put(photo("c"), day=3)
+    expect(row(page, third)).to_be_visible()
+    expect(row(page, first)).to_have_count(0)
+    page.get_by_role("link", name="Next page").click()
+    expect(row(page, first)).to_be_visible()
+    expect(row(page, second)).to_have_count(0)
+
+
+def test_only_what_was_queued_loses_its_tick(pages: Pages) -> None:
+    first = pages.put(photo("a"), day=1)
+    invalid = pages.put(photo("b"), verification={"passed": False}, day=2)
+    page = pages.visit("/")
+    tick(page, first, invalid)
+    page.get_by_role("button", name="Pre-flight selected").click()
+    expect(page.get_by_role("heading", name="Pre-flight")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Pre-flight selected")).to_be_focused()
+    expect(page.get_by_label(f"Select {first}")).to_be_checked()
+    page.get_by_role("button", name="Queue selected…").click()
+    page.get_by_role("button", name="Queue 1 batch").click()
+    expect(page.get_by_role("heading", name="1 of 1 queued")).to_be_focused()
+    page.get_by_role("link", name="Back").click()
+    expect(page.get_by_role("button", name="Queue selected…")).to_be_focused()
+    expect(page.get_by_label(f"Select {first}")).not_to_be_checked()
+    expect(page.get_by_label(f"Select {invalid}")).to_be_checked()
+
+
+def test_who_is_signed_out_is_told_so_in_the_dialog(pages: Pages) -> None:
+    first = pages.put(photo("a"))
+    page = pages.visit("/")
+    tick(page, first)
+    pages.tokens.write_text("olivia:operator:another-token\n")
+    page.get_by_role("button", name="Queue selected…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("You are not signed in any more, and nothing was done.")
+    dialog.get_by_label("Token").fill("another-token")
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(row(page, first)).to_be_visible()
+    assert pages.status(first) == "new"
+
+
+def test_jobs_do_not_move_under_the_pointer(pages: Pages) -> None:
+    first, second = (pages.put(photo(name), day=day) for day, name in enumerate("ab", 1))
+    with pages.held_imports():
+        page = pages.visit("/")
+        tick(page, first)
+        page.get_by_role("button", name="Queue selected…").click()
+        page.get_by_role("button", name="Queue 1 batch").click()
+        page.get_by_role("dialog").get_by_role("link", name="Import Tasks").click()
+        row_of_first = page.get_by_role("region", name="Under way").get_by_role("row").filter(has_text=first)
+        expect(row_of_first).to_contain_text("running")
+        row_of_first.hover()
+    pages.wait_for_status(first, "imported")
+    show = page.get_by_role("button", name="Show as it is now")
+    expect(show).to_be_visible()
+    expect(row_of_first).to_be_visible()
+    show.click()
+    expect(page.get_by_role("region", name="Under way")).to_contain_text("Nothing is running or waiting.")
+    assert pages.status(second) == "new"
+
+
 def test_a_refusal_is_shown_in_the_dialog(pages: Pages) -> None:
     page = pages.visit("/")
     pages.put(photo("a"))

@@ -196,7 +196,7 @@ def test_who_may_only_look_is_offered_nothing(desk: Desk) -> None:
 def test_a_scan_is_asked_for(desk: Desk, olivia: Visitor, world: World) -> None:
     sync_id = world.put(photo("a"))
     page = olivia.submit(olivia.see("/"), "/scan")
-    assert page.one(class_="notice").text.startswith("The scan has begun.")
+    assert page.one(class_="notice").text.startswith("A scan was asked for.")
     assert desk.woken == ["scanner"]
     desk.scanner.run_once()
     assert names(olivia.see("/")) == [sync_id]
@@ -206,7 +206,7 @@ def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visit
     answer = olivia.post("/pause", {"reason": "a look around"})
     assert (answer.status, answer.headers["Location"]) == (303, "/?notice=paused")
     page = olivia.see("/?notice=paused")
-    assert page.one(class_="notice").text.startswith("The queue is paused")
+    assert page.one(class_="notice").text.startswith("The queue was paused")
     since = world.one("SELECT DATE_FORMAT(paused_at, '%%Y-%%m-%%d %%H:%%i:%%s UTC') FROM ingest_control")
     assert page.live("banner").text.startswith(f"The queue is paused since {since} by olivia: a look around. Nothing")
     assert page.form("/pause") is None
@@ -217,7 +217,7 @@ def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visit
     oscar.post("/pause", {"reason": "mine"})
     assert "by olivia: a look around" in oscar.see("/").live("banner").text
     resumed = oscar.submit(oscar.see("/tasks"), "/resume")
-    assert resumed.one(class_="notice").text == "The queue is drained again."
+    assert resumed.one(class_="notice").text == "The queue was resumed."
     assert resumed.live("banner").text == ""
     assert desk.woken == ["claimers"]
     oscar.post("/resume")
@@ -225,6 +225,22 @@ def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visit
     assert [(kind, payload["requested_by"], payload["reason"]) for kind, payload in told] == [
         ("queue_paused", "olivia", "a look around"), ("queue_resumed", "oscar", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/?status=failed&prefix=a", "/batches/{}"])
+def test_one_stays_on_the_page_where_it_was_resumed(desk: Desk, olivia: Visitor, path: str) -> None:
+    path = path.format(desk.put(photo("a")))
+    olivia.post("/pause")
+    page = olivia.see(path)
+    form = page.form("/resume")
+    assert form is not None
+    answer = olivia.post("/resume", {"next": form.one("input", type="hidden")["value"]})
+    assert answer.headers["Location"] == f"{path}{'&' if '?' in path else '?'}notice=resumed"
+    assert olivia.see(answer.headers["Location"]).one("body")["data-address"] == path
+
+
+def test_a_form_leads_nowhere_else(olivia: Visitor) -> None:
+    assert olivia.post("/scan", {"next": "//evil.example/"}).headers["Location"] == "/?notice=scan"
 
 
 def test_a_pause_needs_no_reason(world: World, olivia: Visitor) -> None:

@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from ingestd.errors import DatabaseUnavailable
+from ingestd.pipeline import queueing
+from ingestd.pipeline.context import Context
+from ingestd.web.pages import selected
 from support.desk import UNKNOWN, Desk, Visitor, serving, settings_of
 from support.html import Element
 from support.wait import until
@@ -146,6 +150,35 @@ def test_without_the_mount_nothing_is_queued(world: World, desk: Desk, olivia: V
         assert "mount" in answer.page.one("main").text
         assert answer.headers["Retry-After"]
     assert sync_id in olivia.see("/").text
+
+
+def test_an_outage_in_the_middle_hides_no_result(desk: Desk, olivia: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [desk.put(photo(name), day=day) for day, name in enumerate("abcd", 1)]
+    real, asked = queueing.queue_and_tell, []
+
+    def fail_at_the_second(context: Context, wish: queueing.Request, *more: Any) -> queueing.Queued:
+        asked.append(wish.sync_id)
+        if len(asked) == 2:
+            raise DatabaseUnavailable("the database is out of reach")
+        return real(context, wish, *more)
+
+    monkeypatch.setattr(queueing, "queue_and_tell", fail_at_the_second)
+    answer = olivia.post("/queue", {"sync_id": ids})
+    assert (answer.status, asked) == (200, ids[:2])
+    told = results(answer.page)
+    assert told[ids[0]].startswith("◷ queued")
+    assert told[ids[1]] == "✕ not done the database is out of reach"
+    assert told[ids[3]] == "✕ not done not tried: the database is out of reach; queue it again"
+    assert answer.page.one("h1").text == "1 of 4 queued"
+    assert [row["data-queued"] for row in answer.page.all("tr") if "data-queued" in row.attributes] == ids[:1]
+
+
+def test_what_takes_too_long_is_left_and_said(desk: Desk, olivia: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [desk.put(photo(name), day=day) for day, name in enumerate("ab", 1)]
+    monkeypatch.setattr(selected, "QUEUED_FOR", -1.0)
+    answer = olivia.post("/queue", {"sync_id": ids})
+    assert answer.status == 503
+    assert set(results(answer.page).values()) == {"✕ not done not tried: the others took too long; queue it again"}
 
 
 # pre-flight

@@ -47,7 +47,7 @@ KEYS = {
     "running_since": {"claim"},
 }
 VALUES = {
-    "before": 10**9, "most": 101, "window": stats.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000, "job_id": 7,
+    "before": 10**9, "most": 101, "window": stats.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000,
     "decision": "'failed'", "state": "'queued'", "status": "'failed'", "action": "'update'",
     "sync_ids": ("0", "1", "2"), "sync_id": f"'{md5('1')[:3]}%'", "source_host": r"'flux-\_1%'",
 }  # fmt: skip
@@ -68,10 +68,10 @@ def ids(rows: list[stats.Row]) -> list[int]:
 
 
 def test_every_list_is_read_in_the_order_of_an_index(world: World) -> None:
-    batch_id = crowd(world)
+    batch_id, job_id = crowd(world), world.one("SELECT MIN(id) FROM import_job")
     assert set(KEYS) | NO_LISTS == {name for name in stats._sql.available_queries if not name.endswith("_cursor")}
     for name, keys in KEYS.items():
-        values = {**VALUES, "batch_id": batch_id} | (
+        values = {**VALUES, "batch_id": batch_id, "job_id": job_id} | (
             {"sync_id": f"RPAD('{md5('1')}', 36, '0')"} if name == "batch" else {}
         )
         steps = plan_of(world, getattr(stats._sql, name), values)

@@ -115,7 +115,7 @@ def test_nothing_stays_open(listener: Listener) -> None:
 
 def test_a_sandbox_that_keeps_the_limit_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(_kind: int, _limits: tuple[int, int]) -> None:
-        raise PermissionError(1, "Operation not permitted")
+        raise ValueError("not allowed to raise maximum limit")
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))

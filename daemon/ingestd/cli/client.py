@@ -67,7 +67,8 @@ def as_url(value: str) -> Address:
     """A parameter that names a daemon."""
     try:
         parts = urlsplit(value)
-        port = parts.port or PORTS[parts.scheme]
+        usual = PORTS[parts.scheme]
+        port = parts.port or usual
     except (ValueError, KeyError):
         raise click.BadParameter("a URL such as https://host:port is needed") from None
     if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment or not re.fullmatch("[!-~]+", value):

@@ -54,10 +54,9 @@ class Guard:
         # WSGI decodes headers as Latin-1, so this gives the very bytes that were sent.
         header: bytes = asked.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
         scheme, _, token = header.partition(b" ")
-        if not header:
-            identity = session.holder(asked, self._tokens)
-        else:
-            identity = self._tokens.find(token.strip()) if scheme.lower() == b"bearer" else None
+        # Another scheme is for a proxy before us, and says nothing here.
+        is_bearer = scheme.lower() == b"bearer"
+        identity = self._tokens.find(token.strip()) if is_bearer else session.holder(asked, self._tokens)
         if identity is None:
             sentence = "A token of the tokens file is needed, as in `Authorization: Bearer TOKEN`."
             raise Refused(401, sentence, headers={"WWW-Authenticate": 'Bearer realm="ingestd"'})

@@ -54,6 +54,11 @@ class Looking:
         rows, following = self.db.read(lambda tx: stats.event_page(tx, batch_id, before=before, most=most))
         return [{**row, "payload": _json(row["payload"])} for row in rows], following
 
+    def containers(self, batch_id: int, *, most: int) -> list[stats.Row]:
+        """Listed containers, in order of the manifest; `missing` is how many members are not there."""
+        rows = self.db.read(lambda tx: stats.containers(tx, batch_id, most=most))
+        return [{**row, "missing": len(_json(row["missing"]) or ())} for row in rows]
+
 
 def _json(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)

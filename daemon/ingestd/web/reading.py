@@ -9,7 +9,6 @@ from ingestd.store.db import Tx
 from ingestd.web.answers import answer, page
 from ingestd.web.looking import Looking
 from ingestd.web.schemas import (
-    NEWEST,
     Batch,
     BatchDetail,
     BatchesQuery,
@@ -23,7 +22,7 @@ from ingestd.web.schemas import (
 
 def before(query: PageQuery) -> int:
     """The cursor of lists that go from new to old."""
-    return NEWEST if query.after is None else query.after
+    return stats.NEWEST if query.after is None else query.after
 
 
 class Reading:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingestd.model import Action, BatchStatus, Decision, JobState, Reason, Scope
+from ingestd.store.stats import NEWEST
 
 MOST = 500
-NEWEST = 2**63 - 1
 INT = 2**31
 
 Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers are taken first.")]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from flask import Response, url_for
 
 from ingestd.errors import IngestdError
@@ -12,10 +11,10 @@ from ingestd.store import stats
 from ingestd.web.looking import Looking
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import Frame, wants_page
+from ingestd.web.pages.frame import Frame, back, wants_page
 from ingestd.web.pages.shown import brief
 from ingestd.web.problem import status_of
-from ingestd.web.schemas import NEWEST, ItemsQuery
+from ingestd.web.schemas import ItemsQuery
 
 EVENTS_SHOWN = 50
 CONTAINERS_SHOWN = 100
@@ -33,18 +32,17 @@ class BatchPage:
         scope = Scope(asked.only) if asked.only else Scope.ALL
         wish = queueing.Request(sync_id, requested_by(), asked.priority, asked.force, scope)
         try:
-            status, job = self._operations.queue(wish)
+            status, _ = self._operations.queue(wish)
         except IngestdError as error:
             return self._refused(sync_id, error)
-        verb = "is queued" if status == 201 else "was active already"
-        return self._page(sync_id, ItemsQuery(), told=f"Job {job['id']} {verb}, with priority {job['priority']}.")
+        return back(url_for("pages.batch", sync_id=sync_id), "queued" if status == 201 else "active")
 
     def cancel(self, sync_id: str) -> Response:
         try:
-            job = self._operations.cancel(sync_id)
+            self._operations.cancel(sync_id)
         except IngestdError as error:
             return self._refused(sync_id, error)
-        return self._page(sync_id, ItemsQuery(), told=f"Job {job['id']} is cancelled.")
+        return back(url_for("pages.batch", sync_id=sync_id), "cancelled")
 
     def preflight(self, sync_id: str) -> Response:
         try:
@@ -73,7 +71,7 @@ class BatchPage:
             batch=batch,
             active=next((job for job in batch["jobs"] if job["state"] in ACTIVE_STATES), None),
             priority=self._priority,
-            containers=self._containers(batch["id"]),
+            containers=self._looking.containers(batch["id"], most=CONTAINERS_SHOWN),
             rows=rows,
             decision=query.decision,
             decisions=[decision.value for decision in Decision],
@@ -84,9 +82,5 @@ class BatchPage:
         )
 
     def _events(self, batch_id: int) -> list[stats.Row]:
-        events, _ = self._looking.events(batch_id, before=NEWEST, most=EVENTS_SHOWN)
+        events, _ = self._looking.events(batch_id, before=stats.NEWEST, most=EVENTS_SHOWN)
         return [{**event, "brief": brief(event["payload"])} for event in events]
-
-    def _containers(self, batch_id: int) -> list[stats.Row]:
-        rows = self._frame.db.read(lambda tx: stats.containers(tx, batch_id, most=CONTAINERS_SHOWN))
-        return [{**row, "missing": len(orjson.loads(row["missing"] or "[]"))} for row in rows]

@@ -12,6 +12,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class PauseForm(Asked):
+    next: str = Field("", description="The page that the form was on.")
     reason: str | None = Field(None, max_length=1000)
 
 

@@ -2,21 +2,28 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, g, make_response, redirect, render_template, request
 
+from ingestd.errors import IngestdError
 from ingestd.store import job
 from ingestd.store.db import Database
 from ingestd.web.auth import SAFE_METHODS
 from ingestd.web.problem import Refused, retry
 from ingestd.web.tokens import Identity
 
-COUNTED = 10_001
+LONGEST = 2000
+"""characters of an address that is led to: proxies refuse an answer with a header of many kilobytes"""
+MOST_COUNTED = 10_000
 """jobs of one state that a page counts; of more than that it says so"""
 NOTICES = {
-    "scan": "The scan has begun. New batches show up in the table.",
-    "paused": "The queue is paused: nothing more is claimed, on any host. What runs, runs on.",
-    "resumed": "The queue is drained again.",
+    "scan": "A scan was asked for. New batches show up in the table.",
+    "paused": "The queue was paused on every host. What runs, runs on.",
+    "resumed": "The queue was resumed.",
+    "queued": "A job was queued: it is on top of the job history.",
+    "active": "There was an active job already: it is on top of the job history.",
+    "cancelled": "The job was cancelled.",
 }
 """What a redirect may leave to be said: a word of the address must not put words into our mouth."""
 
@@ -29,11 +36,18 @@ class Frame:
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of somebody who is signed in."""
-        control = self.db.read(job.control)
         notice = NOTICES.get(request.args.get("notice", ""))
         # What a form was answered with is read again as the page that shows the same by GET.
-        address = values.pop("address", None) or (request.full_path if request.method in SAFE_METHODS else None)
-        return render(template, status, control=control, notice=notice, address=address, **values)
+        address = values.pop("address", None) or (own_address() if request.method in SAFE_METHODS else None)
+        told = {"control": self._control(), "notice": notice, "address": address, "most_counted": MOST_COUNTED}
+        return render(template, status, **told, **values)
+
+    def _control(self) -> job.Control | None:
+        """Whether the queue is paused; None while nobody can tell, which must not hide what a page has to say."""
+        try:
+            return self.db.read(job.control)
+        except IngestdError:
+            return None
 
 
 def render(template: str, status: int = 200, **values: Any) -> Response:
@@ -43,9 +57,22 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
     return make_response(render_template(template, identity=identity, may_act=may_act, **values), status)
 
 
+def own_address() -> str:
+    """The address of this page; what was to be said once is left out."""
+    asked = [(name, text) for name, text in request.args.items() if name != "notice"]
+    return f"{request.path}?{urlencode(asked)}" if asked else request.path
+
+
+def local_address(address: str) -> str:
+    """An address of these pages, whatever was sent: nobody is led elsewhere from here."""
+    is_ours = address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
+    return address if is_ours and len(address) <= LONGEST else "/"
+
+
 def back(address: str, notice: str = "") -> Response:
     """Back to a page, by GET, so that reloading it repeats nothing."""
-    return make_response(redirect(f"{address}?notice={notice}" if notice else address, 303))
+    mark = "&" if "?" in address else "?"
+    return make_response(redirect(f"{address}{mark}notice={notice}" if notice else address, 303))
 
 
 def wants_page() -> bool:
@@ -61,7 +88,8 @@ def refusal(refused: Refused) -> Response | None:
     values: dict[str, Any] = {"title": HTTPStatus(refused.status).phrase, "sentence": str(refused)}
     template = "problem.html"
     if refused.status == 401:
-        template, values = "signin.html", {"next": _asked_for(), "refresh": _came_from_elsewhere()}
+        is_lost = request.method not in SAFE_METHODS
+        template, values = "signin.html", {"next": _asked_for(), "refresh": _came_from_elsewhere(), "is_lost": is_lost}
     response = render(template, refused.status, **values)
     response.headers.update({**retry(refused.status), **refused.headers})
     return response

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 
 from ingestd.model import Action, BatchStatus
 from ingestd.store import stats
 from ingestd.store.db import Tx
 from ingestd.web.operations import Operations
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import COUNTED, Frame, back
-from ingestd.web.schemas import NEWEST, BatchesQuery
+from ingestd.web.pages.frame import MOST_COUNTED, Frame, back, local_address
+from ingestd.web.reading import before
+from ingestd.web.schemas import BatchesQuery
 
 
 class Media:
@@ -21,10 +22,10 @@ class Media:
     def show(self) -> Response:
         query = forms.query(BatchesQuery)
         wanted = stats.Filter(query.status, query.action, query.prefix)
-        before = NEWEST if query.after is None else query.after
 
         def look(tx: Tx) -> tuple[stats.Page, dict[str, int]]:
-            return stats.batch_page(tx, wanted, before=before, most=query.limit), stats.job_counts_up_to(tx, COUNTED)
+            counts = stats.job_counts_up_to(tx, MOST_COUNTED + 1)
+            return stats.batch_page(tx, wanted, before=before(query), most=query.limit), counts
 
         (rows, after), counts = self._frame.db.read(look)
         asked: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
@@ -42,12 +43,17 @@ class Media:
 
     def scan(self) -> Response:
         self._rescan()
-        return back(url_for("pages.media"), "scan")
+        return _back("scan")
 
     def pause(self) -> Response:
         self._operations.pause(forms.form(forms.PauseForm).reason)
-        return back(url_for("pages.media"), "paused")
+        return _back("paused")
 
     def resume(self) -> Response:
         self._operations.resume()
-        return back(url_for("pages.media"), "resumed")
+        return _back("resumed")
+
+
+def _back(notice: str) -> Response:
+    """Back to the page that the form was on."""
+    return back(local_address(request.form.get("next", "")), notice)

@@ -11,11 +11,18 @@ from ingestd.pipeline import queueing
 from ingestd.store import stats
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import Frame
-from ingestd.web.problem import Refused, status_of
+from ingestd.web.pages.frame import Frame, wants_page
+from ingestd.web.problem import Refused, retry, status_of
 
 PLANNED_FOR = 5.0
 """seconds that a request plans batches for; those that are left then are planned in the background"""
+QUEUED_FOR = 20.0
+"""seconds that a request queues batches for: it holds one of the few threads that answer, before an impatient proxy"""
+TOO_LONG = "the others took too long"
+
+
+class NotTried(IngestdError):
+    """A batch that was not queued because of those before it."""
 
 
 class Selected:
@@ -25,13 +32,13 @@ class Selected:
     def confirm(self) -> Response:
         """Says what queueing the ticked batches would do, and changes nothing."""
         rows = self._rows(_ticked())
-        refused = [(row, why) for row in rows if (why := why_not(row))]
-        eligible = [row for row in rows if not why_not(row)]
+        judged = [(row, why_not(row)) for row in rows]
+        eligible = [row for row, why in judged if why is None]
         return self._frame.page(
             "confirm.html",
             total=len(rows),
             eligible=eligible,
-            refused=refused,
+            refused=[(row, why) for row, why in judged if why is not None],
             again=[row for row in eligible if row["job_state"]],
             removing=[row for row in eligible if row["action"] == Action.REMOVE],
             items=sum(row["item_count"] for row in eligible),
@@ -46,9 +53,22 @@ class Selected:
     def queue(self) -> Response:
         by, priority = requested_by(), forms.selected().priority
         wishes = [queueing.Request(sync_id, by, priority) for sync_id in _ticked()]
-        results = [self._operations.queue_result(wish) for wish in wishes]
+        results = self._queue_each(wishes)
         queued = len([result for result in results if result["status"] == 201])
         return self._results(f"{queued} of {len(results)} queued", results)
+
+    def _queue_each(self, wishes: list[queueing.Request]) -> list[dict[str, Any]]:
+        """A result for each, also when an outage or the time ends it before all are queued."""
+        deadline, ended, results = time.monotonic() + QUEUED_FOR, "", list[dict[str, Any]]()
+        for wish in wishes:
+            try:
+                if ended or time.monotonic() > deadline:
+                    raise NotTried(f"not tried: {ended or TOO_LONG}; queue it again")
+                results.append(self._operations.queue_result(wish))
+            except IngestdError as error:
+                ended = ended or ("" if isinstance(error, NotTried) else str(error))
+                results.append({"sync_id": wish.sync_id, "status": 503, "job": None, "error": str(error)})
+        return results
 
     def preflight(self) -> Response:
         deadline = time.monotonic() + PLANNED_FOR
@@ -61,10 +81,15 @@ class Selected:
         except IngestdError as error:
             if status_of(error) >= 500:
                 raise
-            return {"sync_id": sync_id, "error": str(error)}
+            return {"sync_id": sync_id, "status": status_of(error), "error": str(error)}
 
     def _results(self, heading: str, results: list[dict[str, Any]]) -> Response:
-        return self._frame.page("results.html", heading=heading, results=results)
+        status = 503 if all(result.get("status", 200) >= 500 for result in results) else 200
+        if status == 503 and not wants_page():
+            raise Refused(status, results[0]["error"])
+        page = self._frame.page("results.html", status, heading=heading, results=results)
+        page.headers.update(retry(status))
+        return page
 
 
 def why_not(row: stats.Row) -> str | None:

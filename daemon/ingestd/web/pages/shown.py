@@ -25,7 +25,7 @@ BRIEF = 120
 
 def register(app: Flask) -> None:
     app.jinja_env.filters.update(
-        time=time, number=number, size=size, state=state, duration=duration, payload=payload, flat=flat, pace=pace
+        time=time, number=number, size=size, state=state, duration=duration, payload=payload, flat=flat, rate=rate
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -53,7 +53,7 @@ def size(value: int) -> str:
     return f"{number(value)} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def pace(value: float) -> str:
+def rate(value: float) -> str:
     """Items a second; of slow ones the first digit that tells anything."""
     return number(round(value)) if value >= 10 else f"{value:.2g}"
 

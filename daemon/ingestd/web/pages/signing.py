@@ -3,12 +3,10 @@
 from flask import Response, request
 
 from ingestd.web import session
-from ingestd.web.pages.frame import back, render
+from ingestd.web.pages.frame import back, local_address, render
 from ingestd.web.tokens import Tokens
 
 WRONG = "This is no token of the tokens file. Ask whoever runs ingestd for one."
-LONGEST = 2000
-"""characters of an address that is led to: proxies refuse an answer with a header of many kilobytes"""
 
 
 class Signing:
@@ -17,7 +15,7 @@ class Signing:
 
     def sign_in(self) -> Response:
         token = request.form.get("token", "").strip().encode()
-        identity, following = self._tokens.find(token), _local(request.form.get("next", ""))
+        identity, following = self._tokens.find(token), local_address(request.form.get("next", ""))
         if identity is None:
             return render("signin.html", 401, next=following, wrong=WRONG)
         response = back(following)
@@ -30,9 +28,3 @@ class Signing:
         response = back("/")
         session.close_session(response)
         return response
-
-
-def _local(address: str) -> str:
-    """An address of these pages, whatever was sent: nobody is led elsewhere from here."""
-    is_ours = address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
-    return address if is_ours and len(address) <= LONGEST else "/"

@@ -7,7 +7,7 @@ from flask import Response
 
 from ingestd.store import stats
 from ingestd.store.db import Tx
-from ingestd.web.pages.frame import COUNTED, Frame
+from ingestd.web.pages.frame import MOST_COUNTED, Frame
 
 ACTIVE_SHOWN = 100
 FINISHED_SHOWN = 50
@@ -25,7 +25,7 @@ class Tasks:
 def _look(tx: Tx) -> dict[str, Any]:
     now, at_claim = stats.running_since(tx)
     active = stats.active_jobs(tx, most=ACTIVE_SHOWN)
-    counts = stats.job_counts_up_to(tx, COUNTED)
+    counts = stats.job_counts_up_to(tx, MOST_COUNTED + 1)
     return {
         "active": [{**row, **pace(row, at_claim.get(row["id"]), now)} for row in active],
         "unshown": max(0, sum(counts.values()) - len(active)),

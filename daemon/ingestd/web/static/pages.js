@@ -1,8 +1,10 @@
 // Makes the pages live: times in the viewer's zone, ranges of ticks, dialogs, and marked regions that are read again.
-// Everything works without it. It never touches a checkbox, the focus, selected text, or a row under the hand.
+// Everything works without it. It leaves alone what has the focus, selected text, and the rows under the hand; it
+// ticks nothing by itself, and takes away only the ticks of what was queued.
 "use strict";
 
 const EVERY = 2000;
+const PATIENCE = 10000;
 const MOST_PAUSE = 30000;
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -67,34 +69,42 @@ function openDialog(body) {
   dialog.replaceChildren(body);
   const heading = body.querySelector("h1");
   heading.id = "dialog-heading";
+  heading.tabIndex = -1;
   dialog.setAttribute("aria-labelledby", heading.id);
   localTimes(dialog);
   if (!dialog.open) dialog.showModal();
+  // What had the focus may be gone with what the dialog showed before; and whoever hears the page hears what is new.
+  heading.focus();
 }
 
 function onDialogClosed() {
-  // What was done is done to these, and not to be done again by the next click.
-  if (dialog.querySelector("table")) for (const box of ticks()) box.checked = false;
+  const queued = new Set(all("[data-queued]", dialog).map((row) => row.dataset.queued));
+  for (const box of ticks()) if (queued.has(box.value)) box.checked = false;
   dialog.replaceChildren();
   tellTicked();
   soon(0);
 }
 
+let isAsking = false;
+
 async function onSubmit(event) {
   const form = event.target;
   if (!form.hasAttribute("data-dialog")) return;
   event.preventDefault();
+  if (isAsking) return;
   const button = event.submitter;
   const address = button && button.hasAttribute("formaction") ? button.formAction : form.action;
-  if (button) button.disabled = true;
+  isAsking = true;
+  form.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(address, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     openDialog(page.querySelector("[data-dialog-body]") || refusalOf(page));
   } catch {
-    openDialog(note("No answer", "ingestd did not answer. Nothing may have happened; asking again does no harm."));
+    openDialog(note("No answer", "ingestd did not answer. It may or may not have been done; asking again does no harm."));
   } finally {
-    if (button) button.disabled = false;
+    isAsking = false;
+    form.removeAttribute("aria-busy");
   }
 }
 
@@ -139,7 +149,8 @@ const isUnderHand = (region) =>
   isInUse(region) || region.matches(":hover") || region.querySelector("input:checked") !== null;
 
 function replace(element, fresh) {
-  if (element.innerHTML !== fresh.innerHTML && !isInUse(element)) element.innerHTML = fresh.innerHTML;
+  const isAimedAt = element.matches(":hover") && element.querySelector("a, button, summary") !== null;
+  if (element.innerHTML !== fresh.innerHTML && !isInUse(element) && !isAimedAt) element.innerHTML = fresh.innerHTML;
 }
 
 function mergeRows(region, fresh) {
@@ -156,7 +167,9 @@ function mergeRows(region, fresh) {
 
 function mergeCells(row, fresh) {
   const cells = all("[data-cell]", row);
-  all("[data-cell]", fresh).forEach((cell, i) => { if (cells[i]) replace(cells[i], cell); });
+  all("[data-cell]", fresh).forEach((cell, i) => {
+    if (cells[i] && cells[i].innerHTML !== cell.innerHTML && !isInUse(cells[i])) cells[i].innerHTML = cell.innerHTML;
+  });
 }
 
 // Rows that stay are moved, not made anew: whatever somebody did to them is kept.
@@ -179,12 +192,15 @@ function hold(region, fresh, added) {
 function release(button) {
   const region = document.querySelector(`[data-live="${button.dataset.held}"]`);
   const fresh = held.get(button.dataset.held);
-  if (fresh) arrange(region, fresh);
+  if (!fresh) return;
+  arrange(region, fresh);
+  region.closest("[tabindex]").focus();
 }
 
 // Reading again
 
 let timer = null;
+let reading = null;
 let pause = EVERY;
 const control = document.getElementById("live-switch");
 
@@ -192,27 +208,34 @@ const mayRead = () => document.body.dataset.address && control && control.checke
 
 function soon(delay = pause) {
   clearTimeout(timer);
+  // An answer under way tells of a time before whatever happened now.
+  if (reading) reading.abort();
   if (mayRead()) timer = setTimeout(readAgain, delay);
 }
 
 async function readAgain() {
-  if (!mayRead()) return;
-  try {
-    const answer = await fetch(document.body.dataset.address, { headers: { Accept: "text/html" }, redirect: "error" });
-    if (!answer.ok) throw new Error(answer.status === 401 ? "signed out" : `no data (${answer.status})`);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    localTimes(page);
-    if (mayRead()) renew(page);
-    pause = EVERY;
-    tellState("");
-  } catch (error) {
-    pause = Math.min(pause * 2, MOST_PAUSE);
-    tellState(error instanceof TypeError ? "no answer" : error.message);
-  }
+  const mine = (reading = new AbortController());
+  const { page, trouble } = await readPage(AbortSignal.any([mine.signal, AbortSignal.timeout(PATIENCE)]));
+  if (mine.signal.aborted) return;
+  reading = null;
+  pause = page ? EVERY : Math.min(pause * 2, MOST_PAUSE);
+  tellState(trouble);
+  if (page && mayRead()) renew(page);
   soon();
 }
 
+async function readPage(signal) {
+  try {
+    const answer = await fetch(document.body.dataset.address, { headers: { Accept: "text/html" }, redirect: "error", signal });
+    if (answer.ok) return { page: new DOMParser().parseFromString(await answer.text(), "text/html"), trouble: "" };
+    return { trouble: answer.status === 401 ? "signed out" : `no data (${answer.status})` };
+  } catch {
+    return { trouble: "no answer" };
+  }
+}
+
 function renew(page) {
+  localTimes(page);
   for (const region of all("[data-live]")) {
     const fresh = page.querySelector(`[data-live="${region.dataset.live}"]`);
     if (!fresh) continue;
@@ -241,6 +264,8 @@ function onSwitched() {
   soon(0);
 }
 
+// Said once: whoever reloads the page is not told again.
+if (new URLSearchParams(location.search).has("notice")) history.replaceState(null, "", document.body.dataset.address);
 localTimes(document);
 document.addEventListener("click", onTick);
 document.addEventListener("click", onClick);
