@@ -35,7 +35,7 @@ TAKE_NOTHING = ("/healthz", "/readyz", "/openapi.json")
 """They have no parameters, so nothing can be wrong with one."""
 IN_KEEPING = [(*operation, GenerationMode.POSITIVE) for operation in OPERATIONS]
 AGAINST = [(*operation, GenerationMode.NEGATIVE) for operation in OPERATIONS if operation[1] not in TAKE_NOTHING]
-many = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def filled(world: World, desk: Desk) -> dict[str, list[Any]]:
