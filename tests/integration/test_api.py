@@ -1,4 +1,4 @@
-"""Every line of the HTTP contract, over a real listener and a real database; every answer as /openapi.json tells it."""
+"""Every route of the interface, over a real listener and a real database; every answer as /openapi.json tells it."""
 
 import http.client
 import json

@@ -4,6 +4,7 @@ from ingestd.app import Daemon
 from ingestd.pipeline.queueing import Request, queue_and_tell
 from ingestd.pipeline.scanner import Scanner
 from support.wait import until
+from support.watching import until_watching
 from support.world import World, photo
 
 
@@ -24,7 +25,7 @@ def test_the_daemon_waits_for_the_sentinel(world: World) -> None:
     daemon = Daemon(world.settings(queue={"auto": ["create"]}))
     daemon.start()
     try:
-        until(lambda: daemon.watcher.kind)
+        until_watching(daemon)
         early = world.put(photo("a"), ready=False)
         complete = world.put(photo("b"))
         until(lambda: world.sql("SELECT 1 FROM ingest_batch WHERE sync_id = %s", complete))

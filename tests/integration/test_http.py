@@ -11,6 +11,7 @@ import pytest
 from ingestd.app import Daemon
 from ingestd.errors import CannotListen
 from support.wait import until
+from support.watching import until_watching
 from support.world import World, photo
 
 HOST = "ingest.example"
@@ -27,7 +28,7 @@ def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     )
     made.start()
     try:
-        until(lambda: made.scanner.last_success and made.watcher.kind)
+        until_watching(made)
         yield made
     finally:
         made.stop()

@@ -26,6 +26,7 @@ from ingestd.store import live as live_rows
 from support.frail import frail_world, frozen
 from support.programs import demand
 from support.wait import stop_event, until
+from support.watching import until_watching
 from support.world import World, cover, photo, sample
 
 DECISIONS = [decision.value for decision in DECIDED]
@@ -122,7 +123,7 @@ def daemon_of(world: World, **overrides: dict[str, Any]) -> Iterator[Scraped]:
     daemon = Daemon(settings)
     daemon.start()
     try:
-        until(lambda: daemon.scanner.last_success and daemon.watcher.kind)
+        until_watching(daemon)
         yield Scraped(daemon)
     finally:
         daemon.stop()

@@ -25,7 +25,7 @@ from ingestd.pipeline import queueing
 from ingestd.web import operations
 from support.command import Result, Run, commands
 from support.front import Answer, front, http_answer, says, stranger
-from support.wait import until
+from support.watching import until_watching
 from support.world import World, cover, md5, photo
 
 # The driver leaves the socket of a connection that it could not make to the garbage collector.
@@ -71,7 +71,7 @@ def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     queueing.pause(made.context, "tester", None)
     made.start()
     try:
-        until(lambda: made.scanner.last_success and made.watcher.kind)
+        until_watching(made)
         yield made
     finally:
         made.stop()
