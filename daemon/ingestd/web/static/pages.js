@@ -73,6 +73,7 @@ function openDialog(body) {
   dialog.setAttribute("aria-labelledby", heading.id);
   localTimes(dialog);
   if (!dialog.open) dialog.showModal();
+  soon();
   // What had the focus may be gone with what the dialog showed before; and whoever hears the page hears what is new.
   heading.focus();
 }
@@ -208,7 +209,7 @@ const mayRead = () => document.body.dataset.address && control && control.checke
 
 function soon(delay = pause) {
   clearTimeout(timer);
-  // An answer under way tells of a time before whatever happened now.
+  // An answer under way tells of a time before whatever happened now; under a dialog, and unseen, none is wanted.
   if (reading) reading.abort();
   if (mayRead()) timer = setTimeout(readAgain, delay);
 }
