@@ -352,11 +352,11 @@ def test_a_full_pipe_stops_no_thread_and_what_is_lost_is_counted_and_told(queued
     logging_thread.start()
     logging_thread.join(PATIENCE)
     assert not logging_thread.is_alive(), "a thread that logs must go on"
-    # One line is in the writer's hands, if it was quick enough to take it.
+    # One line is in the writer's hands; whenever it took that, there was room for one more.
     assert 149 <= queued.drops.total <= 150
-    kept = 200 - queued.drops.total
     lines = queued.pipe.read_until(b"lost %d\n" % queued.drops.total)
-    assert [line for line in lines if line.startswith("line")] == [f"line {number}" for number in range(kept)]
+    kept = [int(line.split()[1]) for line in lines if line.startswith("line")]
+    assert (kept[:50], len(kept)) == (list(range(50)), 200 - queued.drops.total)
     queued.put(1, start=900)
     assert queued.pipe.read_until(b"line 900\n").count(f"lost {queued.drops.total}") == 1, "it is told once"
 

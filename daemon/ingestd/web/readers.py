@@ -21,14 +21,15 @@ class Readers(Database):
 
     def __init__(self, settings: DatabaseSettings) -> None:
         super().__init__(settings, statement_seconds=STATEMENT_SECONDS)
-        self._spared: tuple[float, DatabaseUnavailable | None] = (0.0, None)
+        self._spared = (0.0, "")
 
     def read(self, work: Callable[[Tx], T]) -> T:
         until, told = self._spared
-        if told is not None and time.monotonic() < until:
-            raise DatabaseUnavailable(str(told))
+        if told and time.monotonic() < until:
+            raise DatabaseUnavailable(told)
         try:
             return super().read(work)
         except DatabaseUnavailable as error:
-            self._spared = (time.monotonic() + SPARED_SECONDS, error)
+            # Not the error itself, which would keep alive all that was in hand when it was raised.
+            self._spared = (time.monotonic() + SPARED_SECONDS, str(error))
             raise
