@@ -259,8 +259,7 @@ def _prepare(connection: "pymysql.connections.Connection[Any]", statement_second
     with connection.cursor() as cursor:
         cursor.execute(SESSION)
         if statement_seconds:
-            # The server gives up first, and says so: a client that does takes a slow statement for a dead server.
-            cursor.execute("SET SESSION max_statement_time = %s", (0.8 * statement_seconds,))
+            cursor.execute("SET SESSION max_statement_time = %s", (0.8 * statement_seconds,))  # before our patience ends
 
 
 def errno_of(error: pymysql.MySQLError) -> int:
