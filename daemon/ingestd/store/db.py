@@ -259,7 +259,7 @@ def _prepare(connection: "pymysql.connections.Connection[Any]", statement_second
     with connection.cursor() as cursor:
         cursor.execute(SESSION)
         if statement_seconds:
-            cursor.execute("SET SESSION max_statement_time = %s", (0.8 * statement_seconds,))  # before our patience ends
+            cursor.execute("SET SESSION max_statement_time = %s", (0.8 * statement_seconds,))  # before we give up
 
 
 def errno_of(error: pymysql.MySQLError) -> int:
