@@ -10,11 +10,11 @@ from typing import Any
 from common import LOADED, Bench, bench, lean_item, median, put, report, timed
 
 from ingestd.app import make_context
-from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import Sweeper
 from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import claim
 
 ITEMS = int(os.environ.get("ITEMS", "100000"))
 LOOPED = max(100, ITEMS // 50)

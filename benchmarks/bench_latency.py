@@ -11,8 +11,8 @@ from typing import Any
 from common import Bench, bench, lean_item, median, put, report
 
 from ingestd.app import Daemon
-from ingestd.bundle.manifest import parse
 from ingestd.config import Settings
+from ingestd.format.manifest import parse
 
 BUNDLES = int(os.environ.get("BUNDLES", "15"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))

@@ -78,7 +78,7 @@ SELECT b.sync_id FROM ingest_batch b
 WHERE b.status IN ('new', 'ready') AND b.action IN :actions
   AND NOT EXISTS (SELECT 1 FROM import_job j
                   WHERE j.batch_id = b.id AND (j.manifest_sha256 <=> b.manifest_sha256 OR j.state = 'cancelled'))
-ORDER BY b.manifest_completed_at, b.id LIMIT :most;
+ORDER BY b.manifest_completed_at, b.id LIMIT :limit;
 
 -- name: revivable
 -- Batches with something deferred whose wanted asset is live by now, and no active job.
@@ -94,7 +94,7 @@ JOIN (SELECT i.batch_id FROM ingest_batch_item i
 WHERE b.status NOT IN ('invalid', 'queued', 'importing')
   AND b.plan_sha256 IS NOT NULL
   AND (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND)
-ORDER BY b.id LIMIT :most;
+ORDER BY b.id LIMIT :limit;
 
 -- name: note_revival!
 UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6) WHERE id = :batch_id;

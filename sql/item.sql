@@ -29,7 +29,7 @@ SET i.ordinal = j.ordinal, i.cover_hash = j.cover_hash, i.entry_sha256 = j.entry
 UPDATE ingest_batch_item SET in_manifest = 0, waiting_for = NULL, updated_at = UTC_TIMESTAMP(6) WHERE id IN :ids;
 
 -- name: reset!
-UPDATE ingest_batch_item SET decision = 'pending', reason = NULL, waiting_for = NULL, last_error = NULL, deaths = 0,
+UPDATE ingest_batch_item SET decision = 'pending', reason = NULL, waiting_for = NULL, last_error = NULL, crash_count = 0,
        updated_at = UTC_TIMESTAMP(6)
 WHERE batch_id = :batch_id AND in_manifest = 1;
 
@@ -51,17 +51,17 @@ ON DUPLICATE KEY UPDATE items = items + VALUES(items);
 
 -- name: chunk
 -- Always in order of the index: sorting what is left anew for each chunk would cost the square of the batch.
-SELECT id, ordinal, deaths, decision, IFNULL(reason, '') FROM ingest_batch_item FORCE INDEX (by_ordinal)
+SELECT id, ordinal, crash_count, decision, IFNULL(reason, '') FROM ingest_batch_item FORCE INDEX (by_ordinal)
 WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
   AND (asset_type = 'cover') = :covers
-ORDER BY ordinal LIMIT :most;
+ORDER BY ordinal LIMIT :limit;
 
 -- name: revival_chunk
-SELECT i.id, i.ordinal, i.deaths, i.decision, IFNULL(i.reason, '') FROM ingest_batch_item i FORCE INDEX (by_ordinal)
+SELECT i.id, i.ordinal, i.crash_count, i.decision, IFNULL(i.reason, '') FROM ingest_batch_item i FORCE INDEX (by_ordinal)
 JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
 WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.decision = 'deferred'
   AND (i.asset_type = 'cover') = :covers
-ORDER BY i.ordinal LIMIT :most;
+ORDER BY i.ordinal LIMIT :limit;
 
 -- name: decide!
 -- Decisions with an error of their own, which are about no asset.
@@ -79,14 +79,14 @@ SET i.decision = :decision, i.reason = :reason, i.waiting_for = NULL, i.last_err
     i.asset_id = a.id, i.updated_at = UTC_TIMESTAMP(6)
 WHERE i.id IN :ids;
 
--- name: note_death!
-UPDATE ingest_batch_item SET deaths = deaths + 1 WHERE id = :item_id;
+-- name: record_crash!
+UPDATE ingest_batch_item SET crash_count = crash_count + 1 WHERE id = :item_id;
 
 -- name: page
 SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reason, waiting_for, target_ids, last_error,
        updated_at
 FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after
-ORDER BY ordinal LIMIT :most;
+ORDER BY ordinal LIMIT :limit;
 
 -- name: existing_containers
 SELECT id, type, hash, entry_sha256, in_manifest, decision FROM ingest_batch_container WHERE batch_id = :batch_id;

@@ -1,12 +1,12 @@
 -- import_job: one request to import a batch; the queue.
 
 -- name: find^
-SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, careful,
+SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, isolate_items,
        current_item_id
 FROM import_job WHERE id = :job_id;
 
 -- name: active^
-SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, careful,
+SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, isolate_items,
        current_item_id
 FROM import_job WHERE active_batch_id = :batch_id;
 
@@ -34,7 +34,7 @@ JOIN ingest_batch b ON b.id = j.batch_id
 LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
 LEFT JOIN import_job a ON a.active_batch_id = p.id AND a.id < j.id
 WHERE j.state = 'waiting' AND a.id IS NULL
-ORDER BY j.priority, j.id LIMIT :most;
+ORDER BY j.priority, j.id LIMIT :limit;
 
 -- name: promote!
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';
@@ -112,11 +112,11 @@ FROM import_job WHERE state = 'running' AND claimed_instance LIKE :instances ORD
 
 -- name: reset_stale!
 UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
-       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, careful = :careful
+       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, isolate_items = :isolate_items
 WHERE id = :job_id AND claim_token = :token AND state = 'running'
   AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
 
 -- name: reset_dead!
 UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
-       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, careful = :careful
+       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, isolate_items = :isolate_items
 WHERE id = :job_id AND claim_token = :token AND state = 'running' AND claimed_instance = :instance;

@@ -12,7 +12,7 @@ WHERE id = (SELECT MIN(id) FROM import_job WHERE state = 'queued');
 SELECT b.sync_id, j.claimed_by, TIMESTAMPDIFF(MICROSECOND, j.heartbeat_at, UTC_TIMESTAMP(6)) / 1e6, j.items_done,
        j.items_total
 FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
-WHERE j.state = 'running' ORDER BY j.priority, j.id LIMIT :most;
+WHERE j.state = 'running' ORDER BY j.priority, j.id LIMIT :limit;
 
 -- name: batches
 SELECT status, COUNT(*) FROM ingest_batch

@@ -26,7 +26,7 @@ SETTINGS = {
     "INGESTD_METRICS__LISTEN": "",
     "INGESTD_QUEUE__AUTO": '["create", "update", "remove"]',
 }
-MOST = 500
+MAX_PAGE = 500
 IMPORT_SECONDS = 600.0
 
 
@@ -35,7 +35,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        albums = find_albums(options.media, options.most)
+        albums = find_albums(options.media, options.limit)
         make_room()
         pages = make_pages(FOLDER / "tokens")
         with running({**SETTINGS, **pages.settings()}, DATABASE, LOG) as child:
@@ -52,7 +52,7 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, help="a folder with photographs of your own; it is only read")
-    parser.add_argument("--most", type=int, default=MOST, help="how many photographs at most; 0: all (%(default)s)")
+    parser.add_argument("--most", type=int, default=MAX_PAGE, help="how many photographs at most; 0: all (%(default)s)")
     parser.add_argument("--once", action="store_true", help="stop the daemon when all is imported")
     return parser.parse_args()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestd.bundle.media import MIME
+from ingestd.make.media import MIME
 
 BACKGROUNDS = Path("/usr/share/backgrounds")
 FEW = 3
@@ -24,7 +24,7 @@ class NoPhotographs(Exception):
     """There is nothing to show; the message says what to do."""
 
 
-def find_albums(media: Path | None, most: int) -> list[Album]:
+def find_albums(media: Path | None, limit: int) -> list[Album]:
     """One album for each folder with photographs below `media`, at most `most` photographs in all.
 
     Raises NoPhotographs.
@@ -33,7 +33,7 @@ def find_albums(media: Path | None, most: int) -> list[Album]:
     photos = sorted(_photos_below(folder))
     if not photos:
         raise NoPhotographs(_what_to_do(media))
-    chosen = photos[:most] if most else photos
+    chosen = photos[:limit] if limit else photos
     by_folder: dict[Path, list[Path]] = {}
     for photo in chosen:
         by_folder.setdefault(photo.parent, []).append(photo)

@@ -8,18 +8,18 @@ from types import FrameType
 
 import structlog
 
-from ingestd.bundle.mount import Mount
 from ingestd.config import Settings
 from ingestd.errors import DatabaseUnavailable, IngestdError, MountUnavailable
 from ingestd.metrics import Metrics, View
+from ingestd.mount.access import Mount
 from ingestd.notify import Notifier
-from ingestd.pipeline.claimer import Claimers, Heart, Poller
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import Sweeper
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
+from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Service, tick
 from ingestd.store import job, stats
 from ingestd.store.db import Database, Tx
@@ -28,7 +28,7 @@ from ingestd.web import Hooks, make_app, make_listener
 log = structlog.get_logger()
 
 SUPERVISE_INTERVAL = 1.0
-FOLLOWER_GAP = 0.25
+PROMOTER_MIN_GAP = 0.25
 SILENCE = 150.0
 """how long a part may give no sign of life: longer than one statement may take, and one answer of the mount"""
 STATUS_INTERVAL = 5.0
@@ -50,28 +50,40 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._stop_asked = threading.Event()
         instance, close = this_instance(), self.context.db.close
-        self.claimers = Claimers(self.context, instance, on_finished=self._wake_followers)
-        self.sweeper = Sweeper(self.context, on_queued=self.claimers.wake)
-        self.scanner = Scanner(self.context, on_recorded=self._wake_sweeper)
+        self.worker_pool = WorkerPool(self.context, instance, on_finished=self._wake_promoter)
+        self.sweeper = Sweeper(self.context, on_queued=self.worker_pool.wake)
+        self.scanner = Scanner(self.context, on_recorded=self._wake_enqueuer)
         self.watcher = Watcher(self.context.mount, self._name, self.scanner.awaits, self._rescan)
-        self.rescuer = Rescuer(self.context, instance, on_reset=self.claimers.wake)
-        poller = Poller(self.context, self.claimers.wake)
-        heart = Heart(self.context, lambda: self.claimers.leases)
+        self.rescuer = Rescuer(self.context, instance, on_reset=self.worker_pool.wake)
+        poller = Poller(self.context, self.worker_pool.wake)
+        heartbeat = Heartbeat(self.context, lambda: self.worker_pool.leases)
         self._rescue = Service("rescuer", self.rescuer.run_once, finally_do=close)
         self._scan = Service("scanner", self.scanner.run_once, finally_do=close)
         self._watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
-        self._sweep = Service("sweeper", self.sweeper.sweep_new, finally_do=close)
-        self._follow = Service("follower", self.sweeper.sweep_followers, finally_do=close, min_gap=FOLLOWER_GAP)
+        self._enqueuer = Service("auto-enqueuer", self.sweeper.enqueue_new, finally_do=close)
+        self._promoter = Service(
+            "promoter", self.sweeper.promote_and_revive, finally_do=close, min_gap=PROMOTER_MIN_GAP
+        )
         self._poll = Service("poller", poller.run_once, finally_do=close)
-        self._heart = Service("heart", heart.run_once, finally_do=close)
+        self._heartbeat = Service("heartbeat", heartbeat.run_once, finally_do=close)
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
-        self.web = make_app(self.context, Hooks(self.claimers.wake, self._rescan, self.scanner.scanned, self.health))
+        self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._rescan, self.scanner.scanned, self.health))
         self.http = make_listener(settings, self.web)
-        self.services = [self._rescue, self._scan, self._watch, self._sweep, self._follow, self._poll, self._heart]
+        self.services = [
+            self._rescue,
+            self._scan,
+            self._watch,
+            self._enqueuer,
+            self._promoter,
+            self._poll,
+            self._heartbeat,
+        ]
         self.services.append(self.web.planner)
-        self.teller = Teller(self.context, self._notifier, lambda: len(self.claimers.leases))
+        self.status_reporter = StatusReporter(self.context, self._notifier, lambda: len(self.worker_pool.leases))
         if self._notifier.is_wanted:
-            self.services.append(Service("teller", self.teller.run_once, finally_do=self.teller.close))
+            self.services.append(
+                Service("status-reporter", self.status_reporter.run_once, finally_do=self.status_reporter.close)
+            )
         # systemd acts when a whole limit has passed since the last ping, so pings end at half of it.
         self._silence = self._notifier.watchdog / 2 if self._notifier.watchdog else SILENCE
         self._reasons: list[str] = []
@@ -81,7 +93,7 @@ class Daemon:
             mount_up=lambda: self.context.mount.up,
             last_scan=lambda: self.scanner.last_success,
             unrecorded=lambda: self.scanner.unrecorded,
-            workers=self.claimers.workers,
+            workers=self.worker_pool.workers,
             draining=self._stop_asked.is_set,
             database_errors=lambda: dict(self.context.db.errors),
         )
@@ -92,21 +104,21 @@ class Daemon:
             self.http.start()
         for service in self.services:
             service.start()
-        self.claimers.start()
+        self.worker_pool.start()
 
     def stop(self) -> None:
         """Stops within worker.stop_seconds: chunks in hand are committed or rolled back, jobs go back to queued."""
         deadline = time.monotonic() + self.context.settings.worker.stop_seconds * 0.8
-        self.claimers.stop()
+        self.worker_pool.stop()
         for service in self.services:
-            if service is not self._heart:
+            if service is not self._heartbeat:
                 service.stop()
         if self.http is not None:
             self.http.stop()
-        if not self.claimers.join(deadline - time.monotonic()):
-            log.warning("claimers_abandoned", jobs=[lease.job_id for lease in self.claimers.leases])
+        if not self.worker_pool.join(deadline - time.monotonic()):
+            log.warning("claimers_abandoned", jobs=[lease.job_id for lease in self.worker_pool.leases])
             self._release_abandoned()
-        self._heart.stop()
+        self._heartbeat.stop()
         for service in self.services:
             service.join(max(0.1, deadline - time.monotonic()))
         self.metrics.stop()
@@ -118,11 +130,11 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.start()
-        log.info("started", root=str(self.context.settings.mount.root), threads=len(self.claimers.services))
+        log.info("started", root=str(self.context.settings.mount.root), threads=len(self.worker_pool.services))
         while not self._stop_asked.wait(min(SUPERVISE_INTERVAL, self._silence / 3)):
             self._supervise()
-        log.info("stopping", jobs=[lease.job_id for lease in self.claimers.leases])
-        self._notifier.stopping(f"stopping; jobs in hand: {len(self.claimers.leases)}")
+        log.info("stopping", jobs=[lease.job_id for lease in self.worker_pool.leases])
+        self._notifier.stopping(f"stopping; jobs in hand: {len(self.worker_pool.leases)}")
         self.stop()
         log.info("stopped")
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,7 +142,7 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _supervise(self) -> None:
-        for service in (*self.services, *self.claimers.services):
+        for service in (*self.services, *self.worker_pool.services):
             if service.restart_if_dead():
                 log.error("service_restarted", service=service.name)
         reasons = self.health()
@@ -145,13 +157,13 @@ class Daemon:
 
         Waiting for the database, for the mount or for work is a sign of life.
         """
-        vital = (self._scan, self._rescue, *self.claimers.services)
+        vital = (self._scan, self._rescue, *self.worker_pool.services)
         silent = [(service.name, service.silent_for()) for service in vital]
         return [f"{name} gave no sign for {seconds:.0f} s" for name, seconds in silent if seconds > self._silence]
 
     def _release_abandoned(self) -> None:
         try:
-            self.claimers.release_all()
+            self.worker_pool.release_all()
         except DatabaseUnavailable as error:
             log.warning("release_failed", error=str(error))
 
@@ -167,14 +179,14 @@ class Daemon:
         self._scan.wake()
         return number
 
-    def _wake_sweeper(self) -> None:
-        self._sweep.wake()
+    def _wake_enqueuer(self) -> None:
+        self._enqueuer.wake()
 
-    def _wake_followers(self) -> None:
-        self._follow.wake()
+    def _wake_promoter(self) -> None:
+        self._promoter.wake()
 
 
-class Teller:
+class StatusReporter:
     """Tells systemd every few seconds what the daemon does, or waits for. The first time, that it is ready.
 
     Ready means that all parts run and have had time for one look at database and mount, whatever came of it: they are

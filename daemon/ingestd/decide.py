@@ -159,10 +159,10 @@ def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) ->
     if not any(counts.values()):
         return BatchStatus.IMPORTED if finished else BatchStatus.READY
     succeeded = sum(counts.get(decision, 0) for decision in (*SUCCEEDED, Decision.IGNORED))
-    unhappy = counts.get(Decision.FAILED, 0) + counts.get(Decision.DEFERRED, 0)
-    undecided = sum(counts.values()) - succeeded - unhappy
-    if undecided and not (succeeded or unhappy):
+    needs_attention = counts.get(Decision.FAILED, 0) + counts.get(Decision.DEFERRED, 0)
+    undecided = sum(counts.values()) - succeeded - needs_attention
+    if undecided and not (succeeded or needs_attention):
         return BatchStatus.READY
-    if not unhappy and not undecided:
+    if not needs_attention and not undecided:
         return BatchStatus.IMPORTED
     return BatchStatus.PARTIAL if succeeded else BatchStatus.FAILED

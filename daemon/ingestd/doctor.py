@@ -11,9 +11,9 @@ from ingestd.pipeline.context import Context
 from ingestd.store import stats
 from ingestd.store.db import Tx
 
-LEAST_VERSION = (10, 6)
-LEAST_PACKET = 16 * 2**20
-MOST_CLOCK_SKEW = 5.0
+MIN_VERSION = (10, 6)
+MIN_PACKET = 16 * 2**20
+MAX_CLOCK_SKEW = 5.0
 FORBIDDEN = {"UPDATE", "DELETE", "DROP", "ALTER", "TRIGGER"}
 SHOWN_RIGHTS = 3
 
@@ -62,14 +62,14 @@ def _server(context: Context) -> Iterator[Finding]:
     version = facts["version"]
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     upgrade = "SELECT … FOR UPDATE SKIP LOCKED needs MariaDB 10.6 or newer: upgrade the server"
-    yield Finding("server version", "MariaDB" in version and numbers >= LEAST_VERSION, version, upgrade)
+    yield Finding("server version", "MariaDB" in version and numbers >= MIN_VERSION, version, upgrade)
     packet = facts["max_allowed_packet"]
-    yield Finding("packet size", packet >= LEAST_PACKET, f"max_allowed_packet = {packet}", "set it to at least 16M")
+    yield Finding("packet size", packet >= MIN_PACKET, f"max_allowed_packet = {packet}", "set it to at least 16M")
     binlog = facts["binlog_format"]
     bad_binlog = facts["log_bin"] and binlog == "STATEMENT"
     yield Finding("binary log", not bad_binlog, f"binlog_format = {binlog}", "set binlog_format = MIXED or ROW")
     skew = abs((facts["now"] - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
-    yield Finding("clock", skew <= MOST_CLOCK_SKEW, f"{skew:.1f} s off the database's", "run chrony or ntpd on both")
+    yield Finding("clock", skew <= MAX_CLOCK_SKEW, f"{skew:.1f} s off the database's", "run chrony or ntpd on both")
 
 
 def _rights(context: Context) -> Iterator[Finding]:

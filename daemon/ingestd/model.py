@@ -168,7 +168,7 @@ class Job:
     items_done: int
     items_total: int
     last_error: str | None
-    careful: bool = False
+    isolate_items: bool = False
     current_item_id: int | None = None
 
 
@@ -184,7 +184,7 @@ class Lease:
     token: int
     worker_id: str
     scope: Scope
-    careful: bool = False
+    isolate_items: bool = False
     writes: int = 0
     items_done: int = 0
     items_total: int = 0

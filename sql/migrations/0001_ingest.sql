@@ -51,14 +51,14 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
                                CONCAT(',"cover_hash":"', asset_hash, '","parent_hash":"', parent_hash, '"'), ''),
                             '}'))) VIRTUAL COMMENT 'JSON',
   last_error    TEXT NULL,
-  deaths        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that died while this item was the one in hand',
+  crash_count        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that died while this item was the one in hand',
   updated_at    DATETIME(6) NOT NULL,
-  unhappy       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
+  needs_attention       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
                   IF(in_manifest = 1 AND decision IN ('failed', 'deferred'), decision, NULL)) PERSISTENT
                 COMMENT 'what people look for, and few items are',
   UNIQUE KEY identity (batch_id, asset_type, asset_hash, parent_key),
   KEY by_ordinal (batch_id, ordinal),
-  KEY by_unhappy (batch_id, unhappy, ordinal),
+  KEY by_needs_attention (batch_id, needs_attention, ordinal),
   KEY revival (waiting_for, batch_id),
   CONSTRAINT item_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   items_total       INT UNSIGNED NOT NULL DEFAULT 0,
   items_at_claim    INT UNSIGNED NOT NULL DEFAULT 0,
   current_item_id   BIGINT UNSIGNED NULL COMMENT 'named before it is taken, in a careful run',
-  careful           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
+  isolate_items           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
   finished_at       DATETIME(6) NULL,
   last_error        TEXT NULL,
   reset_count       INT UNSIGNED NOT NULL DEFAULT 0,

@@ -89,7 +89,7 @@ def job_under_way(pages: Pages) -> Iterator[None]:
             cursor.execute("SELECT id FROM asset WHERE hash = %s FOR UPDATE", (md5("0 0"),))
         queue(pages, sync_id)
         pages.wait_for_status(sync_id, "importing")
-        queue(pages, pages.put(photo("follower"), action="update", day=7, prior_sync_id=sync_id))
+        queue(pages, pages.put(photo("promoter"), action="update", day=7, prior_sync_id=sync_id))
         yield
     finally:
         connection.close()

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from support.desk import Desk, Visitor, serving, settings_of
+from support.web_client import Visitor, WebClient, serving, settings_of
 from support.world import World
 
 
 @pytest.fixture
-def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
+def web_client(world: World, tmp_path: Path) -> Iterator[WebClient]:
     with serving(world, settings_of(world, tmp_path)) as made:
         yield made
 
 
 @pytest.fixture
-def olivia(desk: Desk) -> Visitor:
-    return desk.visitor("operator-token")
+def olivia(web_client: WebClient) -> Visitor:
+    return web_client.visitor("operator-token")

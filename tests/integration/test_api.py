@@ -16,10 +16,10 @@ from openapi_spec_validator import validate
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.errors import MountUnavailable, NotEligible
-from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import claim
 from ingestd.store import stats
 from ingestd.web import Hooks, make_app, make_listener
 from support.wait import until

@@ -16,7 +16,7 @@ from ingestd.app import make_context
 from ingestd.config import Settings
 from ingestd.errors import ConfigError
 from ingestd.web import Hooks, Web, make_app, make_listener
-from ingestd.web.tokens import Identity, parse
+from ingestd.web.security.tokens import Identity, parse
 from support.world import World, photo
 
 HOSTS = ["ingestd.test", "127.0.0.1:8640"]

@@ -13,11 +13,11 @@ import pytest
 
 from ingestd import cli, config
 from ingestd.app import Daemon
-from ingestd.bundle.mount import MountPoint
 from ingestd.cli import look, output
 from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.errors import DatabaseUnavailable
+from ingestd.mount.access import MountPoint
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import Request
@@ -243,7 +243,7 @@ def test_an_outage_ends_queueing_but_tells_what_was_done(
 ) -> None:
     first, second = reached.put(photo("a")), reached.put(photo("b"))
     run("scan")
-    real = queueing.queue_and_tell
+    real = queueing.queue_and_notify
 
     def gone_after_the_first(context: Context, request: Request) -> Any:
         if request.sync_id == second:
@@ -635,7 +635,7 @@ def test_an_absent_mount(reached: World, run: Run, monkeypatch: pytest.MonkeyPat
     assert run("status", sync_id).code == 0, "looking needs no mount"
     monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(reached.root))
     monkeypatch.setenv("INGESTD_MOUNT__REQUIRE_MOUNT", "true")
-    monkeypatch.setattr("ingestd.bundle.mount.mount_point", lambda *_: MountPoint(1, "0:1", "/", "ext4"))
+    monkeypatch.setattr("ingestd.mount.access.mount_point", lambda *_: MountPoint(1, "0:1", "/", "ext4"))
     assert run("scan").code == 69
 
 

@@ -250,7 +250,7 @@ def test_contention_without_end_is_given_up(trial: Trial) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.sleep", lambda _seconds: None)
         with pytest.raises(DatabaseContention, match="Lock wait timeout"):
-            db.transaction(work, patient=lambda: True)
+            db.transaction(work, keep_waiting=lambda: True)
     holder.rollback()
     assert len(tries) == CONTENTION_TRIES
     assert trial.numbers() == {1: 0, 2: 0}
@@ -342,7 +342,7 @@ def test_data_that_kills_connections_is_blamed(trial: Trial) -> None:
         add(tx, 2)
 
     with pytest.raises(DataRefused, match="broke 2 connections in a row"):
-        db.transaction(work, patient=lambda: True)
+        db.transaction(work, keep_waiting=lambda: True)
     assert len(set(used)) == 2
     db.transaction(lambda tx: add(tx, 2))
     assert trial.numbers() == {1: 0, 2: 1}
@@ -358,7 +358,7 @@ def test_statement_beyond_the_largest_packet_is_refused(second: Trial) -> None:
         run(tx, "UPDATE t SET text = %s WHERE id = 2", "x" * (3 << 20))
 
     with pytest.raises(DataRefused):
-        db.transaction(work, patient=lambda: True)
+        db.transaction(work, keep_waiting=lambda: True)
     assert len(tries) <= 2
     db.transaction(lambda tx: add(tx, 2))
     assert second.numbers() == {1: 0, 2: 1}
@@ -427,7 +427,7 @@ def proxy(trial: Trial, tmp_path: Path) -> Iterator[LossyProxy]:
     made.close()
 
 
-def landed(tx: Tx) -> str | None:
+def was_committed(tx: Tx) -> str | None:
     return "landed" if run(tx, "SELECT n FROM t WHERE id = 1") == [(1,)] else None
 
 
@@ -445,7 +445,7 @@ def test_lost_commit_is_resolved(
 
     db.connection()
     proxy.lose = lose
-    assert db.transaction(work, landed=landed) == result
+    assert db.transaction(work, was_committed=was_committed) == result
     assert proxy.lost == 1
     assert len(used) == tries
     assert trial.numbers() == {1: 1, 2: 0}
@@ -467,7 +467,7 @@ def test_landed_is_asked_only_in_doubt(trial: Trial) -> None:
     def unasked(_tx: Tx) -> str:
         raise AssertionError("COMMIT was never sent")
 
-    assert db.transaction(work, landed=unasked) == "worked"
+    assert db.transaction(work, was_committed=unasked) == "worked"
     assert trial.numbers() == {1: 1, 2: 1}
 
 
@@ -496,7 +496,7 @@ def test_outage_is_waited_out_while_patient(second: Trial) -> None:
     db = second.database()
     db.transaction(lambda tx: add(tx, 1))
     second.server.stop()
-    with in_thread(db, lambda: db.transaction(lambda tx: add(tx, 1), patient=lambda: True)) as outcome:
+    with in_thread(db, lambda: db.transaction(lambda tx: add(tx, 1), keep_waiting=lambda: True)) as outcome:
         until(lambda: db.errors["connection"] > OUTAGE_TRIES, what="for more tries than an impatient one makes")
         assert db.available_since is None
         assert not outcome
@@ -526,7 +526,9 @@ def test_patience_may_end(second: Trial) -> None:
     db = second.database()
     stopping = threading.Event()
     second.server.stop()
-    with in_thread(db, lambda: db.transaction(lambda tx: add(tx, 1), patient=lambda: not stopping.is_set())) as outcome:
+    with in_thread(
+        db, lambda: db.transaction(lambda tx: add(tx, 1), keep_waiting=lambda: not stopping.is_set())
+    ) as outcome:
         until(lambda: db.errors["connection"] > OUTAGE_TRIES)
         stopping.set()
     assert isinstance(outcome[0], DatabaseUnavailable)

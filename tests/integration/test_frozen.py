@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.app import Daemon
-from support.frail import frail_world, frozen
+from support.disposable_db import disposable_world, frozen
 from support.wait import until
 from support.world import World
 
@@ -22,7 +22,7 @@ LISTS = ("/api/v1/batches", "/api/v1/batches?prefix=a", "/api/v1/jobs?state=done
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestModel:
     daemon: Daemon
 
     def http(self, path: str) -> tuple[int, float]:
@@ -47,28 +47,28 @@ def timed(address: str, path: str) -> tuple[int, float]:
 
 
 @pytest.fixture
-def frail(tmp_path: Path, world: World) -> Iterator[World]:
-    with frail_world(tmp_path / "frail", world) as made:
+def disposable_db(tmp_path: Path, world: World) -> Iterator[World]:
+    with disposable_world(tmp_path / "frail", world) as made:
         yield made
 
 
 @pytest.fixture
-def asked(frail: World, tmp_path: Path) -> Iterator[Asked]:
+def asked(disposable_db: World, tmp_path: Path) -> Iterator[RequestModel]:
     tokens = tmp_path / "tokens"
     tokens.write_text(f"olga:operator:{TOKEN}\n")
     http_section = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
-    daemon = Daemon(frail.settings(http=http_section, metrics={"listen": "127.0.0.1:0"}))
+    daemon = Daemon(disposable_db.settings(http=http_section, metrics={"listen": "127.0.0.1:0"}))
     daemon.start()
     try:
         until(lambda: daemon.scanner.last_success)
-        yield Asked(daemon)
+        yield RequestModel(daemon)
     finally:
         daemon.stop()
 
 
-def test_who_looks_at_a_frozen_database_is_told_so(frail: World, asked: Asked) -> None:
+def test_who_looks_at_a_frozen_database_is_told_so(disposable_db: World, asked: RequestModel) -> None:
     assert asked.http(LISTS[0])[0] == 200
-    with frozen(frail), ThreadPoolExecutor(len(LISTS)) as pool:
+    with frozen(disposable_db), ThreadPoolExecutor(len(LISTS)) as pool:
         looks = [pool.submit(asked.http, path) for path in LISTS]
         while not all(look.done() for look in looks):
             (health, health_took), (metrics, metrics_took) = asked.http("/healthz"), asked.metrics()
@@ -82,9 +82,9 @@ def test_who_looks_at_a_frozen_database_is_told_so(frail: World, asked: Asked) -
     until(lambda: asked.http(LISTS[0])[0] == 200)
 
 
-def test_a_crowd_before_a_frozen_database_holds_nobody_up_for_long(frail: World, asked: Asked) -> None:
+def test_a_crowd_before_a_frozen_database_holds_nobody_up_for_long(disposable_db: World, asked: RequestModel) -> None:
     assert asked.http(LISTS[0])[0] == 200
-    with frozen(frail), ThreadPoolExecutor(CROWD) as pool:
+    with frozen(disposable_db), ThreadPoolExecutor(CROWD) as pool:
         looks = [pool.submit(asked.http, LISTS[0]) for _ in range(CROWD)]
         health, took = asked.http("/healthz")
         assert (health, [look.result()[0] for look in looks]) == (200, [503] * CROWD)

@@ -11,7 +11,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation.modes import GenerationMode
 from schemathesis.specs.openapi import checks
 
-from support.desk import HOST, UNKNOWN, Desk
+from support.web_client import HOST, UNKNOWN, WebClient
 from support.world import World, cover, photo
 
 CHECKS = [
@@ -38,24 +38,24 @@ AGAINST = [(*operation, GenerationMode.NEGATIVE) for operation in OPERATIONS if 
 many = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-def filled(world: World, desk: Desk) -> dict[str, list[Any]]:
+def filled(world: World, web_client: WebClient) -> dict[str, list[Any]]:
     """A daemon that has something to tell, and what there is to ask for, beside what is made up."""
-    desk.context.mount.check()
+    web_client.context.mount.check()
     imported = world.put(photo("a"), cover("c", "nobody"), {"type": "photo", "hash": "bad"}, day=1)
-    world.import_all(desk.context, imported)
+    world.import_all(web_client.context, imported)
     others = [world.put(photo("b"), day=2), world.put(photo("c"), verification={"passed": False}, day=3)]
-    desk.scanner.demand_full()
-    desk.scanner.run_once()
+    web_client.scanner.demand_full()
+    web_client.scanner.run_once()
     job_id = world.one("SELECT MAX(id) FROM import_job")
     return {"sync_id": [imported, *others, UNKNOWN], "job_id": [job_id, 0], "scan_id": [1]}
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), IN_KEEPING + AGAINST)
 def test_every_answer_is_a_described_one(
-    world: World, desk: Desk, method: str, path: str, mode: GenerationMode
+    world: World, web_client: WebClient, method: str, path: str, mode: GenerationMode
 ) -> None:
-    known, base = filled(world, desk), f"http://{desk.listener.address}"
-    schema = schemathesis.openapi.from_dict(json.loads(desk.send("GET", "/openapi.json", headers=HEADERS).text))
+    known, base = filled(world, web_client), f"http://{web_client.listener.address}"
+    schema = schemathesis.openapi.from_dict(json.loads(web_client.send("GET", "/openapi.json", headers=HEADERS).text))
     operation = schema[path][method]
     asked = []
 
@@ -74,6 +74,6 @@ def test_every_answer_is_a_described_one(
     assert asked
 
 
-def test_all_that_is_described_is_asked_for(desk: Desk) -> None:
-    paths = json.loads(desk.send("GET", "/openapi.json", headers=HEADERS).text)["paths"]
+def test_all_that_is_described_is_asked_for(web_client: WebClient) -> None:
+    paths = json.loads(web_client.send("GET", "/openapi.json", headers=HEADERS).text)["paths"]
     assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(OPERATIONS)

@@ -18,12 +18,12 @@ from ingestd.app import Daemon
 from ingestd.errors import CannotListen, MountUnavailable
 from ingestd.metrics import DatabaseState
 from ingestd.model import DECIDED, FAILURES
-from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, pause, queue_and_tell
+from ingestd.pipeline.queueing import Request, pause, queue_and_notify
+from ingestd.pipeline.worker_pool import claim
 from ingestd.store import live as live_rows
-from support.frail import frail_world, frozen
+from support.disposable_db import disposable_world, frozen
 from support.programs import demand
 from support.wait import stop_event, until
 from support.watching import until_watching
@@ -180,7 +180,7 @@ def test_a_lease_lost_and_a_scan_that_failed_are_counted(world: World, monkeypat
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     lease = claim(context, "test/pid:1/0", str(this_instance()))
     assert lease is not None
     world.sql("UPDATE import_job SET claim_token = claim_token + 1")
@@ -198,7 +198,7 @@ def test_what_is_queued_and_running_is_told(world: World) -> None:
     first, second = world.put(photo("a"), day=1), world.put(photo("b"), day=2)
     world.scan(context)
     for sync_id in (first, second):
-        queue_and_tell(context, Request(sync_id, "tester"))
+        queue_and_notify(context, Request(sync_id, "tester"))
     pause(context, "tester", "a look around")
     world.sql(
         "UPDATE import_job SET state = 'running', claimed_by = 'far/pid:1/0', items_done = 1, items_total = 4,"
@@ -239,15 +239,15 @@ def test_an_address_in_use_is_said(world: World) -> None:
 
 
 @pytest.fixture
-def frail(tmp_path: Path, world: World) -> Iterator[World]:
-    with frail_world(tmp_path / "frail", world) as made:
+def disposable_db(tmp_path: Path, world: World) -> Iterator[World]:
+    with disposable_world(tmp_path / "frail", world) as made:
         yield made
 
 
-def test_a_frozen_database_costs_its_own_metrics_and_at_most_three_seconds(frail: World) -> None:
-    with daemon_of(frail) as scraped:
+def test_a_frozen_database_costs_its_own_metrics_and_at_most_three_seconds(disposable_db: World) -> None:
+    with daemon_of(disposable_db) as scraped:
         until(lambda: scraped.value("database_up") == 1)
-        with frozen(frail):
+        with frozen(disposable_db):
             until(lambda: scraped.value("database_up") == 0)
             start = time.monotonic()
             samples = scraped.samples()

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from ingestd.bundle import files, helper, wire
-from ingestd.bundle.entry import Entry, File
-from ingestd.bundle.helper import unique_mount_id
-from ingestd.bundle.mount import Mount, MountIdentity, mount_point
-from ingestd.bundle.reader import Reader
 from ingestd.config import MountSettings
 from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.format.entry import Entry, File
 from ingestd.model import Reason
+from ingestd.mount import files, helper, wire
+from ingestd.mount.access import Mount, MountIdentity, mount_point
+from ingestd.mount.helper import unique_mount_id
+from ingestd.mount.reader import Reader
 from ingestd.pipeline.identity import start_time
 from ingestd.pipeline.watcher import Watcher
 from support.wait import until
@@ -83,7 +83,7 @@ def helpers(parent: int | None = None) -> set[int]:
             command = (stat.parent / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(ppid) == (parent or os.getpid()) and state != "Z" and b"ingestd.bundle.helper" in command:
+        if int(ppid) == (parent or os.getpid()) and state != "Z" and b"ingestd.mount.helper" in command:
             found.add(int(stat.parent.name))
     return found
 
@@ -326,7 +326,7 @@ def test_half_read_items_do_not_reach_the_next_caller(make_mount: MakeMount, roo
 PARENT = """
 import sys, time
 from pathlib import Path
-from ingestd.bundle.mount import Mount
+from ingestd.mount.access import Mount
 from ingestd.config import MountSettings
 mount = Mount(MountSettings(root=Path(sys.argv[1]), require_mount=False))
 mount.check()

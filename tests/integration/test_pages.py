@@ -9,8 +9,8 @@ import pytest
 
 from ingestd.config import DatabaseSettings
 from ingestd.store import stats
-from support.desk import UNKNOWN, Answer, Desk, Visitor, serving, settings_of
 from support.html import check_tame
+from support.web_client import UNKNOWN, Answer, Visitor, WebClient, serving, settings_of
 from support.world import World, photo
 
 # The driver leaves the socket of a connection that it could not make to the garbage collector.
@@ -22,7 +22,7 @@ MANY = {"sync_id": [f"{number:036}" for number in range(501)]}
 
 
 @pytest.fixture
-def cut_off(world: World, tmp_path: Path) -> Iterator[Desk]:
+def cut_off(world: World, tmp_path: Path) -> Iterator[WebClient]:
     """Pages whose database is not there."""
     nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))
     with serving(world, settings_of(world, tmp_path).model_copy(update={"database": nowhere})) as made:
@@ -113,12 +113,12 @@ def test_who_asks_wrongly_is_refused_likewise(olivia: Visitor, headers: Any, sta
     assert words in check_refused(olivia.post("/scan", {}, headers), status)
     problem = olivia.post("/scan", {}, {**headers, "Accept": "*/*"})
     assert (problem.status, problem.kind) == (status, PROBLEM)
-    assert olivia.desk.woken == []
+    assert olivia.web_client.woken == []
 
 
-def test_a_viewer_may_do_nothing(world: World, desk: Desk) -> None:
-    victor = desk.visitor("viewer-token")
-    sync_id = desk.put(photo("a"))
+def test_a_viewer_may_do_nothing(world: World, web_client: WebClient) -> None:
+    victor = web_client.visitor("viewer-token")
+    sync_id = web_client.put(photo("a"))
     acts = ["/scan", "/pause", "/resume", "/confirm", "/queue", "/preflight"]
     acts += [f"/batches/{sync_id}/{what}" for what in ("queue", "cancel", "preflight")]
     before = world.one("SELECT COUNT(*) FROM ingest_event")
@@ -126,10 +126,10 @@ def test_a_viewer_may_do_nothing(world: World, desk: Desk) -> None:
         answer = victor.post(path, {"sync_id": sync_id} if path in ("/confirm", "/queue", "/preflight") else {})
         assert "victor may look on" in check_refused(answer, 403)
         assert victor.post(path, {}, {"Accept": "application/json"}).kind == PROBLEM
-    assert (desk.woken, world.one("SELECT COUNT(*) FROM ingest_event")) == ([], before)
+    assert (web_client.woken, world.one("SELECT COUNT(*) FROM ingest_event")) == ([], before)
 
 
-def test_without_the_database_pages_say_so(cut_off: Desk) -> None:
+def test_without_the_database_pages_say_so(cut_off: WebClient) -> None:
     olivia = cut_off.visitor("operator-token")
     calls: list[tuple[str, str, Any]] = [("GET", path, None) for path in ("/", "/tasks", BATCH)]
     calls += [("POST", path, {"sync_id": UNKNOWN}) for path in ("/confirm", "/queue", "/preflight")]
@@ -157,11 +157,11 @@ def test_a_fault_tells_no_detail(olivia: Visitor, monkeypatch: pytest.MonkeyPatc
     [("/api/v1/batches", 200), (f"/api/v1{BATCH}", 404), ("/api/v1/jobs?limit=0", 400), ("/api/v1/scan", 405),
      ("/api/v1/nothing", 404), ("/openapi.json", 200), ("/healthz", 200), ("/readyz", 503)],
 )  # fmt: skip
-def test_the_api_answers_browsers_with_json(desk: Desk, olivia: Visitor, path: str, status: int) -> None:
+def test_the_api_answers_browsers_with_json(web_client: WebClient, olivia: Visitor, path: str, status: int) -> None:
     answer = olivia.get(path)
     assert (answer.status, answer.kind) == (status, PROBLEM if status >= 400 else "application/json")
     is_open = path in ("/healthz", "/readyz")
-    stranger = desk.visitor().get(path)
+    stranger = web_client.visitor().get(path)
     assert (stranger.status, stranger.kind) == ((status, answer.kind) if is_open else (401, PROBLEM))
 
 
@@ -189,16 +189,16 @@ def all_answers(olivia: Visitor, sync_id: str) -> dict[str, Answer]:
         answers[path] = olivia.post(path)
     answers["paused"] = olivia.get("/")
     answers["conflict"] = olivia.post(f"{one}/cancel")
-    answers["stranger"] = olivia.desk.visitor().get("/")
-    answers["from elsewhere"] = olivia.desk.visitor().get("/", {"Sec-Fetch-Site": "cross-site"})
-    answers["wrong token"] = olivia.desk.visitor().post("/sign-in")
-    answers["signed in"] = olivia.desk.visitor().post("/sign-in", {"token": "operator-token"})
+    answers["stranger"] = olivia.web_client.visitor().get("/")
+    answers["from elsewhere"] = olivia.web_client.visitor().get("/", {"Sec-Fetch-Site": "cross-site"})
+    answers["wrong token"] = olivia.web_client.visitor().post("/sign-in")
+    answers["signed in"] = olivia.web_client.visitor().post("/sign-in", {"token": "operator-token"})
     return answers
 
 
 @pytest.fixture
-def answers(desk: Desk, olivia: Visitor) -> dict[str, Answer]:
-    sync_id = desk.put(photo("a"), photo("b"), {"type": "photo", "hash": "bad"})
+def answers(web_client: WebClient, olivia: Visitor) -> dict[str, Answer]:
+    sync_id = web_client.put(photo("a"), photo("b"), {"type": "photo", "hash": "bad"})
     return all_answers(olivia, sync_id)
 
 
@@ -224,8 +224,8 @@ def test_no_page_has_anything_inline_or_from_elsewhere(answers: dict[str, Answer
 
 
 @pytest.mark.parametrize("path", STATIC)
-def test_static_files_are_open_and_asked_for_anew(desk: Desk, path: str) -> None:
-    stranger = desk.visitor()
+def test_static_files_are_open_and_asked_for_anew(web_client: WebClient, path: str) -> None:
+    stranger = web_client.visitor()
     answer = stranger.get(path)
     assert answer.status == 200
     assert answer.body
@@ -237,11 +237,11 @@ def test_static_files_are_open_and_asked_for_anew(desk: Desk, path: str) -> None
     assert stranger.get(path, {"Host": "evil.example"}).status == 421
 
 
-def test_head_is_get_without_a_body(desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_head_is_get_without_a_body(web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     for path in ("/", "/tasks", f"/batches/{sync_id}", "/nothing", "/?status=odd", "/confirm", *STATIC):
         head, get = olivia.ask("HEAD", path), olivia.get(path)
         assert (head.status, head.body) == (get.status, b"")
         for name in ("Content-Type", "Content-Length", "Cache-Control", "Content-Security-Policy", "ETag"):
             assert head.headers[name] == get.headers[name], (path, name)
-    assert desk.visitor().ask("HEAD", "/").status == 401
+    assert web_client.visitor().ask("HEAD", "/").status == 401

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from support.desk import Desk, Visitor, serving, settings_of
 from support.html import Element
 from support.wait import until
+from support.web_client import Visitor, WebClient, serving, settings_of
 from support.world import World, cover, photo
 
 BAD = {"type": "photo", "hash": "bad"}
@@ -23,8 +23,8 @@ def names_in(page: Element, form: str) -> set[str]:
     return {element["name"] for element in found.walk() if "name" in element.attributes}
 
 
-def test_what_is_offered_depends_on_the_job(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_what_is_offered_depends_on_the_job(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     address, queue = f"/batches/{sync_id}", f"/batches/{sync_id}/queue"
     page = olivia.see(address)
     assert can(page, sync_id) == {"queue", "preflight"}
@@ -35,19 +35,19 @@ def test_what_is_offered_depends_on_the_job(world: World, desk: Desk, olivia: Vi
     assert can(page, sync_id) == {"queue", "cancel", "preflight"}
     assert names_in(page, queue) == {"priority"}
     assert page.one("input", name="priority")["placeholder"] == "7"
-    desk.run_job()
+    web_client.run_job()
     page = olivia.see(address)
     assert can(page, sync_id) == {"preflight"}
     assert "is running: nothing but stopping the service stops it" in page.live("actions").text
     assert not [button for button in page.buttons() if "Cancel" in button]
-    theirs = desk.visitor("viewer-token").see(address)
+    theirs = web_client.visitor("viewer-token").see(address)
     assert can(theirs, sync_id) == set()
     assert theirs.buttons() == ["Sign out", "Show"]
     assert not [element for element in theirs.walk() if element.attributes.get("data-live") == "actions"]
 
 
-def test_a_batch_is_queued_from_its_page(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_a_batch_is_queued_from_its_page(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     address = f"/batches/{sync_id}"
     page = olivia.submit(olivia.see(address), f"{address}/queue", priority="12", only="")
     assert page.one(class_="notice").text.startswith("A job was queued")
@@ -63,12 +63,12 @@ def test_a_batch_is_queued_from_its_page(world: World, desk: Desk, olivia: Visit
     assert can(cancelled, sync_id) == {"queue", "preflight"}
     who = [payload["requested_by"] for _, payload in world.events(sync_id) if "requested_by" in payload]
     assert who == ["olivia"] * 3
-    assert len(desk.woken) == 3
+    assert len(web_client.woken) == 3
 
 
-def test_only_some_items_are_taken_up(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_only_some_items_are_taken_up(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a"), cover("c", "gone"))
-    world.import_all(desk.context, sync_id)
+    world.import_all(web_client.context, sync_id)
     address = f"/batches/{sync_id}"
     answer = olivia.post(f"{address}/queue", {"only": "failed"})
     assert (answer.status, answer.page.one(role="alert").text) == (409, f"batch {sync_id} has no failed items")
@@ -76,11 +76,11 @@ def test_only_some_items_are_taken_up(world: World, desk: Desk, olivia: Visitor)
     assert world.one("SELECT scope FROM import_job WHERE state = 'queued'") == "deferred"
 
 
-def test_removals_beyond_the_limit_are_forced(world: World, desk: Desk) -> None:
-    world.import_all(desk.context, world.put(photo("a"), photo("b"), day=1))
-    sync_id = desk.put(photo("a"), photo("b"), action="remove", day=2)
+def test_removals_beyond_the_limit_are_forced(world: World, web_client: WebClient) -> None:
+    world.import_all(web_client.context, world.put(photo("a"), photo("b"), day=1))
+    sync_id = web_client.put(photo("a"), photo("b"), action="remove", day=2)
     address = f"/batches/{sync_id}"
-    with serving(world, settings_of(world, desk.tokens.parent, queue={"removal_limit": 1})) as strict:
+    with serving(world, settings_of(world, web_client.tokens.parent, queue={"removal_limit": 1})) as strict:
         check_forced(strict.visitor("operator-token"), sync_id, address)
 
 
@@ -97,8 +97,10 @@ def check_forced(olivia: Visitor, sync_id: str, address: str) -> None:
 
 @pytest.mark.parametrize(("what", "why"), [("cancel", "has no job to cancel"), ("queue", "is invalid: verification"),
                                            ("preflight", "is invalid: verification")])  # fmt: skip
-def test_what_is_not_possible_is_said_on_the_page_itself(desk: Desk, olivia: Visitor, what: str, why: str) -> None:
-    sync_id = desk.put(photo("a"), verification={"passed": False})
+def test_what_is_not_possible_is_said_on_the_page_itself(
+    web_client: WebClient, olivia: Visitor, what: str, why: str
+) -> None:
+    sync_id = web_client.put(photo("a"), verification={"passed": False})
     answer = olivia.post(f"/batches/{sync_id}/{what}")
     assert answer.status == 409
     assert why in answer.page.one(role="alert").text
@@ -110,10 +112,10 @@ def test_what_is_not_possible_is_said_on_the_page_itself(desk: Desk, olivia: Vis
         assert why in json.loads(problem.body)["detail"]
 
 
-def test_a_running_job_is_neither_cancelled_nor_planned(desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_a_running_job_is_neither_cancelled_nor_planned(web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     olivia.post(f"/batches/{sync_id}/queue")
-    desk.run_job()
+    web_client.run_job()
     for what, why in {"cancel": "is running; only stopping the service", "preflight": "is importing batch"}.items():
         answer = olivia.post(f"/batches/{sync_id}/{what}")
         assert answer.status == 409
@@ -122,8 +124,8 @@ def test_a_running_job_is_neither_cancelled_nor_planned(desk: Desk, olivia: Visi
     assert (answer.status, answer.headers["Location"]) == (303, f"/batches/{sync_id}?notice=active")
 
 
-def test_a_plan_is_shown(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"), BAD)
+def test_a_plan_is_shown(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"), BAD)
     page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/preflight")
     plan = page.section("plan")
     assert "the 2 items now" in plan.text
@@ -133,8 +135,8 @@ def test_a_plan_is_shown(world: World, desk: Desk, olivia: Visitor) -> None:
     assert olivia.see(f"/batches/{sync_id}").all("h2", id="plan") == []
 
 
-def test_a_large_plan_is_made_in_the_background(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_a_large_plan_is_made_in_the_background(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     world.sql("UPDATE ingest_batch SET item_count = 5001")
     page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/preflight")
     assert page.one(class_="notice").text.startswith("The plan is being made in the background")
@@ -142,17 +144,17 @@ def test_a_large_plan_is_made_in_the_background(world: World, desk: Desk, olivia
     until(lambda: olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"] == "yes")
 
 
-def test_a_plan_that_came_to_nothing_says_why(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_a_plan_that_came_to_nothing_says_why(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     world.sql("UPDATE ingest_batch SET item_count = 5001")
     world.put(photo("a"), sync_id=sync_id, verification={"passed": False})
     olivia.post(f"/batches/{sync_id}/preflight")
     until(lambda: "is invalid" in olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"])
 
 
-def test_whatever_was_done_the_page_leads_on(desk: Desk, olivia: Visitor) -> None:
+def test_whatever_was_done_the_page_leads_on(web_client: WebClient, olivia: Visitor) -> None:
     """What a form answers stands at an address that only takes forms: nothing on it may be relative to that."""
-    sync_id = desk.put(photo("a"))
+    sync_id = web_client.put(photo("a"))
     for what in ("preflight", "queue", "cancel"):
         page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/{what}")
         for form in page.all("form", method="get"):

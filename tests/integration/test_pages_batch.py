@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from support.desk import UNKNOWN, Desk, Visitor
+from support.web_client import UNKNOWN, Visitor, WebClient
 from support.world import World, cover, md5, photo
 
 BAD = {"type": "photo", "hash": "bad"}
@@ -14,9 +14,9 @@ def gallery(name: str, *members: str) -> dict[str, Any]:
     return {"type": "gallery", "hash": md5(name), "title": name, "items": [md5(member) for member in members]}
 
 
-def test_a_batch_tells_its_facts(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_a_batch_tells_its_facts(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a", files=2), photo("b"), source_host="flux-7", type="concert")
-    world.import_all(desk.context, sync_id)
+    world.import_all(web_client.context, sync_id)
     page = olivia.see(f"/batches/{sync_id}")
     times = [world.one(f"SELECT {WHEN.format(what)} FROM ingest_batch")
              for what in ("discovered_at", "started_at", "completed_at")]  # fmt: skip
@@ -32,8 +32,8 @@ def test_a_batch_tells_its_facts(world: World, desk: Desk, olivia: Visitor) -> N
     assert page.live("failures").text == "Nothing failed, and nothing waits."
 
 
-def test_a_batch_nobody_planned_says_so(desk: Desk, olivia: Visitor, world: World) -> None:
-    sync_id = desk.put(photo("a"))
+def test_a_batch_nobody_planned_says_so(web_client: WebClient, olivia: Visitor, world: World) -> None:
+    sync_id = web_client.put(photo("a"))
     page = olivia.see(f"/batches/{sync_id}")
     assert page.live("facts").pairs()["Planned for it"] == "no"
     assert page.live("jobs").rows() == [["This batch was never queued."]]
@@ -44,7 +44,7 @@ def test_a_batch_nobody_planned_says_so(desk: Desk, olivia: Visitor, world: Worl
     assert olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"] == "for another manifest"
 
 
-def test_a_batch_without_a_manifest_says_so(desk: Desk, olivia: Visitor, world: World) -> None:
+def test_a_batch_without_a_manifest_says_so(web_client: WebClient, olivia: Visitor, world: World) -> None:
     world.sql(
         "INSERT INTO ingest_batch (sync_id, status, last_error, discovered_at)"
         " VALUES (%s, 'invalid', 'no JSON', UTC_TIMESTAMP(6))", UNKNOWN,
@@ -55,8 +55,8 @@ def test_a_batch_without_a_manifest_says_so(desk: Desk, olivia: Visitor, world: 
     assert page.live("facts").pairs()["Type"] == "–"
 
 
-def test_the_summary_of_a_manifest_is_flat(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_the_summary_of_a_manifest_is_flat(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     summary = {"n": 1, "deep": {"er": {"yes": True, "none": None}, "list": [1, {"a": "ö"}]}, "text": "x y", "empty": {}}
     world.sql("UPDATE ingest_batch SET manifest_summary = %s", json.dumps(summary))
     pairs = olivia.see(f"/batches/{sync_id}").section("manifest").pairs()
@@ -71,9 +71,9 @@ def test_the_summary_of_a_manifest_is_flat(world: World, desk: Desk, olivia: Vis
     assert olivia.see(f"/batches/{sync_id}").section("manifest").all("dl") == []
 
 
-def test_items_are_told_with_why(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_items_are_told_with_why(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a"), cover("c", "gone"), BAD)
-    world.import_all(desk.context, sync_id)
+    world.import_all(web_client.context, sync_id)
     page = olivia.see(f"/batches/{sync_id}")
     asset_id = world.one("SELECT id FROM asset")
     first, second, third = page.live("items").rows()
@@ -88,10 +88,10 @@ def test_items_are_told_with_why(world: World, desk: Desk, olivia: Visitor) -> N
     assert {"any", "created (1)", "deferred (1)", "failed (1)", "linked"} <= set(options)
 
 
-def test_items_are_filtered_page_by_page(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_items_are_filtered_page_by_page(world: World, web_client: WebClient, olivia: Visitor) -> None:
     names = [f"p{number}" for number in range(7)]
     sync_id = world.put(*map(photo, names), BAD, {**BAD, "title": "another"})
-    world.import_all(desk.context, sync_id)
+    world.import_all(web_client.context, sync_id)
     for query, wanted in {
         "": [*map(md5, names), "#7", "#8"],
         "limit=2": [*map(md5, names), "#7", "#8"],
@@ -116,17 +116,17 @@ def test_items_are_filtered_page_by_page(world: World, desk: Desk, olivia: Visit
     assert page.one("select", name="decision").one("option", selected="")["value"] == "linked"
 
 
-def test_containers_are_told(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_containers_are_told(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a"), containers=[gallery("g", "a", "gone", "lost")])
-    world.import_all(desk.context, sync_id)
+    world.import_all(web_client.context, sync_id)
     (row,) = olivia.see(f"/batches/{sync_id}").live("containers").rows()
     assert (row[0], row[1]) == ("gallery", md5("g"))
     assert row[3] == "2"
 
 
-def test_the_newest_events_are_told_with_their_payloads(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_the_newest_events_are_told_with_their_payloads(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(*(photo(str(number)) for number in range(60)))
-    world.import_all(desk.context, sync_id)
+    world.import_all(web_client.context, sync_id)
     ledger = world.events(sync_id)
     assert len(ledger) > 60
     told = olivia.see(f"/batches/{sync_id}").live("events").all("tr")
@@ -136,8 +136,8 @@ def test_the_newest_events_are_told_with_their_payloads(world: World, desk: Desk
         assert len(row.one("summary").raw) <= 121
 
 
-def test_its_jobs_are_told_newest_first(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"))
+def test_its_jobs_are_told_newest_first(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"))
     for _ in range(2):
         olivia.post(f"/batches/{sync_id}/queue")
         olivia.post(f"/batches/{sync_id}/cancel")

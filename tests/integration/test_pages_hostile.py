@@ -3,8 +3,8 @@
 import json
 from urllib.parse import quote
 
-from support.desk import Desk
 from support.html import check_tame
+from support.web_client import WebClient
 from support.world import World, photo
 
 HOSTILE = (
@@ -37,12 +37,12 @@ def spoil(world: World, text: str, word: str) -> None:
     world.sql(event, batch_id, word, json.dumps({text: text, "n": [text] * 9}))
 
 
-def test_hostile_text_is_text(world: World, desk: Desk) -> None:
+def test_hostile_text_is_text(world: World, web_client: WebClient) -> None:
     """Whatever is told, the markup of every page is the same, and the text is there."""
     sync_id = world.put(photo("a"), {"type": "photo", "hash": "bad"})
-    world.import_all(desk.context, sync_id)
-    other = desk.put(photo("b"), day=2)
-    olivia = desk.visitor("operator-token")
+    world.import_all(web_client.context, sync_id)
+    other = web_client.put(photo("b"), day=2)
+    olivia = web_client.visitor("operator-token")
     olivia.post("/queue", {"sync_id": [other]})
     looks = ["/", "/tasks", f"/batches/{sync_id}", f"/batches/{other}"]
     spoil(world, HARMLESS, HARMLESS_ASCII)
@@ -65,9 +65,9 @@ def test_hostile_text_is_text(world: World, desk: Desk) -> None:
         assert page.skeleton() == tame[path].skeleton(), path
 
 
-def test_hostile_text_comes_back_as_text(desk: Desk, world: World) -> None:
+def test_hostile_text_comes_back_as_text(web_client: WebClient, world: World) -> None:
     """What a request brings is told by its answer, or not at all, and never believed."""
-    olivia = desk.visitor("operator-token")
+    olivia = web_client.visitor("operator-token")
     typed = HOSTILE[:200].replace("\n", " ")
     page = olivia.see(f"/?prefix={quote(typed)}")
     check_tame(page)
@@ -89,13 +89,13 @@ def test_hostile_text_comes_back_as_text(desk: Desk, world: World) -> None:
     assert json.loads(world.one("SELECT payload FROM ingest_event"))["reason"] == HOSTILE
 
 
-def test_a_hostile_name_is_a_name(desk: Desk, world: World) -> None:
+def test_a_hostile_name_is_a_name(web_client: WebClient, world: World) -> None:
     name = "<b>'\"&{{7*7}}</b>" + "ö" * 200
-    desk.tokens.write_text(f"{name}:operator:a-token\n")
-    olivia = desk.visitor("a-token")
+    web_client.tokens.write_text(f"{name}:operator:a-token\n")
+    olivia = web_client.visitor("a-token")
     page = olivia.see("/")
     assert name in page.one("header").raw
     check_tame(olivia.submit(page, "/pause"))
     assert name in olivia.see("/tasks").live("banner").raw
-    desk.tokens.write_text(f"{name}:viewer:a-token\n")
+    web_client.tokens.write_text(f"{name}:viewer:a-token\n")
     assert f"{name} may look on" in olivia.post("/resume").page.raw

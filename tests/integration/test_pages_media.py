@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from support.desk import Desk, Visitor
 from support.html import Element
+from support.web_client import Visitor, WebClient
 from support.world import World, md5, photo
 
 NOTHING_YET = "There are no batches yet. Scan now records what is on the mount."
@@ -50,16 +50,16 @@ def collected(visitor: Visitor, **query: str) -> list[int]:
 # which batches
 
 
-def test_a_row_tells_of_its_batch(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"), photo("b"), type="concert", source_host="flux-7")
+def test_a_row_tells_of_its_batch(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"), photo("b"), type="concert", source_host="flux-7")
     (row,) = olivia.see("/").rows()
     when = world.one("SELECT DATE_FORMAT(discovered_at, '%%Y-%%m-%%d %%H:%%i:%%s UTC') FROM ingest_batch")
     assert row == ["", sync_id, "concert", "create", "○ new", "2", "flux-7", when, "–"]
     assert olivia.see("/").link(sync_id) == f"/batches/{sync_id}"
 
 
-def test_a_batch_that_is_wrong_says_why_and_briefly(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"), verification={"passed": False})
+def test_a_batch_that_is_wrong_says_why_and_briefly(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"), verification={"passed": False})
     assert "verification" in olivia.see("/").live("rows").text
     world.sql("UPDATE ingest_batch SET last_error = %s", "wrong " * 200)
     assert 100 < len(olivia.see("/").one("span", class_="why").text) <= 120
@@ -97,8 +97,8 @@ def test_batches_are_filtered_newest_first(world: World, olivia: Visitor) -> Non
             assert NONE_SUCH in pages[0].one("main").text
 
 
-def test_a_prefix_may_have_capital_letters(world: World, desk: Desk, olivia: Visitor) -> None:
-    sync_id = desk.put(photo("a"), sync_id="abcdef00-0000-4000-8000-000000000000")
+def test_a_prefix_may_have_capital_letters(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    sync_id = web_client.put(photo("a"), sync_id="abcdef00-0000-4000-8000-000000000000")
     assert names(olivia.see("/?prefix=ABCDEF")) == [sync_id]
 
 
@@ -161,10 +161,10 @@ def test_nothing_to_show_says_so(olivia: Visitor) -> None:
     assert NONE_SUCH in olivia.see("/?status=failed").one("main").text
 
 
-def test_a_running_job_shows_its_progress(world: World, desk: Desk, olivia: Visitor) -> None:
-    running, queued, idle = (desk.put(photo(name), day=day) for day, name in enumerate("abc", 1))
+def test_a_running_job_shows_its_progress(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    running, queued, idle = (web_client.put(photo(name), day=day) for day, name in enumerate("abc", 1))
     olivia.post("/queue", {"sync_id": [running]})
-    desk.run_job()
+    web_client.run_job()
     olivia.post("/queue", {"sync_id": [queued]})
     world.sql("UPDATE import_job SET items_done = 1500, items_total = 6000 WHERE state = 'running'")
     page = olivia.see("/")
@@ -180,29 +180,29 @@ def test_a_running_job_shows_its_progress(world: World, desk: Desk, olivia: Visi
 # what is done for all
 
 
-def test_who_may_only_look_is_offered_nothing(desk: Desk) -> None:
-    sync_id = desk.put(photo("a"))
-    mine, theirs = desk.visitor("operator-token").see("/"), desk.visitor("viewer-token").see("/")
+def test_who_may_only_look_is_offered_nothing(web_client: WebClient) -> None:
+    sync_id = web_client.put(photo("a"))
+    mine, theirs = web_client.visitor("operator-token").see("/"), web_client.visitor("viewer-token").see("/")
     assert [box["value"] for box in mine.all("input", name="sync_id")] == [sync_id]
     assert theirs.all("input", type="checkbox", name="sync_id") == []
     assert theirs.buttons() == ["Sign out", "Show"]
     assert {*mine.buttons()} > {"Scan now", "Pause on every host", "Queue selected…", "Pre-flight selected"}
     assert names(theirs) == [sync_id]
     assert "victor (viewer)" in theirs.one("header").text
-    desk.visitor("operator-token").post("/pause")
-    assert desk.visitor("viewer-token").see("/").form("/resume") is None
+    web_client.visitor("operator-token").post("/pause")
+    assert web_client.visitor("viewer-token").see("/").form("/resume") is None
 
 
-def test_a_scan_is_asked_for(desk: Desk, olivia: Visitor, world: World) -> None:
+def test_a_scan_is_asked_for(web_client: WebClient, olivia: Visitor, world: World) -> None:
     sync_id = world.put(photo("a"))
     page = olivia.submit(olivia.see("/"), "/scan")
     assert page.one(class_="notice").text.startswith("A scan was asked for.")
-    assert desk.woken == ["scanner"]
-    desk.scanner.run_once()
+    assert web_client.woken == ["scanner"]
+    web_client.scanner.run_once()
     assert names(olivia.see("/")) == [sync_id]
 
 
-def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visitor) -> None:
+def test_the_queue_is_paused_and_resumed(world: World, web_client: WebClient, olivia: Visitor) -> None:
     answer = olivia.post("/pause", {"reason": "a look around"})
     assert (answer.status, answer.headers["Location"]) == (303, "/?notice=paused")
     page = olivia.see("/?notice=paused")
@@ -212,14 +212,14 @@ def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visit
     assert page.form("/pause") is None
     assert olivia.see("/tasks").live("banner").text == page.live("banner").text
     # Nobody takes the reason or the name of the first one away.
-    desk.tokens.write_text("oscar:operator:other-token\nolivia:operator:operator-token\n")
-    oscar = desk.visitor("other-token")
+    web_client.tokens.write_text("oscar:operator:other-token\nolivia:operator:operator-token\n")
+    oscar = web_client.visitor("other-token")
     oscar.post("/pause", {"reason": "mine"})
     assert "by olivia: a look around" in oscar.see("/").live("banner").text
     resumed = oscar.submit(oscar.see("/tasks"), "/resume")
     assert resumed.one(class_="notice").text == "The queue was resumed."
     assert resumed.live("banner").text == ""
-    assert desk.woken == ["claimers"]
+    assert web_client.woken == ["worker_pool"]
     oscar.post("/resume")
     told = [(kind, json.loads(payload)) for kind, payload in world.sql("SELECT event_type, payload FROM ingest_event")]
     assert [(kind, payload["requested_by"], payload["reason"]) for kind, payload in told] == [
@@ -228,8 +228,8 @@ def test_the_queue_is_paused_and_resumed(world: World, desk: Desk, olivia: Visit
 
 
 @pytest.mark.parametrize("path", ["/tasks", "/?status=failed&prefix=a", "/batches/{}"])
-def test_one_stays_on_the_page_where_it_was_resumed(desk: Desk, olivia: Visitor, path: str) -> None:
-    path = path.format(desk.put(photo("a")))
+def test_one_stays_on_the_page_where_it_was_resumed(web_client: WebClient, olivia: Visitor, path: str) -> None:
+    path = path.format(web_client.put(photo("a")))
     olivia.post("/pause")
     page = olivia.see(path)
     form = page.form("/resume")

@@ -9,8 +9,8 @@ from ingestd.model import ACTIVE_STATES, JobState
 from ingestd.store import stats
 from ingestd.store.db import Database
 from ingestd.store.stats import Filter
-from support.crowd import crowd
 from support.plans import plan_of, rows_touched
+from support.slow_clients import crowd
 from support.world import World, md5
 
 NO_LISTS = {"server_facts", "explain_claim", "rights", "now", "alive"}
@@ -41,13 +41,13 @@ KEYS = {
     "items_window": {"by_ordinal"},
     "items": {"by_ordinal"},
     "items_decided": {"by_ordinal"},
-    "items_unhappy": {"by_unhappy"},
+    "items_unhappy": {"by_needs_attention"},
     "containers": {"by_ordinal"},
     "batches_named": {"identity", "one_active_job"},
     "running_since": {"claim"},
 }
 VALUES = {
-    "before": 10**9, "most": 101, "window": stats.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000,
+    "before": 10**9, "limit": 101, "window": stats.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000,
     "decision": "'failed'", "state": "'queued'", "status": "'failed'", "action": "'update'",
     "sync_ids": ("0", "1", "2"), "sync_id": f"'{md5('1')[:3]}%'", "source_host": r"'flux-\_1%'",
 }  # fmt: skip
@@ -85,23 +85,23 @@ def test_no_page_of_batches_reads_more_than_its_window(world: World, db: Databas
     few = [Filter(), Filter("failed"), Filter(None, "update"), Filter("failed", "update"), Filter(prefix="none")]
     many = [Filter(prefix=md5("1")[0]), Filter("ready", "create", "flux-1"), Filter("new", prefix="f")]
     for wanted in (*few, *many):
-        touched = rows_touched(db, partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, most=10))
+        touched = rows_touched(db, partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, limit=10))
         assert touched < (100 if wanted in few else 5 * stats.WINDOW), wanted
 
 
 def test_a_deep_page_reads_no_more_than_the_first(world: World, db: Database) -> None:
     batch_id = crowd(world)
     event, job = (world.one(f"SELECT MIN(id) + 60 FROM {table}") for table in ("ingest_event", "import_job"))
-    batches = partial(stats.batch_page, before=batch_id + 60, most=10)
+    batches = partial(stats.batch_page, before=batch_id + 60, limit=10)
     pages = {
         "batches": partial(batches, wanted=Filter()),
         "batches by status": partial(batches, wanted=Filter("failed")),
         "batches by action": partial(batches, wanted=Filter(None, "update")),
         "batches by both": partial(batches, wanted=Filter("failed", "update")),
-        "jobs": partial(stats.job_page, state=None, is_active=False, before=job, most=10),
-        "jobs ended": partial(stats.job_page, state="failed", is_active=False, before=job, most=10),
-        "events": partial(stats.event_page, batch_id=batch_id, before=event, most=10),
-        "items failed": partial(stats.item_page, batch_id=batch_id, decision="failed", after=2000, most=10),
+        "jobs": partial(stats.job_page, state=None, is_active=False, before=job, limit=10),
+        "jobs ended": partial(stats.job_page, state="failed", is_active=False, before=job, limit=10),
+        "events": partial(stats.event_page, batch_id=batch_id, before=event, limit=10),
+        "items failed": partial(stats.item_page, batch_id=batch_id, decision="failed", after=2000, limit=10),
     }
     touched = {name: rows_touched(db, page) for name, page in pages.items()}
     assert {name: count for name, count in touched.items() if count > 100} == {}
@@ -114,10 +114,10 @@ def test_a_flood_of_jobs_does_not_slow_down_those_who_look_at_the_first(world: W
         f"{activate_all} ingest_batch WHERE id NOT IN (SELECT batch_id FROM import_job WHERE active_batch_id > 0)"
     )
     world.sql("ANALYZE TABLE import_job")
-    assert rows_touched(db, lambda tx: stats.active_jobs(tx, most=20)) < 300
-    assert rows_touched(db, lambda tx: stats.finished_jobs(tx, most=20)) < 300
+    assert rows_touched(db, lambda tx: stats.active_jobs(tx, limit=20)) < 300
+    assert rows_touched(db, lambda tx: stats.finished_jobs(tx, limit=20)) < 300
     assert rows_touched(db, lambda tx: stats.job_counts_up_to(tx, 50)) < 300
-    of_state = partial(stats.job_page, state="queued", is_active=True, before=stats.NEWEST, most=10)
+    of_state = partial(stats.job_page, state="queued", is_active=True, before=stats.NEWEST, limit=10)
     assert rows_touched(db, of_state) < 3 * stats.WINDOW
 
 
@@ -137,7 +137,7 @@ def test_a_rare_decision_is_found_by_short_pages(world: World, db: Database) -> 
     pages = 0
     after: int | None = -1
     while after is not None:
-        page = partial(stats.item_page, batch_id=batch_id, decision="linked", after=after, most=10)
+        page = partial(stats.item_page, batch_id=batch_id, decision="linked", after=after, limit=10)
         assert rows_touched(db, page) < 3 * stats.WINDOW + 100
         rows, after = db.read(page)
         pages, found = pages + 1, found + [row["ordinal"] for row in rows]
@@ -185,14 +185,14 @@ def begins(host: str | None, prefix: str | None) -> bool:
     return host is not None and host.startswith(prefix or "")
 
 
-def all_pages(db: Database, wanted: Filter, most: int) -> list[int]:
+def all_pages(db: Database, wanted: Filter, limit: int) -> list[int]:
     """The ids of all pages, one after another."""
     found: list[int] = []
     before: int | None = stats.NEWEST
     while before is not None:
         cursor = before
-        rows, before = db.read(partial(stats.batch_page, wanted=wanted, before=cursor, most=most))
-        assert len(rows) <= most
+        rows, before = db.read(partial(stats.batch_page, wanted=wanted, before=cursor, limit=limit))
+        assert len(rows) <= limit
         assert before is None or before < cursor
         found += ids(rows)
     return found
@@ -213,14 +213,14 @@ def test_rows_that_come_meanwhile_shift_nothing(world: World, db: Database, monk
     made = gallery_of_batches(world)
     monkeypatch.setattr(stats, "WINDOW", 30)
     wanted = Filter(prefix="f")
-    rows, before = db.read(lambda tx: stats.batch_page(tx, wanted, before=stats.NEWEST, most=2))
+    rows, before = db.read(lambda tx: stats.batch_page(tx, wanted, before=stats.NEWEST, limit=2))
     assert before is not None
     # So many that what begins so is no longer little: the next page is found in the other way.
     world.sql(
         "INSERT INTO ingest_batch (sync_id, status, source_host, discovered_at)"
         " SELECT RPAD(MD5(seq), 36, '0'), 'new', 'flux-3', UTC_TIMESTAMP(6) FROM seq_1_to_40"
     )
-    following, _ = db.read(lambda tx: stats.batch_page(tx, wanted, before=before, most=100))
+    following, _ = db.read(lambda tx: stats.batch_page(tx, wanted, before=before, limit=100))
     assert ids(rows + following) == expected(made, wanted)
 
 
@@ -230,7 +230,7 @@ def test_batches_tell_the_progress_of_their_active_job(world: World, db: Databas
     for state, done in (("done", 9), ("failed", 2), ("running", 4)):
         world.sql(job, made[0]["id"], state, done)
     for wanted in (Filter(), Filter(made[0]["status"]), Filter(prefix=made[0]["sync_id"])):
-        rows, _ = db.read(partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, most=2))
+        rows, _ = db.read(partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, limit=2))
         told = [(row["items_done"], row["items_total"], row["job_state"]) for row in rows]
         assert told[0] == (4, 9, "running")
         assert set(told[1:]) <= {(None, None, None)}
@@ -241,17 +241,17 @@ def test_batches_tell_the_progress_of_their_active_job(world: World, db: Databas
 
 def test_active_jobs_come_as_they_will_be_claimed(world: World, db: Database) -> None:
     crowd(world)
-    rows = db.read(lambda tx: stats.active_jobs(tx, most=1000))
+    rows = db.read(lambda tx: stats.active_jobs(tx, limit=1000))
     places = [(("running", "queued", "waiting").index(row["state"]), row["priority"], row["id"]) for row in rows]
     assert len(places) == 90
     assert places == sorted(places)
-    assert db.read(lambda tx: stats.active_jobs(tx, most=40)) == rows[:40]
+    assert db.read(lambda tx: stats.active_jobs(tx, limit=40)) == rows[:40]
 
 
 def test_finished_jobs_come_in_the_order_of_their_end(world: World, db: Database) -> None:
     crowd(world)
     ended = [row[0] for row in world.sql("SELECT id FROM import_job WHERE ended IS NOT NULL ORDER BY finished_at DESC")]
-    rows = db.read(lambda tx: stats.finished_jobs(tx, most=30))
+    rows = db.read(lambda tx: stats.finished_jobs(tx, limit=30))
     assert ids(rows) == ended[:30]
     assert ids(rows) != sorted(ended, reverse=True)[:30]
 
@@ -267,7 +267,7 @@ def test_jobs_of_one_state_are_all_paged_through(
     is_active = state in ACTIVE_STATES
     before: int | None = stats.NEWEST
     while before is not None:
-        rows, before = db.read(partial(stats.job_page, state=state, is_active=is_active, before=before, most=7))
+        rows, before = db.read(partial(stats.job_page, state=state, is_active=is_active, before=before, limit=7))
         assert len(rows) == 7 or before is None or window == 20
         found += ids(rows)
     assert found == [row[0] for row in world.sql("SELECT id FROM import_job WHERE state = %s ORDER BY id DESC", state)]
@@ -275,7 +275,7 @@ def test_jobs_of_one_state_are_all_paged_through(
 
 def test_listed_containers_come_in_the_order_of_the_manifest(world: World, db: Database) -> None:
     batch_id = crowd(world, 10, 10)
-    rows = db.read(lambda tx: stats.containers(tx, batch_id, most=60))
+    rows = db.read(lambda tx: stats.containers(tx, batch_id, limit=60))
     listed = world.sql(
         "SELECT ordinal, type, hash FROM ingest_batch_container WHERE batch_id = %s AND in_manifest = 1"
         " ORDER BY ordinal LIMIT 60",

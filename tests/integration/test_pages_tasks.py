@@ -1,8 +1,8 @@
 """Import Tasks: what runs, what waits for its turn, and what ended last."""
 
 from ingestd.model import ACTIVE_STATES
-from support.desk import Visitor
 from support.html import Element
+from support.web_client import Visitor
 from support.world import World
 
 

@@ -10,13 +10,13 @@ import pytest
 from ingestd.errors import NotEligible
 from ingestd.model import JobState, Lease
 from ingestd.pipeline import queueing
-from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, Sweeper, queue_and_tell
+from ingestd.pipeline.queueing import Request, Sweeper, queue_and_notify
 from ingestd.pipeline.rescuer import Rescuer
+from ingestd.pipeline.worker_pool import claim
 from ingestd.store import job
 from support.wait import stop_event, until
 from support.world import World, cover, md5
@@ -58,7 +58,7 @@ def runner(context: Context, lease: Lease) -> Callable[[], str]:
 
 
 def ask(context: Context, sync_id: str, **more: Any) -> queueing.Queued:
-    return queue_and_tell(context, Request(sync_id, "tester", **more))
+    return queue_and_notify(context, Request(sync_id, "tester", **more))
 
 
 def kinds(world: World, sync_id: str) -> list[str]:
@@ -224,7 +224,7 @@ def test_a_successor_queued_with_its_prior_waits_for_it_or_was_first(world: Worl
     for number in range(15):
         prior = world.put({"type": "photo", "hash": md5(str(number)), "title": "prior"}, day=1)
         follower = world.put(
-            {"type": "photo", "hash": md5(str(number)), "title": "follower"}, day=2, prior_sync_id=prior
+            {"type": "photo", "hash": md5(str(number)), "title": "promoter"}, day=2, prior_sync_id=prior
         )
         world.scan(contexts[0])
         first, second = race(lambda: ask(contexts[0], prior), lambda: ask(contexts[1], follower))  # noqa: B023
@@ -236,7 +236,7 @@ def test_a_successor_queued_with_its_prior_waits_for_it_or_was_first(world: Worl
         while world.run_next(contexts[0]):
             Sweeper(contexts[0]).promote()
         assert world.status(prior) == world.status(follower) == "imported"
-        assert world.one("SELECT title FROM asset WHERE hash = %s", md5(str(number))) == "follower"
+        assert world.one("SELECT title FROM asset WHERE hash = %s", md5(str(number))) == "promoter"
         order = world.sql(
             "SELECT b.sync_id FROM ingest_event e JOIN ingest_batch b ON b.id = e.batch_id"
             " WHERE e.event_type = 'job_claimed' AND b.sync_id IN (%s, %s) ORDER BY e.id",
@@ -383,7 +383,7 @@ def test_a_chunk_written_while_the_lease_is_lost_is_rolled_back(
     """The job is reset (and claimed by another) between the writes of a chunk and its fence: the latest moment."""
     context, other = world.context(worker={"chunk_items": 2}), world.context()
     sync_id, lease = prepare_stale(world, context)
-    rescuer, real = Rescuer(other, this_instance()), chunk.write
+    rescuer, real = Rescuer(other, this_instance()), chunk_writer.write
     calls: list[Any] = []
     kept: list[Any] = []
     new_leases: list[Lease] = []
@@ -401,11 +401,11 @@ def test_a_chunk_written_while_the_lease_is_lost_is_rolled_back(
             kept.append(world.events(sync_id))
         return result
 
-    monkeypatch.setattr(chunk, "write", losing)
+    monkeypatch.setattr(chunk_writer, "write", losing)
     assert Run(context, lease, stop_event()).execute() == "lost"
     assert len(calls) == writes
     assert [world.library(), decided(world), world.events(sync_id)] == kept
-    monkeypatch.setattr(chunk, "write", real)
+    monkeypatch.setattr(chunk_writer, "write", real)
     lease = new_leases[0] if again else take(other, 1)
     assert Run(other, lease, stop_event()).execute() == "done"
     told = kinds(world, sync_id)

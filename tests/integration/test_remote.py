@@ -24,7 +24,7 @@ from ingestd.cli import client, remote
 from ingestd.pipeline import queueing
 from ingestd.web import operations
 from support.command import Result, Run, commands
-from support.front import Answer, front, http_answer, says, stranger
+from support.proxy import Answer, front, http_answer, says, stranger
 from support.watching import until_watching
 from support.world import World, cover, md5, photo
 
@@ -208,9 +208,9 @@ def test_what_the_daemon_refuses_says_what_to_check(
     world: World, daemon: Daemon, run: Run, elsewhere: list[str], token: Path
 ) -> None:
     token.write_text("view-token")
-    looking = run("scan", *elsewhere)
-    assert (looking.code, looking.stdout) == (78, "")
-    assert "victor may look on, and only operators may act; check that the token" in looking.stderr
+    views = run("scan", *elsewhere)
+    assert (views.code, views.stdout) == (78, "")
+    assert "victor may look on, and only operators may act; check that the token" in views.stderr
     token.write_text("nobodys")
     unknown = run("queue", UNKNOWN, *elsewhere)
     assert (unknown.code, unknown.stdout) == (78, "")

@@ -13,13 +13,13 @@ import pytest
 
 from ingestd.errors import DatabaseUnavailable
 from ingestd.model import Lease, Scope
-from ingestd.pipeline.claimer import Claimers, Heart, claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, host, start_time, this_instance
-from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, queue_and_tell
+from ingestd.pipeline.queueing import Request, queue_and_notify
 from ingestd.pipeline.rescuer import Rescuer
+from ingestd.pipeline.worker_pool import Heartbeat, WorkerPool, claim
 from ingestd.store import batch, item
 from support.wait import stop_event, until
 from support.world import World, md5, sample
@@ -40,7 +40,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 def queued(world: World, context: Context, *names: str) -> str:
     sync_id = world.put(*({"type": "photo", "hash": md5(name)} for name in names or ("a",)))
     world.scan(context)
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     return sync_id
 
 
@@ -239,7 +239,7 @@ def test_a_run_that_an_outage_made_give_up_is_put_back_at_once(world: World, mon
     """Its worker lives, so nobody else would take it before it is stale."""
     context = world.context()
     sync_id = queued(world, context)
-    claimers = Claimers(context, ME)
+    worker_pool = WorkerPool(context, ME)
     real = item.chunk
 
     def breaking(*args: Any, **options: Any) -> Any:
@@ -247,12 +247,12 @@ def test_a_run_that_an_outage_made_give_up_is_put_back_at_once(world: World, mon
         raise DatabaseUnavailable("gone")
 
     monkeypatch.setattr(item, "chunk", breaking)
-    assert claimers.claim_and_run(0) == 0.0
+    assert worker_pool.claim_and_run(0) == 0.0
     assert state(world) == world.status(sync_id) == "queued"
     kind, payload = world.events(sync_id)[-1]
     assert (kind, payload["reason"]) == ("job_released", "database_unavailable")
     assert sample(context, "jobs_finished_total", outcome="released") == 1
-    claimers.claim_and_run(0)
+    worker_pool.claim_and_run(0)
     assert world.status(sync_id) == "imported"
     assert world.one("SELECT reset_count FROM import_job") == 0
 
@@ -263,9 +263,9 @@ KILLER = """
 import os, sys
 from ingestd.app import make_context
 from ingestd.config import load
-from ingestd.pipeline.claimer import claim
+from ingestd.pipeline.worker_pool import claim
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.rescuer import Rescuer
@@ -273,7 +273,7 @@ from pathlib import Path
 import threading
 
 config, poison = sys.argv[1:]
-real = chunk.write
+real = chunk_writer.write
 
 def write(tx, batch_id, bundle, drafted, again):
     result = real(tx, batch_id, bundle, drafted, again)
@@ -281,7 +281,7 @@ def write(tx, batch_id, bundle, drafted, again):
         os._exit(86)
     return result
 
-chunk.write = write
+chunk_writer.write = write
 context = make_context(load(Path(config)))
 Rescuer(context, this_instance()).run_once()
 lease = claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))
@@ -306,13 +306,13 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
         f'[mount]\nroot = "{world.root}"\nrequire_mount = false\n[worker]\nchunk_items = 5\n'
         f'[database]\nunix_socket = "{world.server.socket}"\n'
     )
-    deaths = 0
+    crash_count = 0
     while (status := subprocess.run([sys.executable, "-c", KILLER, str(config), poison], check=False).returncode) == 86:
-        deaths += 1
+        crash_count += 1
         assert state(world) == "running"
-        assert deaths < 10
+        assert crash_count < 10
     assert status == 0
-    assert deaths == unnamed + 3
+    assert crash_count == unnamed + 3
     assert world.sql("SELECT asset_hash, deaths FROM ingest_batch_item WHERE deaths > 0") == [(poison, 3)]
     expected = {md5(name): "created" for name in names} | {poison: "failed:poison"}
     assert world.decisions(sync_id) == expected
@@ -321,7 +321,7 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
     assert world.status(sync_id) == "partial"
     assert state(world) == "done"
     told = kinds(world, sync_id)
-    assert told.count("job_reset") == deaths
+    assert told.count("job_reset") == crash_count
     assert told.count("item_created") == count - 1
     assert told.count("item_failed") == 1
     assert world.one("SELECT COUNT(*) FROM asset WHERE hash = %s", poison) == 0
@@ -343,13 +343,13 @@ def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypa
     context = world.context()
     queued(world, context, "a", "b", "c")
     world.sql("UPDATE import_job SET careful = 1")
-    real, named = chunk.write, []
+    real, named = chunk_writer.write, []
 
-    def looking(tx: Any, batch_id: int, bundle: Any, drafted: Any, again: bool) -> Any:
+    def views(tx: Any, batch_id: int, bundle: Any, drafted: Any, again: bool) -> Any:
         named.append((world.one("SELECT current_item_id FROM import_job"), [piece.row.id for piece in drafted.pieces]))
         return real(tx, batch_id, bundle, drafted, again)
 
-    monkeypatch.setattr(chunk, "write", looking)
+    monkeypatch.setattr(chunk_writer, "write", views)
     assert world.run_next(context) == "done"
     assert len(named) == 3
     assert all(pieces == [current] for current, pieces in named)
@@ -359,9 +359,9 @@ def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypa
 # the heart
 
 
-def heart_of(world: World, *leases: Lease) -> tuple[Heart, Context]:
+def heart_of(world: World, *leases: Lease) -> tuple[Heartbeat, Context]:
     context = world.context(worker={"stale_after": 90.0, "heartbeat_interval": 7.0})
-    return Heart(context, lambda: leases), context
+    return Heartbeat(context, lambda: leases), context
 
 
 def age(world: World) -> float:
@@ -381,13 +381,13 @@ def silent_lease(world: World) -> Lease:
 
 def test_the_heart_beats_while_something_moves_and_stops_without(world: World) -> None:
     lease = silent_lease(world)
-    heart, context = heart_of(world, lease)
+    heartbeat, context = heart_of(world, lease)
     lease.progress_at = time.monotonic() - 31
-    assert heart.run_once() == 7.0
+    assert heartbeat.run_once() == 7.0
     assert age(world) >= 100, "no progress for a third of stale_after: it does not beat"
     assert sample(context, "heartbeats_total", result="ok") == 0
     lease.progress_at = time.monotonic() - 29
-    heart.run_once()
+    heartbeat.run_once()
     assert age(world) < 10
     assert sample(context, "heartbeats_total", result="ok") == 1
 
@@ -397,8 +397,8 @@ def test_the_heart_does_not_beat_for_a_job_that_was_taken(world: World) -> None:
     lease.progress_at = time.monotonic()
     world.sql("UPDATE import_job SET claim_token = claim_token + 1")
     gone = Lease(10**9, lease.batch_id, 1, "w", Scope.ALL, progress_at=time.monotonic())
-    heart, context = heart_of(world, gone, lease)
-    heart.run_once()
+    heartbeat, context = heart_of(world, gone, lease)
+    heartbeat.run_once()
     assert age(world) >= 100
     assert sample(context, "heartbeats_total", result="error") == 2
 
@@ -411,13 +411,13 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
     sync_id = world.put(entry)
     world.file("photo/a/source/data/photo.meaning.json", b'{"a": 1}')
     world.scan(context)
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     lease = claim(context, "w", str(ME))
     assert lease is not None
     seen: list[float] = []
-    real = chunk.write
+    real = chunk_writer.write
 
-    def looking(*args: Any) -> Any:
+    def views(*args: Any) -> Any:
         seen.append(lease.progress_at)
         return real(*args)
 
@@ -427,7 +427,7 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
         lease.progress_at = -1.0
         return real_prepare(*args, **options)
 
-    monkeypatch.setattr(chunk, "write", looking)
+    monkeypatch.setattr(chunk_writer, "write", views)
     monkeypatch.setattr(item, "chunk", aging)
     assert Run(context, lease, stop_event()).execute() == "done"
     assert len(seen) == 1

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from ingestd.app import make_context
-from ingestd.bundle.mount import mount_point
-from ingestd.bundle.wire import Listing
 from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
+from ingestd.mount.access import mount_point
+from ingestd.mount.wire import Listing
 from ingestd.pipeline import delivery
 from ingestd.pipeline import scanner as scanner_module
-from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import chunk
+from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.queueing import Request, queue_and_tell
+from ingestd.pipeline.queueing import Request, queue_and_notify
 from ingestd.pipeline.scanner import Scanner, ScanOutcome
 from ingestd.pipeline.watcher import Watcher
+from ingestd.pipeline.worker_pool import claim
 from support.wait import until
 from support.world import World, manifest_of, md5, new_sync_id, photo
 
@@ -328,7 +328,7 @@ def test_a_redelivery_is_noticed_by_the_rotation_alone(
     assert reads.take()[:5] == sync_ids
     invalid = str(world.one("SELECT sync_id FROM ingest_batch WHERE status = 'invalid'"))
     finished = next(sync_id for sync_id in sync_ids if sync_id != invalid)
-    queue_and_tell(context, Request(finished, "tester"))
+    queue_and_notify(context, Request(finished, "tester"))
     assert world.run_next(context) == "done"
     reads.take()
     told.clear()
@@ -368,7 +368,7 @@ def test_what_a_redelivery_does_to_the_items(world: World) -> None:
     listed = world.sql("SELECT asset_hash, in_manifest FROM ingest_batch_item WHERE decision = 'created' ORDER BY 2")
     assert listed == [(md5("gone"), 0), (md5("same"), 1)]
     assert world.scan(context) == []
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     assert world.run_next(context) == "done"
     assert world.decisions(sync_id) == {md5("new"): "created", md5("changed"): "updated", md5("same"): "created"}
     assert world.status(sync_id) == "imported"
@@ -380,9 +380,9 @@ def test_a_manifest_that_changes_while_its_job_runs_is_left_for_later(
     context, other = world.context(), world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     scanner = Scanner(other)
-    real, meanwhile = chunk.write, []
+    real, meanwhile = chunk_writer.write, []
 
     def changing(*args: Any) -> Any:
         world.put(photo("b"), sync_id=sync_id)
@@ -391,7 +391,7 @@ def test_a_manifest_that_changes_while_its_job_runs_is_left_for_later(
         meanwhile.append((scanner.scan(), world.status(sync_id), kinds(world, sync_id)[-1]))
         return real(*args)
 
-    monkeypatch.setattr(chunk, "write", changing)
+    monkeypatch.setattr(chunk_writer, "write", changing)
     assert world.run_next(context) == "done"
     assert meanwhile == [([], "importing", "import_started")]
     assert world.status(sync_id) == "imported"
@@ -406,7 +406,7 @@ def test_a_manifest_that_changes_while_its_job_is_queued_is_imported_as_it_is_th
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     world.put(photo("b"), sync_id=sync_id)
     assert world.scan(context) == [sync_id]
     assert world.status(sync_id) == "queued", "its job is still there"

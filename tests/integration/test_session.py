@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.web.session import COOKIE, seal
-from support.desk import ACTS, HOST, TOKENS, Desk, Headers, serving, settings_of
+from ingestd.web.security.session import COOKIE, seal
+from support.web_client import ACTS, HOST, TOKENS, Headers, WebClient, serving, settings_of
 from support.world import World
 
 OPERATOR, VIEWER = b"operator-token", b"viewer-token"
@@ -61,14 +61,14 @@ def forgeries(genuine: str) -> dict[str, str | bytes]:
     }
 
 
-def test_no_session_can_be_made_up(desk: Desk) -> None:
+def test_no_session_can_be_made_up(web_client: WebClient) -> None:
     genuine = seal("olivia", OPERATOR, soon())
     for what, forged in forgeries(genuine).items():
         cookie = f"{COOKIE}=".encode() + (forged if isinstance(forged, bytes) else forged.encode())
         for path in ("/", "/api/v1/jobs"):
-            assert desk.visitor().get(path, {"Cookie": cookie}).status == 401, what
-    assert desk.visitor().get("/", {"Cookie": f"other=1; {COOKIE}={genuine}"}).status == 200
-    assert desk.visitor().get("/", {"Cookie": f"{COOKIE}_={genuine}"}).status == 401
+            assert web_client.visitor().get(path, {"Cookie": cookie}).status == 401, what
+    assert web_client.visitor().get("/", {"Cookie": f"other=1; {COOKIE}={genuine}"}).status == 200
+    assert web_client.visitor().get("/", {"Cookie": f"{COOKIE}_={genuine}"}).status == 401
 
 
 @pytest.mark.parametrize(
@@ -76,43 +76,43 @@ def test_no_session_can_be_made_up(desk: Desk) -> None:
     ["", "victor:viewer:viewer-token", "olivia:operator:other-token", "olivia:operator:viewer-token",
      "Olivia:operator:operator-token", "victor:operator:operator-token", "# olivia:operator:operator-token"],
 )  # fmt: skip
-def test_a_session_is_worth_nothing_without_its_token(desk: Desk, changed: str) -> None:
-    olivia = desk.visitor("operator-token")
+def test_a_session_is_worth_nothing_without_its_token(web_client: WebClient, changed: str) -> None:
+    olivia = web_client.visitor("operator-token")
     assert olivia.get("/").status == 200
-    desk.tokens.write_text(changed)
+    web_client.tokens.write_text(changed)
     assert olivia.get("/").status == 401
     assert olivia.post("/pause").status == 401
-    desk.tokens.write_text(TOKENS)
+    web_client.tokens.write_text(TOKENS)
     assert olivia.get("/").status == 200
 
 
-def test_a_session_outlives_the_process(world: World, desk: Desk, tmp_path: Path) -> None:
-    olivia = desk.visitor("operator-token")
+def test_a_session_outlives_the_process(world: World, web_client: WebClient, tmp_path: Path) -> None:
+    olivia = web_client.visitor("operator-token")
     with serving(world, settings_of(world, tmp_path)) as another:
         later = another.visitor()
         later.session = olivia.session
         assert "olivia (operator)" in later.see("/").one("header").text
 
 
-def test_a_role_is_that_of_the_file_as_it_is_now(world: World, desk: Desk) -> None:
-    olivia = desk.visitor("operator-token")
+def test_a_role_is_that_of_the_file_as_it_is_now(world: World, web_client: WebClient) -> None:
+    olivia = web_client.visitor("operator-token")
     assert olivia.see("/").form("/pause") is not None
-    desk.tokens.write_text(TOKENS.replace("operator:", "viewer:"))
+    web_client.tokens.write_text(TOKENS.replace("operator:", "viewer:"))
     assert olivia.see("/").form("/pause") is None
     assert olivia.post("/pause").status == 403
-    desk.tokens.write_text(TOKENS)
+    web_client.tokens.write_text(TOKENS)
     assert olivia.post("/pause").status == 303
     assert is_paused(world)
 
 
-def test_several_tokens_of_one_name_have_each_its_role(world: World, desk: Desk) -> None:
-    desk.tokens.write_text("olivia:viewer:first\nolivia:operator:second\n")
-    assert desk.visitor("first").post("/pause").status == 403
-    assert desk.visitor("second").post("/pause").status == 303
+def test_several_tokens_of_one_name_have_each_its_role(world: World, web_client: WebClient) -> None:
+    web_client.tokens.write_text("olivia:viewer:first\nolivia:operator:second\n")
+    assert web_client.visitor("first").post("/pause").status == 403
+    assert web_client.visitor("second").post("/pause").status == 303
 
 
-def test_a_session_opens_the_api(desk: Desk) -> None:
-    olivia, victor = desk.visitor("operator-token"), desk.visitor("viewer-token")
+def test_a_session_opens_the_api(web_client: WebClient) -> None:
+    olivia, victor = web_client.visitor("operator-token"), web_client.visitor("viewer-token")
     for visitor in (olivia, victor):
         answer = visitor.get("/api/v1/batches")
         assert (answer.status, answer.kind) == (200, "application/json")
@@ -147,8 +147,8 @@ HERE: list[Headers] = [
 ]
 
 
-def test_with_a_session_only_our_own_pages_may_act(world: World, desk: Desk) -> None:
-    olivia = desk.visitor("operator-token")
+def test_with_a_session_only_our_own_pages_may_act(world: World, web_client: WebClient) -> None:
+    olivia = web_client.visitor("operator-token")
     for headers in ELSEWHERE:
         for path in (*ACTS, "/api/v1/pause", "/api/v1/scan", "/sign-in", "/sign-out"):
             assert olivia.post(path, None, headers).status == 403, (headers, path)
@@ -156,21 +156,21 @@ def test_with_a_session_only_our_own_pages_may_act(world: World, desk: Desk) -> 
             olivia.ask("POST", "/api/v1/pause", b"{}", {**headers, "Authorization": "Bearer operator-token"}).status
             == 403
         )
-    assert (is_paused(world), desk.woken, bool(olivia.session)) == (False, [], True)
+    assert (is_paused(world), web_client.woken, bool(olivia.session)) == (False, [], True)
     for headers in HERE:
         assert olivia.post("/scan", None, headers).status == 303
         assert olivia.ask("POST", "/api/v1/scan", b"{}", headers).status == 202
-    assert desk.woken == ["scanner"] * 2 * len(HERE)
+    assert web_client.woken == ["scanner"] * 2 * len(HERE)
 
 
-def test_no_other_site_signs_anybody_in(desk: Desk) -> None:
+def test_no_other_site_signs_anybody_in(web_client: WebClient) -> None:
     for headers in ELSEWHERE[2:]:
-        answer = desk.visitor().post("/sign-in", {"token": "operator-token"}, headers)
+        answer = web_client.visitor().post("/sign-in", {"token": "operator-token"}, headers)
         assert (answer.status, answer.cookie) == (403, None), headers
 
 
-def test_looking_changes_nothing_wherever_it_comes_from(desk: Desk) -> None:
-    olivia = desk.visitor("operator-token")
+def test_looking_changes_nothing_wherever_it_comes_from(web_client: WebClient) -> None:
+    olivia = web_client.visitor("operator-token")
     assert olivia.get("/tasks", {"Sec-Fetch-Site": "cross-site"}).status == 200
     for path in ACTS:
         assert olivia.get(path).status == 405

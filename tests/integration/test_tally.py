@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ingestd.model import Scope
-from ingestd.pipeline.importer import ending
+from ingestd.pipeline.importer import completion
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.queueing import Request, queue_and_tell
+from ingestd.pipeline.queueing import Request, queue_and_notify
 from ingestd.store import item
 from support.world import World, cover, photo
 
@@ -15,14 +15,14 @@ from support.world import World, cover, photo
 @pytest.fixture
 def uncorrected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the count at the end of a run, which would hide what its chunks did."""
-    real = ending.finish
+    real = completion.finish
 
     def finish(*args: Any) -> Any:
         with monkeypatch.context() as patched:
             patched.setattr(item, "recount", lambda *_: None)
             return real(*args)
 
-    monkeypatch.setattr(ending, "finish", finish)
+    monkeypatch.setattr(completion, "finish", finish)
 
 
 def by_decision(world: World) -> dict[str, int]:
@@ -52,10 +52,10 @@ def test_what_fails_and_is_mended_moves_on(world: World, uncorrected: None) -> N
     assert world.import_all(context, sync_id) == ["done"]
     assert by_decision(world) == {"created": 1, "failed file_missing": 1}
     world.file(f"{lost['path']}/0.jpg", b"x" * 10)
-    queue_and_tell(context, Request(sync_id, "tester", scope=Scope.FAILED))
+    queue_and_notify(context, Request(sync_id, "tester", scope=Scope.FAILED))
     assert world.run_next(context) == "done"
     assert by_decision(world) == {"created": 2}
-    queue_and_tell(context, Request(sync_id, "tester", scope=Scope.REIMPORT))
+    queue_and_notify(context, Request(sync_id, "tester", scope=Scope.REIMPORT))
     assert by_decision(world) == {"pending": 2}
     assert world.run_next(context) == "done"
     assert by_decision(world) == {"skipped unchanged": 2}

@@ -12,8 +12,8 @@ from ingestd.app import Daemon, make_context
 from ingestd.errors import DatabaseUnavailable
 from ingestd.notify import Notifier
 from ingestd.pipeline import delivery
-from ingestd.pipeline.importer import chunk
-from ingestd.pipeline.importer.fencing import Fence
+from ingestd.pipeline.importer import chunk_writer
+from ingestd.pipeline.importer.fence import Fence
 from ingestd.service import Service, _running
 from support.process import Daemons, daemons_of
 from support.wait import PATIENCE, until
@@ -119,7 +119,7 @@ def daemon(world: World, systemd: Systemd) -> Iterator[Daemon]:
 
 
 def service(daemon: Daemon, name: str) -> Service:
-    (found,) = (each for each in (*daemon.services, *daemon.claimers.services) if each.name == name)
+    (found,) = (each for each in (*daemon.services, *daemon.worker_pool.services) if each.name == name)
     return found
 
 
@@ -176,10 +176,10 @@ def test_a_part_that_hangs_ends_the_pings(
 def test_a_claimer_that_hangs_in_its_job_ends_the_pings(
     world: World, daemon: Daemon, systemd: Systemd, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk, "write", hanging(gate, chunk.write))
+    monkeypatch.setattr(chunk_writer, "write", hanging(gate, chunk_writer.write))
     sync_id = world.put(photo("a"))
     daemon.start()
-    until(lambda: daemon.claimers.leases, what="for the job")
+    until(lambda: daemon.worker_pool.leases, what="for the job")
     until(lambda: silent(daemon, "claimer-"), what="for the claimer to be silent")
     gate.set()
     until(lambda: world.status(sync_id) == "imported")
@@ -188,10 +188,10 @@ def test_a_claimer_that_hangs_in_its_job_ends_the_pings(
 
 def test_who_sleeps_until_woken_is_alive(daemon: Daemon) -> None:
     daemon.start()
-    claimers = daemon.claimers.services
-    ticked = [each.ticked_at for each in claimers]
-    until(lambda: all(each.ticked_at > before for each, before in zip(claimers, ticked, strict=True)))
-    last = max(each.ticked_at for each in claimers)
+    worker_pool = daemon.worker_pool.services
+    ticked = [each.ticked_at for each in worker_pool]
+    until(lambda: all(each.ticked_at > before for each, before in zip(worker_pool, ticked, strict=True)))
+    last = max(each.ticked_at for each in worker_pool)
     until(lambda: service(daemon, "poller").ticked_at > last + 2 * LIMIT, what="for time to pass")
     assert not silent(daemon, "claimer-")
 
@@ -247,7 +247,7 @@ def test_every_try_of_a_database_that_is_away_is_a_sign_of_life(world: World) ->
 
     def step() -> float:
         with pytest.raises(DatabaseUnavailable):
-            context.db.transaction(lambda tx: tx, patient=lambda: ticks.append(made.ticked_at) or len(ticks) < 4)  # type: ignore[func-returns-value]
+            context.db.transaction(lambda tx: tx, keep_waiting=lambda: ticks.append(made.ticked_at) or len(ticks) < 4)  # type: ignore[func-returns-value]
         made.stop()
         return 3600.0
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ingestd.bundle import files, wire
-from ingestd.bundle.entry import File
-from ingestd.bundle.wire import Reading, ReadItems, Want
+from ingestd.format.entry import File
+from ingestd.mount import files, wire
+from ingestd.mount.wire import Reading, ReadItems, Want
 
 CONTENT = b"not really a photo"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

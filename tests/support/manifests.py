@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from ingestd.bundle.manifest import Manifest, parse
+from ingestd.format.manifest import Manifest, parse
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
 PRIOR = "bc02ed61-9d39-4538-952a-ed4ced680e96"

@@ -10,12 +10,12 @@ from typing import Any
 
 from PIL import Image
 
-from ingestd.bundle import files
-from ingestd.bundle.check import check_manifest
-from ingestd.bundle.make import Made, make_bundle
-from ingestd.bundle.manifest import Manifest, parse
-from ingestd.bundle.survey import survey
-from ingestd.bundle.wire import ReadItems, Want
+from ingestd.format.check import check_manifest
+from ingestd.format.manifest import Manifest, parse
+from ingestd.format.manifest_index import index_manifest
+from ingestd.make.bundle import Made, make_bundle
+from ingestd.mount import files
+from ingestd.mount.wire import ReadItems, Want
 
 
 def image(kind: str = "JPEG", colour: tuple[int, int, int] = (9, 8, 7)) -> bytes:
@@ -50,7 +50,7 @@ class Place:
         data = made.manifest.read_bytes()
         assert check_manifest(data, file_name=made.manifest.name).problems == []
         manifest = parse(data, sync_id=made.sync_id)
-        assert survey(manifest).problems == {}
+        assert index_manifest(manifest).problems == {}
         self._demand_files(manifest)
         return manifest
 

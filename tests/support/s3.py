@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ingestd.bundle.mount import mount_point
 from ingestd.config import Settings
+from ingestd.mount.access import mount_point
 from support.wait import until
 from support.world import World, md5
 

@@ -12,12 +12,12 @@ import pymysql
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB
-from ingestd.pipeline.claimer import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, queue_and_tell
+from ingestd.pipeline.queueing import Request, queue_and_notify
 from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import claim
 from support.wait import stop_event
 
 DAY = "2026-04-{:02d}T12:00:00Z"
@@ -158,7 +158,7 @@ class World:
         self.scan(context)
         outcomes = []
         for sync_id in sync_ids:
-            queue_and_tell(context, Request(sync_id, "tester"))
+            queue_and_notify(context, Request(sync_id, "tester"))
             outcomes.append(self.run_next(context))
         return outcomes
 

@@ -12,7 +12,7 @@ import pytest
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.pipeline import queueing
-from ingestd.pipeline.queueing import Request, Sweeper, queue_and_tell
+from ingestd.pipeline.queueing import Request, Sweeper, queue_and_notify
 from ingestd.store.migrate import migrate
 from support.process import Daemons, Process, daemons_of
 from support.wait import until
@@ -83,13 +83,13 @@ def put_big(world: World) -> str:
     sync_id = world.put(*lean("big", BIG))
     context = world.context()
     world.scan(context)
-    queue_and_tell(context, Request(sync_id, "tester"))
+    queue_and_notify(context, Request(sync_id, "tester"))
     return sync_id
 
 
-def in_the_middle(view: View, process: Process, most: int = BIG) -> None:
+def in_the_middle(view: View, process: Process, limit: int = BIG) -> None:
     until(lambda: process.has_ended() or view.items_done() > 0, what=f"for the first items; log: {process.log}")
-    assert view.items_done() < most / 2, "the signal comes in the middle"
+    assert view.items_done() < limit / 2, "the signal comes in the middle"
 
 
 def wait_for_end(view: View, process: Process, count: int) -> None:
@@ -200,7 +200,7 @@ def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
     later = world.put(*lean("later", 3), day=2)
     context = world.context()
     world.scan(context)
-    queue_and_tell(context, Request(later, "tester"))
+    queue_and_notify(context, Request(later, "tester"))
     until(lambda: world.status(later) == "imported", what=f"for the thawed daemon; log: {frozen.log}")
     assert frozen.terminate(STOP_SECONDS) == 0
     view.demand_each_item_once(BIG + 3)
@@ -296,10 +296,10 @@ def test_a_daemon_outlives_its_database(world: World, daemons: Daemons, own_serv
     process.wait_until_started()
     process.wait_for("event=waiting", "out of reach")
     view = bring_up(own_server)
-    for most in (BIG / 3, BIG):
+    for limit in (BIG / 3, BIG):
         before = view.items_done()
         until(lambda before=before: view.items_done() > before, what=f"for items; log: {process.log}")  # type: ignore[misc]
-        assert view.items_done() < most, "the outage comes in the middle"
+        assert view.items_done() < limit, "the outage comes in the middle"
         own_server.stop()
         process.wait_for("event=waiting", "out of reach")
         own_server.start()

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from ingestd.app import Daemon
-from ingestd.bundle import mount as mount_module
-from ingestd.bundle.mount import Mount
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.mount import access as mount_module
+from ingestd.mount.access import Mount
 from ingestd.service import Service
 from support.s3 import S3Mount, S3Server, S3World, demand_programs
 from support.wait import until
@@ -163,7 +163,7 @@ def test_mount_that_dies_fails_no_item(far: S3World) -> None:
         done = job_of(far, sync_id)[1]
         assert 0 < done < MANY
         later = far.put(*far.photos("b", 1), day=2)
-        for service in daemon.claimers.services:
+        for service in daemon.worker_pool.services:
             wait_for_rounds(service, 3)
         assert not daemon.context.mount.up
         assert job_of(far, sync_id) == ("queued", done)

@@ -16,7 +16,7 @@ BIG = 20_000
 SMALL_CHUNKS = "Environment=INGESTD_WORKER__CHUNK_ITEMS=20"
 STOP_SECONDS = 30.0
 RESUME_SECONDS = 10.0
-MOST_EXPOSURE = 1.2
+MAX_EXPOSURE = 1.2
 
 # A daemon whose scanner hangs for ever while /run/hang is there: installed in the guest alone.
 HANGING = """#!/usr/bin/python3
@@ -62,7 +62,7 @@ def site(guest: Guest) -> Site:
 def test_the_unit_is_clean_and_its_sandbox_tight(guest: Guest) -> None:
     verified = guest.run("systemd-analyze verify ingestd.service")
     assert verified.stdout + verified.stderr == ""
-    limit = int(MOST_EXPOSURE * 10)
+    limit = int(MAX_EXPOSURE * 10)
     guest.run(f"systemd-analyze security --offline=yes --no-pager --threshold={limit} ingestd.service")
 
 

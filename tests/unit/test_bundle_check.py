@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.bundle.check import check_manifest
+from ingestd.format.check import check_manifest
 from support.manifests import PRIOR, SYNC_ID, A, B, encoded, photo
 
 

@@ -8,10 +8,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from ingestd.bundle.manifest import parse
 from ingestd.cli import cli
 from ingestd.cli.bundle import bundle
 from ingestd.errors import BundleError, NotFound
+from ingestd.format.manifest import parse
 
 PRIOR = "bc02ed61-9d39-4538-952a-ed4ced680e96"
 

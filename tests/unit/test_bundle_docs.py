@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from ingestd.bundle import entry, files, manifest, media
-from ingestd.bundle.check import check_manifest
-from ingestd.bundle.container import CONTAINER_TYPES
-from ingestd.bundle.manifest import parse
-from ingestd.bundle.survey import survey
 from ingestd.config import MountSettings
+from ingestd.format import entry, manifest
+from ingestd.format.check import check_manifest
+from ingestd.format.container import CONTAINER_TYPES
+from ingestd.format.manifest import parse
+from ingestd.format.manifest_index import index_manifest
+from ingestd.make import media
 from ingestd.model import Action, Reason
+from ingestd.mount import files
 
 TEXT = (Path(__file__).parents[2] / "docs/bundle-format.md").read_text(encoding="utf-8")
 
@@ -46,7 +48,7 @@ def test_the_example_has_neither_problems_nor_surprises() -> None:
 
 def test_the_files_beside_the_example_are_those_it_names() -> None:
     found = parse(block("json").encode())
-    assert survey(found).covers == {found.entry(0).asset_hash: (found.entry(1).asset_hash, 1)}
+    assert index_manifest(found).covers == {found.entry(0).asset_hash: (found.entry(1).asset_hash, 1)}
     named = {f"{item['path']}/{file['path']}" for item in example()["items"] for file in item["files"]}
     listed = set(block("text").split())
     assert named < listed

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.bundle.make import make_bundle
 from ingestd.errors import BundleError
+from ingestd.make.bundle import make_bundle
 from support.manifests import PRIOR, SYNC_ID
 from support.media import Place, image
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ingestd.bundle import make
-from ingestd.bundle.make import make_bundle
 from ingestd.errors import BundleError
+from ingestd.make import bundle as make
+from ingestd.make.bundle import make_bundle
 from support.manifests import SYNC_ID
 from support.media import Place, image
 

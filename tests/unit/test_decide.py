@@ -404,12 +404,16 @@ def test_every_count_has_a_status(planned: bool, counts: dict[str, int], finishe
     status = batch_status(planned, counts, finished=finished)
     here = {decision for decision, count in counts.items() if count}
     good = here & {*SUCCEEDED, Decision.IGNORED}
-    unhappy = here & {Decision.FAILED, Decision.DEFERRED}
-    undecided = here - good - unhappy
+    needs_attention = here & {Decision.FAILED, Decision.DEFERRED}
+    undecided = here - good - needs_attention
     assert (status is BatchStatus.NEW) is not planned
-    assert (status is BatchStatus.IMPORTED) is (planned and not unhappy and not undecided and bool(here or finished))
-    assert (status is BatchStatus.READY) is (planned and not unhappy and not good and not (finished and not here))
-    if planned and unhappy:
+    assert (status is BatchStatus.IMPORTED) is (
+        planned and not needs_attention and not undecided and bool(here or finished)
+    )
+    assert (status is BatchStatus.READY) is (
+        planned and not needs_attention and not good and not (finished and not here)
+    )
+    if planned and needs_attention:
         assert status is (BatchStatus.PARTIAL if good else BatchStatus.FAILED)
 
 

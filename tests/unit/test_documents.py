@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestd.bundle import files
-from ingestd.bundle.wire import ReadItems, Want
 from ingestd.model import Reason
+from ingestd.mount import files
+from ingestd.mount.wire import ReadItems, Want
 from support.items import Root, item_root
 
 

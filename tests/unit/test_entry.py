@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestd.bundle.entry import IGNORED_VARIANTS, MAX_NESTING, Entry, parse_entry
+from ingestd.format.entry import IGNORED_VARIANTS, MAX_NESTING, Entry, parse_entry
 from ingestd.model import Reason
 
 HASH, OTHER = "a" * 32, "b" * 32

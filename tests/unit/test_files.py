@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ingestd.bundle import files, wire
-from ingestd.bundle.entry import BadEntry, File
+from ingestd.format.entry import BadEntry, File
 from ingestd.model import Reason
+from ingestd.mount import files, wire
 from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"

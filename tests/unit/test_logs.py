@@ -26,7 +26,7 @@ from ingestd.logs import bridge, limit, sink
 from ingestd.logs.limit import Limiter
 from ingestd.logs.lines import MAX_BLOCK, MAX_LINE, Layout, is_journal
 from ingestd.logs.sink import Drops, QueuedSink, write_all
-from ingestd.pipeline.ahead import one_ahead
+from ingestd.pipeline.prefetch import prefetch
 from support.wait import PATIENCE, until
 
 HOSTILE = 'dawn\nlevel=critical event=forged\r\x1b[2J\x85\u2028\u202e"\\ \udc80\x7f'
@@ -174,7 +174,7 @@ class Limited:
     limiter: Limiter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limiter = Limiter(3, 10.0, lambda: self.now, most=5)
+        self.limiter = Limiter(3, 10.0, lambda: self.now, limit=5)
 
     def passes(self, event: str = "swept", level: str = "warning", **values: Any) -> bool:
         try:
@@ -320,13 +320,13 @@ class Queued:
     """A sink on a pipe, with what it was asked to tell."""
 
     pipe: Pipe
-    most: int = 50
+    limit: int = 50
     drops: Drops = field(default_factory=Drops)
     due: list[bytes] = field(default_factory=list)
     sink: QueuedSink = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sink = QueuedSink(self.pipe.writing, self.drops, lambda count: b"lost %d\n" % count, self.told, self.most)
+        self.sink = QueuedSink(self.pipe.writing, self.drops, lambda count: b"lost %d\n" % count, self.told, self.limit)
 
     def told(self, everything: bool) -> list[bytes]:
         return [self.due.pop() for _ in self.due[:]] if everything else []
@@ -366,8 +366,8 @@ def test_losses_are_told_when_there_is_room_again_and_not_before(queued: Queued)
     queued.put(200)
     lines = queued.pipe.read_until(b"line 49\n")
     told = [line[:4] for line in lines].index("lost")
-    assert told >= queued.most // 2, "half of the queue goes first"
-    assert told < queued.most, "but it does not wait for the end"
+    assert told >= queued.limit // 2, "half of the queue goes first"
+    assert told < queued.limit, "but it does not wait for the end"
 
 
 def test_lines_come_in_order_and_at_once(queued: Queued) -> None:
@@ -610,7 +610,7 @@ def test_a_stalled_standard_error_stops_nobody_and_is_told(stderr: Pipe, monkeyp
     stderr.fill()
 
     def tell() -> None:
-        for number in range(sink.QUEUE_MOST + 100):
+        for number in range(sink.MAX_QUEUED + 100):
             log.info("job_claimed", job_id=number)
 
     thread = threading.Thread(target=tell, daemon=True)
@@ -687,7 +687,7 @@ def test_keys_are_known_where_work_is_done_ahead(stderr: Pipe) -> None:
 
     logs.configure(LogSettings())
     with logs.correlated(job_id=7):
-        assert list(one_ahead(parts(), lambda: log.info("closed"))) == [0, 1, 2]
+        assert list(prefetch(parts(), lambda: log.info("closed"))) == [0, 1, 2]
     lines = written(stderr)
     assert len(lines) == 4
     assert [line for line in lines if "job_id=7" not in line] == []

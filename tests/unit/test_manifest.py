@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestd.bundle.manifest import parse
-from ingestd.bundle.survey import survey
 from ingestd.errors import ManifestError, ManifestUnsettled
+from ingestd.format.manifest import parse
+from ingestd.format.manifest_index import index_manifest
 from ingestd.model import Action
 from support.manifests import PRIOR, SYNC_ID, A, B, C, cover, encoded, envelope, parsed, photo
 
@@ -204,7 +204,7 @@ def test_values_raise_nothing_else(changes: dict[str, Any]) -> None:
         manifest = parsed(**changes)
     except ManifestError:
         return
-    survey(manifest)
+    index_manifest(manifest)
     manifest.containers()
     json.dumps(manifest.summary, allow_nan=False)
 

@@ -8,7 +8,7 @@ import click
 from ingestd import __version__, logs
 from ingestd.cli import look, operate, serve
 from ingestd.cli.bundle import bundle
-from ingestd.cli.output import tell
+from ingestd.cli.output import echo
 from ingestd.cli.session import Session
 from ingestd.errors import IngestdError
 
@@ -33,12 +33,12 @@ def main() -> None:
     try:
         status = cli.main(standalone_mode=False)
     except IngestdError as error:
-        tell(str(error))
+        echo(str(error))
         sys.exit(error.exit_status)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        tell("interrupted")
+        echo("interrupted")
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)

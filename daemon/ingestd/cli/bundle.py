@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from ingestd.bundle.check import Report, check_manifest
-from ingestd.bundle.files import shown as shown_name
-from ingestd.bundle.make import Made, make_bundle
 from ingestd.cli.output import json_option, print_json, shown
 from ingestd.errors import BundleError, NotFound
+from ingestd.format.check import Report, check_manifest
+from ingestd.make.bundle import Made, make_bundle
 from ingestd.model import Action
+from ingestd.mount.files import shown as shown_name
 
 Progress = Callable[[int, int], None]
 

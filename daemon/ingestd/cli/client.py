@@ -34,8 +34,8 @@ from ingestd.errors import (
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
 """the latter for all of an answer: what queues a batch may have to plan it first"""
-MOST_BYTES = 2**24
-MOST_TOKEN = 4096
+MAX_BYTES = 2**24
+MAX_TOKEN = 4096
 TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 PORTS = {"http": 80, "https": 443}
 HINTS = {
@@ -80,7 +80,7 @@ def read_token(file: Path) -> str:
     """The token of a file. Raises ConfigError."""
     try:
         with file.open("rb") as opened:
-            token = opened.read(MOST_TOKEN).decode("ascii", "replace").strip()
+            token = opened.read(MAX_TOKEN).decode("ascii", "replace").strip()
     except OSError as error:
         raise ConfigError(f"cannot read the token file {file}: {error.strerror}") from error
     if not TOKEN.fullmatch(token):
@@ -166,8 +166,8 @@ class Client:
         try:
             connection.request(method, f"{self.address.path}/api/v1{path}", body, headers)
             with connection.getresponse() as response:
-                data = response.read(MOST_BYTES + 1)
-                if response.length and len(data) <= MOST_BYTES:
+                data = response.read(MAX_BYTES + 1)
+                if response.length and len(data) <= MAX_BYTES:
                     raise http.client.IncompleteRead(data, response.length)
                 return response.status, response.getheader("Location"), data
         finally:
@@ -203,7 +203,7 @@ class _Problem(msgspec.Struct):
 
 def parsed(data: bytes, shape: type[T]) -> T:
     """Raises ValueError for what is no JSON, of another shape, or could not be printed as JSON again."""
-    if len(data) > MOST_BYTES:
+    if len(data) > MAX_BYTES:
         raise ValueError("it has no end")
     try:
         value = orjson.loads(data)

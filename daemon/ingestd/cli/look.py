@@ -10,7 +10,7 @@ import click
 import orjson
 
 from ingestd.cli.operate import known_batch
-from ingestd.cli.output import json_option, print_facts, print_json, print_rows, shown, tell
+from ingestd.cli.output import echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import Session, as_sync_id
 from ingestd.model import ACTIVE_STATES, BatchStatus, JobState
 from ingestd.store import item, job, stats
@@ -94,7 +94,7 @@ def _print_batch(session: Session, known: dict[str, Any], *, as_json: bool) -> N
 
 def _items(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
     after = -1
-    while rows := session.context.db.read(partial(item.page, batch_id=batch_id, after=after, most=PAGE)):
+    while rows := session.context.db.read(partial(item.page, batch_id=batch_id, after=after, limit=PAGE)):
         for row in rows:
             found = dict(zip(ITEM_COLUMNS, row, strict=True))
             found["target_ids"] = orjson.loads(found["target_ids"]) if found["target_ids"] else None
@@ -106,7 +106,7 @@ def _follow(session: Session, sync_id: str, batch_id: int) -> None:
     """A progress bar on standard error until the newest job of the batch has ended."""
     newest = _newest(session, sync_id, batch_id)
     if newest is None:
-        tell("this batch has no job to follow")
+        echo("this batch has no job to follow")
         return
     with click.progressbar(length=max(1, newest["items_total"]), label=sync_id, file=sys.stderr) as bar:
         while newest and newest["state"] in ACTIVE_STATES:
@@ -118,7 +118,7 @@ def _follow(session: Session, sync_id: str, batch_id: int) -> None:
 
 
 def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | None:
-    jobs = session.context.db.read(lambda tx: stats.jobs_of_batch(tx, sync_id, batch_id, most=1))
+    jobs = session.context.db.read(lambda tx: stats.jobs_of_batch(tx, sync_id, batch_id, limit=1))
     return jobs[0] if jobs else None
 
 
@@ -130,7 +130,7 @@ def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | N
 def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> None:
     """Batches, newest first."""
     which = stats.Filter(status=wanted)
-    rows, _ = session.context.db.read(lambda tx: stats.batch_page(tx, which, before=stats.NEWEST, most=limit))
+    rows, _ = session.context.db.read(lambda tx: stats.batch_page(tx, which, before=stats.NEWEST, limit=limit))
     empty = f"no batch is {wanted}" if wanted else "there are no batches; `ingestd scan` records what is on the mount"
     print_rows(rows, BATCH_TABLE, as_json=as_json, empty=empty)
 

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from ingestd.cli.client import Address, Client, as_url, read_token
-from ingestd.cli.output import Row, json_option, print_facts, print_json, print_rows, shown, tell
+from ingestd.cli.output import Row, echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.remote import Remote
 from ingestd.cli.session import Session, as_sync_id, as_text
 from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotFound
@@ -56,7 +56,7 @@ class Local:
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         request = queueing.Request(sync_id, self._session.requested_by, priority, force, scope)
-        queued = queueing.queue_and_tell(self._session.context, request)
+        queued = queueing.queue_and_notify(self._session.context, request)
         made = queued.job
         return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
 
@@ -97,7 +97,7 @@ def scan(operator: Operator, as_json: bool) -> None:
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows(rows, columns, as_json=as_json, empty="nothing new")
     if unrecorded:
-        tell(f"{unrecorded} bundles have no readable manifest yet; a later scan looks again")
+        echo(f"{unrecorded} bundles have no readable manifest yet; a later scan looks again")
 
 
 @click.command()
@@ -182,7 +182,7 @@ def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
 def pause(session: Session, reason: str | None) -> None:
     """Stops claiming on every host."""
     changed = queueing.pause(session.context, session.requested_by, reason)
-    tell("paused" if changed else "was paused already")
+    echo("paused" if changed else "was paused already")
 
 
 @click.command()
@@ -190,7 +190,7 @@ def pause(session: Session, reason: str | None) -> None:
 def resume(session: Session) -> None:
     """Lets claiming go on."""
     changed = queueing.resume(session.context, session.requested_by)
-    tell("resumed" if changed else "was not paused")
+    echo("resumed" if changed else "was not paused")
 
 
 def known_batch(session: Session, sync_id: str) -> dict[str, Any]:

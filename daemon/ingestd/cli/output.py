@@ -18,7 +18,7 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def tell(text: str) -> None:
+def echo(text: str) -> None:
     """A sentence for the person at the terminal, on standard error."""
     click.echo("\n".join(shown(line) for line in f"ingestd: {text}".split("\n")), err=True)
 
@@ -35,7 +35,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, em
     if as_json:
         _print_json_rows(rows)
     elif not _print_table(rows, columns):
-        tell(empty)
+        echo(empty)
 
 
 def _print_json_rows(rows: Iterable[Row]) -> None:

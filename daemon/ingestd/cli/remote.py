@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from ingestd.cli.client import Client, shaped
-from ingestd.cli.output import Row, tell
+from ingestd.cli.output import Row, echo
 from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import Scope
 from ingestd.pipeline.preflight import FORECASTS
@@ -18,7 +18,7 @@ from ingestd.pipeline.scanner import SYNC_IDS_KEPT
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
 SAY_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
 NAME = re.compile(r"[0-9A-Za-z-]{1,64}")
-MOST_EVENTS = 500
+MAX_EVENTS = 500
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Remote:
         number = self._client.post("/scan", {202: _ScanAccepted}).id
         found = self._until(lambda: self._scanned(number), "the scan")
         if len(found.sync_ids) >= SYNC_IDS_KEPT:
-            tell(f"only the first {SYNC_IDS_KEPT} batches are told; `ingestd batches` there has them all")
+            echo(f"only the first {SYNC_IDS_KEPT} batches are told; `ingestd batches` there has them all")
         rows = [self._batch(sync_id) for sync_id in found.sync_ids[:SYNC_IDS_KEPT]]
         return [row for row in rows if row], found.unrecorded or 0
 
@@ -154,15 +154,15 @@ class Remote:
     def _plan_after(self, path: str, newest: int) -> _Plan:
         """The plan as the ledger tells it. One that is not there was given up when its process stopped."""
         try:
-            for event in self._events(path, MOST_EVENTS):
+            for event in self._events(path, MAX_EVENTS):
                 if event.event_type == "preflight_finished" and event.id > newest:
                     return shaped(event.payload, _Plan)
         except ValueError as error:
             raise NoDaemon(f"{self._client.address} tells of a plan, but not as ingestd does: {error}") from error
         raise DaemonUnavailable("the plan was not made: the daemon was started anew, or another one answers; ask again")
 
-    def _events(self, path: str, most: int) -> list[_Event]:
-        return self._client.get(f"{path}/events?limit={most}", _Events).items
+    def _events(self, path: str, limit: int) -> list[_Event]:
+        return self._client.get(f"{path}/events?limit={limit}", _Events).items
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         if scope is Scope.REIMPORT:
@@ -184,7 +184,7 @@ class Remote:
             if waited > GIVE_UP_SECONDS:
                 raise DaemonUnavailable(f"{what} at {self._client.address} took too long to wait for; it goes on there")
             if waited > SAY_SECONDS and not told:
-                tell(f"{what} at {self._client.address} goes on; waiting for its end")
+                echo(f"{what} at {self._client.address} goes on; waiting for its end")
                 told = True
             time.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE)

@@ -10,7 +10,7 @@ import click
 
 from ingestd import doctor, logs
 from ingestd.app import Daemon
-from ingestd.cli.output import json_option, print_json, shown, tell
+from ingestd.cli.output import echo, json_option, print_json, shown
 from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.embedded import EmbeddedMariaDB, running
@@ -45,7 +45,7 @@ def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:
     apply_migrations(settings.model_copy(update={"database": server.owner_settings()}))
     server.grant()
     hint = f"other commands reach it with INGESTD_DATABASE__UNIX_SOCKET={server.socket}"
-    tell(f"private MariaDB in {server.folder}; {hint}")
+    echo(f"private MariaDB in {server.folder}; {hint}")
     return settings.model_copy(update={"database": server.settings()})
 
 
@@ -61,7 +61,7 @@ def migrate(session: Session, as_json: bool) -> None:
     for name in applied:
         click.echo(name)
     if not applied:
-        tell("the schema is up to date")
+        echo("the schema is up to date")
 
 
 @click.command(name="doctor")

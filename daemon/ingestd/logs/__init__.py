@@ -101,13 +101,13 @@ def _descriptor() -> int | None:
 
 
 def _queue_to(fd: int, layout: Layout, limiter: Limiter) -> QueuedSink:
-    def tell_drops(count: int) -> bytes:
+    def format_drops(count: int) -> bytes:
         return layout.render({"level": "warning", "event": "log_lines_dropped", "count": count})
 
     def due(everything: bool) -> list[bytes]:
         return [layout.render(summary) for summary in limiter.summaries(everything=everything)]
 
-    sink = QueuedSink(fd, _drops, tell_drops, due)
+    sink = QueuedSink(fd, _drops, format_drops, due)
     _queued.append(sink)
     atexit.unregister(shutdown)
     atexit.register(shutdown)

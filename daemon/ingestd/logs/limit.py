@@ -41,9 +41,9 @@ class Limiter:
         burst: int = BURST,
         seconds: float = WINDOW_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-        most: int = MAX_WINDOWS,
+        limit: int = MAX_WINDOWS,
     ) -> None:
-        self._burst, self._seconds, self._clock, self._most = burst, seconds, clock, most
+        self._burst, self._seconds, self._clock, self._limit = burst, seconds, clock, limit
         # Reentrant, because a destructor that warns may run anywhere, also in here.
         self._lock = threading.RLock()
         self._windows: dict[Key, _Window] = {}
@@ -75,7 +75,7 @@ class Limiter:
         """Closes what is over; windows are in the order in which they opened."""
         while self._windows:
             key, window = next(iter(self._windows.items()))
-            if window.closes_at > now and len(self._windows) <= self._most:
+            if window.closes_at > now and len(self._windows) <= self._limit:
                 return
             self._windows.pop(key, None)
             if window.count > self._burst:

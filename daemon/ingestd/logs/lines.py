@@ -90,16 +90,16 @@ def _json(fields: Mapping[str, Any]) -> str:
     return line if len(line) <= MAX_LINE else _json_cut(fields, FEW)
 
 
-def _json_cut(fields: Mapping[str, Any], most: int) -> str:
+def _json_cut(fields: Mapping[str, Any], limit: int) -> str:
     def fitted(key: str, value: Any) -> Any:
-        if key in BLOCKS and most > FEW:
+        if key in BLOCKS and limit > FEW:
             return _block(words(value))
         if isinstance(value, list | tuple | dict):
             dumped = _dumped(value)
-            return json.loads(dumped) if len(dumped) <= most else _cut(dumped, most)
+            return json.loads(dumped) if len(dumped) <= limit else _cut(dumped, limit)
         if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return value
-        return _cut(words(value), most)
+        return _cut(words(value), limit)
 
     return _dumped({key: fitted(key, value) for key, value in fields.items()})
 
@@ -123,8 +123,8 @@ def words(value: Any) -> str:
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more)"
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} more)"
 
 
 def _block(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-QUEUE_MOST = 2000
+MAX_QUEUED = 2000
 TICK_SECONDS = 1.0
 
 
@@ -60,11 +60,11 @@ class QueuedSink:
         self,
         fd: int,
         drops: Drops,
-        tell_drops: Callable[[int], bytes],
+        format_drops: Callable[[int], bytes],
         due: Callable[[bool], list[bytes]] = lambda _everything: [],
-        most: int = QUEUE_MOST,
+        limit: int = MAX_QUEUED,
     ) -> None:
-        self._fd, self._drops, self._tell_drops, self._due, self._most = fd, drops, tell_drops, due, most
+        self._fd, self._drops, self._format_drops, self._due, self._limit = fd, drops, format_drops, due, limit
         self._told = drops.total
         self._ending = False
         # A SimpleQueue, because a destructor that warns may interrupt a `put`, which any lock of ours would not stand.
@@ -76,7 +76,7 @@ class QueuedSink:
         """Never waits, unless the writer has ended: after `close`, and in a fork."""
         if not self._thread.is_alive():
             self._write(line)
-        elif self._queue.qsize() >= self._most:
+        elif self._queue.qsize() >= self._limit:
             self._drops.add()
         else:
             self._queue.put(line)
@@ -90,26 +90,26 @@ class QueuedSink:
     def _run(self) -> None:
         while not (self._ending and self._queue.empty()):
             self._round()
-        self._tell(everything=True)
+        self._report_drops(everything=True)
 
     def _round(self) -> None:
         try:
             self._write(self._queue.get(timeout=TICK_SECONDS))
         except Empty:
             pass
-        self._tell(everything=False)
+        self._report_drops(everything=False)
 
     def _write(self, line: bytes) -> None:
         if not write_all(self._fd, line):
             self._drops.add()
 
-    def _tell(self, *, everything: bool) -> None:
+    def _report_drops(self, *, everything: bool) -> None:
         for line in self._due(everything):
             self._write(line)
         missing = self._drops.total - self._told
-        has_room = everything or self._queue.qsize() <= self._most // 2
+        has_room = everything or self._queue.qsize() <= self._limit // 2
         # It is no loss of its own when this cannot be written, or it would be counted, and told, for ever.
-        if missing and has_room and write_all(self._fd, self._tell_drops(missing)):
+        if missing and has_room and write_all(self._fd, self._format_drops(missing)):
             self._told += missing
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ingestd.bundle.mount import Mount
 from ingestd.config import Settings
+from ingestd.mount.access import Mount
 from ingestd.pipeline.instruments import Instruments
 from ingestd.store.db import Database
 

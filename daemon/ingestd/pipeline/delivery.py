@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ingestd.bundle.manifest import Manifest, parse
-from ingestd.bundle.survey import survey
 from ingestd.errors import ManifestError, ManifestUnsettled
+from ingestd.format.manifest import Manifest, parse
+from ingestd.format.manifest_index import index_manifest
 from ingestd.model import Batch, BatchStatus, JobState
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
@@ -90,7 +90,7 @@ def columns_of(delivered: Delivered) -> dict[str, Any]:
         action=manifest.action,
         source_host=manifest.source_host,
         item_count=len(manifest.raw_items),
-        total_bytes=survey(manifest).total_bytes,
+        total_bytes=index_manifest(manifest).total_bytes,
         summary=manifest.summary,
         completed_at=manifest.completed_at,
         prior_sync_id=manifest.prior_sync_id,

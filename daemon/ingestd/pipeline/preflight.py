@@ -9,14 +9,14 @@ from typing import Any
 import structlog
 
 from ingestd import decide
-from ingestd.bundle.entry import Entry
-from ingestd.bundle.manifest import Manifest
-from ingestd.bundle.survey import Survey, survey
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
+from ingestd.format.entry import Entry
+from ingestd.format.manifest import Manifest
+from ingestd.format.manifest_index import ManifestIndex, index_manifest
 from ingestd.model import Action, Batch, BatchStatus, Decision, JobState, Verdict
 from ingestd.pipeline import delivery, staging
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.judge import Bundle, gather, judge
+from ingestd.pipeline.evaluate import Bundle, evaluate, load_state
 from ingestd.pipeline.staging import Plan
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Database, Tx
@@ -35,7 +35,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     manifest = delivered.manifest
     if manifest is None:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
-    found = survey(manifest)
+    found = index_manifest(manifest)
     plan = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
     count(context, plan)
     return plan_payload(plan)
@@ -46,7 +46,7 @@ def count(context: Context, plan: Plan) -> None:
     context.instruments.preflights.labels("ok" if plan.is_ok else "failed").inc()
 
 
-def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Survey) -> Plan:
+def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: ManifestIndex) -> Plan:
     known = batch.lock(tx, sync_id)
     assert known is not None, "batches are never deleted"
     active = job.active(tx, known.id)
@@ -66,7 +66,7 @@ def make_plan(
     db: Database,
     known: Batch,
     manifest: Manifest,
-    found: Survey,
+    found: ManifestIndex,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Stages all items with their forecast, in the caller's transaction, between the two events that frame it."""
@@ -86,11 +86,11 @@ def make_plan(
     return plan
 
 
-def bundle_of(manifest: Manifest, found: Survey) -> Bundle:
+def bundle_of(manifest: Manifest, found: ManifestIndex) -> Bundle:
     return Bundle(manifest.action, manifest.version, found)
 
 
-def _types(found: Survey) -> dict[str, int]:
+def _types(found: ManifestIndex) -> dict[str, int]:
     types: dict[str, int] = {}
     for kind, _, _ in found.first:
         types[kind] = types.get(kind, 0) + 1
@@ -98,11 +98,11 @@ def _types(found: Survey) -> dict[str, int]:
 
 
 def _forecast(bundle: Bundle) -> staging.Forecast:
-    arriving = {hash_ for kind, hash_, _ in bundle.survey.first if kind != "cover"}
+    arriving = {hash_ for kind, hash_, _ in bundle.index.first if kind != "cover"}
 
     def forecast(tx: Tx, entries: Sequence[Entry]) -> list[Verdict]:
-        facts = gather(tx, bundle, entries)
-        return [judge(entry, bundle, facts, arriving=arriving) for entry in entries]
+        state = load_state(tx, bundle, entries)
+        return [evaluate(entry, bundle, state, arriving=arriving) for entry in entries]
 
     return forecast
 

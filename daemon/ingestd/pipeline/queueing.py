@@ -19,7 +19,7 @@ from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
-SWEEP_MOST = 500
+MAX_SWEEP = 500
 SWEEP_INTERVAL = 5.0
 DAEMON = "ingestd"
 PHASES = {
@@ -89,7 +89,7 @@ def _prepare(tx: Tx, context: Context, known: Batch, request: Request) -> Batch:
     try:
         check_removals(context, tx, known)
     except RemovalRefused as refusal:
-        raise _Refused(known, str(refusal)) from None
+        raise _UnrecordedRefusal(known, str(refusal)) from None
     if request.scope is Scope.REIMPORT:
         item.reset(tx, known.id)
     elif request.scope in (Scope.FAILED, Scope.DEFERRED) and not item.tally(tx, known.id)[request.scope.value]:
@@ -97,7 +97,7 @@ def _prepare(tx: Tx, context: Context, known: Batch, request: Request) -> Batch:
     return known
 
 
-class _Refused(RemovalRefused):
+class _UnrecordedRefusal(RemovalRefused):
     """A refusal that is yet to be told to the ledger, in a transaction that is not rolled back with it."""
 
     def __init__(self, known: Batch, reason: str) -> None:
@@ -105,11 +105,11 @@ class _Refused(RemovalRefused):
         self.batch_id, self.reason = known.id, reason
 
 
-def queue_and_tell(context: Context, request: Request, on_queued: Callable[[], None] = lambda: None) -> Queued:
+def queue_and_notify(context: Context, request: Request, on_queued: Callable[[], None] = lambda: None) -> Queued:
     """As `queue`; a refusal goes into the ledger, and whoever claims is woken."""
     try:
         result = queue(context, request)
-    except _Refused as refusal:
+    except _UnrecordedRefusal as refusal:
         payload = {"phase": "queue", "requested_by": request.requested_by, "reason": refusal.reason}
         batch_id = refusal.batch_id
         context.db.transaction(lambda tx: ledger.append(tx, batch_id, "removal_refused", **payload))
@@ -133,7 +133,7 @@ def insert(tx: Tx, context: Context, known: Batch, request: Request) -> Job:
         items_total=known.item_count,
     )
     batch.set_status(tx, known.id, BatchStatus.QUEUED)
-    _tell(tx, "job_queued", known.id, job_id, priority, request.requested_by)
+    _append_job_event(tx, "job_queued", known.id, job_id, priority, request.requested_by)
     made = job.find(tx, job_id)
     assert made is not None
     return made
@@ -143,7 +143,7 @@ def _reprioritise(tx: Tx, known: Batch, active: Job, request: Request) -> Job:
     priority = request.priority
     if priority is None or priority == active.priority or not job.reprioritise(tx, active.id, priority):
         return active
-    _tell(tx, "job_reprioritised", known.id, active.id, priority, request.requested_by)
+    _append_job_event(tx, "job_reprioritised", known.id, active.id, priority, request.requested_by)
     return replace(active, priority=priority)
 
 
@@ -159,7 +159,7 @@ def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
             raise NotEligible(f"batch {sync_id} has no job to cancel")
         if not job.cancel(tx, active.id):
             raise NotEligible(f"job {active.id} is running; only stopping the service stops it")
-        _tell(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
+        _append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
         settle(tx, known.id)
         return replace(active, state=JobState.CANCELLED)
 
@@ -200,34 +200,34 @@ class Sweeper:
         self._context = context
         self._on_queued = on_queued
 
-    def sweep_new(self) -> float:
+    def enqueue_new(self) -> float:
         return self._after(self.queue_new())
 
-    def sweep_followers(self) -> float:
+    def promote_and_revive(self) -> float:
         return self._after(self.promote() + self.revive())
 
     def _after(self, found: int) -> float:
         if found:
             self._on_queued()
-        return 0.0 if found >= SWEEP_MOST else SWEEP_INTERVAL
+        return 0.0 if found >= MAX_SWEEP else SWEEP_INTERVAL
 
     def queue_new(self) -> int:
         """Queues batches with an automatic action whose present content never had a job."""
         actions = self._context.settings.queue.auto
         if not actions:
             return 0
-        sync_ids = self._context.db.read(lambda tx: batch.never_queued(tx, actions, SWEEP_MOST))
+        sync_ids = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
         return sum(self._insert(sync_id, Scope.ALL) for sync_id in sync_ids)
 
     def promote(self) -> int:
         """Queues waiting jobs whose batch follows none that is still under way."""
-        job_ids = self._context.db.read(lambda tx: job.promotable(tx, SWEEP_MOST))
+        job_ids = self._context.db.read(lambda tx: job.promotable(tx, MAX_SWEEP))
         return sum(self._context.db.transaction(partial(_promote, job_id=job_id)) for job_id in job_ids)
 
     def revive(self) -> int:
         """Queues batches for what they had to defer, as soon as the asset it waited for is live."""
         interval = self._context.settings.queue.revive_interval
-        sync_ids = self._context.db.read(lambda tx: batch.revivable(tx, interval, SWEEP_MOST))
+        sync_ids = self._context.db.read(lambda tx: batch.revivable(tx, interval, MAX_SWEEP))
         return sum(self._insert(sync_id, Scope.REVIVAL) for sync_id in sync_ids)
 
     def _insert(self, sync_id: str, scope: Scope) -> int:
@@ -256,11 +256,13 @@ def _promote(tx: Tx, job_id: int) -> int:
         return 0
     promoted = job.find(tx, job_id)
     assert promoted is not None
-    _tell(tx, "job_promoted", promoted.batch_id, job_id, promoted.priority, promoted.requested_by)
+    _append_job_event(tx, "job_promoted", promoted.batch_id, job_id, promoted.priority, promoted.requested_by)
     return 1
 
 
-def _tell(tx: Tx, event_type: str, batch_id: int, job_id: int, priority: int, requested_by: str | None) -> None:
+def _append_job_event(
+    tx: Tx, event_type: str, batch_id: int, job_id: int, priority: int, requested_by: str | None
+) -> None:
     payload = {"job_id": job_id, "priority": priority, "requested_by": requested_by}
     ledger.append(tx, batch_id, event_type, phase=PHASES[event_type], **payload)
 

@@ -69,7 +69,7 @@ class Rescuer:
         if not guarded_update(tx, found):
             return False
         if found.current_item_id is not None:
-            item.note_death(tx, found.current_item_id)
+            item.record_crash(tx, found.current_item_id)
         batch.set_status(tx, found.batch_id, BatchStatus.QUEUED)
         ledger.append(
             tx,

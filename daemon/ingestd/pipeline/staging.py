@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from ingestd.bundle.entry import Entry
-from ingestd.bundle.manifest import Manifest
-from ingestd.bundle.survey import Survey, survey
+from ingestd.format.entry import Entry
+from ingestd.format.manifest import Manifest
+from ingestd.format.manifest_index import ManifestIndex, index_manifest
 from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
-from ingestd.pipeline.ahead import one_ahead
+from ingestd.pipeline.prefetch import prefetch
 from ingestd.service import tick
 from ingestd.store import item
 from ingestd.store.db import Database, Tx
@@ -54,7 +54,7 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     """
     existing = item.existing(tx, batch_id)
     if existing:
-        found = survey(manifest)
+        found = index_manifest(manifest)
         staging = _Staging(tx, batch_id, existing, None)
         steps = (staging.compare(part, None) for part in parts(standing(manifest, found)))
         staging.write(steps, found, tick)
@@ -67,7 +67,7 @@ def stage(
     db: Database,
     batch_id: int,
     manifest: Manifest,
-    found: Survey,
+    found: ManifestIndex,
     forecast: Forecast,
     on_progress: Callable[[], None],
 ) -> Plan:
@@ -79,7 +79,7 @@ def stage(
     staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
     listed = parts(standing(manifest, found))
     if len(found.first) > ENTRIES_PER_STEP:
-        steps = one_ahead((staging.compare(part, db) for part in listed), db.close)
+        steps = prefetch((staging.compare(part, db) for part in listed), db.close)
     else:
         steps = (staging.compare(part, None) for part in listed)
     staging.write(steps, found, on_progress)
@@ -88,7 +88,7 @@ def stage(
     return staging.plan
 
 
-def standing(manifest: Manifest, found: Survey) -> Iterator[Entry]:
+def standing(manifest: Manifest, found: ManifestIndex) -> Iterator[Entry]:
     """The entries that stand for their identity."""
     return (entry for entry in manifest.entries() if found.first[entry.identity] == entry.ordinal)
 
@@ -110,7 +110,7 @@ class _Staging:
         self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
         self.plan = Plan()
 
-    def write(self, steps: Generator[_Step, None, None], found: Survey, on_progress: Callable[[], None]) -> None:
+    def write(self, steps: Generator[_Step, None, None], found: ManifestIndex, on_progress: Callable[[], None]) -> None:
         """Writes what each step found. Ordinals move when entries come or go; the rows' identity does not."""
         gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in found.first]
         item.drop(self._tx, gone)

@@ -19,9 +19,9 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from ingestd.bundle.manifest import SYNC_ID
-from ingestd.bundle.mount import Mount, MountIdentity
 from ingestd.errors import MountUnavailable
+from ingestd.format.manifest import SYNC_ID
+from ingestd.mount.access import Mount, MountIdentity
 
 log = structlog.get_logger()
 

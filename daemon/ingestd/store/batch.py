@@ -125,15 +125,15 @@ def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:
     return dict(_sql.priors(tx.connection, sync_ids=wanted)) if wanted else {}
 
 
-def never_queued(tx: Tx, actions: Iterable[Action], most: int) -> list[str]:
+def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
     """sync_ids of consumable batches whose present content never had a job."""
-    rows = _sql.never_queued(tx.connection, actions=tuple(action.value for action in actions), most=most)
+    rows = _sql.never_queued(tx.connection, actions=tuple(action.value for action in actions), limit=limit)
     return [row[0] for row in rows]
 
 
-def revivable(tx: Tx, interval: float, most: int) -> list[str]:
+def revivable(tx: Tx, interval: float, limit: int) -> list[str]:
     """sync_ids of batches with something deferred that could succeed now; none revived within `interval` seconds."""
-    return [row[0] for row in _sql.revivable(tx.connection, interval_us=int(interval * 1e6), most=most)]
+    return [row[0] for row in _sql.revivable(tx.connection, interval_us=int(interval * 1e6), limit=limit)]
 
 
 def note_revival(tx: Tx, batch_id: int) -> None:

@@ -76,8 +76,8 @@ class Database:
         self,
         work: Callable[[Tx], T],
         *,
-        landed: Callable[[Tx], T | None] | None = None,
-        patient: Callable[[], bool] = lambda: False,
+        was_committed: Callable[[Tx], T | None] | None = None,
+        keep_waiting: Callable[[], bool] = lambda: False,
     ) -> T:
         """Runs `work` in one transaction and commits; all of it again, with jitter, if the server gave it up.
 
@@ -85,9 +85,9 @@ class Database:
         committed, None if not. While `patient()` holds, an outage is waited out; otherwise DatabaseUnavailable is
         raised after a short while. Raises DataRefused for bad values, also if they broke two connections in a row.
         """
-        attempt = _Attempt(self, work, landed)
+        attempt = _Attempt(self, work, was_committed)
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda e: attempt.may_go_on(e, patient)),
+            retry=tenacity.retry_if_exception(lambda e: attempt.should_retry(e, keep_waiting)),
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=2.0),
             reraise=True,
         )
@@ -163,8 +163,8 @@ class Database:
 class _Attempt(Generic[T]):
     """One transaction over all its tries; remembers what it must know to blame the data or to resolve a COMMIT."""
 
-    def __init__(self, db: Database, work: Callable[[Tx], T], landed: Callable[[Tx], T | None] | None) -> None:
-        self._db, self._work, self._landed = db, work, landed
+    def __init__(self, db: Database, work: Callable[[Tx], T], was_committed: Callable[[Tx], T | None] | None) -> None:
+        self._db, self._work, self._landed = db, work, was_committed
         self._in_doubt = False
         self._executing = False
         self._kills = 0
@@ -208,7 +208,7 @@ class _Attempt(Generic[T]):
         except pymysql.MySQLError:
             self._db.close()
 
-    def may_go_on(self, error: BaseException, patient: Callable[[], bool]) -> bool:
+    def should_retry(self, error: BaseException, keep_waiting: Callable[[], bool]) -> bool:
         """Whether to run all of it again after `error`; raises DataRefused instead when the data kills connections."""
         executing, self._executing = self._executing, False
         if isinstance(error, DatabaseContention):
@@ -221,7 +221,7 @@ class _Attempt(Generic[T]):
         if self._kills >= KILLS_BEFORE_BLAME:
             raise DataRefused(f"a statement broke {self._kills} connections in a row: {error}") from error
         self._outages += 1
-        return self._outages < OUTAGE_TRIES or patient()
+        return self._outages < OUTAGE_TRIES or keep_waiting()
 
 
 def connect(

@@ -47,7 +47,7 @@ class OpenItem:
 
     id: int
     ordinal: int
-    deaths: int
+    crash_count: int
     decision: str
     reason: str
 
@@ -133,10 +133,10 @@ def container_tally(tx: Tx, batch_id: int) -> Counter[str]:
     return Counter(dict(_sql.container_tally(tx.connection, batch_id=batch_id)))
 
 
-def chunk(tx: Tx, batch_id: int, scope: Scope, *, covers: bool, after: int, most: int) -> list[OpenItem]:
+def chunk(tx: Tx, batch_id: int, scope: Scope, *, covers: bool, after: int, limit: int) -> list[OpenItem]:
     """The next items, by ordinal, that a job of `scope` takes up: covers, or all others."""
     query = _sql.revival_chunk if scope is Scope.REVIVAL else _sql.chunk
-    wanted: dict[str, Any] = {"batch_id": batch_id, "covers": covers, "after": after, "most": most}
+    wanted: dict[str, Any] = {"batch_id": batch_id, "covers": covers, "after": after, "limit": limit}
     if scope is not Scope.REVIVAL:
         wanted["decisions"] = TAKEN_BY[scope]
     return [OpenItem(*row) for row in query(tx.connection, **wanted)]
@@ -156,13 +156,13 @@ def decide_alike(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason 
         _sql.decide_alike(tx.connection, ids=part, decision=decision.value, reason=reason and reason.value)
 
 
-def note_death(tx: Tx, item_id: int) -> None:
+def record_crash(tx: Tx, item_id: int) -> None:
     """A worker died with this item in hand."""
-    _sql.note_death(tx.connection, item_id=item_id)
+    _sql.record_crash(tx.connection, item_id=item_id)
 
 
-def page(tx: Tx, batch_id: int, *, after: int, most: int) -> list[tuple[Any, ...]]:
-    return list(_sql.page(tx.connection, batch_id=batch_id, after=after, most=most))
+def page(tx: Tx, batch_id: int, *, after: int, limit: int) -> list[tuple[Any, ...]]:
+    return list(_sql.page(tx.connection, batch_id=batch_id, after=after, limit=limit))
 
 
 def existing_containers(tx: Tx, batch_id: int) -> dict[tuple[str, str], StagedContainer]:

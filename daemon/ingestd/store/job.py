@@ -25,7 +25,7 @@ class Running:
     instance: str | None = None
 
     @property
-    def careful(self) -> bool:
+    def isolate_items(self) -> bool:
         """Whether the next run should take items one by one, to find the one that kills."""
         return self.stuck or self.current_item_id is not None
 
@@ -86,8 +86,8 @@ def cancel(tx: Tx, job_id: int) -> bool:
     return bool(_sql.cancel(tx.connection, job_id=job_id))
 
 
-def promotable(tx: Tx, most: int) -> list[int]:
-    return [row[0] for row in _sql.promotable(tx.connection, most=most)]
+def promotable(tx: Tx, limit: int) -> list[int]:
+    return [row[0] for row in _sql.promotable(tx.connection, limit=limit)]
 
 
 def promote(tx: Tx, job_id: int) -> bool:
@@ -134,7 +134,7 @@ def fence(tx: Tx, lease: Lease, items_done: int, items_total: int, current_item_
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
 
 
-def landed(tx: Tx, lease: Lease) -> bool:
+def was_committed(tx: Tx, lease: Lease) -> bool:
     """Whether the fenced transaction after `lease.writes` of them was committed."""
     writes = _sql.writes(tx.connection, job_id=lease.job_id, token=lease.token)
     return writes is not None and writes > lease.writes
@@ -184,12 +184,17 @@ def running_on(tx: Tx, machine_id: str) -> list[Running]:
 
 def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
     """False when its worker gave a sign of life, or somebody else was first."""
-    values = {"job_id": job.id, "token": job.claim_token, "careful": job.careful, "stale_us": int(stale_after * 1e6)}
+    values = {
+        "job_id": job.id,
+        "token": job.claim_token,
+        "isolate_items": job.isolate_items,
+        "stale_us": int(stale_after * 1e6),
+    }
     return bool(_sql.reset_stale(tx.connection, **values))
 
 
 def reset_dead(tx: Tx, job: Running) -> bool:
-    values = {"job_id": job.id, "token": job.claim_token, "careful": job.careful, "instance": job.instance}
+    values = {"job_id": job.id, "token": job.claim_token, "isolate_items": job.isolate_items, "instance": job.instance}
     return bool(_sql.reset_dead(tx.connection, **values))
 
 
@@ -202,8 +207,8 @@ def _running(row: tuple[Any, ...]) -> Running:
 def _job(row: tuple[Any, ...] | None) -> Job | None:
     if row is None:
         return None
-    id_, batch_id, state, priority, scope, requested_by, token, done, total, error, careful, current = row
+    id_, batch_id, state, priority, scope, requested_by, token, done, total, error, isolate_items, current = row
     return Job(
         id_, batch_id, JobState(state), priority, Scope(scope), requested_by, token, done, total, error,
-        bool(careful), current,
+        bool(isolate_items), current,
     )  # fmt: skip

@@ -25,9 +25,9 @@ def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
         _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
 
 
-def latest(tx: Tx, batch_id: int, most: int) -> list[tuple[int, str, dict[str, Any], datetime]]:
+def latest(tx: Tx, batch_id: int, limit: int) -> list[tuple[int, str, dict[str, Any], datetime]]:
     """The newest events of a batch, newest first: (id, type, payload, created_at)."""
-    rows = _sql.latest(tx.connection, batch_id=batch_id, most=most)
+    rows = _sql.latest(tx.connection, batch_id=batch_id, limit=limit)
     return [(id_, event_type, orjson.loads(payload), at) for id_, event_type, payload, at in rows]
 
 

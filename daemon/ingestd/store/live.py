@@ -7,7 +7,7 @@ from ingestd.store.db import Tx, load_queries
 
 _sql = load_queries("live")
 
-MOST_RUNNING = 200
+MAX_RUNNING = 200
 BATCH_STATUSES = tuple(status for status in BatchStatus if status is not BatchStatus.IMPORTED)
 JOB_STATES = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
 
@@ -41,7 +41,7 @@ def live(tx: Tx) -> Live:
     return Live(
         jobs={**dict.fromkeys((state.value for state in JOB_STATES), 0), **dict(_sql.jobs(connection))},
         oldest_job_age=max(0.0, _sql.oldest_job_age(connection) or 0.0),
-        running=[_running(*row) for row in _sql.running(connection, most=MOST_RUNNING)],
+        running=[_running(*row) for row in _sql.running(connection, limit=MAX_RUNNING)],
         batches={**dict.fromkeys((status.value for status in BATCH_STATUSES), 0), **dict(_sql.batches(connection))},
         items_waiting=_sql.items_waiting(connection),
         items_waiting_oldest_age=max(0.0, _sql.items_waiting_oldest_age(connection) or 0.0),

@@ -32,19 +32,19 @@ def batch(tx: Tx, sync_id: str) -> Row | None:
     return None if row is None else dict(zip(ONE_BATCH_COLUMNS, row, strict=True))
 
 
-def jobs_of_batch(tx: Tx, sync_id: str, batch_id: int, *, most: int = 50) -> list[Row]:
+def jobs_of_batch(tx: Tx, sync_id: str, batch_id: int, *, limit: int = 50) -> list[Row]:
     """Jobs of one batch, newest first."""
-    return _jobs(_sql.jobs_of_batch(tx.connection, sync_id=sync_id, batch_id=batch_id, most=most))
+    return _jobs(_sql.jobs_of_batch(tx.connection, sync_id=sync_id, batch_id=batch_id, limit=limit))
 
 
-def active_jobs(tx: Tx, *, most: int = 200) -> list[Row]:
+def active_jobs(tx: Tx, *, limit: int = 200) -> list[Row]:
     """Running jobs, then the queued ones as they will be claimed, then those that wait."""
-    return _jobs(_sql.active_jobs(tx.connection, most=most))
+    return _jobs(_sql.active_jobs(tx.connection, limit=limit))
 
 
-def finished_jobs(tx: Tx, *, most: int = 50) -> list[Row]:
+def finished_jobs(tx: Tx, *, limit: int = 50) -> list[Row]:
     """Finished jobs, those that ended last first."""
-    return _jobs(_sql.finished_jobs(tx.connection, most=most))
+    return _jobs(_sql.finished_jobs(tx.connection, limit=limit))
 
 
 def batch_counts(tx: Tx) -> dict[str, int]:
@@ -57,9 +57,9 @@ def job_counts(tx: Tx) -> dict[str, int]:
     return dict(_sql.job_counts(tx.connection))
 
 
-def job_counts_up_to(tx: Tx, most: int) -> dict[str, int]:
+def job_counts_up_to(tx: Tx, limit: int) -> dict[str, int]:
     """Waiting, queued and running jobs, of each state at most so many."""
-    return dict(_sql.job_counts_up_to(tx.connection, most=most))
+    return dict(_sql.job_counts_up_to(tx.connection, limit=limit))
 
 
 def server_facts(tx: Tx) -> Row:
@@ -107,9 +107,9 @@ def batches_named(tx: Tx, sync_ids: Sequence[str]) -> list[Row]:
     return _batches(_sql.batches_named(tx.connection, sync_ids=known)) if known else []
 
 
-def running_since(tx: Tx, *, most: int = 200) -> tuple[datetime, dict[int, int]]:
+def running_since(tx: Tx, *, limit: int = 200) -> tuple[datetime, dict[int, int]]:
     """The database's time, and of each running job the items that were done already when it was claimed."""
-    found = dict(_sql.running_since(tx.connection, most=most))
+    found = dict(_sql.running_since(tx.connection, limit=limit))
     return _sql.now(tx.connection), found
 
 
@@ -127,19 +127,19 @@ class Filter:
     prefix: str | None = None
 
 
-def batch_page(tx: Tx, wanted: Filter, *, before: int, most: int) -> Page:
+def batch_page(tx: Tx, wanted: Filter, *, before: int, limit: int) -> Page:
     """Batches, newest first, each with the progress of its active job if it has one."""
-    values: dict[str, Any] = {"status": wanted.status, "action": wanted.action, "before": before, "most": most + 1}
+    values: dict[str, Any] = {"status": wanted.status, "action": wanted.action, "before": before, "limit": limit + 1}
     if not wanted.prefix:
-        return _page(_batches(_page_query(wanted)(tx.connection, **values)), "id", most)
+        return _page(_batches(_page_query(wanted)(tx.connection, **values)), "id", limit)
     values |= _patterns(wanted.prefix)
     if _are_few(tx, **_patterns(wanted.prefix)):
-        return _page(_batches(_sql.batches_beginning(tx.connection, **values)), "id", most)
+        return _page(_batches(_sql.batches_beginning(tx.connection, **values)), "id", limit)
     oldest, newest = _sql.oldest_and_newest_batch(tx.connection)
     # Ids have few gaps, and counting rows instead would cost as much as looking at them.
     down_to = min(before, newest + 1) - WINDOW
     rows = _sql.batches_beginning_in_window(tx.connection, down_to=down_to, **values)
-    return _page(_batches(rows), "id", most, down_to if down_to > oldest else None)
+    return _page(_batches(rows), "id", limit, down_to if down_to > oldest else None)
 
 
 def _page_query(wanted: Filter) -> Any:
@@ -157,39 +157,39 @@ def _patterns(prefix: str) -> dict[str, str | None]:
 
 def _are_few(tx: Tx, *, sync_id: str | None, source_host: str | None) -> bool:
     """Whether those that begin so can all be looked at for one page."""
-    if sync_id and _sql.sync_ids_beginning(tx.connection, sync_id=sync_id, most=WINDOW + 1) > WINDOW:
+    if sync_id and _sql.sync_ids_beginning(tx.connection, sync_id=sync_id, limit=WINDOW + 1) > WINDOW:
         return False
-    return bool(_sql.hosts_beginning(tx.connection, source_host=source_host, most=WINDOW + 1) <= WINDOW)
+    return bool(_sql.hosts_beginning(tx.connection, source_host=source_host, limit=WINDOW + 1) <= WINDOW)
 
 
-def event_page(tx: Tx, batch_id: int, *, before: int, most: int) -> Page:
+def event_page(tx: Tx, batch_id: int, *, before: int, limit: int) -> Page:
     """Events of one batch, newest first."""
-    rows = _sql.events(tx.connection, batch_id=batch_id, before=before, most=most + 1)
-    return _page([dict(zip(EVENT_COLUMNS, row, strict=True)) for row in rows], "id", most)
+    rows = _sql.events(tx.connection, batch_id=batch_id, before=before, limit=limit + 1)
+    return _page([dict(zip(EVENT_COLUMNS, row, strict=True)) for row in rows], "id", limit)
 
 
-def job_page(tx: Tx, *, state: str | None, is_active: bool, before: int, most: int) -> Page:
+def job_page(tx: Tx, *, state: str | None, is_active: bool, before: int, limit: int) -> Page:
     """Jobs, newest first; `is_active` tells that `state` is none of those in which jobs end."""
     if state is None:
-        return _page(_jobs(_sql.jobs(tx.connection, before=before, most=most + 1)), "id", most)
+        return _page(_jobs(_sql.jobs(tx.connection, before=before, limit=limit + 1)), "id", limit)
     if is_active and job_counts_up_to(tx, WINDOW + 1)[state] > WINDOW:
-        return _active_jobs_in_window(tx, state, before, most)
+        return _active_jobs_in_window(tx, state, before, limit)
     query = _sql.active_jobs_in_state if is_active else _sql.jobs_ended
-    return _page(_jobs(query(tx.connection, state=state, before=before, most=most + 1)), "id", most)
+    return _page(_jobs(query(tx.connection, state=state, before=before, limit=limit + 1)), "id", limit)
 
 
-def _active_jobs_in_window(tx: Tx, state: str, before: int, most: int) -> Page:
+def _active_jobs_in_window(tx: Tx, state: str, before: int, limit: int) -> Page:
     oldest, newest = _sql.oldest_and_newest_job(tx.connection)
     down_to = min(before, newest + 1) - WINDOW
-    rows = _sql.active_jobs_in_window(tx.connection, state=state, before=before, down_to=down_to, most=most + 1)
-    return _page(_jobs(rows), "id", most, down_to if down_to > oldest else None)
+    rows = _sql.active_jobs_in_window(tx.connection, state=state, before=before, down_to=down_to, limit=limit + 1)
+    return _page(_jobs(rows), "id", limit, down_to if down_to > oldest else None)
 
 
-def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, most: int) -> Page:
+def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, limit: int) -> Page:
     """Listed items of one batch, in order of the manifest."""
-    wanted: dict[str, Any] = {"batch_id": batch_id, "after": after, "most": most + 1}
+    wanted: dict[str, Any] = {"batch_id": batch_id, "after": after, "limit": limit + 1}
     if decision in ("failed", "deferred"):
-        return _page(_items(_sql.items_unhappy(tx.connection, decision=decision, **wanted)), "ordinal", most)
+        return _page(_items(_sql.items_needing_attention(tx.connection, decision=decision, **wanted)), "ordinal", limit)
     up_to, seen = _sql.items_window(tx.connection, batch_id=batch_id, after=after, window=WINDOW)
     if not seen:
         return [], None
@@ -197,12 +197,12 @@ def item_page(tx: Tx, batch_id: int, *, decision: str | None, after: int, most: 
         rows = _sql.items(tx.connection, up_to=up_to, **wanted)
     else:
         rows = _sql.items_decided(tx.connection, up_to=up_to, decision=decision, **wanted)
-    return _page(_items(rows), "ordinal", most, up_to if seen == WINDOW else None)
+    return _page(_items(rows), "ordinal", limit, up_to if seen == WINDOW else None)
 
 
-def containers(tx: Tx, batch_id: int, *, most: int = 100) -> list[Row]:
+def containers(tx: Tx, batch_id: int, *, limit: int = 100) -> list[Row]:
     """Listed containers of one batch, in order of the manifest."""
-    rows = _sql.containers(tx.connection, batch_id=batch_id, most=most)
+    rows = _sql.containers(tx.connection, batch_id=batch_id, limit=limit)
     return [dict(zip(CONTAINER_COLUMNS, row, strict=True)) for row in rows]
 
 
@@ -214,8 +214,8 @@ def _items(rows: Any) -> list[Row]:
     return [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]
 
 
-def _page(rows: list[Row], key: str, most: int, looked_until: int | None = None) -> Page:
+def _page(rows: list[Row], key: str, limit: int, looked_until: int | None = None) -> Page:
     """The first `most` of the rows; one row more than that, or a window cut off, tells that there are others."""
-    if len(rows) > most:
-        return rows[:most], rows[most - 1][key]
+    if len(rows) > limit:
+        return rows[:limit], rows[limit - 1][key]
     return rows, looked_until

@@ -13,7 +13,7 @@ from ingestd.store import batch, job, stats
 from ingestd.web.hooks import Hooks
 from ingestd.web.planner import Planner, mount_asked
 from ingestd.web.problem import status_of
-from ingestd.web.tokens import Identity
+from ingestd.web.security.tokens import Identity
 
 PLANNED_AT_ONCE = 5000
 """items of the largest batch whose plan a request waits for"""
@@ -29,21 +29,21 @@ class Operations:
     def __init__(self, context: Context, hooks: Hooks, planner: Planner) -> None:
         self._context, self._hooks, self._planner = context, hooks, planner
 
-    def queue(self, wish: queueing.Request) -> tuple[int, stats.Row]:
+    def queue(self, queue_request: queueing.Request) -> tuple[int, stats.Row]:
         """201 and the new job, or 200 and the one that was active already."""
         with mount_asked(self._context):
-            queued = queueing.queue_and_tell(self._context, wish, self._hooks.on_queued)
+            queued = queueing.queue_and_notify(self._context, queue_request, self._hooks.on_queued)
         return 201 if queued.is_new else 200, self.job(queued.job.id)
 
-    def queue_result(self, wish: queueing.Request) -> dict[str, Any]:
+    def queue_result(self, queue_request: queueing.Request) -> dict[str, Any]:
         """What became of one batch of many; what no other batch could do any better is raised."""
         try:
-            status, row = self.queue(wish)
+            status, row = self.queue(queue_request)
         except IngestdError as error:
             if status_of(error) >= 500:
                 raise
-            return {"sync_id": wish.sync_id, "status": status_of(error), "job": None, "error": str(error)}
-        return {"sync_id": wish.sync_id, "status": status, "job": row, "error": None}
+            return {"sync_id": queue_request.sync_id, "status": status_of(error), "job": None, "error": str(error)}
+        return {"sync_id": queue_request.sync_id, "status": status, "job": row, "error": None}
 
     def cancel(self, sync_id: str) -> stats.Row:
         """The job that was waiting or queued, as it is now."""

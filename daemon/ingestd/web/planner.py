@@ -11,7 +11,7 @@ from ingestd.errors import DatabaseUnavailable, IngestdError, ManifestUnsettled,
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.service import Service
-from ingestd.web.problem import Refused
+from ingestd.web.problem import ProblemError
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class Planner:
         """Notes a batch whose plan is to be made; one that waits already, or is in hand, is not made twice."""
         with self._lock:
             if self._closed:
-                raise Refused(503, "This process is stopping.")
+                raise ProblemError(503, "This process is stopping.")
             self._errors.pop(sync_id, None)
             self._pending.setdefault(sync_id)
         self.service.wake()

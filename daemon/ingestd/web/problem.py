@@ -40,7 +40,7 @@ SENTENCES = {
 }
 
 
-class Refused(Exception):
+class ProblemError(Exception):
     """A request is answered with a problem. `extra` are members of their own, beside the sentence."""
 
     def __init__(self, status: int, sentence: str, *, headers: dict[str, str] | None = None, **extra: Any) -> None:
@@ -63,40 +63,40 @@ def retry(status: int) -> dict[str, str]:
     return {"Retry-After": RETRY_SECONDS} if status == 503 else {}
 
 
-def register(app: Flask, as_page: Callable[[Refused], Response | None]) -> None:
+def register(app: Flask, as_page: Callable[[ProblemError], Response | None]) -> None:
     """Makes every error leave as a problem, or as what `as_page` makes of it for those who read pages."""
 
-    def handle(kind: type[Exception], understand: Callable[[Any], Refused]) -> None:
+    def handle(kind: type[Exception], understand: Callable[[Any], ProblemError]) -> None:
         def respond(error: Exception) -> Response:
             refused = understand(error)
             return as_page(refused) or problem(refused.status, str(refused), refused.headers, **refused.extra)
 
         app.register_error_handler(kind, respond)
 
-    handle(Refused, lambda refused: refused)
+    handle(ProblemError, lambda refused: refused)
     handle(IngestdError, _known)
     handle(HTTPException, _http)
     handle(Exception, _unknown)
 
 
-def _known(error: IngestdError) -> Refused:
+def _known(error: IngestdError) -> ProblemError:
     status = status_of(error)
     if status == 500:
         log.error("request_failed", method=request.method, path=request.path, error=str(error))
-    return Refused(status, str(error))
+    return ProblemError(status, str(error))
 
 
-def _http(error: HTTPException) -> Refused:
+def _http(error: HTTPException) -> ProblemError:
     code = error.code or 500
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        return Refused(405, f"This address answers {allowed} only.", headers={"Allow": allowed})
-    return Refused(code, SENTENCES.get(code) or error.description or HTTPStatus(code).phrase)
+        return ProblemError(405, f"This address answers {allowed} only.", headers={"Allow": allowed})
+    return ProblemError(code, SENTENCES.get(code) or error.description or HTTPStatus(code).phrase)
 
 
-def _unknown(error: Exception) -> Refused:
+def _unknown(error: Exception) -> ProblemError:
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)
-    return Refused(500, SENTENCES[500])
+    return ProblemError(500, SENTENCES[500])
 
 
 def refuse_values(error: ValidationError) -> NoReturn:
@@ -104,7 +104,7 @@ def refuse_values(error: ValidationError) -> NoReturn:
     source = "body" if request.method == "POST" else "query"
     errors = [{"place": _place(source, detail["loc"]), "problem": detail["msg"]} for detail in error.errors()]
     sentence = "; ".join(f"{wrong['place']}: {wrong['problem']}" for wrong in errors)
-    raise Refused(400, f"The request is wrong at {sentence}.", errors=errors)
+    raise ProblemError(400, f"The request is wrong at {sentence}.", errors=errors)
 
 
 def _place(source: str, location: Sequence[int | str]) -> str:

@@ -18,20 +18,21 @@ from ingestd.listener import Listener
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
 from ingestd.service import Service
-from ingestd.web import api, pages, problem
-from ingestd.web.acting import Acting
-from ingestd.web.answers import BODY_LIMIT, JsonRequest
-from ingestd.web.auth import Guard
-from ingestd.web.health import Health
+from ingestd.web import pages, problem
+from ingestd.web.api import routes
+from ingestd.web.api.commands import Commands
+from ingestd.web.api.health import Health
+from ingestd.web.api.queries import Queries
+from ingestd.web.api.schemas import Problem
 from ingestd.web.hooks import Hooks
-from ingestd.web.looking import Looking
 from ingestd.web.operations import Operations
 from ingestd.web.planner import Planner
-from ingestd.web.problem import Refused
-from ingestd.web.readers import Readers
-from ingestd.web.reading import Reading
-from ingestd.web.schemas import Problem
-from ingestd.web.tokens import Tokens
+from ingestd.web.problem import ProblemError
+from ingestd.web.read_database import ReadDatabase
+from ingestd.web.responses import BODY_LIMIT, JsonRequest
+from ingestd.web.security.guard import Guard
+from ingestd.web.security.tokens import Tokens
+from ingestd.web.views import Views
 
 THREADS = 8
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -58,12 +59,12 @@ def make_app(context: Context, hooks: Hooks) -> Web:
     """The application; once for each context, whose registry has its counters from then on."""
     app, planner = _bare_app(), Planner(context)
     tokens = Tokens(context.settings.http.tokens_file)
-    app.before_request(Guard(context.settings.http, tokens, api.PUBLIC | pages.PUBLIC).check)
+    app.before_request(Guard(context.settings.http, tokens, routes.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
     problem.register(app, pages.refusal)
-    looking, operations = Looking(Readers(context.settings.database), planner), Operations(context, hooks, planner)
-    api.register(app, Acting(context, hooks, operations), Reading(looking), Health(context, hooks))
-    pages.register(app, context.settings, tokens, looking, operations, hooks.rescan)
+    views, operations = Views(ReadDatabase(context.settings.database), planner), Operations(context, hooks, planner)
+    routes.register(app, Commands(context, hooks, operations), Queries(views), Health(context, hooks))
+    pages.register(app, context.settings, tokens, views, operations, hooks.rescan)
     _count_requests(app, context.instruments.registry)
     app.after_request(_harden)
     return Web(app, planner.service)
@@ -83,7 +84,7 @@ def _bare_app() -> OpenAPI:
     app = OpenAPI(
         "ingestd.web",
         info=Info(title="ingestd", version=__version__),
-        security_schemes=api.SECURITY,
+        security_schemes=routes.SECURITY,
         validation_error_status=400,
         validation_error_model=Problem,
         validation_error_callback=problem.refuse_values,
@@ -100,7 +101,7 @@ def _bare_app() -> OpenAPI:
 
 def _limit_body() -> None:
     if (request.content_length or 0) > BODY_LIMIT:
-        raise Refused(413, f"A body may have {BODY_LIMIT} bytes.")
+        raise ProblemError(413, f"A body may have {BODY_LIMIT} bytes.")
 
 
 def _harden(response: Response) -> Response:

@@ -11,10 +11,6 @@ from itertools import count
 import structlog
 
 from ingestd import logs
-from ingestd.bundle.manifest import Manifest
-from ingestd.bundle.mount import MountIdentity
-from ingestd.bundle.reader import Reader, pauses
-from ingestd.bundle.survey import survey
 from ingestd.errors import (
     DatabaseUnavailable,
     DataRefused,
@@ -26,22 +22,26 @@ from ingestd.errors import (
     RemovalRefused,
     Stopping,
 )
+from ingestd.format.manifest import Manifest
+from ingestd.format.manifest_index import index_manifest
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease, Reason, Verdict
+from ingestd.mount.access import MountIdentity
+from ingestd.mount.reader import Reader, pauses
 from ingestd.pipeline import delivery, preflight
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import chunk, container, ending
-from ingestd.pipeline.importer.chunks import Chunks
-from ingestd.pipeline.importer.draft import Draft, Piece, draft
-from ingestd.pipeline.importer.ending import Progress
-from ingestd.pipeline.importer.fencing import Fence
-from ingestd.pipeline.judge import Bundle
+from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.importer import chunk_writer, completion, container_writer
+from ingestd.pipeline.importer.chunk_source import ChunkSource
+from ingestd.pipeline.importer.completion import Progress
+from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.staging import Plan
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
-MAX_DEATHS = 3
+MAX_CRASHES = 3
 
 
 class Run:
@@ -86,7 +86,7 @@ class Run:
     def _import(self) -> str:
         identity = self._context.mount.check()
         manifest = self._read_manifest(identity)
-        bundle = preflight.bundle_of(manifest, survey(manifest))
+        bundle = preflight.bundle_of(manifest, index_manifest(manifest))
         refusal = self._fence.fenced(lambda tx: self._prepare(tx, manifest, bundle))
         if self._plan is not None:
             preflight.count(self._context, self._plan)
@@ -96,7 +96,7 @@ class Run:
         reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes, fresh_until)
         for covers in (False, True):
             source = (self._context.db, self._lease.batch_id, self._lease.scope, manifest, bundle, reader)
-            chunks = Chunks(*source, covers=covers)
+            chunks = ChunkSource(*source, covers=covers)
             self._import_items(chunks, bundle)
         self._import_containers(manifest, bundle)
         return self._finish()
@@ -136,13 +136,13 @@ class Run:
         self._demand_present(tx, manifest)
         # A removal is planned anew each time: what it would remove may have grown since somebody looked.
         if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
-            self._plan = preflight.make_plan(tx, self._context.db, known, manifest, bundle.survey, self._fence.on_step)
+            self._plan = preflight.make_plan(tx, self._context.db, known, manifest, bundle.index, self._fence.on_step)
         job.consume(tx, self._lease.job_id, manifest.sha256)
         try:
             preflight.check_removals(self._context, tx, known)
         except RemovalRefused as refusal:
             return refusal
-        self._tell_start(tx, manifest)
+        self._append_start_event(tx, manifest)
         return None
 
     def _demand_present(self, tx: Tx, manifest: Manifest) -> None:
@@ -151,7 +151,7 @@ class Run:
         if problem:
             raise ManifestError([problem])
 
-    def _tell_start(self, tx: Tx, manifest: Manifest) -> None:
+    def _append_start_event(self, tx: Tx, manifest: Manifest) -> None:
         tally = item.tally(tx, self._lease.batch_id)
         self._progress.terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self._lease.items_done, self._lease.items_total = self._progress.terminal, tally.total()
@@ -171,55 +171,57 @@ class Run:
 
     # items
 
-    def _import_items(self, chunks: Chunks, bundle: Bundle) -> None:
+    def _import_items(self, chunks: ChunkSource, bundle: Bundle) -> None:
         size = self._context.settings.worker.chunk_items
-        careful_until = 2 * size if self._lease.careful else 0
+        isolate_until = 2 * size if self._lease.isolate_items else 0
         remaining = self._lease.items_total - self._lease.items_done
-        if careful_until or remaining <= size:
-            source: Generator[Draft, None, None] = chunks.each(
-                lambda: 1 if self._progress.seen < careful_until else size
+        if isolate_until or remaining <= size:
+            source: Generator[PreparedChunk, None, None] = chunks.each(
+                lambda: 1 if self._progress.seen < isolate_until else size
             )
         else:
-            source = chunks.each_ahead(size)
+            source = chunks.prefetched(size)
         with closing(source):
-            for drafted in source:
+            for chunk in source:
                 self._fence.check()
-                if careful_until > self._progress.seen:
-                    self._import_carefully(bundle, drafted)
+                if isolate_until > self._progress.seen:
+                    self._import_isolated(bundle, chunk)
                 else:
-                    self._import_chunk(bundle, drafted)
+                    self._import_chunk(bundle, chunk)
 
-    def _import_carefully(self, bundle: Bundle, drafted: Draft) -> None:
+    def _import_isolated(self, bundle: Bundle, chunk: PreparedChunk) -> None:
         """One item at a time, named before it is taken: if it is what kills workers, the next one will know."""
-        for piece in drafted.pieces:
-            if piece.row.deaths >= MAX_DEATHS:
-                self._fail_item(piece, Reason.POISON, f"{piece.row.deaths} workers died with this item in hand")
+        for chunk_item in chunk.items:
+            if chunk_item.row.crash_count >= MAX_CRASHES:
+                self._fail_item(
+                    chunk_item, Reason.POISON, f"{chunk_item.row.crash_count} workers died with this item in hand"
+                )
                 continue
-            self._fence.fenced(lambda _tx: None, current_item_id=piece.row.id)
-            self._import_chunk(bundle, draft(bundle, [piece], drafted.facts))
+            self._fence.fenced(lambda _tx: None, current_item_id=chunk_item.row.id)
+            self._import_chunk(bundle, prepare_chunk(bundle, [chunk_item], chunk.state))
 
-    def _import_chunk(self, bundle: Bundle, drafted: Draft) -> None:
+    def _import_chunk(self, bundle: Bundle, chunk: PreparedChunk) -> None:
         """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
-        attempts, pieces = count(), drafted.pieces
+        attempts, items = count(), chunk.items
         try:
             with self._context.instruments.chunk_duration.time():
                 verdicts = self._fence.fenced(
-                    lambda tx: chunk.write(tx, self._lease.batch_id, bundle, drafted, next(attempts) > 0),
-                    done=len(pieces),
+                    lambda tx: chunk_writer.write(tx, self._lease.batch_id, bundle, chunk, next(attempts) > 0),
+                    done=len(items),
                 )
         except DataRefused as error:
-            if len(pieces) == 1:
-                self._fail_item(pieces[0], Reason.DATABASE_REFUSED, str(error))
+            if len(items) == 1:
+                self._fail_item(items[0], Reason.DATABASE_REFUSED, str(error))
                 return
-            middle = len(pieces) // 2
-            for half in (pieces[:middle], pieces[middle:]):
-                self._import_chunk(bundle, draft(bundle, half, drafted.facts))
+            middle = len(items) // 2
+            for half in (items[:middle], items[middle:]):
+                self._import_chunk(bundle, prepare_chunk(bundle, half, chunk.state))
             return
         self._count(verdicts)
 
-    def _fail_item(self, piece: Piece, reason: Reason, error: str) -> None:
+    def _fail_item(self, chunk_item: ChunkItem, reason: Reason, error: str) -> None:
         verdict = Verdict(Decision.FAILED, reason, error)
-        self._fence.fenced(lambda tx: chunk.fail(tx, self._lease.batch_id, piece, verdict), done=1)
+        self._fence.fenced(lambda tx: chunk_writer.fail(tx, self._lease.batch_id, chunk_item, verdict), done=1)
         self._count([verdict])
 
     def _count(self, verdicts: Iterable[Verdict]) -> None:
@@ -242,28 +244,28 @@ class Run:
             self._fence.check()
             try:
                 self._fence.fenced(
-                    partial(container.write, batch_id=batch_id, row_id=row_id, bundle=bundle, container=entry)
+                    partial(container_writer.write, batch_id=batch_id, row_id=row_id, bundle=bundle, container=entry)
                 )
             except DataRefused as error:
                 refused = Verdict(Decision.FAILED, Reason.DATABASE_REFUSED, str(error))
-                record = partial(container.record, batch_id=batch_id, row_id=row_id, container=entry)
+                record = partial(container_writer.record, batch_id=batch_id, row_id=row_id, container=entry)
                 self._fence.fenced(partial(record, verdict=refused, targets={}))
 
     # the end
 
     def _finish(self) -> str:
-        status = self._fence.guarded(lambda tx: ending.finish(tx, self._lease, self._progress))
+        status = self._fence.guarded(lambda tx: completion.finish(tx, self._lease, self._progress))
         log.info("job_finished", status=status.value, **self._progress.tally)
         return "done"
 
     def _fail(self, error: str, *, invalid: bool = False, refused: bool = False) -> str:
         def work(tx: Tx) -> None:
-            ending.fail(tx, self._lease, self._progress, error, invalid=invalid, refused=refused)
+            completion.fail(tx, self._lease, self._progress, error, invalid=invalid, refused=refused)
 
         return self._last_word(work, "failed", error)
 
     def _release(self, reason: str) -> str:
-        return self._last_word(lambda tx: ending.release(tx, self._lease, reason), "released", reason)
+        return self._last_word(lambda tx: completion.release(tx, self._lease, reason), "released", reason)
 
     def _last_word(self, work: Callable[[Tx], None], outcome: str, why: str) -> str:
         try:

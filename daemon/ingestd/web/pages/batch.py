@@ -8,21 +8,21 @@ from ingestd.errors import IngestdError
 from ingestd.model import ACTIVE_STATES, Decision, Scope
 from ingestd.pipeline import queueing
 from ingestd.store import stats
-from ingestd.web.looking import Looking
+from ingestd.web.api.schemas import ItemsQuery
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import Frame, back, wants_page
-from ingestd.web.pages.shown import brief
+from ingestd.web.pages.formatting import brief
+from ingestd.web.pages.layout import Layout, back, wants_page
 from ingestd.web.problem import status_of
-from ingestd.web.schemas import ItemsQuery
+from ingestd.web.views import Views
 
 EVENTS_SHOWN = 50
 CONTAINERS_SHOWN = 100
 
 
 class BatchPage:
-    def __init__(self, frame: Frame, looking: Looking, operations: Operations, priority: int) -> None:
-        self._frame, self._looking, self._operations, self._priority = frame, looking, operations, priority
+    def __init__(self, frame: Layout, views: Views, operations: Operations, priority: int) -> None:
+        self._frame, self._looking, self._operations, self._priority = frame, views, operations, priority
 
     def show(self, sync_id: str) -> Response:
         return self._page(sync_id, forms.query(ItemsQuery))
@@ -30,9 +30,9 @@ class BatchPage:
     def queue(self, sync_id: str) -> Response:
         asked = forms.form(forms.QueueForm)
         scope = Scope(asked.only) if asked.only else Scope.ALL
-        wish = queueing.Request(sync_id, requested_by(), asked.priority, asked.force, scope)
+        queue_request = queueing.Request(sync_id, requested_by(), asked.priority, asked.force, scope)
         try:
-            status, _ = self._operations.queue(wish)
+            status, _ = self._operations.queue(queue_request)
         except IngestdError as error:
             return self._refused(sync_id, error)
         return back(url_for("pages.batch", sync_id=sync_id), "queued" if status == 201 else "active")
@@ -61,7 +61,7 @@ class BatchPage:
 
     def _page(self, sync_id: str, query: ItemsQuery, status: int = 200, **values: Any) -> Response:
         batch = self._looking.detail(sync_id)
-        rows, after = self._looking.items(batch["id"], decision=query.decision, after=query.after, most=query.limit)
+        rows, after = self._looking.items(batch["id"], decision=query.decision, after=query.after, limit=query.limit)
         here: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
         here |= {"sync_id": sync_id, "_anchor": "items"}
         return self._frame.page(
@@ -71,7 +71,7 @@ class BatchPage:
             batch=batch,
             active=next((job for job in batch["jobs"] if job["state"] in ACTIVE_STATES), None),
             priority=self._priority,
-            containers=self._looking.containers(batch["id"], most=CONTAINERS_SHOWN),
+            containers=self._looking.containers(batch["id"], limit=CONTAINERS_SHOWN),
             rows=rows,
             decision=query.decision,
             decisions=[decision.value for decision in Decision],
@@ -82,5 +82,5 @@ class BatchPage:
         )
 
     def _events(self, batch_id: int) -> list[stats.Row]:
-        events, _ = self._looking.events(batch_id, before=stats.NEWEST, most=EVENTS_SHOWN)
+        events, _ = self._looking.events(batch_id, before=stats.NEWEST, limit=EVENTS_SHOWN)
         return [{**event, "brief": brief(event["payload"])} for event in events]

@@ -5,23 +5,23 @@ from typing import Any, Literal, TypeVar
 from flask import request
 from pydantic import BaseModel, Field, ValidationError
 
+from ingestd.web.api.schemas import MAX_PAGE, Name, Priority, RequestModel
 from ingestd.web.problem import refuse_values
-from ingestd.web.schemas import MOST, Asked, Name, Priority
 
 T = TypeVar("T", bound=BaseModel)
 
 
-class PauseForm(Asked):
+class PauseForm(RequestModel):
     next: str = Field("", description="The page that the form was on.")
     reason: str | None = Field(None, max_length=1000)
 
 
-class SelectedForm(Asked):
-    sync_ids: list[Name] = Field(max_length=MOST)
+class SelectedForm(RequestModel):
+    sync_ids: list[Name] = Field(max_length=MAX_PAGE)
     priority: Priority | None = None
 
 
-class QueueForm(Asked):
+class QueueForm(RequestModel):
     priority: Priority | None = None
     only: Literal["failed", "deferred"] | None = None
     force: bool = False

@@ -8,15 +8,15 @@ from flask import Response, request, url_for
 from ingestd.model import Action, BatchStatus
 from ingestd.store import stats
 from ingestd.store.db import Tx
+from ingestd.web.api.queries import before
+from ingestd.web.api.schemas import BatchesQuery
 from ingestd.web.operations import Operations
 from ingestd.web.pages import forms
-from ingestd.web.pages.frame import MOST_COUNTED, Frame, back, local_address
-from ingestd.web.reading import before
-from ingestd.web.schemas import BatchesQuery
+from ingestd.web.pages.layout import MAX_COUNTED, Layout, back, local_address
 
 
 class Media:
-    def __init__(self, frame: Frame, operations: Operations, rescan: Callable[[], Any]) -> None:
+    def __init__(self, frame: Layout, operations: Operations, rescan: Callable[[], Any]) -> None:
         self._frame, self._operations, self._rescan = frame, operations, rescan
 
     def show(self) -> Response:
@@ -24,8 +24,8 @@ class Media:
         wanted = stats.Filter(query.status, query.action, query.prefix)
 
         def look(tx: Tx) -> tuple[stats.Page, dict[str, int]]:
-            counts = stats.job_counts_up_to(tx, MOST_COUNTED + 1)
-            return stats.batch_page(tx, wanted, before=before(query), most=query.limit), counts
+            counts = stats.job_counts_up_to(tx, MAX_COUNTED + 1)
+            return stats.batch_page(tx, wanted, before=before(query), limit=query.limit), counts
 
         (rows, after), counts = self._frame.db.read(look)
         asked: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from flask import Flask, Response
 
 from ingestd.config import Settings
-from ingestd.web.looking import Looking
 from ingestd.web.operations import Operations
-from ingestd.web.pages import shown
+from ingestd.web.pages import formatting
 from ingestd.web.pages.batch import BatchPage
-from ingestd.web.pages.frame import Frame
+from ingestd.web.pages.bulk import Bulk
+from ingestd.web.pages.layout import Layout
 from ingestd.web.pages.media import Media
-from ingestd.web.pages.selected import Selected
-from ingestd.web.pages.signing import Signing
+from ingestd.web.pages.sign_in import SignIn
 from ingestd.web.pages.tasks import Tasks
-from ingestd.web.tokens import Tokens
+from ingestd.web.security.tokens import Tokens
+from ingestd.web.views import Views
 
 PUBLIC = frozenset({"static", "pages.sign_in", "pages.sign_out"})
 """Style sheet and script hold nothing of anybody's; whoever signs in has no session yet."""
@@ -32,14 +32,14 @@ class Address:
 
 
 def register(
-    app: Flask, settings: Settings, tokens: Tokens, looking: Looking, operations: Operations, rescan: Callable[[], int]
+    app: Flask, settings: Settings, tokens: Tokens, views: Views, operations: Operations, rescan: Callable[[], int]
 ) -> None:
     """Adds all pages."""
-    shown.register(app)
-    frame, priority = Frame(looking.db), settings.queue.priority
-    media, selected = Media(frame, operations, rescan), Selected(frame, operations, priority)
-    batch, tasks = BatchPage(frame, looking, operations, priority), Tasks(frame)
-    for address in (*_looks(media, batch, tasks), *_acts(media, selected, batch), *_signs(Signing(tokens))):
+    formatting.register(app)
+    frame, priority = Layout(views.db), settings.queue.priority
+    media, selected = Media(frame, operations, rescan), Bulk(frame, operations, priority)
+    batch, tasks = BatchPage(frame, views, operations, priority), Tasks(frame)
+    for address in (*_looks(media, batch, tasks), *_acts(media, selected, batch), *_signs(SignIn(tokens))):
         app.add_url_rule(address.rule, f"pages.{address.name}", address.view, methods=[address.method])
 
 
@@ -51,7 +51,7 @@ def _looks(media: Media, batch: BatchPage, tasks: Tasks) -> list[Address]:
     ]
 
 
-def _acts(media: Media, selected: Selected, batch: BatchPage) -> list[Address]:
+def _acts(media: Media, selected: Bulk, batch: BatchPage) -> list[Address]:
     return [
         Address("POST", "/scan", "scan", media.scan),
         Address("POST", "/pause", "pause", media.pause),
@@ -65,7 +65,7 @@ def _acts(media: Media, selected: Selected, batch: BatchPage) -> list[Address]:
     ]
 
 
-def _signs(signing: Signing) -> list[Address]:
+def _signs(signing: SignIn) -> list[Address]:
     return [
         Address("POST", "/sign-in", "sign_in", signing.sign_in),
         Address("POST", "/sign-out", "sign_out", signing.sign_out),

@@ -7,14 +7,14 @@ from flask import Response
 
 from ingestd.store import stats
 from ingestd.store.db import Tx
-from ingestd.web.pages.frame import MOST_COUNTED, Frame
+from ingestd.web.pages.layout import MAX_COUNTED, Layout
 
 ACTIVE_SHOWN = 100
 FINISHED_SHOWN = 50
 
 
 class Tasks:
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Layout) -> None:
         self._frame = frame
 
     def show(self) -> Response:
@@ -24,13 +24,13 @@ class Tasks:
 
 def _look(tx: Tx) -> dict[str, Any]:
     now, at_claim = stats.running_since(tx)
-    active = stats.active_jobs(tx, most=ACTIVE_SHOWN)
-    counts = stats.job_counts_up_to(tx, MOST_COUNTED + 1)
+    active = stats.active_jobs(tx, limit=ACTIVE_SHOWN)
+    counts = stats.job_counts_up_to(tx, MAX_COUNTED + 1)
     return {
         "active": [{**row, **pace(row, at_claim.get(row["id"]), now)} for row in active],
         "unshown": max(0, sum(counts.values()) - len(active)),
         "counts": counts,
-        "finished": stats.finished_jobs(tx, most=FINISHED_SHOWN),
+        "finished": stats.finished_jobs(tx, limit=FINISHED_SHOWN),
     }
 
 

@@ -1,0 +1,1 @@
+"""Makes bundles from folders of media files, for trials."""

@@ -1,0 +1,133 @@
+"""Media files: which there are, what they become as items, and what an image says about itself."""
+
+import math
+import os
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from ingestd import __version__
+from ingestd.format.entry import CLEAN_PATH
+from ingestd.mount.files import shown
+
+PHOTOS = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+}
+VIDEOS = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".webm": "video/webm"}
+MIME = PHOTOS | VIDEOS
+"""File name endings of media files, in lower case, and what they stand for."""
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF")
+POINTERS = {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop}
+MAX_TAG = 1000
+MAX_TITLE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One file that becomes an item. `relative` is its path for people to read, `mtime` in seconds of the epoch."""
+
+    path: Path
+    relative: str
+    bytes: int
+    mtime: float
+    sha256: str
+
+    @property
+    def type(self) -> str:
+        return "photo" if self.suffix in PHOTOS else "video"
+
+    @property
+    def hash(self) -> str:
+        """The item's hash: the first half of the content's sha256, so that the same content is the same asset."""
+        return self.sha256[:32]
+
+    @property
+    def folder(self) -> str:
+        return f"{self.type}/{self.hash}"
+
+    @property
+    def suffix(self) -> str:
+        return self.path.suffix.lower()
+
+    @property
+    def file_name(self) -> str:
+        """The file's own name, unless it could be refused or mislead somebody who reads it."""
+        name = self.path.name
+        return name if name.isprintable() and CLEAN_PATH.fullmatch(name) else f"original{self.suffix}"
+
+    @property
+    def title(self) -> str:
+        text = os.fsencode(self.path.stem).decode("utf-8", "replace")
+        return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)[:MAX_TITLE]
+
+    def source(self) -> dict[str, Any]:
+        """Where the item comes from: its source/source.json."""
+        return {
+            "file_name": shown(self.path.name),
+            "relative_path": self.relative,
+            "modified_at": _time(self.mtime),
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "tool": "ingestd bundle make",
+            "tool_version": __version__,
+        }
+
+    def metadata(self) -> dict[str, Any]:
+        """What the file tells of itself: its source/data/photo.manifest.json."""
+        known: dict[str, Any] = {"bytes": self.bytes, "mime": MIME[self.suffix]}
+        return known | image_metadata(self.path) if self.type == "photo" else known
+
+
+def image_metadata(path: Path) -> dict[str, Any]:
+    """Format, size, mode and EXIF tags of an image, as far as they can be read. Only its headers are decoded."""
+    known: dict[str, Any] = {}
+    # On damaged or hostile files, image parsers raise and warn of whatever comes to hand; the file is still an item.
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=FORMATS) as image:
+            known.update(format=image.format, width=image.width, height=image.height, mode=image.mode)
+            known.update(exif=_exif(image.getexif()))
+    return known
+
+
+def _exif(exif: Image.Exif) -> dict[str, Any]:
+    tags = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
+    pairs = ((str(ExifTags.TAGS.get(tag, tag)), _plain(value)) for tag, value in tags.items() if tag not in POINTERS)
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _plain(value: Any) -> str | int | float | None:
+    """A tag's value if it is a text or a number that JSON can hold; rational numbers become floating ones."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_TAG]
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else None
+    try:
+        number = math.nan if isinstance(value, bytes | tuple) else float(value)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time in UTC as manifests have it."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _time(seconds: float) -> str | None:
+    try:
+        return rfc3339(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None

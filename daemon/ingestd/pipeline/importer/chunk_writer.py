@@ -1,0 +1,118 @@
+"""One chunk: its draft confirmed under lock, then written set-wise, in the caller's transaction.
+
+The order of locks is the same for every writer: assets by hash, everything else below them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from ingestd.model import Decision, Reason, Verdict, Version
+from ingestd.mount.files import SOURCE
+from ingestd.pipeline import evaluate
+from ingestd.pipeline.evaluate import Bundle, LibraryState
+from ingestd.pipeline.importer import cover_writer
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.store import item, ledger, library
+from ingestd.store.db import Tx
+
+
+def write(tx: Tx, batch_id: int, bundle: Bundle, chunk: PreparedChunk, again: bool = False) -> Sequence[Verdict]:
+    """Writes library rows, item decisions and ledger events; returns what was decided of each piece.
+
+    `again`: an earlier attempt met another writer, so that nothing the draft rests on may be taken for granted.
+    """
+    chunk = _confirmed(tx, bundle, chunk, again=again)
+    if chunk.is_of_covers:
+        cover_writer.write(tx, bundle, chunk)
+    else:
+        _write_assets(tx, bundle, chunk)
+    _record(tx, chunk)
+    item.shift_tally(tx, batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
+    return chunk.verdicts
+
+
+def _confirmed(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, again: bool) -> PreparedChunk:
+    """The draft if the locked rows say what it was made from; otherwise one made from them.
+
+    What was absent has no row to lock. If somebody inserts it meanwhile, our own INSERT fails and all starts over.
+    """
+    entries = [chunk_item.entry for chunk_item in chunk.items]
+    if not (again or chunk.is_of_covers):
+        entries = [entry for entry in entries if entry.asset_hash in chunk.state.assets]
+    state = evaluate.load_state(tx, bundle, entries, lock=True)
+    return chunk if state == chunk.state else prepare_chunk(bundle, chunk.items, state)
+
+
+def fail(tx: Tx, batch_id: int, chunk_item: ChunkItem, verdict: Verdict) -> None:
+    """Writes that one item failed, and nothing else of it."""
+    item.decide(tx, [(chunk_item.row.id, verdict)])
+    item.shift_tally(tx, batch_id, [chunk_item.row], [verdict])
+    ledger.append_items(tx, [chunk_item.row.id])
+
+
+def _record(tx: Tx, chunk: PreparedChunk) -> None:
+    """Writes the decisions to the items, those without an error set-wise, and tells all of them to the ledger."""
+    alike: dict[tuple[Decision, Reason | None], list[int]] = {}
+    single = []
+    for chunk_item, verdict in chunk.decided():
+        if verdict.error is None:
+            alike.setdefault((verdict.decision, verdict.reason), []).append(chunk_item.row.id)
+        else:
+            single.append((chunk_item.row.id, verdict))
+    for (decision, reason), ids in alike.items():
+        item.decide_alike(tx, ids, decision, reason)
+    item.decide(tx, single)
+    ledger.append_items(tx, [chunk_item.row.id for chunk_item in chunk.items])
+
+
+def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk) -> None:
+    known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
+    # INSERT never overwrites: whoever else inserted one of them meanwhile makes this transaction start over.
+    library.insert_assets(tx, bundle.version, chunk.inserts)
+    library.update_assets(tx, bundle.version, chunk.updates)
+    library.retire(tx, _ids(chunk.by_hash(Decision.UPDATED), known))
+    library.remove_assets(tx, bundle.version, _ids(chunk.by_hash(Decision.REMOVED), known))
+    advancing = [chunk_item for chunk_item, verdict in chunk.decided() if verdict.advances]
+    library.advance_assets(tx, bundle.version, _ids(advancing, known))
+    library.write_files(tx, bundle.version, chunk.files)
+    _write_more(tx, bundle, chunk, known)
+
+
+def _ids(items: Sequence[ChunkItem], known: Mapping[str, int]) -> list[int]:
+    return sorted(known[chunk_item.entry.asset_hash] for chunk_item in items)
+
+
+def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str, int]) -> None:
+    """Documents and own covers, for which the ids of new assets are asked; many items have neither."""
+    written = chunk.by_hash(Decision.CREATED, Decision.UPDATED)
+    more = [chunk_item for chunk_item in written if chunk_item.reading.documents or chunk_item.entry.cover_hash]
+    new = [chunk_item.entry.asset_hash for chunk_item in more if chunk_item.entry.asset_hash not in known]
+    ids = {**known, **library.live_assets(tx, new)}
+    more.sort(key=lambda chunk_item: ids[chunk_item.entry.asset_hash])
+    _write_documents(tx, bundle.version, more, ids)
+    _link_own_covers(tx, bundle, chunk.state, more, ids)
+
+
+def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
+    """In order of asset; whatever was current before is retired already."""
+    sources: list[tuple[int, str, str]] = []
+    ai_runs: list[tuple[int, str, str, str]] = []
+    for chunk_item in items:
+        asset_id = ids[chunk_item.entry.asset_hash]
+        for document in sorted(chunk_item.reading.documents, key=lambda d: (d.kind, d.sha256)):
+            if document.kind == SOURCE:
+                sources.append((asset_id, document.sha256, document.text))
+            else:
+                ai_runs.append((asset_id, document.kind, document.sha256, document.text))
+    library.write_sources(tx, version, sources)
+    library.write_ai_runs(tx, version, ai_runs)
+
+
+def _link_own_covers(
+    tx: Tx, bundle: Bundle, state: LibraryState, items: Sequence[ChunkItem], ids: Mapping[str, int]
+) -> None:
+    rows = []
+    for chunk_item in items:
+        own = evaluate.own_cover(chunk_item.entry, bundle, state)
+        if own is not None:
+            rows.append((ids[chunk_item.entry.asset_hash], own, None, None, None, 0))
+    library.write_covers(tx, bundle.version, rows)

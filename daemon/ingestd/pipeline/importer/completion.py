@@ -1,0 +1,89 @@
+"""How a run ends: finished, failed, or put back into the queue. Each in one guarded transaction."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingestd import decide
+from ingestd.model import DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
+from ingestd.pipeline import preflight
+from ingestd.store import batch, item, job, ledger
+from ingestd.store.db import Tx
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one run has decided; `terminal` items stood before it began."""
+
+    terminal: int = 0
+    seen: int = 0
+    tally: Counter[str] = field(default_factory=Counter)
+
+    def note(self, decision: Decision, count: int) -> None:
+        self.seen += count
+        self.tally[decision.value] += count
+
+
+def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
+    """The run came to its end, whatever became of single items."""
+    item.recount(tx, lease.batch_id)
+    items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
+    status = decide.batch_status(True, items + containers, finished=True)
+    batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))
+    summary = _summary(progress, items, status)
+    payload = {key: summary[key] for key in ("status", "remaining", "tally")}
+    ledger.append(tx, lease.batch_id, "import_finished", phase="import", skipped_terminal=progress.terminal, **payload)
+    _append_finish_event(tx, lease, progress, None, summary)
+    job.finish(tx, lease, JobState.DONE, None, lease.items_done, lease.items_total)
+    return status
+
+
+def fail(tx: Tx, lease: Lease, progress: Progress, error: str, *, invalid: bool, refused: bool) -> None:
+    """The run could not come to its end: the envelope is invalid, a removal was refused, or something broke."""
+    batch_id = lease.batch_id
+    if invalid:
+        batch.invalidate(tx, batch_id, error)
+        ledger.append(tx, batch_id, "batch_invalid", phase="import", error=error)
+    if refused:
+        payload = {"phase": "import", "requested_by": lease.worker_id, "reason": error}
+        ledger.append(tx, batch_id, "removal_refused", **payload)
+    status = BatchStatus.INVALID if invalid else preflight.computed_status(tx, batch.lock_by_id(tx, batch_id))
+    batch.finish(tx, batch_id, status, error)
+    _append_finish_event(tx, lease, progress, error, _summary(progress, item.tally(tx, batch_id), status))
+    job.finish(tx, lease, JobState.FAILED, error, lease.items_done, lease.items_total)
+
+
+def release(tx: Tx, lease: Lease, reason: str) -> None:
+    """Puts the job back into the queue and says why."""
+    batch.set_status(tx, lease.batch_id, BatchStatus.QUEUED)
+    payload = {"job_id": lease.job_id, "worker_id": lease.worker_id, "reason": reason}
+    ledger.append(tx, lease.batch_id, "job_released", phase="job_release", **payload)
+    job.release(tx, lease)
+
+
+def _summary(progress: Progress, items: Counter[str], status: BatchStatus) -> dict[str, Any]:
+    terminal = sum(items[decision.value] for decision in (*SUCCEEDED, Decision.FAILED))
+    return {
+        "ok": int(not items[Decision.FAILED.value]),
+        "status": status.value,
+        "remaining": items.total() - terminal,
+        "tally": {decision.value: progress.tally[decision.value] for decision in DECIDED},
+    }
+
+
+def _append_finish_event(tx: Tx, lease: Lease, progress: Progress, error: str | None, summary: dict[str, Any]) -> None:
+    ok = int(error is None and summary["ok"])
+    outer = {"items_seen": progress.seen, "ok": ok, "status": summary["status"], "summary": summary}
+    payload = {"job_id": lease.job_id, "error": error, "summary": outer}
+    ledger.append(tx, lease.batch_id, "job_finished", phase="job_finish", **payload)
+
+
+def _batch_error(items: Counter[str], containers: Counter[str]) -> str | None:
+    """What a batch that did not come through in full says of itself."""
+    parts = [
+        f"{counts[decision]} {what} {decision}"
+        for what, counts in (("items", items), ("containers", containers))
+        for decision in (Decision.FAILED.value, Decision.DEFERRED.value)
+        if counts[decision]
+    ]
+    return ", ".join(parts) or None

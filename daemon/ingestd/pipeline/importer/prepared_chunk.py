@@ -1,0 +1,116 @@
+"""What a chunk would write, decided ahead from what the library looked like a moment ago. Pure.
+
+The import confirms under lock that the facts still hold; a draft that came too late is made anew from the locked rows.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingestd.format.entry import Entry
+from ingestd.model import Action, Decision, Verdict
+from ingestd.mount import wire
+from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate
+from ingestd.store.item import OpenItem
+from ingestd.store.values import Json, rows_json
+
+NOTHING_READ = wire.Reading(-1)
+NO_DOCUMENTS = hashlib.sha256().hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkItem:
+    """One item of a chunk: its row, its entry, and what was read of it."""
+
+    row: OpenItem
+    entry: Entry
+    reading: wire.Reading = NOTHING_READ
+
+    @property
+    def size(self) -> int:
+        """Bytes that its documents put into statements."""
+        return sum(len(document.text) for document in self.reading.documents)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChunk:
+    """A chunk of covers, or of other items, with a verdict each (in order of the manifest) and the rows that follow.
+
+    `inserts` are new assets and tombstones, `updates` overwritten assets, `files` those of both; each in order of hash.
+    """
+
+    items: Sequence[ChunkItem]
+    state: LibraryState
+    verdicts: Sequence[Verdict]
+    inserts: Sequence[Json] = ()
+    updates: Sequence[Json] = ()
+    files: Sequence[Json] = ()
+
+    @property
+    def is_of_covers(self) -> bool:
+        return self.items[0].entry.is_cover
+
+    def decided(self) -> Iterator[tuple[ChunkItem, Verdict]]:
+        return zip(self.items, self.verdicts, strict=True)
+
+    def by_hash(self, *decisions: Decision) -> list[ChunkItem]:
+        """The pieces with one of these decisions, in order of hash."""
+        chosen = [chunk_item for chunk_item, verdict in self.decided() if verdict.decision in decisions]
+        return sorted(chosen, key=_hash_of)
+
+
+def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryState) -> PreparedChunk:
+    """Decides a chunk, of covers or of other items, and makes the rows."""
+    digests = {chunk_item.entry.ordinal: documents_sha256(chunk_item.reading) for chunk_item in items}
+    verdicts = [_verdict(chunk_item, bundle, state, digests[chunk_item.entry.ordinal]) for chunk_item in items]
+    made = PreparedChunk(items, state, verdicts)
+    if made.is_of_covers:
+        return made
+    known = state.assets
+    absent = [p for p in made.by_hash(Decision.CREATED, Decision.SKIPPED) if p.entry.asset_hash not in known]
+    updated = made.by_hash(Decision.UPDATED)
+    tombstones = bundle.action is Action.REMOVE
+    inserts = [
+        _insert(chunk_item.entry, digests[chunk_item.entry.ordinal], tombstone=tombstones) for chunk_item in absent
+    ]
+    updates = [(known[p.entry.asset_hash].id, *_content(p.entry, digests[p.entry.ordinal])) for p in updated]
+    written = [*([] if tombstones else absent), *updated]
+    files = [row for chunk_item in sorted(written, key=_hash_of) for row in _files(chunk_item.entry)]
+    return PreparedChunk(items, state, verdicts, rows_json(inserts), rows_json(updates), rows_json(files))
+
+
+def _hash_of(chunk_item: ChunkItem) -> str:
+    return chunk_item.entry.asset_hash
+
+
+def _verdict(chunk_item: ChunkItem, bundle: Bundle, state: LibraryState, documents: str) -> Verdict:
+    reading = chunk_item.reading
+    verdict = evaluate(chunk_item.entry, bundle, state, documents)
+    writes = verdict.decision in (Decision.CREATED, Decision.UPDATED, Decision.LINKED)
+    if writes and reading.problem is not None:
+        return Verdict(Decision.FAILED, reading.reason, reading.problem)
+    return verdict
+
+
+def documents_sha256(reading: wire.Reading) -> str:
+    """The digest of a set of documents: kinds and digests, in order."""
+    if not reading.documents:
+        return NO_DOCUMENTS
+    lines = sorted(f"{document.kind}\0{document.sha256}\n" for document in reading.documents)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _insert(entry: Entry, documents: str, *, tombstone: bool) -> tuple[Any, ...]:
+    """A tombstone has no digests: whatever comes next differs from it."""
+    content = (entry.title, entry.path, None, None) if tombstone else _content(entry, documents)
+    return (entry.asset_type, entry.asset_hash, *content, int(tombstone))
+
+
+def _content(entry: Entry, documents: str) -> tuple[Any, ...]:
+    return (entry.title, entry.path, entry.sha256, documents)
+
+
+def _files(entry: Entry) -> Iterator[tuple[Any, ...]]:
+    for file in entry.files:
+        yield (entry.asset_hash, file.variant, f"{entry.path}/{file.path}", file.bytes, file.sha256)

@@ -1,0 +1,193 @@
+"""Takes queued jobs: lowest priority number first, then oldest. A claim is one short transaction; work starts after it.
+
+Idle claimers sleep until woken, by whoever queued a job in this process or by the one poller it has.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import structlog
+
+from ingestd.errors import DatabaseUnavailable, LeaseLost, MountUnavailable
+from ingestd.model import Lease
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import Instance, worker_id
+from ingestd.pipeline.importer import completion
+from ingestd.pipeline.importer.run import Run
+from ingestd.service import Service
+from ingestd.store import batch, job, ledger
+from ingestd.store.db import Tx
+
+log = structlog.get_logger()
+
+UNTIL_WOKEN = 3600.0
+GATE_SECONDS = 1.0
+
+
+class WorkerPool:
+    """The thread pool that imports: each thread claims a job, runs it, and claims again until none is left."""
+
+    def __init__(self, context: Context, instance: Instance, on_finished: Callable[[], None] = lambda: None) -> None:
+        self._context = context
+        self._instance = str(instance)
+        self._on_finished = on_finished
+        self._stopping = threading.Event()
+        self._leases: dict[int, Lease] = {}
+        count = context.settings.worker.threads
+        self.services = [
+            Service(f"worker-{slot}", self._step(slot), finally_do=context.db.close) for slot in range(count)
+        ]
+
+    @property
+    def leases(self) -> list[Lease]:
+        """The jobs in hand."""
+        return list(self._leases.values())
+
+    def workers(self) -> dict[str, int]:
+        """Threads by what they do."""
+        busy = len(self._leases)
+        return {"idle": len(self.services) - busy, "busy": busy}
+
+    def start(self) -> None:
+        for service in self.services:
+            service.start()
+
+    def wake(self) -> None:
+        for service in self.services:
+            service.wake()
+
+    def stop(self) -> None:
+        """Stops claiming; each thread commits or rolls back the chunk in hand and releases its job."""
+        self._stopping.set()
+        for service in self.services:
+            service.stop()
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the threads; False if one is still at work."""
+        deadline = time.monotonic() + seconds
+        return not [s for s in self.services if not s.join(max(0.0, deadline - time.monotonic()))]
+
+    def release_all(self) -> None:
+        """Releases what threads that do not end still hold; the fence keeps them from writing any more."""
+        for lease in self.leases:
+            try:
+                self._context.db.transaction(partial(completion.release, lease=lease, reason="stopping"))
+            except LeaseLost:
+                continue
+            _log_release(lease, "stopping")
+
+    def _step(self, slot: int) -> Callable[[], float]:
+        return lambda: self.claim_and_run(slot)
+
+    def claim_and_run(self, slot: int) -> float:
+        """Claims and runs one job; returns the seconds until it is worth trying again."""
+        if self._stopping.is_set() or not is_open(self._context):
+            return UNTIL_WOKEN
+        lease = claim(self._context, worker_id(slot), self._instance)
+        if lease is None:
+            return UNTIL_WOKEN
+        self._leases[slot] = lease
+        try:
+            outcome = Run(self._context, lease, self._stopping).execute()
+            if outcome == "lost":
+                outcome = self._give_back(lease)
+        finally:
+            del self._leases[slot]
+        self._context.instruments.jobs_finished.labels(outcome).inc()
+        self._context.instruments.job_duration.labels(outcome).observe(time.monotonic() - lease.claimed_at)
+        self._on_finished()
+        return 0.0
+
+    def _give_back(self, lease: Lease) -> str:
+        """What an outage made a run abandon is still in its name, and nobody would take it before it is stale."""
+        try:
+            self._context.db.transaction(
+                partial(completion.release, lease=lease, reason="database_unavailable"),
+                keep_waiting=lambda: not self._stopping.is_set(),
+            )
+        except (LeaseLost, DatabaseUnavailable):
+            return "lost"
+        _log_release(lease, "database_unavailable")
+        return "released"
+
+
+def _log_release(lease: Lease, reason: str) -> None:
+    keys = {"job_id": lease.job_id, "worker": lease.worker_id, "claim_token": lease.token}
+    log.warning("job_released", reason=reason, **keys)
+
+
+def is_open(context: Context) -> bool:
+    """The source gate: nothing is claimed while the mount is absent."""
+    try:
+        context.mount.check_lately(GATE_SECONDS)
+    except MountUnavailable:
+        return False
+    return True
+
+
+def claim(context: Context, worker: str, instance: str) -> Lease | None:
+    """Takes the next queued job for one worker; None when there is none to be had, or the queue is paused."""
+    made: list[Lease] = []
+
+    def work(tx: Tx) -> list[Lease]:
+        made.clear()
+        if job.paused(tx):
+            return made
+        taken = job.claim_next(tx, worker, instance)
+        if taken is not None:
+            made.append(_build_lease(tx, *taken, worker))
+        return made
+
+    def was_committed(tx: Tx) -> list[Lease] | None:
+        if not made:
+            return None
+        return made if job.is_claimed_by(tx, made[0].job_id, made[0].token, worker, instance) else None
+
+    leases = context.db.transaction(work, was_committed=was_committed)
+    if not leases:
+        return None
+    context.instruments.jobs_claimed.inc()
+    context.instruments.queue_wait.observe(leases[0].waited)
+    log.info("job_claimed", job_id=leases[0].job_id, worker=worker, claim_token=leases[0].token)
+    return leases[0]
+
+
+def _build_lease(tx: Tx, job_id: int, token: int, waited: float, worker: str) -> Lease:
+    taken = job.find(tx, job_id)
+    assert taken is not None
+    batch.start(tx, taken.batch_id)
+    payload = {"job_id": job_id, "priority": taken.priority, "worker_id": worker}
+    ledger.append(tx, taken.batch_id, "job_claimed", phase="job_claim", **payload)
+    lease = Lease(job_id, taken.batch_id, token, worker, taken.scope, taken.isolate_items, waited=waited)
+    lease.items_done, lease.items_total = taken.items_done, taken.items_total
+    lease.claimed_at = lease.progress_at = time.monotonic()
+    return lease
+
+
+class Poller:
+    """Wakes idle claimers for jobs that were queued elsewhere. One a process."""
+
+    def __init__(self, context: Context, wake: Callable[[], None]) -> None:
+        self._context, self._wake = context, wake
+
+    def run_once(self) -> float:
+        if self._context.db.read(job.any_queued):
+            self._wake()
+        return self._context.settings.worker.poll_interval
+
+
+class Heartbeat:
+    """Keeps the heartbeats of this process's jobs going, on a connection of its own, as long as they progress."""
+
+    def __init__(self, context: Context, leases: Callable[[], Iterable[Lease]]) -> None:
+        self._context, self._leases = context, leases
+
+    def run_once(self) -> float:
+        settings = self._context.settings.worker
+        for lease in self._leases():
+            if time.monotonic() - lease.progress_at < settings.stale_after / 3:
+                ok = self._context.db.transaction(partial(job.beat, lease=lease))
+                self._context.instruments.heartbeats.labels("ok" if ok else "error").inc()
+        return settings.heartbeat_interval

@@ -1,0 +1,1 @@
+"""The JSON interface: its routes, requests and responses."""

@@ -1,0 +1,110 @@
+"""The routes, as one table: what is answered where, and with what. /openapi.json is made from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from flask import Response
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel
+
+from ingestd.web.api import schemas
+from ingestd.web.api.commands import Commands
+from ingestd.web.api.health import Health
+from ingestd.web.api.queries import Queries
+from ingestd.web.problem import MIME
+from ingestd.web.responses import answer
+
+PREFIX = "/api/v1"
+PUBLIC = frozenset({"healthz", "readyz"})
+SECURITY: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer", "description": "A token of the tokens file."}}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`problems` are those of this route alone, beside what every route may refuse."""
+
+    method: str
+    rule: str
+    view: Callable[..., Response]
+    answers: dict[int, type[BaseModel]]
+    problems: tuple[int, ...] = ()
+
+
+def register(app: OpenAPI, commands: Commands, queries: Queries, health: Health) -> None:
+    """Adds all routes, and the description that is made of them."""
+    for route in (*commands_of(commands), *queries_of(queries), *healths(health)):
+        add(app, route)
+    add_description(app)
+
+
+def commands_of(commands: Commands) -> list[Route]:
+    batch = f"{PREFIX}/batches/<sync_id>"
+    job, plan, control = schemas.Job, schemas.Plan, schemas.Control
+    return [
+        Route("POST", f"{batch}/queue", commands.queue, {201: job, 200: job}, (404, 409)),
+        Route("POST", f"{batch}/cancel", commands.cancel, {200: job}, (404, 409)),
+        Route("POST", f"{batch}/preflight", commands.preflight, {200: plan, 202: schemas.Accepted}, (404, 409)),
+        Route("POST", f"{PREFIX}/queue", commands.queue_many, {200: schemas.QueueResults}),
+        Route("POST", f"{PREFIX}/scan", commands.scan, {202: schemas.ScanAccepted}),
+        Route("GET", f"{PREFIX}/scans/<id:scan_id>", commands.scanned, {200: schemas.Scan}, (404,)),
+        Route("POST", f"{PREFIX}/pause", commands.pause, {200: control}),
+        Route("POST", f"{PREFIX}/resume", commands.resume, {200: control}),
+    ]
+
+
+def queries_of(queries: Queries) -> list[Route]:
+    batch = f"{PREFIX}/batches/<sync_id>"
+    return [
+        Route("GET", f"{PREFIX}/batches", queries.batches, {200: schemas.BatchPage}),
+        Route("GET", batch, queries.batch, {200: schemas.BatchDetail}, (404,)),
+        Route("GET", f"{batch}/items", queries.items, {200: schemas.ItemPage}, (404,)),
+        Route("GET", f"{batch}/events", queries.events, {200: schemas.EventPage}, (404,)),
+        Route("GET", f"{PREFIX}/jobs", queries.jobs, {200: schemas.JobPage}),
+        Route("GET", f"{PREFIX}/jobs/<id:job_id>", queries.job, {200: schemas.Job}, (404,)),
+    ]
+
+
+def healths(health: Health) -> list[Route]:
+    return [
+        Route("GET", "/healthz", health.healthz, {200: schemas.Health}),
+        Route("GET", "/readyz", health.readyz, {200: schemas.Health}),
+    ]
+
+
+def add(app: OpenAPI, route: Route) -> None:
+    is_public = route.view.__name__ in PUBLIC
+    general = (400, 413, 421, 500, 503) if is_public else (400, 401, 403, 413, 421, 500, 503)
+    responses: dict[Any, Any] = {status: _problem() for status in (*general, *route.problems)} | route.answers
+    register_at = app.post if route.method == "POST" else app.get
+    security: list[dict[str, list[Any]]] = [] if is_public else [{"token": []}]
+    register_at(route.rule, responses=responses, security=security)(_function(route.view))
+
+
+def _function(view: Callable[..., Response]) -> Callable[..., Response]:
+    """flask-openapi3 notes things on what it is given, and a method of an object holds none."""
+
+    @wraps(view)
+    def call(**values: Any) -> Response:
+        return view(**values)
+
+    return call
+
+
+def _problem() -> dict[str, Any]:
+    return {"content": {MIME: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+def add_description(app: OpenAPI) -> None:
+    """Made once, when all routes are known: making it is no work for several threads at a time."""
+    told: dict[str, Any] = {}
+
+    def openapi() -> Response:
+        """This description."""
+        return answer(told)
+
+    shape = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    responses: dict[Any, Any] = {status: _problem() for status in (401, 403, 413, 421, 500)} | {200: shape}
+    app.get("/openapi.json", responses=responses, security=[{"token": []}])(openapi)
+    told.update(app.api_doc)

@@ -1,0 +1,269 @@
+"""What is asked and answered, as /openapi.json describes it. Requests are checked by these; answers by the tests."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ingestd.model import Action, BatchStatus, Decision, JobState, Reason, Scope
+from ingestd.store.stats import NEWEST
+
+MAX_PAGE = 500
+INT = 2**31
+
+Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers are taken first.")]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class RequestModel(BaseModel):
+    """Part of a request: what it does not name is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Body(RequestModel):
+    """Values of JSON as they are: "5" is no number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class ResponseModel(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# requests
+
+
+class BatchPath(RequestModel):
+    sync_id: str
+
+
+class JobPath(RequestModel):
+    job_id: int
+
+
+class ScanPath(RequestModel):
+    scan_id: int
+
+
+class NoBody(Body):
+    """Nothing is asked beside the address; an empty object will do."""
+
+    model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
+
+
+class QueueBody(Body):
+    model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
+
+    priority: Priority | None = None
+    force: bool = Field(False, description="Allow removals beyond queue.removal_limit, for the manifest as it is now.")
+    only: Literal["failed", "deferred"] | None = Field(None, description="Take up only such items.")
+
+
+class QueueManyBody(Body):
+    sync_ids: list[Name] = Field(min_length=1, max_length=MAX_PAGE)
+    priority: Priority | None = None
+
+
+class PauseBody(Body):
+    model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
+
+    reason: str | None = Field(None, max_length=1000, description="Why; shown to everybody who looks.")
+
+
+class PageQuery(RequestModel):
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    after: int | None = Field(None, ge=0, le=NEWEST, description="`next` of the page before.")
+
+
+class BatchesQuery(PageQuery):
+    status: BatchStatus | None = None
+    action: Action | None = None
+    prefix: str | None = Field(
+        None, min_length=1, max_length=255, description="How the sync_id, or the source host, begins."
+    )
+
+
+class ItemsQuery(PageQuery):
+    decision: Decision | None = None
+
+
+class JobsQuery(PageQuery):
+    state: JobState | None = None
+
+
+# answers
+
+
+class Wrong(ResponseModel):
+    place: str
+    problem: str
+
+
+class Problem(ResponseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str = Field(description="A sentence for a person.")
+    errors: list[Wrong] = Field([], description="Of a request that is wrong: where, and how.")
+    reasons: list[str] = Field([], description="Why this daemon is not well.")
+
+
+class Health(ResponseModel):
+    status: Literal["ok"]
+
+
+class Job(ResponseModel):
+    id: int
+    sync_id: str
+    state: JobState
+    priority: int
+    scope: Scope
+    requested_by: str | None
+    queued_at: datetime
+    claimed_at: datetime | None
+    claimed_by: str | None
+    heartbeat_at: datetime | None
+    items_done: int
+    items_total: int
+    finished_at: datetime | None
+    last_error: str | None
+    reset_count: int
+
+
+class QueueResult(ResponseModel):
+    """What became of one batch."""
+
+    sync_id: str
+    status: int = Field(description="As if it had been queued alone: 201, 200, 404 or 409.")
+    job: Job | None
+    error: str | None
+
+
+class QueueResults(ResponseModel):
+    results: list[QueueResult]
+
+
+class FailureSample(ResponseModel):
+    type: str
+    hash: str
+    error: str | None
+
+
+class Plan(ResponseModel):
+    sync_id: str
+    ok: bool = Field(description="Whether no item is expected to fail.")
+    counts: dict[str, int] = Field(description="Items by forecast.")
+    item_count: int
+    item_type_counts: dict[str, int]
+    failure_samples: list[FailureSample]
+
+
+class Accepted(ResponseModel):
+    detail: str
+
+
+class ScanAccepted(Accepted):
+    id: int = Field(description="Of the scan; known to the process that answers, while it runs.")
+
+
+class Scan(ResponseModel):
+    """A full scan that was asked for, as the process that made it knows."""
+
+    id: int
+    state: Literal["running", "done", "failed"] = Field(description="`running` also before it begins.")
+    sync_ids: list[str] = Field(description="Batches that it recorded or found changed; the first 10,000.")
+    unrecorded: int | None = Field(description="Bundles whose manifest could not be read yet, once it is done.")
+    error: str | None = Field(description="Why it failed.")
+
+
+class Control(ResponseModel):
+    """Whether the queue is paused, on every host."""
+
+    paused: bool
+    changed: bool = Field(description="Whether this request made it so.")
+    paused_by: str | None
+    paused_reason: str | None
+    paused_at: datetime | None
+
+
+class Batch(ResponseModel):
+    sync_id: str
+    type: str | None
+    action: Action | None
+    status: BatchStatus
+    source_host: str | None
+    item_count: int
+    total_bytes: int
+    discovered_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    last_error: str | None
+
+
+class FailureGroup(ResponseModel):
+    decision: Decision
+    reason: Reason | None
+    items: int
+
+
+class Preflight(ResponseModel):
+    """A plan being made in the background, by the process that answers."""
+
+    pending: bool
+    error: str | None = Field(description="Why the last one came to nothing.")
+
+
+class BatchDetail(Batch):
+    manifest_sha256: str | None
+    plan_sha256: str | None = Field(description="The manifest that the present plan was made for.")
+    manifest_summary: dict[str, Any] | None
+    decisions: dict[str, int] = Field(description="Listed items by decision.")
+    failures: list[FailureGroup] = Field(description="What failed, will fail or waits, by reason; most items first.")
+    preflight: Preflight
+    jobs: list[Job] = Field(description="The newest ones of this batch.")
+
+
+class Item(ResponseModel):
+    ordinal: int
+    type: str
+    hash: str
+    cover_hash: str | None
+    parent_hash: str | None
+    decision: Decision
+    reason: Reason | None
+    waiting_for: str | None
+    target_ids: dict[str, int | str] | None
+    last_error: str | None
+    updated_at: datetime
+
+
+class Event(ResponseModel):
+    id: int
+    event_type: str
+    payload: dict[str, Any]
+    created_at: datetime
+
+
+class Page(ResponseModel):
+    next: int | None = Field(description="`after` of the next page; null at the end. A short page may have a next.")
+
+
+class BatchPage(Page):
+    items: list[Batch]
+
+
+class ItemPage(Page):
+    items: list[Item]
+
+
+class EventPage(Page):
+    items: list[Event]
+
+
+class JobPage(Page):
+    items: list[Job]

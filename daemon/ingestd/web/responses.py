@@ -1,0 +1,44 @@
+"""How requests are read and answers are written: JSON, times RFC 3339 with Z."""
+
+from typing import Any
+
+import orjson
+from flask import Request, Response
+
+from ingestd.web.problem import ProblemError
+
+BODY_LIMIT = 64 * 1024
+_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+
+def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value, option=_TIMES), status, headers, mimetype="application/json")
+
+
+def page(found: tuple[list[dict[str, Any]], int | None]) -> Response:
+    """Rows, and after which the next page begins."""
+    return answer({"items": found[0], "next": found[1]})
+
+
+class JsonRequest(Request):
+    """A request whose body is JSON, whatever it is called: `curl -d` calls everything a form."""
+
+    max_content_length = BODY_LIMIT
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
+        """The object that was sent; nothing is an empty one. Refuses everything else, and says where it is wrong."""
+        data = self.get_data()
+        if not data:
+            return {}
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise _wrong(place, f"this is no JSON: {error.msg}") from error
+        if not isinstance(value, dict):
+            raise _wrong("/", "an object is needed")
+        return value
+
+
+def _wrong(place: str, what: str) -> ProblemError:
+    return ProblemError(400, f"The request is wrong at {place}: {what}.", errors=[{"place": place, "problem": what}])

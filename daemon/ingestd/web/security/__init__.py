@@ -1,0 +1,1 @@
+"""Who may send requests: hosts, origins, tokens, roles and sessions."""

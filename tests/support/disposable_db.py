@@ -1,0 +1,32 @@
+"""A world with a database server of its own, to be ill-treated."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.store.migrate import migrate
+from support.world import World
+
+
+@contextmanager
+def disposable_world(folder: Path, world: World) -> Iterator[World]:
+    """The mount of `world`, on another server."""
+    with running(EmbeddedMariaDB(folder)) as server:
+        migrate(world.settings().model_copy(update={"database": server.owner_settings()}))
+        server.grant()
+        yield World(server, world.root)
+
+
+@contextmanager
+def frozen(world: World) -> Iterator[None]:
+    """While this lasts, the server takes connections and answers nothing."""
+    pid = world.server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,180 @@
+"""The operator's pages without a browser: they are served, and somebody keeps a cookie, fills forms and reads."""
+
+import http.client
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from http.cookies import Morsel, SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from ingestd.app import make_context
+from ingestd.config import Settings
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import claim
+from ingestd.web import Hooks, make_app, make_listener
+from ingestd.web.security.session import COOKIE
+from support.html import Element, parse
+from support.world import World
+
+HOST = "ingestd.test"
+TOKENS = "olivia:operator:operator-token\nvictor:viewer:viewer-token\n"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Sec-Fetch-Site": "same-origin"}
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+ACTS = (
+    *("/scan", "/pause", "/resume", "/confirm", "/queue", "/preflight"),
+    *(f"/batches/{UNKNOWN}/{what}" for what in ("queue", "cancel", "preflight")),
+)
+"""all that only an operator may ask for"""
+
+Headers = Mapping[str, str | bytes | None]
+Form = Mapping[str, str | list[str]]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def kind(self) -> str:
+        return self.headers.get_content_type()
+
+    @property
+    def page(self) -> Element:
+        assert self.kind == "text/html", self.text
+        return parse(self.text)
+
+    @property
+    def cookie(self) -> "Morsel[str] | None":
+        """The session that the browser is told to keep, or to forget."""
+        told = self.headers.get_all("Set-Cookie", [])
+        assert len(told) < 2
+        return SimpleCookie(told[0])[COOKIE] if told else None
+
+
+@dataclass
+class WebClient:
+    """A served interface, its scanner in the test's hand, and how often those who claim were woken."""
+
+    world: World
+    context: Context
+    tokens: Path
+    woken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.scanner = Scanner(self.context)
+        hooks = Hooks(lambda: self.woken.append("worker_pool"), self._rescan, self.scanner.scanned, list)
+        self.web = make_app(self.context, hooks)
+        listener = make_listener(self.context.settings, self.web)
+        assert listener is not None
+        self.listener = listener
+
+    def _rescan(self) -> int:
+        self.woken.append("scanner")
+        return self.scanner.demand_full()
+
+    def send(self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None) -> Answer:
+        """One request as it is; a header that is None is left out."""
+        connection = http.client.HTTPConnection(self.listener.address, timeout=60)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            given = {"Host": HOST, "Content-Length": str(len(body or b"")), **(headers or {})}
+            for name, text in given.items():
+                if text is not None:
+                    connection.putheader(name, text)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def visitor(self, token: str = "") -> "Visitor":
+        """Somebody with a browser, who has signed in if there is a token."""
+        visitor = Visitor(self)
+        if token:
+            assert visitor.post("/sign-in", {"token": token}).status == 303
+        return visitor
+
+    def put(self, *items: Any, **envelope: Any) -> str:
+        """A bundle that is recorded."""
+        sync_id = self.world.put(*items, **envelope)
+        self.world.scan(self.context)
+        return sync_id
+
+    def run_job(self) -> None:
+        """Makes the queued job a running one."""
+        assert claim(self.context, "test/pid:1/0", str(this_instance())) is not None
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser; `session` is the cookie that it keeps."""
+
+    web_client: WebClient
+    session: str | None = None
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None) -> Answer:
+        cookie = None if self.session is None else f"{COOKIE}={self.session}"
+        answer = self.web_client.send(method, path, body, {**BROWSER, "Cookie": cookie, **(headers or {})})
+        if answer.cookie is not None:
+            self.session = answer.cookie.value if answer.cookie["max-age"] != "0" else None
+        return answer
+
+    def get(self, path: str, headers: Headers | None = None) -> Answer:
+        return self.ask("GET", path, None, headers)
+
+    def see(self, path: str) -> Element:
+        """A page that is there."""
+        answer = self.get(path)
+        assert answer.status == 200, answer.text
+        return answer.page
+
+    def post(self, path: str, form: Form | None = None, headers: Headers | None = None) -> Answer:
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.ask("POST", path, urlencode(form or {}, doseq=True).encode(), {**kind, **(headers or {})})
+
+    def submit(self, page: Element, action: str, **fields: str | list[str]) -> Element:
+        """The page that a form on a page leads to; its hidden fields are sent along."""
+        form = page.form(action)
+        assert form is not None, f"there is no form for {action}"
+        names = {element.attributes.get("name") for element in form.walk()}
+        assert fields.keys() <= names, names
+        hidden: dict[str, list[str]] = {}
+        for element in form.all("input", type="hidden"):
+            hidden.setdefault(element["name"], []).append(element["value"])
+        answer = self.post(action, {**hidden, **fields})
+        return self.see(answer.headers["Location"]) if answer.status == 303 else answer.page
+
+
+def settings_of(world: World, folder: Path, **sections: dict[str, Any]) -> Settings:
+    """Settings of an interface; unless there is a tokens file in the folder, it gets one."""
+    tokens = folder / "tokens"
+    if not tokens.exists():
+        tokens.write_text(TOKENS)
+    section = {"listen": "127.0.0.1:0", "allowed_hosts": [HOST], "tokens_file": str(tokens)}
+    return world.settings(http=section | sections.pop("http", {}), **sections)
+
+
+@contextmanager
+def serving(world: World, settings: Settings) -> Iterator[WebClient]:
+    context = make_context(settings)
+    world.contexts.append(context)
+    web_client = WebClient(world, context, Path(settings.http.tokens_file))
+    web_client.listener.start()
+    web_client.web.planner.start()
+    try:
+        yield web_client
+    finally:
+        web_client.listener.stop()
+        web_client.web.planner.stop()
+        assert web_client.web.planner.join(30)

@@ -1,0 +1,58 @@
+"""How values look on a page; and whatever they are, they are no markup."""
+
+from datetime import datetime
+
+import pytest
+from markupsafe import Markup
+
+from ingestd.web.pages import formatting
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wanted"),
+    [(None, "–"), (0, "0 s"), (0.9, "0 s"), (-5, "0 s"), (59, "59 s"), (60, "1 min"), (3601, "1 h 1 s"),
+     (93784, "1 d 2 h"), (86400 * 400, "400 d")],
+)  # fmt: skip
+def test_durations_have_their_two_largest_units(seconds: float | None, wanted: str) -> None:
+    assert formatting.duration(seconds) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (0, "0 B"),
+        (1023, "1\u202f023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (2**20, "1.0 MiB"),
+        (2**64, "16777216.0 TiB"),
+    ],
+)
+def test_sizes_have_units(value: int, wanted: str) -> None:
+    assert formatting.size(value) == wanted
+
+
+def test_times_are_for_people_and_for_programs() -> None:
+    assert formatting.time(datetime(2026, 4, 1, 12, 30, 5, 999)) == (
+        '<time datetime="2026-04-01T12:30:05Z" title="2026-04-01 12:30:05 UTC">2026-04-01 12:30:05 UTC</time>'
+    )
+    assert "–" in formatting.time(None)
+
+
+def test_states_are_words_beside_a_sign() -> None:
+    assert formatting.state("will_fail") == '<span class="state bad">will fail</span>'
+    assert formatting.state("done") == '<span class="state good"><span aria-hidden="true">✓</span> done</span>'
+    assert formatting.state("<b>") == '<span class="state calm">&lt;b&gt;</span>'
+
+
+def test_what_comes_from_a_bundle_is_no_markup() -> None:
+    hostile = {"<b>": ["<i>", None], "long": "<u>" * 100}
+    leaves = formatting.flat({"a": hostile, "b": {}, "": 1})
+    assert leaves == [("a.<b>", '["<i>",null]'), ("a.long", "<u>" * 100), ("", "1")]
+    texts = [text for leaf in leaves for text in leaf] + [
+        formatting.payload(hostile),
+        formatting.brief(hostile),
+        formatting.number(-1234),
+    ]
+    assert not [text for text in texts if isinstance(text, Markup)]
+    assert len(formatting.brief(hostile)) == formatting.BRIEF + 1

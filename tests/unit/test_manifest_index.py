@@ -1,0 +1,66 @@
+"""What only a look at all entries can tell: repetitions, conflicts of type, and which cover wins."""
+
+from typing import Any
+
+from ingestd.format.manifest_index import ManifestIndex, index_manifest
+from ingestd.model import Reason
+from support.manifests import A, B, C, D, cover, parsed, photo
+
+
+def surveyed(*items: Any) -> ManifestIndex:
+    return index_manifest(parsed(items=list(items)))
+
+
+def test_word_for_word_repetitions_collapse() -> None:
+    found = surveyed(photo(), photo(), photo(B))
+    assert (found.collapsed, found.problems) == (1, {})
+    assert found.first == {("photo", A, ""): 0, ("photo", B, ""): 2}
+
+
+def test_differing_repetitions_fail() -> None:
+    found = surveyed(photo(title="x"), photo(title="y"))
+    assert found.problems[("photo", A, "")][0] is Reason.DUPLICATE_ITEM
+
+
+def test_one_hash_has_one_type() -> None:
+    found = surveyed(photo(A), {"type": "video", "hash": A}, cover(A, B))
+    assert list(found.problems) == [("video", A, "")]
+    assert found.problems[("video", A, "")][0] is Reason.TYPE_CONFLICT
+
+
+def test_every_entry_is_visited_once() -> None:
+    seen: list[int] = []
+    index_manifest(parsed(items=[photo(), photo(), None, photo(B)]), lambda entry: seen.append(entry.ordinal))
+    assert seen == [0, 2, 3]
+
+
+def test_sizes_and_ignored_variants_are_summed() -> None:
+    files = [{"variant": "original", "path": "a", "bytes": 5}, {"variant": "frosted", "path": "b", "bytes": 90}]
+    found = surveyed(photo(path="p", files=files), photo(B, path="q", files=files))
+    assert (found.total_bytes, found.derivatives_ignored) == (10, 2)
+
+
+def test_no_sum_is_too_large_to_be_stored() -> None:
+    files = [{"variant": f"v{i}", "path": "a", "bytes": 2**63 - 1} for i in range(3)]
+    assert surveyed(photo(path="p", files=files)).total_bytes == 2**63 - 1
+
+
+def test_the_last_cover_item_wins() -> None:
+    assert surveyed(photo(), cover(B, A), cover(C, A)).covers == {A: (C, 2)}
+
+
+def test_the_assets_own_word_wins_over_cover_items() -> None:
+    assert surveyed(photo(cover_hash=B), cover(B, A), cover(C, A)).covers == {A: (B, 1)}
+    assert surveyed(photo(cover_hash=D), cover(C, A)).covers == {A: (D, None)}
+
+
+def test_cover_items_that_fail_win_nothing() -> None:
+    failing = [cover(C, A, title="x"), cover(C, A, title="y")]
+    assert surveyed(photo(), cover(B, A), *failing).covers == {A: (B, 1)}
+    assert surveyed(photo(cover_hash=C), *failing).covers == {A: (C, None)}
+
+
+def test_assets_that_fail_choose_no_cover() -> None:
+    twice = [photo(cover_hash=C, title="x"), photo(cover_hash=C, title="y")]
+    assert surveyed(*twice, cover(B, A)).covers == {A: (B, 2)}
+    assert surveyed(photo(cover_hash=B), {"type": "video", "hash": A, "cover_hash": C}).covers == {A: (B, None)}
