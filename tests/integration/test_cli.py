@@ -250,7 +250,7 @@ def test_an_outage_ends_queueing_but_tells_what_was_done(
             raise DatabaseUnavailable("the database is out of reach")
         return real(context, request)
 
-    monkeypatch.setattr(queueing, "queue_and_tell", gone_after_the_first)
+    monkeypatch.setattr(queueing, "queue_and_notify", gone_after_the_first)
     result = run("queue", first, second, UNKNOWN)
     assert (result.code, result.stderr) == (69, "ingestd: the database is out of reach\n")
     assert [row["sync_id"] for row in result.table] == [first]

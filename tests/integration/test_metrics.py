@@ -296,7 +296,7 @@ def test_a_scrape_reads_live_rows_by_index(world: World, query: str, key: str) -
         " SELECT id, 0, 'photo', LPAD(id, 32, '0'), REPEAT('0', 64), 'created', UTC_TIMESTAMP(6) FROM ingest_batch"
     )
     world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item")
-    text = getattr(live_rows._sql, query).sql.replace(":most", "200").replace("%(most)s", "200")
+    text = getattr(live_rows._sql, query).sql.replace(":limit", "200").replace("%(limit)s", "200")
     plan = world.sql(f"EXPLAIN {text}")
     tables = [row for row in plan if row[2] not in (None, "<derived2>")]
     assert key in {row[5] for row in tables}

@@ -164,7 +164,7 @@ def test_an_outage_in_the_middle_hides_no_result(
             raise DatabaseUnavailable("the database is out of reach")
         return real(context, wish, *more)
 
-    monkeypatch.setattr(queueing, "queue_and_tell", fail_at_the_second)
+    monkeypatch.setattr(queueing, "queue_and_notify", fail_at_the_second)
     answer = olivia.post("/queue", {"sync_id": ids})
     assert (answer.status, asked) == (200, ids[:2])
     told = results(answer.page)

@@ -41,7 +41,7 @@ KEYS = {
     "items_window": {"by_ordinal"},
     "items": {"by_ordinal"},
     "items_decided": {"by_ordinal"},
-    "items_unhappy": {"by_needs_attention"},
+    "items_needing_attention": {"by_needs_attention"},
     "containers": {"by_ordinal"},
     "batches_named": {"identity", "one_active_job"},
     "running_since": {"claim"},

@@ -1,4 +1,4 @@
-"""What a chunk was drafted from may have changed before it is written: the locked rows decide."""
+"""What a chunk was chunk from may have changed before it is written: the locked rows decide."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
     world.scan(context)
     real, raced = chunk_writer.write, list[str]()
 
-    def late(tx: Any, batch_id: int, bundle: Any, drafted: Any, again: bool) -> Any:
+    def late(tx: Any, batch_id: int, bundle: Any, chunk: Any, again: bool) -> Any:
         if not raced:
             raced.append("done")
             assert world.import_all(other, by) == raced
-        return real(tx, batch_id, bundle, drafted, again)
+        return real(tx, batch_id, bundle, chunk, again)
 
     monkeypatch.setattr(chunk_writer, "write", late)
     assert world.import_all(context, mine) == ["done"]
@@ -36,7 +36,7 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
 def test_an_asset_written_after_the_draft_is_decided_from_the_locked_row(
     world: World, monkeypatch: pytest.MonkeyPatch, known: bool, completed_at: str, decision: str, title: str
 ) -> None:
-    """`known`: the asset has a row already when the chunk is drafted; otherwise our own INSERT meets theirs."""
+    """`known`: the asset has a row already when the chunk is chunk; otherwise our own INSERT meets theirs."""
     context = world.context()
     if known:
         first = world.put(photo("a", title="first"), completed_at="2026-03-01T00:00:00Z")

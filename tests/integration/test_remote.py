@@ -344,7 +344,7 @@ def test_whatever_answers_ends_with_a_sentence(run: Run, token: Path, what: str)
 
 
 def test_a_huge_answer_is_not_read_to_its_end(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MOST_BYTES", 1000)
+    monkeypatch.setattr(client, "MAX_BYTES", 1000)
     for data in (http_answer("202 x", b'"' + b"x" * 1000), b"HTTP/1.1 404 x\r\n\r\n" + b"x" * 100_000):
         with stranger(says(data)) as url:
             assert run("scan", "--url", url, "--token-file", token).code == 1

@@ -275,9 +275,9 @@ import threading
 config, poison = sys.argv[1:]
 real = chunk_writer.write
 
-def write(tx, batch_id, bundle, drafted, again):
-    result = real(tx, batch_id, bundle, drafted, again)
-    if any(piece.entry.asset_hash == poison for piece in drafted.pieces):
+def write(tx, batch_id, bundle, chunk, again):
+    result = real(tx, batch_id, bundle, chunk, again)
+    if any(piece.entry.asset_hash == poison for piece in chunk.items):
         os._exit(86)
     return result
 
@@ -313,11 +313,11 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
         assert crash_count < 10
     assert status == 0
     assert crash_count == unnamed + 3
-    assert world.sql("SELECT asset_hash, deaths FROM ingest_batch_item WHERE deaths > 0") == [(poison, 3)]
+    assert world.sql("SELECT asset_hash, crash_count FROM ingest_batch_item WHERE crash_count > 0") == [(poison, 3)]
     expected = {md5(name): "created" for name in names} | {poison: "failed:poison"}
     assert world.decisions(sync_id) == expected
     error = world.one("SELECT last_error FROM ingest_batch_item WHERE decision = 'failed'")
-    assert error == "3 workers died with this item in hand"
+    assert error == "3 workers died while importing this item"
     assert world.status(sync_id) == "partial"
     assert state(world) == "done"
     told = kinds(world, sync_id)
@@ -333,8 +333,8 @@ def test_a_death_without_an_item_in_hand_is_no_items_fault(world: World) -> None
     for _ in range(5):
         assert claim(context, "w", str(replace(ME, boot_id="another"))) is not None
         assert Rescuer(context, ME).reset_dead() == 1
-    assert world.sql("SELECT DISTINCT deaths FROM ingest_batch_item") == [(0,)]
-    assert world.one("SELECT careful FROM import_job") == 1, "it will be looked at closely"
+    assert world.sql("SELECT DISTINCT crash_count FROM ingest_batch_item") == [(0,)]
+    assert world.one("SELECT isolate_items FROM import_job") == 1, "it will be looked at closely"
     assert world.run_next(context) == "done"
     assert set(world.decisions(sync_id).values()) == {"created"}
 
@@ -342,12 +342,12 @@ def test_a_death_without_an_item_in_hand_is_no_items_fault(world: World) -> None
 def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     context = world.context()
     queued(world, context, "a", "b", "c")
-    world.sql("UPDATE import_job SET careful = 1")
+    world.sql("UPDATE import_job SET isolate_items = 1")
     real, named = chunk_writer.write, []
 
-    def views(tx: Any, batch_id: int, bundle: Any, drafted: Any, again: bool) -> Any:
-        named.append((world.one("SELECT current_item_id FROM import_job"), [piece.row.id for piece in drafted.pieces]))
-        return real(tx, batch_id, bundle, drafted, again)
+    def views(tx: Any, batch_id: int, bundle: Any, chunk: Any, again: bool) -> Any:
+        named.append((world.one("SELECT current_item_id FROM import_job"), [piece.row.id for piece in chunk.items]))
+        return real(tx, batch_id, bundle, chunk, again)
 
     monkeypatch.setattr(chunk_writer, "write", views)
     assert world.run_next(context) == "done"

@@ -96,6 +96,6 @@ def test_failed_and_deferred_items_are_found_by_index(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"), cover("e", "unknown"), {"type": "photo"})
     assert world.import_all(context, sync_id) == ["done"]
-    assert world.sql("SELECT ordinal, unhappy FROM ingest_batch_item ORDER BY ordinal") == [
+    assert world.sql("SELECT ordinal, needs_attention FROM ingest_batch_item ORDER BY ordinal") == [
         (0, None), (1, "deferred"), (2, "failed"),
     ]  # fmt: skip

@@ -180,7 +180,7 @@ def test_a_claimer_that_hangs_in_its_job_ends_the_pings(
     sync_id = world.put(photo("a"))
     daemon.start()
     until(lambda: daemon.worker_pool.leases, what="for the job")
-    until(lambda: silent(daemon, "claimer-"), what="for the claimer to be silent")
+    until(lambda: silent(daemon, "worker-"), what="for the claimer to be silent")
     gate.set()
     until(lambda: world.status(sync_id) == "imported")
     until(lambda: not daemon.health(), what="for it to go on")
@@ -193,7 +193,7 @@ def test_who_sleeps_until_woken_is_alive(daemon: Daemon) -> None:
     until(lambda: all(each.ticked_at > before for each, before in zip(worker_pool, ticked, strict=True)))
     last = max(each.ticked_at for each in worker_pool)
     until(lambda: service(daemon, "poller").ticked_at > last + 2 * LIMIT, what="for time to pass")
-    assert not silent(daemon, "claimer-")
+    assert not silent(daemon, "worker-")
 
 
 def test_a_scan_shows_that_it_goes_on_with_every_bundle(
@@ -234,7 +234,7 @@ def test_an_import_shows_that_it_goes_on_also_where_it_reads_ahead(
     sync_id = world.put(*(photo(str(number)) for number in range(20)))
     daemon.start()
     until(lambda: sync_id and world.sql("SELECT 1 FROM ingest_batch WHERE status = 'imported'"))
-    assert {name.rpartition("-")[0] for _, name in seen} == {"claimer"}
+    assert {name.rpartition("-")[0] for _, name in seen} == {"worker"}
     assert "ahead" in {thread for thread, _ in seen}
 
 

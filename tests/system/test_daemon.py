@@ -140,7 +140,7 @@ def test_sigkill_loses_nothing_and_the_next_daemon_goes_on_at_once(world: World,
     assert f"/pid:{first.pid}/" in reset["prior_claimed_by"]
     assert f"/pid:{second.pid}" in reset["reaped_by"]
     assert reset["threshold_seconds"] == 900, "it did not wait for that"
-    assert view.sql("SELECT reset_count, careful FROM import_job") == [(1, 0)]
+    assert view.sql("SELECT reset_count, isolate_items FROM import_job") == [(1, 0)]
     claims = [payload["worker_id"] for kind, payload in world.events(sync_id) if kind == "job_claimed"]
     assert [re.sub(r".*/pid:(\d+)/.*", r"\1", claim) for claim in claims] == [str(first.pid), str(second.pid)]
 

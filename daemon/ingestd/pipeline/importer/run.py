@@ -194,7 +194,7 @@ class Run:
         for chunk_item in chunk.items:
             if chunk_item.row.crash_count >= MAX_CRASHES:
                 self._fail_item(
-                    chunk_item, Reason.POISON, f"{chunk_item.row.crash_count} workers died with this item in hand"
+                    chunk_item, Reason.POISON, f"{chunk_item.row.crash_count} workers died while importing this item"
                 )
                 continue
             self._fence.fenced(lambda _tx: None, current_item_id=chunk_item.row.id)
