@@ -6,6 +6,9 @@ DESTDIR ?=
 PREFIX ?= /usr
 PYTHON ?=
 ONCE ?=
+# How many processes share the tests; they wait more than they work.
+JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
+PARALLEL = -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-systemd cover check bench screenshots install clean
@@ -20,14 +23,14 @@ demo: setup ## import real photographs with the real daemon; MEDIA=folder for yo
 	@$(PY) contrib/demo/demo.py $(if $(MEDIA),--media "$(MEDIA)") $(if $(ONCE),--once)
 
 test: setup ## run all tests against a private MariaDB; fails below 90 % coverage
-	@$(PY) -m pytest --cov=ingestd --cov-report=term
+	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=term
 
 test-systemd: setup ## run the installed service under a real systemd, in a container; as root, takes some minutes
 	@SYSTEMD_TESTS=1 contrib/setup.sh
 	@$(PY) -m pytest -m systemd tests/systemd
 
 cover: setup ## run all tests, and write the line-by-line coverage to build/cover/index.html
-	@$(PY) -m pytest --cov=ingestd --cov-report=html:build/cover --cov-fail-under=0
+	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=html:build/cover --cov-fail-under=0
 
 check: setup ## lint, types, import floors, and a wheel that holds every SQL file
 	@$(PY) -m ruff check .

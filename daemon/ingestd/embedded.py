@@ -109,7 +109,7 @@ class EmbeddedMariaDB:
         shutil.rmtree(data, ignore_errors=True)
         command = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
         command += ["--auth-root-authentication-method=normal", *_as_user()]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise DatabaseUnavailable(f"mariadb-install-db failed in {data}: {done.stdout}{done.stderr}")
 
@@ -127,7 +127,8 @@ class EmbeddedMariaDB:
         ]
         # Mode 2 lets several workers insert at once; the daemon never relies on ids without gaps.
         command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
-        self._process = subprocess.Popen([*command, *_as_user(), *self._options], stdout=DEVNULL, stderr=DEVNULL)
+        command += [*_as_user(), *self._options]
+        self._process = subprocess.Popen(command, env=self._environment(), stdout=DEVNULL, stderr=DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -135,6 +136,12 @@ class EmbeddedMariaDB:
                 self.stop()
                 raise DatabaseUnavailable(f"the embedded MariaDB did not start; its log is {log}")
             time.sleep(0.02)
+
+    def _environment(self) -> dict[str, str]:
+        """A folder of its own for temporary files: a server that starts deletes every #sql* there, whose it may be."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        return {**os.environ, "TMPDIR": str(temporary)}
 
     def _answers(self) -> bool:
         """Whether it takes connections: its socket is there a moment before anybody listens."""

@@ -87,6 +87,22 @@ def test_it_listens_on_its_socket_only(private: EmbeddedMariaDB) -> None:
     assert ask(private, "SELECT @@skip_networking") == [(1,)]
 
 
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_it_leaves_the_temporary_files_of_other_servers_alone(
+    is_installed: bool, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A MariaDB that starts deletes every #sql* in its folder for temporary files."""
+    common = tmp_path / "common"
+    common.mkdir()
+    theirs = common / "#sql-temptable-1-2-3.MAD"
+    theirs.touch()
+    monkeypatch.setenv("TMPDIR", str(common))
+    server = EmbeddedMariaDB(installed if is_installed else tmp_path / "db")
+    with running(server):
+        assert ask(server, "SELECT @@tmpdir") == [(str(server.folder / "tmp"),)]
+    assert theirs.exists()
+
+
 def test_what_was_written_is_there_after_a_restart(private: EmbeddedMariaDB) -> None:
     private.start()
     ask(private, "CREATE OR REPLACE TABLE kept (id INT PRIMARY KEY)")

@@ -63,7 +63,11 @@ def kinds(world: World, sync_id: str) -> list[str]:
 # silent workers
 
 
-@pytest.mark.parametrize("instance", [str(OTHER_MACHINE), str(ME), "", "no/instance"])
+@pytest.mark.parametrize(
+    "instance",
+    [str(OTHER_MACHINE), str(ME), "", "no/instance"],
+    ids=["other machine", "this process", "empty", "malformed"],
+)
 def test_a_stale_job_is_reset_by_any_host(world: World, instance: str) -> None:
     context = world.context()
     sync_id = running(world, context, instance, silent_for=901)
