@@ -22,7 +22,7 @@ setup: ## prepare this checkout: what is missing of Debian's packages, and inges
 demo: setup ## import real photographs with the real daemon; MEDIA=folder for your own, ONCE=1 to stop when done
 	@$(PY) contrib/demo/demo.py $(if $(MEDIA),--media "$(MEDIA)") $(if $(ONCE),--once)
 
-test: setup ## run all tests against a private MariaDB; fails below 90 % coverage
+test: setup ## run all tests against a private MariaDB; fails below 95 % coverage
 	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=term
 
 test-systemd: setup ## run the installed service under a real systemd, in a container; as root, takes some minutes
