@@ -32,12 +32,12 @@ test-systemd: setup ## run the installed service under a real systemd, in a cont
 cover: setup ## run all tests, and write the line-by-line coverage to build/cover/index.html
 	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=html:build/cover --cov-fail-under=0
 
-check: setup ## lint, types, import floors, and a wheel that holds every SQL file
+check: setup ## lint, types, import floors, plain words, and a wheel that holds every SQL file
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
-	@$(PY) -m pytest --quiet --no-header tests/unit/test_packaging.py
+	@$(PY) -m pytest --quiet --no-header tests/unit/test_words.py tests/unit/test_packaging.py
 
 bench: setup ## run benchmarks/, one figure after another
 	@set -e; for figure in benchmarks/bench_*.py; do \
