@@ -38,194 +38,194 @@ FORMER_IDENTIFIERS = re.compile(
 SPACES = str.maketrans("_\n#", "   ")
 
 # Files that are still to be rewritten; this list only shrinks.
-STILL_TO_DO = """
-daemon/ingestd/app.py
-daemon/ingestd/cli/client.py
-daemon/ingestd/cli/look.py
-daemon/ingestd/cli/operate.py
-daemon/ingestd/cli/output.py
-daemon/ingestd/cli/remote.py
-daemon/ingestd/cli/serve.py
-daemon/ingestd/cli/session.py
-daemon/ingestd/config.py
-daemon/ingestd/doctor.py
-daemon/ingestd/embedded.py
-daemon/ingestd/errors.py
-daemon/ingestd/format/check.py
-daemon/ingestd/format/entry.py
-daemon/ingestd/format/manifest.py
-daemon/ingestd/format/manifest_index.py
-daemon/ingestd/listener.py
-daemon/ingestd/logs/__init__.py
-daemon/ingestd/logs/bridge.py
-daemon/ingestd/logs/limit.py
-daemon/ingestd/logs/lines.py
-daemon/ingestd/logs/sink.py
-daemon/ingestd/make/bundle.py
-daemon/ingestd/make/media.py
-daemon/ingestd/metrics.py
-daemon/ingestd/mount/access.py
-daemon/ingestd/mount/files.py
-daemon/ingestd/mount/helper.py
-daemon/ingestd/mount/reader.py
-daemon/ingestd/mount/wire.py
-daemon/ingestd/notify.py
-daemon/ingestd/pipeline/__init__.py
-daemon/ingestd/pipeline/delivery.py
-daemon/ingestd/pipeline/identity.py
-daemon/ingestd/pipeline/importer/chunk_writer.py
-daemon/ingestd/pipeline/importer/completion.py
-daemon/ingestd/pipeline/importer/container_writer.py
-daemon/ingestd/pipeline/importer/cover_writer.py
-daemon/ingestd/pipeline/importer/fence.py
-daemon/ingestd/pipeline/importer/prepared_chunk.py
-daemon/ingestd/pipeline/importer/run.py
-daemon/ingestd/pipeline/prefetch.py
-daemon/ingestd/pipeline/preflight.py
-daemon/ingestd/pipeline/queueing.py
-daemon/ingestd/pipeline/rescuer.py
-daemon/ingestd/pipeline/scanner.py
-daemon/ingestd/pipeline/watcher.py
-daemon/ingestd/pipeline/worker_pool.py
-daemon/ingestd/store/batch.py
-daemon/ingestd/store/db.py
-daemon/ingestd/store/item.py
-daemon/ingestd/store/job.py
-daemon/ingestd/store/ledger.py
-daemon/ingestd/store/live.py
-daemon/ingestd/store/migrate.py
-daemon/ingestd/store/stats.py
-daemon/ingestd/store/values.py
-daemon/ingestd/web/api/commands.py
-daemon/ingestd/web/api/health.py
-daemon/ingestd/web/api/queries.py
-daemon/ingestd/web/api/routes.py
-daemon/ingestd/web/api/schemas.py
-daemon/ingestd/web/hooks.py
-daemon/ingestd/web/operations.py
-daemon/ingestd/web/pages/batch.py
-daemon/ingestd/web/pages/bulk.py
-daemon/ingestd/web/pages/formatting.py
-daemon/ingestd/web/pages/layout.py
-daemon/ingestd/web/pages/routes.py
-daemon/ingestd/web/pages/sign_in.py
-daemon/ingestd/web/planner.py
-daemon/ingestd/web/problem.py
-daemon/ingestd/web/read_database.py
-daemon/ingestd/web/responses.py
-daemon/ingestd/web/security/guard.py
-daemon/ingestd/web/security/tokens.py
-daemon/ingestd/web/server.py
-daemon/ingestd/web/static/pages.js
-daemon/ingestd/web/templates/batch.html
-daemon/ingestd/web/templates/results.html
-daemon/ingestd/web/templates/sign_in.html
-daemon/ingestd/web/templates/tasks.html
-docs/api.md
-docs/bundle-format.md
-docs/decisions/0008-settling-in-memory.md
-docs/decisions/0009-pid-namespace-in-claimed-instance.md
-docs/decisions/0010-analysis-kind-is-percent-encoded.md
-docs/decisions/0011-re-delivery-and-queue-auto.md
-docs/decisions/0012-what-an-item-row-costs.md
-docs/library.md
-docs/operations.md
-docs/runbooks.md
-tests/browser/screenshots.py
-tests/browser/test_axe.py
-tests/browser/test_example.py
-tests/browser/test_live.py
-tests/conftest.py
-tests/integration/test_api.py
-tests/integration/test_auth.py
-tests/integration/test_cli.py
-tests/integration/test_db.py
-tests/integration/test_delivery.py
-tests/integration/test_embedded.py
-tests/integration/test_frozen.py
-tests/integration/test_fuzz.py
-tests/integration/test_golden.py
-tests/integration/test_library.py
-tests/integration/test_metrics.py
-tests/integration/test_mount.py
-tests/integration/test_pages.py
-tests/integration/test_pages_batch.py
-tests/integration/test_pages_bulk.py
-tests/integration/test_pages_hostile.py
-tests/integration/test_pages_media.py
-tests/integration/test_pages_sql.py
-tests/integration/test_pages_tasks.py
-tests/integration/test_prepared_chunks.py
-tests/integration/test_queue.py
-tests/integration/test_races.py
-tests/integration/test_remote.py
-tests/integration/test_rescuer.py
-tests/integration/test_scanner.py
-tests/integration/test_session.py
-tests/integration/test_sign_in.py
-tests/integration/test_tally.py
-tests/integration/test_watchdog.py
-tests/monitoring/catalogue.py
-tests/monitoring/expressions.py
-tests/monitoring/ingestd.rules.test.yml
-tests/monitoring/programs.py
-tests/monitoring/site.py
-tests/monitoring/test_checkers.py
-tests/monitoring/test_dashboard.py
-tests/monitoring/test_live.py
-tests/monitoring/test_rules.py
-tests/support/browser.py
-tests/support/disposable_db.py
-tests/support/items.py
-tests/support/process.py
-tests/support/proxy.py
-tests/support/s3.py
-tests/support/site.py
-tests/support/slow_clients.py
-tests/support/wait.py
-tests/support/watching.py
-tests/support/web_client.py
-tests/support/world.py
-tests/system/test_daemon.py
-tests/system/test_fuse_s3.py
-tests/system/test_logging.py
-tests/systemd/test_installed.py
-tests/unit/test_bundle_check.py
-tests/unit/test_bundle_cli.py
-tests/unit/test_bundle_make.py
-tests/unit/test_config.py
-tests/unit/test_docs.py
-tests/unit/test_documents.py
-tests/unit/test_entry.py
-tests/unit/test_files.py
-tests/unit/test_formatting.py
-tests/unit/test_listener.py
-tests/unit/test_logs.py
-tests/unit/test_manifest.py
-tests/unit/test_manifest_index.py
-tests/unit/test_notify.py
-tests/unit/test_pace.py
-tests/unit/test_service.py
-sql/item.sql
-sql/job.sql
-sql/ledger.sql
-sql/migrations/0001_ingest.sql
-sql/stats.sql
-contrib/demo/demo.py
-contrib/demo/pages.py
-contrib/demo/summary.py
-contrib/grafana/ingestd-overview.json
-contrib/grafana/panels.py
-contrib/grafana/rows_hosts.py
-contrib/grafana/rows_now.py
-contrib/prometheus/ingestd.rules.yml
-contrib/systemd/ingestd.service
-contrib/systemd/ingestd.toml
-benchmarks/bench_pages.py
-benchmarks/pages_filling.py
-README.md
-ARCHITECTURE.md
-""".split()
+STILL_TO_DO = [
+    "daemon/ingestd/app.py",
+    "daemon/ingestd/cli/client.py",
+    "daemon/ingestd/cli/look.py",
+    "daemon/ingestd/cli/operate.py",
+    "daemon/ingestd/cli/output.py",
+    "daemon/ingestd/cli/remote.py",
+    "daemon/ingestd/cli/serve.py",
+    "daemon/ingestd/cli/session.py",
+    "daemon/ingestd/config.py",
+    "daemon/ingestd/doctor.py",
+    "daemon/ingestd/embedded.py",
+    "daemon/ingestd/errors.py",
+    "daemon/ingestd/format/check.py",
+    "daemon/ingestd/format/entry.py",
+    "daemon/ingestd/format/manifest.py",
+    "daemon/ingestd/format/manifest_index.py",
+    "daemon/ingestd/listener.py",
+    "daemon/ingestd/logs/__init__.py",
+    "daemon/ingestd/logs/bridge.py",
+    "daemon/ingestd/logs/limit.py",
+    "daemon/ingestd/logs/lines.py",
+    "daemon/ingestd/logs/sink.py",
+    "daemon/ingestd/make/bundle.py",
+    "daemon/ingestd/make/media.py",
+    "daemon/ingestd/metrics.py",
+    "daemon/ingestd/mount/access.py",
+    "daemon/ingestd/mount/files.py",
+    "daemon/ingestd/mount/helper.py",
+    "daemon/ingestd/mount/reader.py",
+    "daemon/ingestd/mount/wire.py",
+    "daemon/ingestd/notify.py",
+    "daemon/ingestd/pipeline/__init__.py",
+    "daemon/ingestd/pipeline/delivery.py",
+    "daemon/ingestd/pipeline/identity.py",
+    "daemon/ingestd/pipeline/importer/chunk_writer.py",
+    "daemon/ingestd/pipeline/importer/completion.py",
+    "daemon/ingestd/pipeline/importer/container_writer.py",
+    "daemon/ingestd/pipeline/importer/cover_writer.py",
+    "daemon/ingestd/pipeline/importer/fence.py",
+    "daemon/ingestd/pipeline/importer/prepared_chunk.py",
+    "daemon/ingestd/pipeline/importer/run.py",
+    "daemon/ingestd/pipeline/prefetch.py",
+    "daemon/ingestd/pipeline/preflight.py",
+    "daemon/ingestd/pipeline/queueing.py",
+    "daemon/ingestd/pipeline/rescuer.py",
+    "daemon/ingestd/pipeline/scanner.py",
+    "daemon/ingestd/pipeline/watcher.py",
+    "daemon/ingestd/pipeline/worker_pool.py",
+    "daemon/ingestd/store/batch.py",
+    "daemon/ingestd/store/db.py",
+    "daemon/ingestd/store/item.py",
+    "daemon/ingestd/store/job.py",
+    "daemon/ingestd/store/ledger.py",
+    "daemon/ingestd/store/live.py",
+    "daemon/ingestd/store/migrate.py",
+    "daemon/ingestd/store/stats.py",
+    "daemon/ingestd/store/values.py",
+    "daemon/ingestd/web/api/commands.py",
+    "daemon/ingestd/web/api/health.py",
+    "daemon/ingestd/web/api/queries.py",
+    "daemon/ingestd/web/api/routes.py",
+    "daemon/ingestd/web/api/schemas.py",
+    "daemon/ingestd/web/hooks.py",
+    "daemon/ingestd/web/operations.py",
+    "daemon/ingestd/web/pages/batch.py",
+    "daemon/ingestd/web/pages/bulk.py",
+    "daemon/ingestd/web/pages/formatting.py",
+    "daemon/ingestd/web/pages/layout.py",
+    "daemon/ingestd/web/pages/routes.py",
+    "daemon/ingestd/web/pages/sign_in.py",
+    "daemon/ingestd/web/planner.py",
+    "daemon/ingestd/web/problem.py",
+    "daemon/ingestd/web/read_database.py",
+    "daemon/ingestd/web/responses.py",
+    "daemon/ingestd/web/security/guard.py",
+    "daemon/ingestd/web/security/tokens.py",
+    "daemon/ingestd/web/server.py",
+    "daemon/ingestd/web/static/pages.js",
+    "daemon/ingestd/web/templates/batch.html",
+    "daemon/ingestd/web/templates/results.html",
+    "daemon/ingestd/web/templates/sign_in.html",
+    "daemon/ingestd/web/templates/tasks.html",
+    "docs/api.md",
+    "docs/bundle-format.md",
+    "docs/decisions/0008-settling-in-memory.md",
+    "docs/decisions/0009-pid-namespace-in-claimed-instance.md",
+    "docs/decisions/0010-analysis-kind-is-percent-encoded.md",
+    "docs/decisions/0011-re-delivery-and-queue-auto.md",
+    "docs/decisions/0012-what-an-item-row-costs.md",
+    "docs/library.md",
+    "docs/operations.md",
+    "docs/runbooks.md",
+    "tests/browser/screenshots.py",
+    "tests/browser/test_axe.py",
+    "tests/browser/test_example.py",
+    "tests/browser/test_live.py",
+    "tests/conftest.py",
+    "tests/integration/test_api.py",
+    "tests/integration/test_auth.py",
+    "tests/integration/test_cli.py",
+    "tests/integration/test_db.py",
+    "tests/integration/test_delivery.py",
+    "tests/integration/test_embedded.py",
+    "tests/integration/test_frozen.py",
+    "tests/integration/test_fuzz.py",
+    "tests/integration/test_golden.py",
+    "tests/integration/test_library.py",
+    "tests/integration/test_metrics.py",
+    "tests/integration/test_mount.py",
+    "tests/integration/test_pages.py",
+    "tests/integration/test_pages_batch.py",
+    "tests/integration/test_pages_bulk.py",
+    "tests/integration/test_pages_hostile.py",
+    "tests/integration/test_pages_media.py",
+    "tests/integration/test_pages_sql.py",
+    "tests/integration/test_pages_tasks.py",
+    "tests/integration/test_prepared_chunks.py",
+    "tests/integration/test_queue.py",
+    "tests/integration/test_races.py",
+    "tests/integration/test_remote.py",
+    "tests/integration/test_rescuer.py",
+    "tests/integration/test_scanner.py",
+    "tests/integration/test_session.py",
+    "tests/integration/test_sign_in.py",
+    "tests/integration/test_tally.py",
+    "tests/integration/test_watchdog.py",
+    "tests/monitoring/catalogue.py",
+    "tests/monitoring/expressions.py",
+    "tests/monitoring/ingestd.rules.test.yml",
+    "tests/monitoring/programs.py",
+    "tests/monitoring/site.py",
+    "tests/monitoring/test_checkers.py",
+    "tests/monitoring/test_dashboard.py",
+    "tests/monitoring/test_live.py",
+    "tests/monitoring/test_rules.py",
+    "tests/support/browser.py",
+    "tests/support/disposable_db.py",
+    "tests/support/items.py",
+    "tests/support/process.py",
+    "tests/support/proxy.py",
+    "tests/support/s3.py",
+    "tests/support/site.py",
+    "tests/support/slow_clients.py",
+    "tests/support/wait.py",
+    "tests/support/watching.py",
+    "tests/support/web_client.py",
+    "tests/support/world.py",
+    "tests/system/test_daemon.py",
+    "tests/system/test_fuse_s3.py",
+    "tests/system/test_logging.py",
+    "tests/systemd/test_installed.py",
+    "tests/unit/test_bundle_check.py",
+    "tests/unit/test_bundle_cli.py",
+    "tests/unit/test_bundle_make.py",
+    "tests/unit/test_config.py",
+    "tests/unit/test_docs.py",
+    "tests/unit/test_documents.py",
+    "tests/unit/test_entry.py",
+    "tests/unit/test_files.py",
+    "tests/unit/test_formatting.py",
+    "tests/unit/test_listener.py",
+    "tests/unit/test_logs.py",
+    "tests/unit/test_manifest.py",
+    "tests/unit/test_manifest_index.py",
+    "tests/unit/test_notify.py",
+    "tests/unit/test_pace.py",
+    "tests/unit/test_service.py",
+    "sql/item.sql",
+    "sql/job.sql",
+    "sql/ledger.sql",
+    "sql/migrations/0001_ingest.sql",
+    "sql/stats.sql",
+    "contrib/demo/demo.py",
+    "contrib/demo/pages.py",
+    "contrib/demo/summary.py",
+    "contrib/grafana/ingestd-overview.json",
+    "contrib/grafana/panels.py",
+    "contrib/grafana/rows_hosts.py",
+    "contrib/grafana/rows_now.py",
+    "contrib/prometheus/ingestd.rules.yml",
+    "contrib/systemd/ingestd.service",
+    "contrib/systemd/ingestd.toml",
+    "benchmarks/bench_pages.py",
+    "benchmarks/pages_filling.py",
+    "README.md",
+    "ARCHITECTURE.md",
+]
 
 
 def files() -> Iterator[Path]:
