@@ -124,7 +124,7 @@ def test_a_viewer_may_do_nothing(world: World, web_client: WebClient) -> None:
     before = world.one("SELECT COUNT(*) FROM ingest_event")
     for path in acts:
         answer = victor.post(path, {"sync_id": sync_id} if path in ("/confirm", "/queue", "/preflight") else {})
-        assert "victor may look on" in check_refused(answer, 403)
+        assert "victor is a viewer" in check_refused(answer, 403)
         assert victor.post(path, {}, {"Accept": "application/json"}).kind == PROBLEM
     assert (web_client.woken, world.one("SELECT COUNT(*) FROM ingest_event")) == ([], before)
 

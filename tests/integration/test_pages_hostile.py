@@ -98,4 +98,4 @@ def test_a_hostile_name_is_a_name(web_client: WebClient, world: World) -> None:
     check_tame(olivia.submit(page, "/pause"))
     assert name in olivia.see("/tasks").live("banner").raw
     web_client.tokens.write_text(f"{name}:viewer:a-token\n")
-    assert f"{name} may look on" in olivia.post("/resume").page.raw
+    assert f"{name} is a viewer" in olivia.post("/resume").page.raw

@@ -210,7 +210,7 @@ def test_what_the_daemon_refuses_says_what_to_check(
     token.write_text("view-token")
     views = run("scan", *elsewhere)
     assert (views.code, views.stdout) == (78, "")
-    assert "victor may look on, and only operators may act; check that the token" in views.stderr
+    assert "victor is a viewer; only operators may change anything; check that the token" in views.stderr
     token.write_text("nobodys")
     unknown = run("queue", UNKNOWN, *elsewhere)
     assert (unknown.code, unknown.stdout) == (78, "")

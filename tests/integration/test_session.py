@@ -1,12 +1,13 @@
-"""What a session of the operator's pages is worth, and what other sites can make a browser do with it."""
+"""Sessions of the operator's pages: forged, revoked and expired cookies, and requests from pages of other sites."""
 
 import base64
 import time
 from pathlib import Path
 
 import pytest
+from itsdangerous import Signer
 
-from ingestd.web.security.session import COOKIE, seal
+from ingestd.web.security.session import COOKIE, sign_session
 from support.web_client import ACTS, HOST, TOKENS, Headers, WebClient, serving, settings_of
 from support.world import World
 
@@ -22,8 +23,8 @@ def is_paused(world: World) -> bool:
 
 
 def forgeries(genuine: str) -> dict[str, str | bytes]:
-    named, end, mark = genuine.split(".")
-    nobody = base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("=")
+    name, expiry, signature = genuine.split(".")
+    not_utf8 = base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("=")
     return {
         "empty": "",
         "a dot": ".",
@@ -33,36 +34,37 @@ def forgeries(genuine: str) -> dict[str, str | bytes]:
         "without its end": genuine[:-1],
         "without its beginning": genuine[1:],
         "with more": genuine + "0",
-        "without a mark": f"{named}.{end}",
-        "with an empty mark": f"{named}.{end}.",
-        "without an end": f"{named}..{mark}",
-        "another mark": f"{named}.{end}.{'0' * 64}",
-        "capitals": f"{named}.{end}.{mark.upper()}",
-        "a later end": f"{named}.{int(end) + 1}.{mark}",
-        "a padded end": f"{named}.0{end}.{mark}",
-        "a negative end": f"{named}.-1.{mark}",
-        "an endless end": f"{named}.{'9' * 5000}.{mark}",
-        "other digits": f"{named}.{'١' * 10}.{mark}".encode(),
-        "no base64": f"!{named}.{end}.{mark}",
-        "padded base64": f"{named}==.{end}.{mark}",
-        "one letter of base64": f"A.{end}.{mark}",
-        "a name that is no text": f"{nobody}.{end}.{mark}",
-        "no ASCII in the name": f"ö{named}.{end}.{mark}".encode(),
-        "no ASCII in the mark": f"{named}.{end}.{mark[:-1]}ö".encode(),
-        "no UTF-8": b"\xff\xfe." + f"{end}.{mark}\xff".encode("latin-1"),
-        "ended": seal("olivia", OPERATOR, int(time.time())),
-        "long ended": seal("olivia", OPERATOR, 0),
-        "of nobody": seal("mallory", OPERATOR, soon()),
-        "of no name": seal("", OPERATOR, soon()),
-        "of another's token": seal("olivia", VIEWER, soon()),
-        "for another": seal("victor", OPERATOR, soon()),
-        "without a token": seal("olivia", b"", soon()),
-        "of the whole line": seal("olivia", b"olivia:operator:operator-token", soon()),
+        "without a signature": f"{name}.{expiry}",
+        "with an empty signature": f"{name}.{expiry}.",
+        "without an expiry": f"{name}..{signature}",
+        "another signature": f"{name}.{expiry}.{'A' * len(signature)}",
+        "capitals": f"{name}.{expiry}.{signature.upper()}",
+        "a later expiry": f"{name}.{int(expiry) + 1}.{signature}",
+        "a padded expiry": f"{name}.0{expiry}.{signature}",
+        "a negative expiry": f"{name}.-1.{signature}",
+        "a huge expiry": f"{name}.{'9' * 5000}.{signature}",
+        "other digits": f"{name}.{'١' * 10}.{signature}".encode(),
+        "invalid base64": f"!{name}.{expiry}.{signature}",
+        "padded base64": f"{name}==.{expiry}.{signature}",
+        "one letter of base64": f"A.{expiry}.{signature}",
+        "a name that is not UTF-8": f"{not_utf8}.{expiry}.{signature}",
+        "a letter that is not ASCII in the name": f"ö{name}x.{expiry}.{signature}".encode(),
+        "a letter that is not ASCII in the signature": f"{name}.{expiry}.{signature[:-1]}ö".encode(),
+        "bytes that are not UTF-8": b"\xff\xfe." + f"{expiry}.{signature}\xff".encode("latin-1"),
+        "expired": sign_session("olivia", OPERATOR, int(time.time())),
+        "expired long ago": sign_session("olivia", OPERATOR, 0),
+        "for an unknown name": sign_session("mallory", OPERATOR, soon()),
+        "without a name": sign_session("", OPERATOR, soon()),
+        "signed with another's token": sign_session("olivia", VIEWER, soon()),
+        "for another name": sign_session("victor", OPERATOR, soon()),
+        "signed for another purpose": Signer(OPERATOR).sign(f"{name}.{expiry}").decode(),
+        "without a token": sign_session("olivia", b"", soon()),
+        "signed with the whole line": sign_session("olivia", b"olivia:operator:operator-token", soon()),
     }
 
 
-def test_no_session_can_be_made_up(web_client: WebClient) -> None:
-    genuine = seal("olivia", OPERATOR, soon())
+def test_forged_cookie_is_refused(web_client: WebClient) -> None:
+    genuine = sign_session("olivia", OPERATOR, soon())
     for what, forged in forgeries(genuine).items():
         cookie = f"{COOKIE}=".encode() + (forged if isinstance(forged, bytes) else forged.encode())
         for path in ("/", "/api/v1/jobs"):
@@ -76,7 +78,7 @@ def test_no_session_can_be_made_up(web_client: WebClient) -> None:
     ["", "victor:viewer:viewer-token", "olivia:operator:other-token", "olivia:operator:viewer-token",
      "Olivia:operator:operator-token", "victor:operator:operator-token", "# olivia:operator:operator-token"],
 )  # fmt: skip
-def test_a_session_is_worth_nothing_without_its_token(web_client: WebClient, changed: str) -> None:
+def test_removing_or_changing_the_token_revokes_the_session(web_client: WebClient, changed: str) -> None:
     olivia = web_client.visitor("operator-token")
     assert olivia.get("/").status == 200
     web_client.tokens.write_text(changed)
@@ -86,7 +88,9 @@ def test_a_session_is_worth_nothing_without_its_token(web_client: WebClient, cha
     assert olivia.get("/").status == 200
 
 
-def test_a_session_outlives_the_process(world: World, web_client: WebClient, tmp_path: Path) -> None:
+def test_every_process_with_the_same_tokens_file_accepts_the_session(
+    world: World, web_client: WebClient, tmp_path: Path
+) -> None:
     olivia = web_client.visitor("operator-token")
     with serving(world, settings_of(world, tmp_path)) as another:
         later = another.visitor()
@@ -94,7 +98,7 @@ def test_a_session_outlives_the_process(world: World, web_client: WebClient, tmp
         assert "olivia (operator)" in later.see("/").one("header").text
 
 
-def test_a_role_is_that_of_the_file_as_it_is_now(world: World, web_client: WebClient) -> None:
+def test_role_of_a_session_follows_the_tokens_file(world: World, web_client: WebClient) -> None:
     olivia = web_client.visitor("operator-token")
     assert olivia.see("/").form("/pause") is not None
     web_client.tokens.write_text(TOKENS.replace("operator:", "viewer:"))
@@ -105,20 +109,20 @@ def test_a_role_is_that_of_the_file_as_it_is_now(world: World, web_client: WebCl
     assert is_paused(world)
 
 
-def test_several_tokens_of_one_name_have_each_its_role(world: World, web_client: WebClient) -> None:
+def test_each_token_of_a_name_has_its_own_role(world: World, web_client: WebClient) -> None:
     web_client.tokens.write_text("olivia:viewer:first\nolivia:operator:second\n")
     assert web_client.visitor("first").post("/pause").status == 403
     assert web_client.visitor("second").post("/pause").status == 303
 
 
-def test_a_session_opens_the_api(web_client: WebClient) -> None:
+def test_session_gives_access_to_the_api(web_client: WebClient) -> None:
     olivia, victor = web_client.visitor("operator-token"), web_client.visitor("viewer-token")
     for visitor in (olivia, victor):
         answer = visitor.get("/api/v1/batches")
         assert (answer.status, answer.kind) == (200, "application/json")
     assert olivia.ask("POST", "/api/v1/scan").status == 202
     assert victor.ask("POST", "/api/v1/scan").status == 403
-    # Who says who he is by a header is taken at that word alone.
+    # An Authorization header takes precedence over the cookie.
     assert olivia.get("/api/v1/batches", {"Authorization": "Bearer wrong"}).status == 401
     assert olivia.ask("POST", "/api/v1/scan", None, {"Authorization": "Bearer viewer-token"}).status == 403
 
@@ -147,7 +151,7 @@ HERE: list[Headers] = [
 ]
 
 
-def test_with_a_session_only_our_own_pages_may_act(world: World, web_client: WebClient) -> None:
+def test_session_changes_something_only_from_our_own_pages(world: World, web_client: WebClient) -> None:
     olivia = web_client.visitor("operator-token")
     for headers in ELSEWHERE:
         for path in (*ACTS, "/api/v1/pause", "/api/v1/scan", "/sign-in", "/sign-out"):
@@ -163,13 +167,13 @@ def test_with_a_session_only_our_own_pages_may_act(world: World, web_client: Web
     assert web_client.woken == ["scanner"] * 2 * len(HERE)
 
 
-def test_no_other_site_signs_anybody_in(web_client: WebClient) -> None:
+def test_page_of_another_site_cannot_sign_in(web_client: WebClient) -> None:
     for headers in ELSEWHERE[2:]:
         answer = web_client.visitor().post("/sign-in", {"token": "operator-token"}, headers)
         assert (answer.status, answer.cookie) == (403, None), headers
 
 
-def test_looking_changes_nothing_wherever_it_comes_from(web_client: WebClient) -> None:
+def test_get_is_allowed_from_other_sites_and_changes_nothing(web_client: WebClient) -> None:
     olivia = web_client.visitor("operator-token")
     assert olivia.get("/tasks", {"Sec-Fetch-Site": "cross-site"}).status == 200
     for path in ACTS:

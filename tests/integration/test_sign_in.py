@@ -1,4 +1,4 @@
-"""Signing in to the operator's pages, and out; and where that leads."""
+"""Signing in to the operator's pages and out of them, and the page that follows."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ingestd.web.security.session import COOKIE, LIFETIME, seal
+from ingestd.web.security.session import COOKIE, LIFETIME, sign_session
 from support.web_client import ACTS, HOST, UNKNOWN, WebClient, serving, settings_of
 from support.world import World
 
@@ -18,15 +18,15 @@ LOOKS = ["/", "/?status=failed", "/tasks", f"/batches/{UNKNOWN}", "/nothing", "/
 
 @pytest.mark.parametrize(
     ("origin", "is_secure"),
-    [(None, False), (f"http://{HOST}", False), (f"https://{HOST}", True), ("https://in.front.example", True)],
+    [(None, False), (f"http://{HOST}", False), (f"https://{HOST}", True), ("https://proxy.example", True)],
 )
-def test_a_right_token_opens_a_session(web_client: WebClient, origin: str | None, is_secure: bool) -> None:
+def test_valid_token_opens_a_session(web_client: WebClient, origin: str | None, is_secure: bool) -> None:
     answer = web_client.visitor().post("/sign-in", {"token": " operator-token\n"}, {"Origin": origin})
     assert (answer.status, answer.headers["Location"], answer.headers["Cache-Control"]) == (303, "/", "no-store")
     cookie = answer.cookie
     assert cookie is not None
-    told = {name: cookie[name] for name in ("httponly", "samesite", "path", "max-age", "domain")}
-    assert told == {"httponly": True, "samesite": "Strict", "path": "/", "max-age": str(12 * 3600), "domain": ""}
+    attributes = {name: cookie[name] for name in ("httponly", "samesite", "path", "max-age", "domain")}
+    assert attributes == {"httponly": True, "samesite": "Strict", "path": "/", "max-age": str(12 * 3600), "domain": ""}
     assert bool(cookie["secure"]) is is_secure
     assert 0 <= time.time() + LIFETIME - int(cookie.value.split(".")[1]) < 60
 
@@ -35,7 +35,7 @@ def test_a_right_token_opens_a_session(web_client: WebClient, origin: str | None
     "token", [None, "", " ", "wrong-one", "operator-token2", "OPERATOR-TOKEN", "öperator-token", "operator-tokén",
               "olivia:operator:operator-token", "operator-token\nviewer-token", "operator-token\0", "\ud83d\ude00"]
 )  # fmt: skip
-def test_a_wrong_token_opens_nothing(web_client: WebClient, token: str | None) -> None:
+def test_invalid_token_opens_no_session(web_client: WebClient, token: str | None) -> None:
     form = {"next": "/tasks"} if token is None else {"next": "/tasks", "token": token.encode("utf-8", "replace")}
     answer = web_client.visitor().post("/sign-in", form)  # type: ignore[arg-type]
     assert (answer.status, answer.cookie) == (401, None)
@@ -66,7 +66,7 @@ LEADS = {
 }  # fmt: skip
 
 
-def test_nobody_is_led_elsewhere(web_client: WebClient) -> None:
+def test_sign_in_never_redirects_to_another_site(web_client: WebClient) -> None:
     for following, wanted in LEADS.items():
         answer = web_client.visitor().post("/sign-in", {"token": "operator-token", "next": following})
         assert answer.status == 303, following
@@ -77,7 +77,7 @@ def test_nobody_is_led_elsewhere(web_client: WebClient) -> None:
         assert quote(form.one("input", name="next")["value"], safe="/?&=%") == answer.headers["Location"]
 
 
-def test_signing_out_ends_the_session(web_client: WebClient) -> None:
+def test_sign_out_ends_the_session(web_client: WebClient) -> None:
     olivia = web_client.visitor("operator-token")
     page = olivia.see("/")
     assert page.form("/sign-out") is not None
@@ -91,14 +91,14 @@ def test_signing_out_ends_the_session(web_client: WebClient) -> None:
 
 
 @pytest.mark.parametrize("file", ["", "gone"])
-def test_without_a_tokens_file_nobody_signs_in(world: World, tmp_path: Path, file: str) -> None:
+def test_sign_in_needs_a_tokens_file(world: World, tmp_path: Path, file: str) -> None:
     name, ending = str(tmp_path / file) if file else "", int(time.time()) + 60
     with serving(world, settings_of(world, tmp_path, http={"tokens_file": name})) as web_client:
         for session in (
             None,
-            seal("olivia", b"operator-token", ending),
-            seal("olivia", b"", ending),
-            seal("", b"", ending),
+            sign_session("olivia", b"operator-token", ending),
+            sign_session("olivia", b"", ending),
+            sign_session("", b"", ending),
         ):
             visitor = web_client.visitor()
             visitor.session = session
@@ -109,18 +109,18 @@ def test_without_a_tokens_file_nobody_signs_in(world: World, tmp_path: Path, fil
         assert web_client.woken == []
 
 
-# what asks who one is
+# pages that require signing in
 
 
 @pytest.mark.parametrize("path", LOOKS)
-def test_whoever_is_not_signed_in_is_asked_to(web_client: WebClient, path: str) -> None:
+def test_visitor_without_a_session_gets_the_sign_in_form(web_client: WebClient, path: str) -> None:
     answer = web_client.visitor().get(path)
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     form = answer.page.form("/sign-in")
     assert form is not None
     following = form.one("input", name="next")["value"]
-    # What nobody could be shown by GET is nothing to come back to.
+    # An address that GET cannot show is not worth returning to.
     assert following == ("/" if path in ("/nothing", "/sign-in", "/confirm") else path)
     assert not answer.page.all("nav")
     assert not answer.page.all("meta", http_equiv="refresh")
@@ -128,7 +128,7 @@ def test_whoever_is_not_signed_in_is_asked_to(web_client: WebClient, path: str) 
     assert signed_in.headers["Location"] == following
 
 
-def test_what_was_asked_for_is_told_without_being_believed(web_client: WebClient) -> None:
+def test_requested_address_is_kept_and_escaped(web_client: WebClient) -> None:
     for path, wanted in {
         "/?prefix=%22%3E%3Cscript%3Ealert(1)%3C/script%3E": "/?prefix=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
         "/batches/%22%3E%3Cscript%3E?limit=2": '/batches/"><script>?limit=2',
@@ -142,7 +142,7 @@ def test_what_was_asked_for_is_told_without_being_believed(web_client: WebClient
     assert web_client.visitor().post("/pause").page.one("input", name="next")["value"] == "/"
 
 
-def test_a_link_on_another_site_leads_in_at_the_second_try(web_client: WebClient) -> None:
+def test_link_on_another_site_reloads_once_to_send_the_cookie(web_client: WebClient) -> None:
     answer = web_client.visitor().get("/tasks", {"Sec-Fetch-Site": "cross-site"})
     assert answer.status == 401
     assert answer.page.one("meta", http_equiv="refresh")["content"] == "0"

@@ -1,1 +1,1 @@
-"""Who may send requests: hosts, origins, tokens, roles and sessions."""
+"""Access control of the web application: allowed hosts, origins, tokens, roles and sessions."""

@@ -1,4 +1,4 @@
-"""Whether a request may pass: hosts, origins, tokens and roles, in this order, before any route is reached."""
+"""Checks every request before it reaches a route: host, origin, token, role, in this order."""
 
 from flask import Request, g, request
 
@@ -11,10 +11,10 @@ SAFE_METHODS = ("GET", "HEAD")
 
 
 class Guard:
-    """Lets a request pass, or raises Refused."""
+    """Raises ProblemError for a request that must not reach its route."""
 
     def __init__(self, settings: HttpSettings, tokens: Tokens, public: frozenset[str]) -> None:
-        """`public`: the endpoints that need no token."""
+        """`public`: names of the endpoints that need no token."""
         self._hosts = {host.lower() for host in settings.allowed_hosts}
         self._origins = {f"{scheme}://{host}" for scheme in ("http", "https") for host in self._hosts}
         self._tokens = tokens
@@ -28,21 +28,21 @@ class Guard:
             self._check_role(g.identity)
 
     def _check_host(self) -> None:
-        """A page of another site whose name was made to lead here is not answered: its Host is not ours."""
+        """Rejects DNS rebinding: a name that another site points to this address is not an allowed host."""
         if request.environ.get("HTTP_HOST", "").lower() not in self._hosts:
-            raise ProblemError(421, "This host is not served here; see [http] allowed_hosts.")
+            raise ProblemError(421, "This host is not served here: add it to [http] allowed_hosts.")
 
     def _check_site(self) -> None:
-        """What a page of another site makes a browser send may change nothing."""
+        """Rejects changes that a page of another site makes a browser send (CSRF)."""
         if request.method in SAFE_METHODS:
             return
-        # What no browser says anything about comes from a program; with a cookie there is a browser, and it would.
+        # A program sends neither of the two headers. A browser sends one, and only a browser has the cookie.
         allowed = ("same-origin",) if session.COOKIE in request.cookies else ("same-origin", "none")
         if self._site() not in allowed:
-            raise ProblemError(403, "Requests from pages of other sites change nothing here.")
+            raise ProblemError(403, "Pages of other sites must not change anything here: use the pages of ingestd.")
 
     def _site(self) -> str:
-        """Where a request comes from, as Sec-Fetch-Site tells it, or, of a browser that does not, Origin."""
+        """Where a request comes from: its Sec-Fetch-Site, or, from a browser without that header, its Origin."""
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
         if site is not None:
             return site
@@ -50,19 +50,19 @@ class Guard:
             return "none"
         return "same-origin" if origin.lower() in self._origins else "cross-site"
 
-    def _identify(self, asked: Request) -> Identity:
-        # WSGI decodes headers as Latin-1, so this gives the very bytes that were sent.
-        header: bytes = asked.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+    def _identify(self, request: Request) -> Identity:
+        # WSGI decodes headers as Latin-1, so encoding returns the bytes that were sent.
+        header: bytes = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
         scheme, _, token = header.partition(b" ")
-        # Another scheme is for a proxy before us, and says nothing here.
+        # Another scheme is meant for a proxy in front of ingestd.
         is_bearer = scheme.lower() == b"bearer"
-        identity = self._tokens.find(token.strip()) if is_bearer else session.holder(asked, self._tokens)
+        identity = self._tokens.find(token.strip()) if is_bearer else session.identify(request, self._tokens)
         if identity is None:
-            sentence = "A token of the tokens file is needed, as in `Authorization: Bearer TOKEN`."
-            raise ProblemError(401, sentence, headers={"WWW-Authenticate": 'Bearer realm="ingestd"'})
+            detail = "A token of the tokens file is required: `Authorization: Bearer TOKEN`."
+            raise ProblemError(401, detail, headers={"WWW-Authenticate": 'Bearer realm="ingestd"'})
         return identity
 
     def _check_role(self, identity: Identity) -> None:
-        is_acting = request.routing_exception is None and request.method not in SAFE_METHODS
-        if is_acting and identity.role != "operator":
-            raise ProblemError(403, f"{identity.name} may look on, and only operators may act.")
+        is_change = request.routing_exception is None and request.method not in SAFE_METHODS
+        if is_change and identity.role != "operator":
+            raise ProblemError(403, f"{identity.name} is a viewer; only operators may change anything.")

@@ -1,62 +1,67 @@
-"""How a browser stays signed in: a cookie that only the holder of a token can have been given.
+"""Session cookie of the operator's pages: stateless, `name.expiry.signature`.
 
-It names somebody and an end, sealed with that person's token: nothing has to be kept, every process that reads the same
-tokens file knows it, and it is worth nothing once the token is taken out or changed.
+The signature is HMAC-SHA256 over name and expiry, with a key derived from that person's token. So nothing has to be
+stored, every host that reads the same tokens file accepts the cookie, and removing or changing the token revokes it.
+The expiry is part of the value, instead of the time of signing, so that hosts whose clocks differ agree on it.
 """
 
-import base64
-import binascii
 import hashlib
-import hmac
 import time
-from collections.abc import Iterable
 
 from flask import Request, Response
+from itsdangerous import BadData, BadSignature, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from ingestd.web.security.tokens import Identity, Tokens
 
 COOKIE = "ingestd_session"
 LIFETIME = 12 * 3600
-"""seconds after signing in"""
+"""seconds from signing in to the expiry"""
 
 
 def open_session(response: Response, identity: Identity, token: bytes, *, secure: bool) -> None:
-    """Lets the browser stay signed in. `secure`: it came over HTTPS, and is to send this over nothing else."""
-    value = seal(identity.name, token, int(time.time()) + LIFETIME)
+    """Sets the cookie. `secure`: the page came over HTTPS, and the browser must send the cookie over HTTPS only."""
+    value = sign_session(identity.name, token, int(time.time()) + LIFETIME)
     response.set_cookie(COOKIE, value, max_age=LIFETIME, httponly=True, samesite="Strict", secure=secure)
 
 
 def close_session(response: Response) -> None:
+    """Deletes the cookie."""
     response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
 
 
-def holder(asked: Request, tokens: Tokens) -> Identity | None:
-    """Whom the cookie of a request names, if it is genuine and has not ended."""
-    value = asked.cookies.get(COOKIE, "")
-    named, _, rest = value.partition(".")
-    end, _, _ = rest.partition(".")
-    name = _name(named)
-    if name is None or not (end.isascii() and end.isdigit() and len(end) < 20) or int(end) <= time.time():
-        return None
-    return _sealed_by(value, name, int(end), tokens.of(name))
-
-
-def _sealed_by(value: str, name: str, end: int, known: Iterable[tuple[bytes, Identity]]) -> Identity | None:
-    for token, identity in known:
-        # WSGI may hand over any byte of a header, and only ASCII can be compared as text.
-        if hmac.compare_digest(seal(name, token, end).encode(), value.encode("utf-8", "surrogateescape")):
-            return identity
+def identify(request: Request, tokens: Tokens) -> Identity | None:
+    """The identity of the request's cookie; None if the cookie is missing, forged, revoked or expired."""
+    # WSGI passes on any byte of a header; a byte that is not UTF-8 arrives as a surrogate.
+    value = request.cookies.get(COOKIE, "").encode("utf-8", "surrogateescape")
+    for token, identity in tokens.of(_claimed_name(value)):
+        expires_at = _verified_expiry(value, token)
+        if expires_at is not None:
+            return identity if expires_at > time.time() else None
     return None
 
 
-def seal(name: str, token: bytes, end: int) -> str:
-    named = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
-    mark = hmac.new(token, f"ingestd session\0{name}\0{end}".encode(), hashlib.sha256).hexdigest()
-    return f"{named}.{end}.{mark}"
+def sign_session(name: str, token: bytes, expires_at: int) -> str:
+    """The cookie's value. `expires_at`: seconds since 1970."""
+    return _signer(token).sign(b"%s.%d" % (base64_encode(name), expires_at)).decode()
 
 
-def _name(text: str) -> str | None:
+def _signer(token: bytes) -> Signer:
+    return Signer(token, salt="ingestd session", key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+def _claimed_name(value: bytes) -> str:
+    """The name in a cookie that is not verified yet; "" if it is unreadable, which is the name of no token."""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
+        return base64_decode(value.partition(b".")[0]).decode()
+    except (BadData, UnicodeDecodeError):
+        return ""
+
+
+def _verified_expiry(value: bytes, token: bytes) -> int | None:
+    """The expiry of a cookie that was signed with `token`; None for any other cookie."""
+    try:
+        signed = _signer(token).unsign(value)
+    except BadSignature:
         return None
+    return int(signed.partition(b".")[2])

@@ -1,4 +1,4 @@
-"""Who may ask: the names, roles and tokens of the tokens file."""
+"""The tokens file: names, roles and tokens of the people and programs that may send requests."""
 
 import hmac
 from dataclasses import dataclass
@@ -12,37 +12,37 @@ log = structlog.get_logger()
 
 ROLES = ("operator", "viewer")
 MAX_NAME = 255
-"""characters that the column for `requested_by` holds"""
+"""characters; the length of the column `requested_by`"""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody who may ask. `name` is whom the ledger names."""
+    """The person or program that sends a request. `name` is recorded in the ledger; `role` is one of ROLES."""
 
     name: str
     role: str
 
 
 class Tokens:
-    """The lines of the tokens file. It is read for every request: a token taken out must be refused from then on."""
+    """The lines of the tokens file. It is read for every request, so that a removed token is refused at once."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._read: tuple[str | None, list[tuple[bytes, Identity]]] = (None, [])
 
     def find(self, token: bytes) -> Identity | None:
-        """Whose token this is; takes as long whichever it is, if any."""
+        """The owner of a token; None if it is unknown. Takes the same time for every token of one length."""
         found = None
-        for known, identity in self._present():
+        for known, identity in self._current():
             if hmac.compare_digest(known, token) and found is None:
                 found = identity
         return found
 
     def of(self, name: str) -> list[tuple[bytes, Identity]]:
-        """The tokens of one name."""
-        return [(token, identity) for token, identity in self._present() if identity.name == name]
+        """The tokens of one name, each with its identity."""
+        return [(token, identity) for token, identity in self._current() if identity.name == name]
 
-    def _present(self) -> list[tuple[bytes, Identity]]:
+    def _current(self) -> list[tuple[bytes, Identity]]:
         last, known = self._read
         try:
             text = read_secret(self._file)
@@ -52,13 +52,13 @@ class Tokens:
             text = ""
         if text != last:
             known = parse(text)
-            # One assignment: threads that meet here must find no text beside the tokens of another.
+            # One assignment, so that a thread never sees a text with the tokens of another text.
             self._read = (text, known)
         return known
 
 
 def parse(text: str) -> list[tuple[bytes, Identity]]:
-    """The tokens of a file; a line that is none is said by its number and left out, for its content is secret."""
+    """The tokens of a file. A malformed line is skipped and logged by its number only: its content is secret."""
     known = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
