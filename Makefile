@@ -6,12 +6,13 @@ DESTDIR ?=
 PREFIX ?= /usr
 PYTHON ?=
 ONCE ?=
+ONLY ?=
 # How many processes share the tests; they wait more than they work.
 JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
 PARALLEL = -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-systemd cover check bench screenshots install clean
+.PHONY: help setup setup-dev demo test test-systemd cover check bench screenshots lock install clean
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,34 +20,40 @@ help:
 setup: ## prepare this checkout: what is missing of Debian's packages, and ingestd in .venv
 	@contrib/setup.sh
 
+setup-dev: ## the same, with the tools of tests, checks and benchmarks, which call it themselves
+	@contrib/setup.sh dev
+
 demo: setup ## import real photographs with the real daemon; MEDIA=folder for your own, ONCE=1 to stop when done
 	@$(PY) contrib/demo/demo.py $(if $(MEDIA),--media "$(MEDIA)") $(if $(ONCE),--once)
 
-test: setup ## run all tests against a private MariaDB; fails below 95 % coverage
+test: setup-dev ## run all tests against a private MariaDB; fails below 95 % coverage
 	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=term
 
-test-systemd: setup ## run the installed service under a real systemd, in a container; as root, takes some minutes
-	@SYSTEMD_TESTS=1 contrib/setup.sh
+test-systemd: setup-dev ## run the installed service under a real systemd, in a container; as root, takes some minutes
+	@SYSTEMD_TESTS=1 contrib/setup.sh dev
 	@$(PY) -m pytest -m systemd tests/systemd
 
-cover: setup ## run all tests, and write the line-by-line coverage to build/cover/index.html
+cover: setup-dev ## run all tests, and write the line-by-line coverage to build/cover/index.html
 	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=html:build/cover --cov-fail-under=0
 
-check: setup ## lint, types, import floors, plain words, and a wheel that holds every SQL file
+check: setup-dev ## lint, types, import floors, plain words, and a wheel that holds every SQL file
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest --quiet --no-header tests/unit/test_words.py tests/unit/test_packaging.py
 
-bench: setup ## run benchmarks/, one figure after another
+bench: setup-dev ## run benchmarks/, one figure after another
 	@set -e; for figure in benchmarks/bench_*.py; do \
 		[ -e "$$figure" ] || { echo "there are no benchmarks yet"; break; }; \
 		echo "== $$figure"; $(PY) "$$figure"; \
 	done
 
-screenshots: setup ## take the pictures of the pages that are in docs/img, with Chromium
+screenshots: setup-dev ## take the pictures of the pages that are in docs/img, with Chromium
 	@PYTHONPATH=tests $(PY) tests/browser/screenshots.py
+
+lock: setup-dev ## renew the versions and hashes in requirements/; ONLY="package ..." renews those alone
+	@$(PY) contrib/lock.py $(ONLY)
 
 install: ## install the program and its service: DESTDIR= for an image, PREFIX= for elsewhere than /usr
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" $(if $(PYTHON),PYTHON="$(PYTHON)") contrib/systemd/install.sh

@@ -1,24 +1,32 @@
 #!/usr/bin/env bash
-# Prepares this checkout: installs what is missing of Debian's packages, and ingestd with its tools into .venv.
+# Prepares this checkout: installs what is missing of Debian's packages, and ingestd into .venv.
 #
+#   contrib/setup.sh        what ingestd and its demo need
+#   contrib/setup.sh dev    also what tests, checks and benchmarks need
+#
+# Python packages come from the lock files in requirements/: exact versions, wheels only, each compared with its hash.
 # Quick when nothing is missing. It starts no service and removes no package: Debian's mariadb-server-core holds the
 # server programs alone, and a MariaDB that already runs on this machine is neither used nor restarted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VENV=.venv
-STAMP=$VENV/.installed
+LEVEL=${1:-runtime}
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec
 
 main() {
-  local needed useful
-  mapfile -t needed < <(needed_packages)
-  mapfile -t useful < <(useful_packages)
-  install_packages "${needed[@]}" || true
-  install_packages "${useful[@]}" \
-    || say "without rclone, fuse3 and chromium tests are skipped; without mate-backgrounds the demo needs MEDIA=folder"
+  [[ $LEVEL == runtime || $LEVEL == dev ]] || { say "unknown level $LEVEL: use runtime or dev"; exit 2; }
+  install_missing needed_packages || true
+  install_missing demo_packages || say "without mate-backgrounds the demo needs MEDIA=folder"
   demand_mariadb
-  is_installed || install_ingestd
+  is_usable_venv || make_venv
+  are_locked_packages_installed || install_locked_packages
+  is_ingestd_installed || install_ingestd
+  [[ $LEVEL != dev ]] || prepare_tests
+}
+
+prepare_tests() {
+  install_missing test_packages || say "without rclone, fuse3 and chromium some tests are skipped"
   have_tools promtool prometheus || unpack_prometheus || say "without Debian's prometheus the tests of alerts are skipped"
 }
 
@@ -30,11 +38,14 @@ needed_packages() {
   [[ -x $VENV/bin/python ]] || usable_python >/dev/null || printf '%s\n' python3 python3-venv
 }
 
-useful_packages() {
+demo_packages() {
+  [[ -d /usr/share/backgrounds/mate ]] || echo mate-backgrounds
+}
+
+test_packages() {
   have rclone || echo rclone
   have fusermount3 || echo fuse3
   have chromium || echo chromium
-  [[ -d /usr/share/backgrounds/mate ]] || echo mate-backgrounds
   [[ -z ${SYSTEMD_TESTS:-} ]] || systemd_test_packages
 }
 
@@ -64,8 +75,14 @@ have_tools() {
   for program; do have "$program" || [[ -x $VENV/bin/$program ]] || return 1; done
 }
 
+# Takes the name of a function that prints packages.
+install_missing() {
+  local packages
+  mapfile -t packages < <("$1")
+  ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
+}
+
 install_packages() {
-  (($#)) || return 0
   if ! have apt-get || ! may_install; then
     say "please install, as root, the packages that Debian calls: $*"
     return 1
@@ -99,18 +116,41 @@ demand_mariadb() {
 
 # The environment
 
-is_installed() {
-  [[ -e $STAMP && $STAMP -nt setup.cfg && $STAMP -nt pyproject.toml && -x $VENV/bin/ingestd ]] \
-    && $VENV/bin/python -c '' 2>/dev/null
+is_usable_venv() {
+  $VENV/bin/python -m pip --version >/dev/null 2>&1
 }
 
-install_ingestd() {
-  if ! $VENV/bin/python -m pip --version >/dev/null 2>&1; then
-    make_venv
+# What was installed is recorded by copies of the files that asked for it: a date would change with each checkout.
+are_locked_packages_installed() {
+  cmp -s "requirements/$LEVEL.txt" "$VENV/.$LEVEL.txt"
+}
+
+# dev.txt holds all of the other two, in the same versions.
+install_locked_packages() {
+  say "installing the packages of requirements/$LEVEL.txt into $VENV"
+  if [[ $LEVEL == dev ]]; then
+    pip_install --requirement requirements/dev.txt
+  else
+    pip_install --requirement requirements/build.txt --requirement requirements/runtime.txt
   fi
-  say "installing ingestd and its tools into $VENV; this takes a minute the first time"
-  $VENV/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-  touch "$STAMP"
+  cp requirements/runtime.txt "$VENV/.runtime.txt"
+  cp "requirements/$LEVEL.txt" "$VENV/.$LEVEL.txt"
+}
+
+is_ingestd_installed() {
+  [[ -x $VENV/bin/ingestd ]] && cat setup.cfg pyproject.toml | cmp -s - "$VENV/.ingestd"
+}
+
+# Without isolation it is built by the locked setuptools, not by whichever is the newest.
+install_ingestd() {
+  say "installing ingestd into $VENV"
+  $VENV/bin/python -m pip install --quiet --disable-pip-version-check \
+    --no-deps --no-build-isolation --editable .
+  cat setup.cfg pyproject.toml >"$VENV/.ingestd"
+}
+
+pip_install() {
+  $VENV/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: "$@"
 }
 
 make_venv() {

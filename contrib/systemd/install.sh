@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs ingestd below DESTDIR/PREFIX, for the python3 that is given: called by `make install`, on its own machine or
-# for an image. It starts nothing, and changes no configuration that is there.
+# for an image. It starts nothing, and changes no configuration that is there. The packages that it imports come from
+# requirements/: exact versions, wheels only, each compared with its hash.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 umask 022
@@ -35,12 +36,20 @@ install_program() {
   copy_source "$work/source"
   rm -rf "$folder.new" "$folder.old"
   mkdir -p "$folder.new"
-  run_pip install --quiet --no-warn-script-location --target "$folder.new" "$work/source"
-  find "$folder.new/bin" -type f ! -name ingestd -delete
+  install_locked runtime "$folder.new"
+  rm -rf "$folder.new/bin"
+  install_locked build "$work/build"
+  PYTHONPATH=$work/build run_pip install --quiet --no-warn-script-location --no-deps --no-build-isolation \
+    --target "$folder.new" "$work/source"
   sed -i "1s|.*|#!$PYTHON|" "$folder.new/bin/ingestd"
   [[ ! -d $folder ]] || mv "$folder" "$folder.old"
   mv "$folder.new" "$folder"
   rm -rf "$folder.old"
+}
+
+install_locked() {
+  run_pip install --quiet --no-warn-script-location --require-hashes --only-binary :all: \
+    --requirement "requirements/$1.txt" --target "$2"
 }
 
 # What is built is a copy: leftovers of earlier builds in the checkout would be packed with it.

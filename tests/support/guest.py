@@ -19,6 +19,7 @@ from support.wait import until
 
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / ".cache" / "systemd"
+LOCKS = (PROJECT / "requirements" / "build.txt", PROJECT / "requirements" / "runtime.txt")
 SUITE = "bookworm"
 PYTHON = "/usr/bin/python3"
 GUEST_PYTHON = (3, 11)
@@ -209,15 +210,8 @@ def install(root: Path) -> None:
 
 def wheels(folder: Path) -> None:
     """All that pip needs to install the project without a network, for the guest's Python."""
-    sources = ["setuptools>=77", "wheel", *requirements()]
     version = [f"--python-version={'.'.join(map(str, GUEST_PYTHON))}", "--only-binary=:all:"]
+    sources = [f"--requirement={path}" for path in LOCKS]
     command = [sys.executable, "-m", "pip", "download", "--quiet", f"--dest={folder}", *version, *sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def requirements() -> list[str]:
-    text = (PROJECT / "setup.cfg").read_text()
-    found = re.search(r"^install_requires =\n((?:    .+\n)+)", text, re.M)
-    assert found is not None
-    return found[1].split()

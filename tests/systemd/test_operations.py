@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.guest import CACHE, PROJECT, Guest, copy_in_memory, demand_nspawn, guest_on, requirements, wheels
+from support.guest import CACHE, LOCKS, PROJECT, Guest, copy_in_memory, demand_nspawn, guest_on, wheels
 from support.site import Site
 from support.wait import until
 from support.world import photo
@@ -44,8 +44,8 @@ def checkout(folder: Path) -> Path:
 
 
 def packages() -> Path:
-    """A folder of packages instead of a registry, fetched once for each list of requirements."""
-    folder = CACHE / f"wheels-{hashlib.sha256(' '.join(requirements()).encode()).hexdigest()[:12]}"
+    """A folder of packages instead of a registry, fetched once for each state of the lock files."""
+    folder = CACHE / f"wheels-{hashlib.sha256(b''.join(path.read_bytes() for path in LOCKS)).hexdigest()[:12]}"
     if not folder.is_dir():
         fetching = folder.with_suffix(".new")
         shutil.rmtree(fetching, ignore_errors=True)
