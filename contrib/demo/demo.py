@@ -26,7 +26,7 @@ SETTINGS = {
     "INGESTD_METRICS__LISTEN": "",
     "INGESTD_QUEUE__AUTO": '["create", "update", "remove"]',
 }
-MAX_PAGE = 500
+MAX_PHOTOS = 500
 IMPORT_SECONDS = 600.0
 
 
@@ -52,7 +52,9 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, help="a folder with photographs of your own; it is only read")
-    parser.add_argument("--most", type=int, default=MAX_PAGE, help="how many photographs at most; 0: all (%(default)s)")
+    parser.add_argument(
+        "--limit", type=int, default=MAX_PHOTOS, help="how many photographs at most; 0: all (%(default)s)"
+    )
     parser.add_argument("--once", action="store_true", help="stop the daemon when all is imported")
     return parser.parse_args()
 
