@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/img: pages of a real daemon that has something to show. Run as `make screenshots`."""
+"""Takes the screenshots in docs/img from a real daemon with sample data. Run as `make screenshots`."""
 
 import shutil
 import sys
@@ -27,11 +27,11 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with site() as pages:
         partial = import_some(pages)
-        with job_under_way(pages):
+        with running_job(pages):
             for number in range(4):
                 pages.put(photo(f"later {number}"), day=9, source_host=f"flux-{number % 2 + 1}")
             take(pages, partial)
-    sys.stdout.write(f"pictures are in {IMAGES}\n")
+    sys.stdout.write(f"screenshots are in {IMAGES}\n")
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def site() -> Iterator[Pages]:
 
 
 def import_some(pages: Pages) -> str:
-    """Imports that went well, one that is invalid, and one of which some items failed or wait: that one's sync_id."""
+    """Three imported batches, an invalid one, and a partial one, whose sync_id is returned."""
     for number in range(3):
         imported(pages, *(photo(f"{number} {n}") for n in range(40)), day=number + 1, source_host="flux-1")
     pages.put(photo("x"), day=4, source_host="flux-2", verification={"passed": False})
@@ -77,8 +77,8 @@ def queue(pages: Pages, sync_id: str) -> None:
 
 
 @contextmanager
-def job_under_way(pages: Pages) -> Iterator[None]:
-    """A job that gets as far as an asset that somebody else holds on to, and one behind it."""
+def running_job(pages: Pages) -> Iterator[None]:
+    """A job that runs until it meets a locked asset, and a second job that waits for it."""
     sync_id = pages.put(
         *(photo(f"big {n}") for n in range(1200)), photo("0 0", title="other light"), action="update", day=6
     )
@@ -105,7 +105,7 @@ def take(pages: Pages, partial: str) -> None:
     snap(page, "batch")
     page.set_viewport_size(SIZE)
     page.goto(pages.url("/"))
-    page.get_by_label("Select all that are shown").check()
+    page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Queue selected…").click()
     page.get_by_role("dialog").wait_for()
     snap(page, "queue-selected")

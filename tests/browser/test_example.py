@@ -1,4 +1,4 @@
-"""What operators do with bundles, from end to end: with a script, without one, and by keyboard alone."""
+"""End-to-end use by an operator: with the script, without it, and by keyboard alone."""
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -16,7 +16,7 @@ def tick(page: Page, *sync_ids: str) -> None:
 
 
 def job_row(page: Page, region: str, sync_id: str) -> Locator:
-    """The row of a batch's job, under way or finished."""
+    """The row of a batch's job in a region."""
     return page.get_by_role("region", name=region).get_by_role("row").filter(has_text=sync_id)
 
 
@@ -26,7 +26,7 @@ def put_three(pages: Pages) -> list[str]:
 
 def test_a_bundle_from_its_sentinel_to_its_ledger(pages: Pages) -> None:
     page = pages.visit("/")
-    expect(page.get_by_text("There are no batches yet.")).to_be_visible()
+    expect(page.get_by_text("No batches yet.")).to_be_visible()
     first, second, third = put_three(pages)
     for sync_id in (first, second, third):
         expect(row(page, sync_id)).to_contain_text("new")
@@ -41,8 +41,8 @@ def test_a_bundle_from_its_sentinel_to_its_ledger(pages: Pages) -> None:
         expect(results.get_by_role("row").filter(has_text=first)).to_contain_text("priority 7")
         results.get_by_role("link", name="Import Tasks").click()
         page.mouse.move(0, 0)
-        expect(job_row(page, "Under way", first)).to_contain_text("running")
-        expect(job_row(page, "Under way", first)).to_contain_text("0 %")
+        expect(job_row(page, "Active jobs", first)).to_contain_text("running")
+        expect(job_row(page, "Active jobs", first)).to_contain_text("0 %")
     done = job_row(page, "Recently finished", first)
     expect(done).to_contain_text("100 %")
     expect(done).to_contain_text("done")
@@ -61,18 +61,18 @@ def read_ledger(page: Page, sync_id: str) -> None:
         expect(events.get_by_role("row").filter(has_text=event).first).to_be_visible()
 
 
-def test_what_waits_is_cancelled(pages: Pages) -> None:
+def test_a_queued_job_is_cancelled(pages: Pages) -> None:
     (sync_id, *_) = put_three(pages)
     page = pages.visit("/")
     page.get_by_text("Pause the queue…").click()
-    page.get_by_label("Why").fill("disks are full")
+    page.get_by_label("Reason").fill("disks are full")
     page.get_by_role("button", name="Pause on every host").click()
     banner = page.get_by_role("region", name="Paused")
     expect(banner).to_contain_text("by olivia: disks are full")
     row(page, sync_id).get_by_role("link").click()
     page.locator("summary", has_text="Queue…").click()
     page.get_by_role("button", name="Queue", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text("A job was queued")
+    expect(page.get_by_role("status")).to_contain_text("The batch was queued")
     page.get_by_role("button", name="Cancel job").click()
     expect(page.get_by_role("status")).to_contain_text("was cancelled")
     expect(page.get_by_role("region", name="Job history")).to_contain_text("cancelled")
@@ -82,7 +82,7 @@ def test_what_waits_is_cancelled(pages: Pages) -> None:
     assert [kind for kind, _ in pages.world.events(sync_id)][-2:] == ["job_queued", "job_cancelled"]
 
 
-def test_a_running_job_says_what_stops_it(pages: Pages) -> None:
+def test_a_running_job_explains_what_stops_it(pages: Pages) -> None:
     sync_id = pages.put(photo("a"))
     page = pages.visit(f"/batches/{sync_id}")
     with pages.held_imports():
@@ -90,12 +90,12 @@ def test_a_running_job_says_what_stops_it(pages: Pages) -> None:
         page.get_by_role("button", name="Queue", exact=True).click()
         pages.wait_for_status(sync_id, "importing")
         page.goto(pages.url(f"/batches/{sync_id}"))
-        expect(page.get_by_text("nothing but stopping the service stops it")).to_be_visible()
+        expect(page.get_by_text("Only stopping the service stops it")).to_be_visible()
         expect(page.get_by_role("button", name="Cancel job")).to_have_count(0)
     expect(page.get_by_text("Status: ✓ imported")).to_be_visible()
 
 
-def test_the_same_without_a_script(pages: Pages) -> None:
+def test_a_bundle_is_imported_without_the_script(pages: Pages) -> None:
     first, second, third = put_three(pages)
     page = pages.visit("/", java_script_enabled=False)
     tick(page, first, second)
@@ -112,13 +112,13 @@ def test_the_same_without_a_script(pages: Pages) -> None:
     read_ledger(page, first)
     page.goto(pages.url(f"/batches/{third}"))
     page.get_by_role("button", name="Pre-flight").click()
-    expect(page.get_by_role("region", name="The plan")).to_contain_text("will create 2")
+    expect(page.get_by_role("region", name="Plan", exact=True)).to_contain_text("will create 2")
     assert pages.status(third) == "ready"
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token")).to_be_visible()
 
 
-def test_the_same_by_keyboard_alone(pages: Pages) -> None:
+def test_a_bundle_is_imported_by_keyboard_alone(pages: Pages) -> None:
     first, second, third = put_three(pages)
     page = pages.context().new_page()
     page.goto(pages.url("/"))
@@ -147,7 +147,7 @@ def test_the_same_by_keyboard_alone(pages: Pages) -> None:
 
 
 def tab_to(page: Page, name: str, *, back: bool = False) -> None:
-    """Presses Tab until what is called so has the focus."""
+    """Presses Tab until the element with this name has the focus."""
     named = f"e => [e.ariaLabel, e.innerText].some(text => (text || '').trim() === {name!r})"
     for _ in range(80):
         page.keyboard.press("Shift+Tab" if back else "Tab")
@@ -156,7 +156,7 @@ def tab_to(page: Page, name: str, *, back: bool = False) -> None:
     raise AssertionError(f"no Tab leads to {name!r}")
 
 
-def test_failures_are_found_and_taken_up_again(pages: Pages) -> None:
+def test_failures_are_listed_by_reason_and_filtered(pages: Pages) -> None:
     sync_id = pages.put(photo("a"), cover("c", "unknown"), {"type": "photo", "hash": "bad"})
     page = pages.visit("/")
     tick(page, sync_id)

@@ -1,4 +1,4 @@
-"""The script: what it keeps up to date, and what it keeps its hands off."""
+"""The script of the pages: live updates, and what a refresh must not disturb."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from support.world import photo
 
 
 def reads(page: Page) -> list[str]:
-    """The addresses that the script asks for from now on."""
+    """The addresses that the script requests from now on."""
     asked: list[str] = []
 
     def note(request: Request) -> None:
@@ -23,13 +23,13 @@ def reads(page: Page) -> list[str]:
 
 
 def wait_for_reads(page: Page, count: int = 2) -> None:
-    """Waits until the page has been read again so many times, and the answer to the first was taken in."""
+    """Waits for `count` refreshes; when the last arrives, the first has been applied."""
     for _ in range(count):
         with page.expect_response(lambda response: response.request.resource_type == "fetch"):
             pass
 
 
-def test_rows_come_and_change_by_themselves(pages: Pages) -> None:
+def test_rows_appear_and_change_live(pages: Pages) -> None:
     page = pages.visit("/")
     sync_id = pages.put(photo("a"))
     expect(row(page, sync_id)).to_contain_text("new")
@@ -37,7 +37,7 @@ def test_rows_come_and_change_by_themselves(pages: Pages) -> None:
     expect(row(page, sync_id)).to_contain_text("no luck")
 
 
-def test_nothing_moves_while_something_is_ticked(pages: Pages) -> None:
+def test_rows_do_not_move_while_some_are_selected(pages: Pages) -> None:
     first = pages.put(photo("a"), day=1)
     page = pages.visit("/")
     tick(page, first)
@@ -54,7 +54,7 @@ def test_nothing_moves_while_something_is_ticked(pages: Pages) -> None:
     expect(show).to_be_hidden()
 
 
-def test_nothing_moves_under_the_pointer_or_the_focus(pages: Pages) -> None:
+def test_rows_do_not_move_under_the_pointer_or_focus(pages: Pages) -> None:
     first = pages.put(photo("a"), day=1)
     page = pages.visit("/")
     row(page, first).hover()
@@ -69,7 +69,7 @@ def test_nothing_moves_under_the_pointer_or_the_focus(pages: Pages) -> None:
     expect(row(page, second)).to_be_visible()
 
 
-def test_what_is_being_read_stays(pages: Pages) -> None:
+def test_open_details_and_selected_text_are_kept(pages: Pages) -> None:
     sync_id = pages.put(photo("a"))
     page = pages.visit(f"/batches/{sync_id}")
     unfolded = page.get_by_role("region", name="Recent events").locator("tbody details").first
@@ -86,11 +86,11 @@ def test_what_is_being_read_stays(pages: Pages) -> None:
     expect(page.get_by_text("said at last")).to_be_visible()
 
 
-def test_nothing_is_read_while_a_dialog_is_open(pages: Pages) -> None:
+def test_no_refresh_while_a_dialog_is_open(pages: Pages) -> None:
     first = pages.put(photo("a"))
     page = pages.visit("/")
     tick(page, first)
-    # The next turn is as far away as it can be, so that it falls into the time when the dialog is open.
+    # Just after a refresh, so that the next one would fall into the time when the dialog is open.
     wait_for_reads(page, 1)
     page.get_by_role("button", name="Queue selected…").click()
     page.get_by_role("dialog").wait_for()
@@ -100,7 +100,7 @@ def test_nothing_is_read_while_a_dialog_is_open(pages: Pages) -> None:
     wait_for_reads(page, 1)
 
 
-def test_nothing_is_read_while_the_tab_is_hidden(pages: Pages) -> None:
+def test_no_refresh_while_the_tab_is_hidden(pages: Pages) -> None:
     page = pages.visit("/")
     wait_for_reads(page, 1)
     page.evaluate("show = (state) => { Object.defineProperty(document, 'hidden', {value: state, configurable: true});"
@@ -112,17 +112,17 @@ def test_nothing_is_read_while_the_tab_is_hidden(pages: Pages) -> None:
 
 
 QUIET = """async () => {
-  // An answer under way may still come; after it, three turns go by without another question.
+  // A running request may still finish; then three intervals pass without another one.
   const seen = [];
   const real = window.fetch;
-  window.fetch = (...asked) => { seen.push(String(asked[0])); return real(...asked); };
-  await new Promise((resolve) => setTimeout(resolve, 3 * EVERY));
+  window.fetch = (...parameters) => { seen.push(String(parameters[0])); return real(...parameters); };
+  await new Promise((resolve) => setTimeout(resolve, 3 * REFRESH_INTERVAL));
   window.fetch = real;
   return seen;
 }"""
 
 
-def test_the_switch_is_remembered(pages: Pages) -> None:
+def test_the_live_switch_is_remembered(pages: Pages) -> None:
     page = pages.visit("/")
     page.get_by_label("Live").uncheck()
     page.reload()
@@ -134,28 +134,28 @@ def test_the_switch_is_remembered(pages: Pages) -> None:
     expect(page.get_by_label("Live")).to_be_checked()
 
 
-def test_what_a_form_was_answered_with_goes_on_living(pages: Pages) -> None:
+def test_the_result_of_a_form_stays_live(pages: Pages) -> None:
     sync_id = pages.put(photo("a"))
     page = pages.visit(f"/batches/{sync_id}?decision=failed")
     page.get_by_role("button", name="Pre-flight").click()
-    expect(page.get_by_role("region", name="The plan")).to_be_visible()
+    expect(page.get_by_role("region", name="Plan", exact=True)).to_be_visible()
     pages.world.sql("UPDATE ingest_batch SET last_error = 'said later' WHERE sync_id = %s", sync_id)
     expect(page.get_by_text("said later")).to_be_visible()
-    expect(page.get_by_role("region", name="The plan")).to_be_visible()
+    expect(page.get_by_role("region", name="Plan", exact=True)).to_be_visible()
     expect(page.locator("#live-state")).to_have_text("")
 
 
-def test_an_outage_and_an_end_of_the_session_are_told(pages: Pages) -> None:
+def test_an_outage_and_an_ended_session_are_shown(pages: Pages) -> None:
     page = pages.visit("/")
     pages.tokens.write_text("somebody:operator:else\n")
     expect(page.get_by_text("(signed out)")).to_be_visible()
     pages.tokens.write_text("olivia:operator:operator-token\n")
     expect(page.get_by_text("(signed out)")).to_be_hidden()
     pages.daemon.kill()
-    expect(page.get_by_text("(no answer)")).to_be_visible()
+    expect(page.get_by_text("(no response)")).to_be_visible()
 
 
-def test_a_range_is_ticked_with_shift_and_all_at_once(pages: Pages) -> None:
+def test_a_range_is_selected_with_shift_and_all_at_once(pages: Pages) -> None:
     for number in range(5):
         pages.put(photo(str(number)), day=number + 1)
     page = pages.visit("/")
@@ -167,13 +167,13 @@ def test_a_range_is_ticked_with_shift_and_all_at_once(pages: Pages) -> None:
     boxes.nth(3).click()
     boxes.nth(2).click(modifiers=["Shift"])
     assert [box.is_checked() for box in boxes.all()] == [False, True, False, False, False]
-    page.get_by_label("Select all that are shown").click()
+    page.get_by_label("Select all on this page").click()
     expect(page.get_by_text("5 selected")).to_be_visible()
-    page.get_by_label("Select all that are shown").click()
+    page.get_by_label("Select all on this page").click()
     expect(page.get_by_text("selected", exact=False).first).to_be_hidden()
 
 
-def test_times_are_the_viewers_and_utc_on_hover(pages: Pages) -> None:
+def test_times_are_local_with_utc_on_hover(pages: Pages) -> None:
     sync_id = pages.put(photo("a"))
     pages.world.sql("UPDATE ingest_batch SET discovered_at = '2026-06-30 20:15:30' WHERE sync_id = %s", sync_id)
     page = pages.visit("/", timezone_id="Asia/Kolkata")
@@ -184,7 +184,7 @@ def test_times_are_the_viewers_and_utc_on_hover(pages: Pages) -> None:
     expect(row(plain, sync_id).locator("time")).to_have_text("2026-06-30 20:15:30 UTC")
 
 
-def test_markup_of_a_bundle_is_text_and_nothing_is_asked_of_others(pages: Pages) -> None:
+def test_markup_in_a_bundle_is_escaped_and_no_other_site_is_contacted(pages: Pages) -> None:
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     sync_id = pages.put(photo("a"), source_host=hostile)
     pages.world.sql("UPDATE ingest_batch SET source_host = %s, last_error = %s", hostile, hostile)
@@ -204,21 +204,21 @@ def test_markup_of_a_bundle_is_text_and_nothing_is_asked_of_others(pages: Pages)
     assert [url for url in asked if not url.startswith(pages.url())] == []
 
 
-def test_who_only_looks_finds_nothing_to_press(pages: Pages) -> None:
+def test_a_viewer_sees_no_action_buttons(pages: Pages) -> None:
     sync_id = pages.put(photo("a"))
     page = pages.visit("/", token="viewer-token")
     expect(row(page, sync_id)).to_be_visible()
-    assert names_of_buttons(page) == ["Show", "Sign out"]
+    assert names_of_buttons(page) == ["Filter", "Sign out"]
     page.goto(pages.url(f"/batches/{sync_id}"))
-    assert names_of_buttons(page) == ["Show", "Sign out"]
+    assert names_of_buttons(page) == ["Filter", "Sign out"]
 
 
 def names_of_buttons(page: Page) -> list[str]:
     return sorted(button.inner_text() for button in page.get_by_role("button").all())
 
 
-def test_a_link_on_another_site_finds_one_signed_in(pages: Pages) -> None:
-    """A dashboard links to a batch; the cookie is SameSite=Strict, and yet nobody has to sign in again."""
+def test_a_link_from_another_site_keeps_the_session(pages: Pages) -> None:
+    """The cookie is SameSite=Strict; still, a link in a dashboard opens the batch without a new sign-in."""
     sync_id = pages.put(photo("a"))
     page = pages.visit("/")
     elsewhere = "http://elsewhere.test/"
@@ -234,8 +234,8 @@ def test_a_link_on_another_site_finds_one_signed_in(pages: Pages) -> None:
     expect(stranger.get_by_label("Token")).to_be_visible()
 
 
-def test_the_way_to_older_batches_skips_none(pages: Pages) -> None:
-    """New rows push the oldest ones off the page, onto the next."""
+def test_paging_to_older_batches_skips_none(pages: Pages) -> None:
+    """New rows push the oldest ones to the next page."""
     first, second = (pages.put(photo(name), day=day) for day, name in enumerate("ab", 1))
     page = pages.visit("/?limit=2")
     expect(page.get_by_role("link", name="Next page")).to_have_count(0)
@@ -247,7 +247,7 @@ def test_the_way_to_older_batches_skips_none(pages: Pages) -> None:
     expect(row(page, second)).to_have_count(0)
 
 
-def test_only_what_was_queued_loses_its_tick(pages: Pages) -> None:
+def test_only_queued_batches_are_deselected(pages: Pages) -> None:
     first = pages.put(photo("a"), day=1)
     invalid = pages.put(photo("b"), verification={"passed": False}, day=2)
     page = pages.visit("/")
@@ -266,14 +266,14 @@ def test_only_what_was_queued_loses_its_tick(pages: Pages) -> None:
     expect(page.get_by_label(f"Select {invalid}")).to_be_checked()
 
 
-def test_who_is_signed_out_is_told_so_in_the_dialog(pages: Pages) -> None:
+def test_an_ended_session_is_shown_in_the_dialog(pages: Pages) -> None:
     first = pages.put(photo("a"))
     page = pages.visit("/")
     tick(page, first)
     pages.tokens.write_text("olivia:operator:another-token\n")
     page.get_by_role("button", name="Queue selected…").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("You are not signed in any more, and nothing was done.")
+    expect(dialog).to_contain_text("Your session has ended. Nothing was changed.")
     dialog.get_by_label("Token").fill("another-token")
     dialog.get_by_role("button", name="Sign in").click()
     expect(row(page, first)).to_be_visible()
@@ -288,23 +288,23 @@ def test_jobs_do_not_move_under_the_pointer(pages: Pages) -> None:
         page.get_by_role("button", name="Queue selected…").click()
         page.get_by_role("button", name="Queue 1 batch").click()
         page.get_by_role("dialog").get_by_role("link", name="Import Tasks").click()
-        row_of_first = page.get_by_role("region", name="Under way").get_by_role("row").filter(has_text=first)
+        row_of_first = page.get_by_role("region", name="Active jobs").get_by_role("row").filter(has_text=first)
         expect(row_of_first).to_contain_text("running")
         row_of_first.hover()
     pages.wait_for_status(first, "imported")
-    show = page.get_by_role("button", name="Show as it is now")
+    show = page.get_by_role("button", name="Show changes")
     expect(show).to_be_visible()
     expect(row_of_first).to_be_visible()
     show.click()
-    expect(page.get_by_role("region", name="Under way")).to_contain_text("Nothing is running or waiting.")
+    expect(page.get_by_role("region", name="Active jobs")).to_contain_text("No active jobs.")
     assert pages.status(second) == "new"
 
 
-def test_a_refusal_is_shown_in_the_dialog(pages: Pages) -> None:
+def test_an_error_is_shown_in_the_dialog(pages: Pages) -> None:
     page = pages.visit("/")
     pages.put(photo("a"))
     page.get_by_role("button", name="Queue selected…").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("No batch is selected")
+    expect(dialog).to_contain_text("No batches selected")
     dialog.get_by_role("button", name="Back").click()
     expect(dialog).to_have_count(0)

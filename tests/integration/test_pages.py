@@ -1,4 +1,4 @@
-"""What holds for all pages of the operator: how they refuse, what they allow a browser to do, and hostile text."""
+"""All pages: error pages, access rules, security headers and static files."""
 
 import json
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ MANY = {"sync_id": [f"{number:036}" for number in range(501)]}
 
 @pytest.fixture
 def cut_off(world: World, tmp_path: Path) -> Iterator[WebClient]:
-    """Pages whose database is not there."""
+    """A server whose database is unreachable."""
     nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))
     with serving(world, settings_of(world, tmp_path).model_copy(update={"database": nowhere})) as made:
         yield made
 
 
-# refusals
+# errors
 
 
 def check_refused(answer: Answer, status: int) -> str:
-    """The sentence of a page that refuses."""
+    """Checks an error page; returns its text."""
     assert answer.status == status, answer.text
     (heading,) = answer.page.all("h1")
     assert heading.text
@@ -83,7 +83,7 @@ REFUSED: list[tuple[str, str, Any, int]] = [
 ]  # fmt: skip
 
 
-def test_browsers_are_refused_by_a_page_and_programs_by_a_problem(world: World, olivia: Visitor) -> None:
+def test_errors_are_pages_for_browsers_and_problem_json_for_programs(world: World, olivia: Visitor) -> None:
     for method, path, form, status in REFUSED:
         sentence = check_refused(ask(olivia, method, path, form), status)
         assert "onerror" not in sentence
@@ -95,7 +95,7 @@ def test_browsers_are_refused_by_a_page_and_programs_by_a_problem(world: World, 
     assert world.one("SELECT COUNT(*) FROM ingest_event") == 0
 
 
-def test_a_page_names_what_else_it_would_answer(olivia: Visitor) -> None:
+def test_405_names_the_allowed_methods_and_400_the_parameter(olivia: Visitor) -> None:
     assert olivia.ask("PUT", "/").headers["Allow"] == "GET, HEAD"
     assert olivia.get("/confirm").headers["Allow"] == "POST"
     assert "status" in olivia.get("/?status=odd").page.one("main").text
@@ -109,14 +109,16 @@ def test_a_page_names_what_else_it_would_answer(olivia: Visitor) -> None:
         ({"Cookie": None}, 401, "token"),
     ],
 )
-def test_who_asks_wrongly_is_refused_likewise(olivia: Visitor, headers: Any, status: int, words: str) -> None:
+def test_requests_refused_by_the_guard_get_a_page_or_problem_json(
+    olivia: Visitor, headers: Any, status: int, words: str
+) -> None:
     assert words in check_refused(olivia.post("/scan", {}, headers), status)
     problem = olivia.post("/scan", {}, {**headers, "Accept": "*/*"})
     assert (problem.status, problem.kind) == (status, PROBLEM)
     assert olivia.web_client.woken == []
 
 
-def test_a_viewer_may_do_nothing(world: World, web_client: WebClient) -> None:
+def test_a_viewer_cannot_change_anything(world: World, web_client: WebClient) -> None:
     victor = web_client.visitor("viewer-token")
     sync_id = web_client.put(photo("a"))
     acts = ["/scan", "/pause", "/resume", "/confirm", "/queue", "/preflight"]
@@ -129,7 +131,7 @@ def test_a_viewer_may_do_nothing(world: World, web_client: WebClient) -> None:
     assert (web_client.woken, world.one("SELECT COUNT(*) FROM ingest_event")) == ([], before)
 
 
-def test_without_the_database_pages_say_so(cut_off: WebClient) -> None:
+def test_pages_report_an_unreachable_database(cut_off: WebClient) -> None:
     olivia = cut_off.visitor("operator-token")
     calls: list[tuple[str, str, Any]] = [("GET", path, None) for path in ("/", "/tasks", BATCH)]
     calls += [("POST", path, {"sync_id": UNKNOWN}) for path in ("/confirm", "/queue", "/preflight")]
@@ -142,7 +144,7 @@ def test_without_the_database_pages_say_so(cut_off: WebClient) -> None:
         assert ask(olivia, method, path, form, Accept="*/*").kind == PROBLEM
 
 
-def test_a_fault_tells_no_detail(olivia: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_reveals_no_detail(olivia: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_more: Any) -> None:
         raise RuntimeError("a secret detail")
 
@@ -157,7 +159,7 @@ def test_a_fault_tells_no_detail(olivia: Visitor, monkeypatch: pytest.MonkeyPatc
     [("/api/v1/batches", 200), (f"/api/v1{BATCH}", 404), ("/api/v1/jobs?limit=0", 400), ("/api/v1/scan", 405),
      ("/api/v1/nothing", 404), ("/openapi.json", 200), ("/healthz", 200), ("/readyz", 503)],
 )  # fmt: skip
-def test_the_api_answers_browsers_with_json(web_client: WebClient, olivia: Visitor, path: str, status: int) -> None:
+def test_the_api_returns_json_to_browsers(web_client: WebClient, olivia: Visitor, path: str, status: int) -> None:
     answer = olivia.get(path)
     assert (answer.status, answer.kind) == (status, PROBLEM if status >= 400 else "application/json")
     is_open = path in ("/healthz", "/readyz")
@@ -165,11 +167,11 @@ def test_the_api_answers_browsers_with_json(web_client: WebClient, olivia: Visit
     assert (stranger.status, stranger.kind) == ((status, answer.kind) if is_open else (401, PROBLEM))
 
 
-# what a browser may do with a page
+# headers and static files
 
 
 def all_answers(olivia: Visitor, sync_id: str) -> dict[str, Answer]:
-    """Every page there is, and what else is answered."""
+    """Every page, and every other kind of response."""
     one, some = f"/batches/{sync_id}", {"sync_id": [sync_id, UNKNOWN]}
     looks = [
         "/",
@@ -202,7 +204,7 @@ def answers(web_client: WebClient, olivia: Visitor) -> dict[str, Answer]:
     return all_answers(olivia, sync_id)
 
 
-def test_every_answer_lets_a_browser_do_little(answers: dict[str, Answer]) -> None:
+def test_every_response_has_security_headers(answers: dict[str, Answer]) -> None:
     for name, answer in answers.items():
         policy = dict(part.split(maxsplit=1) for part in answer.headers["Content-Security-Policy"].split("; "))
         assert policy.pop("default-src") == "'none'"
@@ -216,7 +218,7 @@ def test_every_answer_lets_a_browser_do_little(answers: dict[str, Answer]) -> No
             assert header not in answer.headers
 
 
-def test_no_page_has_anything_inline_or_from_elsewhere(answers: dict[str, Answer]) -> None:
+def test_no_page_has_inline_code_or_external_resources(answers: dict[str, Answer]) -> None:
     pages = {name: answer for name, answer in answers.items() if answer.kind == "text/html" and answer.status != 303}
     assert len(pages) > 15
     for answer in pages.values():
@@ -224,7 +226,7 @@ def test_no_page_has_anything_inline_or_from_elsewhere(answers: dict[str, Answer
 
 
 @pytest.mark.parametrize("path", STATIC)
-def test_static_files_are_open_and_asked_for_anew(web_client: WebClient, path: str) -> None:
+def test_static_files_need_no_session_and_are_revalidated(web_client: WebClient, path: str) -> None:
     stranger = web_client.visitor()
     answer = stranger.get(path)
     assert answer.status == 200
@@ -237,7 +239,7 @@ def test_static_files_are_open_and_asked_for_anew(web_client: WebClient, path: s
     assert stranger.get(path, {"Host": "evil.example"}).status == 421
 
 
-def test_head_is_get_without_a_body(web_client: WebClient, olivia: Visitor) -> None:
+def test_head_returns_the_headers_of_get_without_a_body(web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     for path in ("/", "/tasks", f"/batches/{sync_id}", "/nothing", "/?status=odd", "/confirm", *STATIC):
         head, get = olivia.ask("HEAD", path), olivia.get(path)

@@ -1,4 +1,4 @@
-"""What can be done on the page of one batch, and what it answers."""
+"""Actions on the page of one batch: queue, cancel and pre-flight."""
 
 import json
 
@@ -13,7 +13,7 @@ BAD = {"type": "photo", "hash": "bad"}
 
 
 def can(page: Element, sync_id: str) -> set[str]:
-    """What the page offers to do with its batch."""
+    """The actions that the page offers for its batch."""
     return {what for what in ("queue", "cancel", "preflight") if page.form(f"/batches/{sync_id}/{what}")}
 
 
@@ -23,7 +23,7 @@ def names_in(page: Element, form: str) -> set[str]:
     return {element["name"] for element in found.walk() if "name" in element.attributes}
 
 
-def test_what_is_offered_depends_on_the_job(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_offered_actions_depend_on_the_job(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     address, queue = f"/batches/{sync_id}", f"/batches/{sync_id}/queue"
     page = olivia.see(address)
@@ -38,11 +38,11 @@ def test_what_is_offered_depends_on_the_job(world: World, web_client: WebClient,
     web_client.run_job()
     page = olivia.see(address)
     assert can(page, sync_id) == {"preflight"}
-    assert "is running: nothing but stopping the service stops it" in page.live("actions").text
+    assert "is running. Only stopping the service stops it" in page.live("actions").text
     assert not [button for button in page.buttons() if "Cancel" in button]
     theirs = web_client.visitor("viewer-token").see(address)
     assert can(theirs, sync_id) == set()
-    assert theirs.buttons() == ["Sign out", "Show"]
+    assert theirs.buttons() == ["Sign out", "Filter"]
     assert not [element for element in theirs.walk() if element.attributes.get("data-live") == "actions"]
 
 
@@ -50,13 +50,13 @@ def test_a_batch_is_queued_from_its_page(world: World, web_client: WebClient, ol
     sync_id = web_client.put(photo("a"))
     address = f"/batches/{sync_id}"
     page = olivia.submit(olivia.see(address), f"{address}/queue", priority="12", only="")
-    assert page.one(class_="notice").text.startswith("A job was queued")
+    assert page.one(class_="notice").text.startswith("The batch was queued.")
     assert world.sql("SELECT state, priority FROM import_job") == [("queued", 12)]
     assert page.live("standing").text.startswith("Status: ◷ queued")
     again = olivia.submit(page, f"{address}/queue", priority="3")
-    assert again.one(class_="notice").text.startswith("There was an active job already")
+    assert again.one(class_="notice").text.startswith("The batch already has an active job")
     same = olivia.submit(again, f"{address}/queue", priority="")
-    assert same.one(class_="notice").text.startswith("There was an active job already")
+    assert same.one(class_="notice").text.startswith("The batch already has an active job")
     assert world.sql("SELECT state, priority FROM import_job") == [("queued", 3)]
     cancelled = olivia.submit(same, f"{address}/cancel")
     assert cancelled.one(class_="notice").text == "The job was cancelled."
@@ -66,7 +66,7 @@ def test_a_batch_is_queued_from_its_page(world: World, web_client: WebClient, ol
     assert len(web_client.woken) == 3
 
 
-def test_only_some_items_are_taken_up(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_only_deferred_items_can_be_queued(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a"), cover("c", "gone"))
     world.import_all(web_client.context, sync_id)
     address = f"/batches/{sync_id}"
@@ -76,15 +76,15 @@ def test_only_some_items_are_taken_up(world: World, web_client: WebClient, olivi
     assert world.one("SELECT scope FROM import_job WHERE state = 'queued'") == "deferred"
 
 
-def test_removals_beyond_the_limit_are_forced(world: World, web_client: WebClient) -> None:
+def test_removals_above_the_limit_need_force(world: World, web_client: WebClient) -> None:
     world.import_all(web_client.context, world.put(photo("a"), photo("b"), day=1))
     sync_id = web_client.put(photo("a"), photo("b"), action="remove", day=2)
     address = f"/batches/{sync_id}"
     with serving(world, settings_of(world, web_client.tokens.parent, queue={"removal_limit": 1})) as strict:
-        check_forced(strict.visitor("operator-token"), sync_id, address)
+        check_force_is_needed(strict.visitor("operator-token"), sync_id, address)
 
 
-def check_forced(olivia: Visitor, sync_id: str, address: str) -> None:
+def check_force_is_needed(olivia: Visitor, sync_id: str, address: str) -> None:
     page = olivia.see(address)
     assert names_in(page, f"{address}/queue") == {"priority", "only", "force"}
     answer = olivia.post(f"{address}/queue")
@@ -97,7 +97,7 @@ def check_forced(olivia: Visitor, sync_id: str, address: str) -> None:
 
 @pytest.mark.parametrize(("what", "why"), [("cancel", "has no job to cancel"), ("queue", "is invalid: verification"),
                                            ("preflight", "is invalid: verification")])  # fmt: skip
-def test_what_is_not_possible_is_said_on_the_page_itself(
+def test_a_conflict_is_shown_on_the_page_of_the_batch(
     web_client: WebClient, olivia: Visitor, what: str, why: str
 ) -> None:
     sync_id = web_client.put(photo("a"), verification={"passed": False})
@@ -112,7 +112,7 @@ def test_what_is_not_possible_is_said_on_the_page_itself(
         assert why in json.loads(problem.body)["detail"]
 
 
-def test_a_running_job_is_neither_cancelled_nor_planned(web_client: WebClient, olivia: Visitor) -> None:
+def test_a_running_job_cannot_be_cancelled_or_planned(web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     olivia.post(f"/batches/{sync_id}/queue")
     web_client.run_job()
@@ -124,36 +124,36 @@ def test_a_running_job_is_neither_cancelled_nor_planned(web_client: WebClient, o
     assert (answer.status, answer.headers["Location"]) == (303, f"/batches/{sync_id}?notice=active")
 
 
-def test_a_plan_is_shown(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_preflight_shows_the_plan(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"), BAD)
     page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/preflight")
     plan = page.section("plan")
-    assert "the 2 items now" in plan.text
+    assert "do with 2 items now" in plan.text
     assert {item.text for item in plan.one("ul", class_="tally").all("li")} == {"will create 1", "will fail 1"}
     assert "#1" in plan.one("ul", class_="ids").text
     assert [row[3] for row in page.live("items").rows()] == ["will create", "will failbad_entry"]
     assert olivia.see(f"/batches/{sync_id}").all("h2", id="plan") == []
 
 
-def test_a_large_plan_is_made_in_the_background(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_a_large_batch_is_planned_in_the_background(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     world.sql("UPDATE ingest_batch SET item_count = 5001")
     page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/preflight")
-    assert page.one(class_="notice").text.startswith("The plan is being made in the background")
+    assert page.one(class_="notice").text.startswith("Planning continues in the background")
     assert page.all("h2", id="plan") == []
-    until(lambda: olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"] == "yes")
+    until(lambda: olivia.see(f"/batches/{sync_id}").live("details").pairs()["Plan"] == "up to date")
 
 
-def test_a_plan_that_came_to_nothing_says_why(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_a_failed_background_plan_shows_its_error(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     world.sql("UPDATE ingest_batch SET item_count = 5001")
     world.put(photo("a"), sync_id=sync_id, verification={"passed": False})
     olivia.post(f"/batches/{sync_id}/preflight")
-    until(lambda: "is invalid" in olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"])
+    until(lambda: "is invalid" in olivia.see(f"/batches/{sync_id}").live("details").pairs()["Plan"])
 
 
-def test_whatever_was_done_the_page_leads_on(web_client: WebClient, olivia: Visitor) -> None:
-    """What a form answers stands at an address that only takes forms: nothing on it may be relative to that."""
+def test_links_and_forms_on_a_result_page_are_absolute(web_client: WebClient, olivia: Visitor) -> None:
+    """The result of a form is shown at an address that accepts POST only, so nothing on it is relative."""
     sync_id = web_client.put(photo("a"))
     for what in ("preflight", "queue", "cancel"):
         page = olivia.submit(olivia.see(f"/batches/{sync_id}"), f"/batches/{sync_id}/{what}")

@@ -1,4 +1,4 @@
-"""The page of one batch: what it is, what became of its items, and why."""
+"""The page of one batch: details, manifest, items, containers, jobs and events."""
 
 import json
 from typing import Any
@@ -14,48 +14,48 @@ def gallery(name: str, *members: str) -> dict[str, Any]:
     return {"type": "gallery", "hash": md5(name), "title": name, "items": [md5(member) for member in members]}
 
 
-def test_a_batch_tells_its_facts(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_details_of_an_imported_batch(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a", files=2), photo("b"), source_host="flux-7", type="concert")
     world.import_all(web_client.context, sync_id)
     page = olivia.see(f"/batches/{sync_id}")
     times = [world.one(f"SELECT {WHEN.format(what)} FROM ingest_batch")
              for what in ("discovered_at", "started_at", "completed_at")]  # fmt: skip
     digest = world.one("SELECT manifest_sha256 FROM ingest_batch")
-    assert list(page.live("facts").pairs().items()) == [
+    assert list(page.live("details").pairs().items()) == [
         ("Type", "concert"), ("Action", "create"), ("Status", "✓ imported"), ("Items", "2"), ("Bytes", "31 B"),
-        ("Source host", "flux-7"), ("Manifest sha256", digest), ("Planned for it", "yes"),
+        ("Source host", "flux-7"), ("Manifest sha256", digest), ("Plan", "up to date"),
         *zip(("Discovered", "Started", "Completed"), times, strict=True),
     ]  # fmt: skip
     assert page.one("h1").text == f"Batch {sync_id}"
     assert page.live("standing").text.startswith("Status: ✓ imported; action: create.")
     assert page.section("decisions").one("ul").text == "created 2"
-    assert page.live("failures").text == "Nothing failed, and nothing waits."
+    assert page.live("failures").text == "No failed or deferred items."
 
 
-def test_a_batch_nobody_planned_says_so(web_client: WebClient, olivia: Visitor, world: World) -> None:
+def test_a_batch_without_a_plan_has_placeholders(web_client: WebClient, olivia: Visitor, world: World) -> None:
     sync_id = web_client.put(photo("a"))
     page = olivia.see(f"/batches/{sync_id}")
-    assert page.live("facts").pairs()["Planned for it"] == "no"
-    assert page.live("jobs").rows() == [["This batch was never queued."]]
-    assert page.live("items").rows() == [["There are no items before a pre-flight."]]
+    assert page.live("details").pairs()["Plan"] == "none"
+    assert page.live("jobs").rows() == [["This batch has never been queued."]]
+    assert page.live("items").rows() == [["No items yet. A pre-flight reads them from the manifest."]]
     assert page.section("decisions").one("ul").text == "none"
     assert not [section for section in page.all("section") if section.all("h2", id="containers")]
     world.sql("UPDATE ingest_batch SET plan_sha256 = REPEAT('0', 64)")
-    assert olivia.see(f"/batches/{sync_id}").live("facts").pairs()["Planned for it"] == "for another manifest"
+    assert olivia.see(f"/batches/{sync_id}").live("details").pairs()["Plan"] == "outdated: made for another manifest"
 
 
-def test_a_batch_without_a_manifest_says_so(web_client: WebClient, olivia: Visitor, world: World) -> None:
+def test_a_batch_with_an_unreadable_manifest(web_client: WebClient, olivia: Visitor, world: World) -> None:
     world.sql(
         "INSERT INTO ingest_batch (sync_id, status, last_error, discovered_at)"
-        " VALUES (%s, 'invalid', 'no JSON', UTC_TIMESTAMP(6))", UNKNOWN,
+        " VALUES (%s, 'invalid', 'not JSON', UTC_TIMESTAMP(6))", UNKNOWN,
     )  # fmt: skip
     page = olivia.see(f"/batches/{UNKNOWN}")
-    assert page.section("manifest").one("p").text == "There is none: no manifest could be read."
-    assert page.live("standing").text == "Status: ✕ invalid; action: unknown. no JSON"
-    assert page.live("facts").pairs()["Type"] == "–"
+    assert page.section("manifest").one("p").text == "The manifest could not be read."
+    assert page.live("standing").text == "Status: ✕ invalid; action: unknown. not JSON"
+    assert page.live("details").pairs()["Type"] == "–"
 
 
-def test_the_summary_of_a_manifest_is_flat(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_the_manifest_summary_is_flattened(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     summary = {"n": 1, "deep": {"er": {"yes": True, "none": None}, "list": [1, {"a": "ö"}]}, "text": "x y", "empty": {}}
     world.sql("UPDATE ingest_batch SET manifest_summary = %s", json.dumps(summary))
@@ -71,7 +71,7 @@ def test_the_summary_of_a_manifest_is_flat(world: World, web_client: WebClient, 
     assert olivia.see(f"/batches/{sync_id}").section("manifest").all("dl") == []
 
 
-def test_items_are_told_with_why(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_items_show_their_reason_and_error(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a"), cover("c", "gone"), BAD)
     world.import_all(web_client.context, sync_id)
     page = olivia.see(f"/batches/{sync_id}")
@@ -79,7 +79,7 @@ def test_items_are_told_with_why(world: World, web_client: WebClient, olivia: Vi
     first, second, third = page.live("items").rows()
     assert first[:6] == ["photo", md5("a"), "–", "created", f"asset_id: {asset_id}", "–"]
     assert (second[0], second[1]) == ("cover", md5("c"))
-    assert second[3] == f"◷ deferredparent_missingwaits for {md5('gone')}"
+    assert second[3] == f"◷ deferredparent_missingwaiting for {md5('gone')}"
     assert third[1:2] == ["#2"]
     assert "expected 32 lower-case" in third[5]
     assert page.live("failures").rows() == [["◷ deferred", "parent_missing", "1"], ["✕ failed", "bad_entry", "1"]]
@@ -88,7 +88,7 @@ def test_items_are_told_with_why(world: World, web_client: WebClient, olivia: Vi
     assert {"any", "created (1)", "deferred (1)", "failed (1)", "linked"} <= set(options)
 
 
-def test_items_are_filtered_page_by_page(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_items_are_filtered_and_paged(world: World, web_client: WebClient, olivia: Visitor) -> None:
     names = [f"p{number}" for number in range(7)]
     sync_id = world.put(*map(photo, names), BAD, {**BAD, "title": "another"})
     world.import_all(web_client.context, sync_id)
@@ -112,11 +112,11 @@ def test_items_are_filtered_page_by_page(world: World, web_client: WebClient, ol
             assert back is not None
             assert olivia.see(back.partition("#")[0]).live("items").rows() == pages[0].live("items").rows()
     page = olivia.see(f"/batches/{sync_id}?decision=linked")
-    assert page.live("items").rows() == [["No item is linked."]]
+    assert page.live("items").rows() == [["No items are linked."]]
     assert page.one("select", name="decision").one("option", selected="")["value"] == "linked"
 
 
-def test_containers_are_told(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_containers_show_their_missing_members(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(photo("a"), containers=[gallery("g", "a", "gone", "lost")])
     world.import_all(web_client.context, sync_id)
     (row,) = olivia.see(f"/batches/{sync_id}").live("containers").rows()
@@ -124,26 +124,26 @@ def test_containers_are_told(world: World, web_client: WebClient, olivia: Visito
     assert row[3] == "2"
 
 
-def test_the_newest_events_are_told_with_their_payloads(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_the_newest_events_are_listed_with_their_payloads(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = world.put(*(photo(str(number)) for number in range(60)))
     world.import_all(web_client.context, sync_id)
     ledger = world.events(sync_id)
     assert len(ledger) > 60
-    told = olivia.see(f"/batches/{sync_id}").live("events").all("tr")
-    assert [(row.one("th").text, json.loads(row.one("pre").raw)) for row in told] == ledger[:-51:-1]
-    for row in told:
+    rows = olivia.see(f"/batches/{sync_id}").live("events").all("tr")
+    assert [(row.one("th").text, json.loads(row.one("pre").raw)) for row in rows] == ledger[:-51:-1]
+    for row in rows:
         assert json.dumps(json.loads(row.one("pre").raw), separators=(",", ":"))[:50] == row.one("summary").raw[:50]
         assert len(row.one("summary").raw) <= 121
 
 
-def test_its_jobs_are_told_newest_first(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_jobs_are_listed_newest_first(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     for _ in range(2):
         olivia.post(f"/batches/{sync_id}/queue")
         olivia.post(f"/batches/{sync_id}/cancel")
     olivia.post(f"/batches/{sync_id}/queue", {"priority": "4"})
-    told = olivia.see(f"/batches/{sync_id}").live("jobs").rows()
+    rows = olivia.see(f"/batches/{sync_id}").live("jobs").rows()
     ids = [str(job_id) for (job_id,) in world.sql("SELECT id FROM import_job ORDER BY id DESC")]
-    assert [row[0] for row in told] == ids
-    assert [row[1] for row in told] == ["◷ queued", "– cancelled", "– cancelled"]
-    assert {row[2] for row in told} == {"olivia"}
+    assert [row[0] for row in rows] == ids
+    assert [row[1] for row in rows] == ["◷ queued", "– cancelled", "– cancelled"]
+    assert {row[2] for row in rows} == {"olivia"}

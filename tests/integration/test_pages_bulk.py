@@ -1,4 +1,4 @@
-"""What is done with several ticked batches: a look that changes nothing, then a result for each."""
+"""Actions on several selected batches: a confirmation that changes nothing, then one result for each."""
 
 from typing import Any
 
@@ -24,25 +24,25 @@ def state_of(world: World) -> list[tuple[Any, ...]]:
 
 
 def results(page: Element) -> dict[str, str]:
-    """What became of each batch."""
+    """The result of each batch."""
     return {row[0]: row[1] for row in page.rows()}
 
 
 def refused(page: Element) -> dict[str, str]:
-    """Those that cannot be queued, and why."""
+    """The batches that cannot be queued, with the reason."""
     (found,) = (element for element in page.all("ul", class_="ids") if element.all(class_="why"))
     return {row.one(class_="id").text: row.one(class_="why").text for row in found.all("li")}
 
 
-def ticked(page: Element) -> list[str]:
-    """What the button would queue."""
+def selected(page: Element) -> list[str]:
+    """The batches that the button would queue."""
     return [element["value"] for element in page.all("input", type="hidden", name="sync_id")]
 
 
-# a look at what would happen
+# confirmation
 
 
-def test_queueing_is_confirmed(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_the_confirmation_shows_what_would_be_queued(world: World, web_client: WebClient, olivia: Visitor) -> None:
     world.import_all(web_client.context, world.put(photo("x"), day=1))
     running, waiting = (web_client.put(photo(name), day=day) for day, name in enumerate("ab", 2))
     olivia.post("/queue", {"sync_id": [running]})
@@ -57,42 +57,43 @@ def test_queueing_is_confirmed(world: World, web_client: WebClient, olivia: Visi
     assert state_of(world) == before
     assert page.one("h1").text == "Queue 3 of 6 selected batches"
     text = page.one("main").text
-    assert "1 of them has a job already, which only gets the priority that you choose." in text
+    assert "1 of them already has a job; only its priority changes." in text
     assert "1 of them removes assets from the library" in text
-    assert "The 3 that can be queued: 5 items" in text
-    assert "3 cannot be queued" in text
-    assert ticked(page) == [fresh, waiting, removing]
+    assert "3 batches with 5 items can be queued" in text
+    assert "3 batches cannot be queued" in text
+    assert selected(page) == [fresh, waiting, removing]
     why = refused(page)
     assert why.pop(invalid).startswith("it is invalid: verification")
-    assert why == {UNKNOWN: "there is no such batch", running: "its job is running"}
+    assert why == {UNKNOWN: "unknown batch", running: "its job is running"}
     assert "Queue 3 batches" in page.buttons()
     done = olivia.submit(page, "/queue", priority="7")
     assert done.one("h1").text == "2 of 3 queued"
-    told = results(done)
-    assert list(told) == [fresh, waiting, removing]
-    assert told[fresh].startswith("◷ queued job ")
-    assert told[fresh].endswith(", priority 7")
-    assert told[waiting].endswith(", priority 7 (it was active already)")
+    shown = results(done)
+    assert list(shown) == [fresh, waiting, removing]
+    assert shown[fresh].startswith("◷ queued job ")
+    assert shown[fresh].endswith(", priority 7")
+    assert shown[waiting].endswith(", priority 7 (already active)")
     assert world.sql("SELECT DISTINCT priority, requested_by FROM import_job WHERE state = 'queued'") == [(7, "olivia")]
 
 
-def test_one_is_confirmed_in_the_singular(web_client: WebClient, olivia: Visitor) -> None:
+def test_one_batch_is_confirmed_in_the_singular(web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     page = olivia.post("/confirm", {"sync_id": sync_id}).page
     assert page.one("h1").text == "Queue 1 of 1 selected batch"
+    assert "1 batch with 1 item can be queued" in page.one("main").text
     assert "Queue 1 batch" in page.buttons()
-    assert "already" not in page.one("main").text
+    assert "already has" not in page.one("main").text
     assert "removes" not in page.one("main").text
     assert "cannot be queued" not in page.one("main").text
     assert page.link("Back") == "/"
 
 
-def test_what_cannot_be_queued_offers_no_button(web_client: WebClient, olivia: Visitor) -> None:
+def test_no_button_if_no_batch_can_be_queued(web_client: WebClient, olivia: Visitor) -> None:
     page = olivia.post("/confirm", {"sync_id": [UNKNOWN, "ä", UNKNOWN.upper() + "f", "x" * 64]}).page
     assert page.one("h1").text == "Queue 0 of 4 selected batches"
     assert page.buttons() == ["Sign out"]
     assert len(refused(page)) == 4
-    assert ticked(page) == []
+    assert selected(page) == []
 
 
 def test_hundreds_are_confirmed_and_queued_at_once(world: World, web_client: WebClient, olivia: Visitor) -> None:
@@ -109,27 +110,27 @@ def test_hundreds_are_confirmed_and_queued_at_once(world: World, web_client: Web
 # queue
 
 
-def test_every_batch_has_its_result(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_each_batch_has_a_result(world: World, web_client: WebClient, olivia: Visitor) -> None:
     first, second, third = (web_client.put(photo(name), day=day) for day, name in enumerate("abc", 1))
     invalid = web_client.put(photo("d"), verification={"passed": False})
     (world.root / f"sync/{third}.json").unlink()
     page = olivia.post("/queue", {"sync_id": [first, UNKNOWN, invalid, third, second, first]}).page
     assert page.one("h1").text == "2 of 5 queued"
-    told = results(page)
-    assert list(told) == [first, UNKNOWN, invalid, third, second]
+    shown = results(page)
+    assert list(shown) == [first, UNKNOWN, invalid, third, second]
     for sync_id in (first, second):
         job_id = world.one(
             "SELECT j.id FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE sync_id = %s", sync_id
         )
-        assert told[sync_id] == f"◷ queued job {job_id}, priority 100"
+        assert shown[sync_id] == f"◷ queued job {job_id}, priority 100"
         assert page.link(sync_id) == f"/batches/{sync_id}"
-    assert told[UNKNOWN].startswith(f"✕ refused there is no batch {UNKNOWN}")
-    assert told[invalid].startswith(f"✕ refused batch {invalid} is invalid: verification")
-    assert told[third].startswith("✕ refused ")
+    assert shown[UNKNOWN].startswith(f"✕ refused there is no batch {UNKNOWN}")
+    assert shown[invalid].startswith(f"✕ refused batch {invalid} is invalid: verification")
+    assert shown[third].startswith("✕ refused ")
     assert len(web_client.woken) == 2
     again = olivia.post("/queue", {"sync_id": [first], "priority": "-5"}).page
     assert again.one("h1").text == "0 of 1 queued"
-    assert results(again)[first].endswith(", priority -5 (it was active already)")
+    assert results(again)[first].endswith(", priority -5 (already active)")
 
 
 def test_too_many_removals_are_refused(world: World, web_client: WebClient, olivia: Visitor) -> None:
@@ -152,58 +153,58 @@ def test_without_the_mount_nothing_is_queued(world: World, web_client: WebClient
     assert sync_id in olivia.see("/").text
 
 
-def test_an_outage_in_the_middle_hides_no_result(
+def test_results_are_shown_despite_an_outage(
     web_client: WebClient, olivia: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [web_client.put(photo(name), day=day) for day, name in enumerate("abcd", 1)]
     real, asked = queueing.queue_and_notify, []
 
-    def fail_at_the_second(context: Context, wish: queueing.Request, *more: Any) -> queueing.Queued:
-        asked.append(wish.sync_id)
+    def fail_at_the_second(context: Context, queue_request: queueing.Request, *more: Any) -> queueing.Queued:
+        asked.append(queue_request.sync_id)
         if len(asked) == 2:
             raise DatabaseUnavailable("the database is out of reach")
-        return real(context, wish, *more)
+        return real(context, queue_request, *more)
 
     monkeypatch.setattr(queueing, "queue_and_notify", fail_at_the_second)
     answer = olivia.post("/queue", {"sync_id": ids})
     assert (answer.status, asked) == (200, ids[:2])
-    told = results(answer.page)
-    assert told[ids[0]].startswith("◷ queued")
-    assert told[ids[1]] == "✕ not done the database is out of reach"
-    assert told[ids[3]] == "✕ not done not tried: the database is out of reach; queue it again"
+    shown = results(answer.page)
+    assert shown[ids[0]].startswith("◷ queued")
+    assert shown[ids[1]] == "✕ not done the database is out of reach"
+    assert shown[ids[3]] == "✕ not done not tried: the database is out of reach; queue it again"
     assert answer.page.one("h1").text == "1 of 4 queued"
     assert [row["data-queued"] for row in answer.page.all("tr") if "data-queued" in row.attributes] == ids[:1]
 
 
-def test_what_takes_too_long_is_left_and_said(
+def test_batches_beyond_the_time_limit_are_reported(
     web_client: WebClient, olivia: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [web_client.put(photo(name), day=day) for day, name in enumerate("ab", 1)]
     monkeypatch.setattr(bulk, "QUEUED_FOR", -1.0)
     answer = olivia.post("/queue", {"sync_id": ids})
     assert answer.status == 503
-    assert set(results(answer.page).values()) == {"✕ not done not tried: the others took too long; queue it again"}
+    assert set(results(answer.page).values()) == {"✕ not done not tried: the request ran out of time; queue it again"}
 
 
 # pre-flight
 
 
-def test_several_are_planned(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_preflight_shows_a_plan_for_each(world: World, web_client: WebClient, olivia: Visitor) -> None:
     good = web_client.put(photo("a"), photo("b"), day=1)
     bad = web_client.put(photo("c"), {"type": "photo", "hash": "bad"}, day=2)
     invalid = web_client.put(photo("d"), verification={"passed": False})
     page = olivia.submit(olivia.see("/"), "/confirm", sync_id=[])
-    assert "No batch is selected" in page.one("main").text
+    assert "No batches selected" in page.one("main").text
     page = olivia.post("/preflight", {"sync_id": [good, bad, invalid, UNKNOWN, good]}).page
     assert page.one("h1").text == "Pre-flight"
-    told = results(page)
-    assert list(told) == [good, bad, invalid, UNKNOWN]
-    assert told[good] == "will create 2"
-    assert "will create 1" in told[bad]
-    assert "will fail 1" in told[bad]
-    assert "invalid #1: hash: expected 32 lower-case hexadecimal digits" in told[bad]
-    assert "is invalid" in told[invalid]
-    assert told[UNKNOWN].startswith("✕ refused there is no batch")
+    shown = results(page)
+    assert list(shown) == [good, bad, invalid, UNKNOWN]
+    assert shown[good] == "will create 2"
+    assert "will create 1" in shown[bad]
+    assert "will fail 1" in shown[bad]
+    assert "invalid #1: hash: expected 32 lower-case hexadecimal digits" in shown[bad]
+    assert "is invalid" in shown[invalid]
+    assert shown[UNKNOWN].startswith("✕ refused there is no batch")
     assert set(world.decisions(good).values()) == {"will_create"}
     assert world.one("SELECT COUNT(*) FROM import_job") == 0
 
@@ -212,19 +213,19 @@ def is_planned(world: World, sync_id: str) -> bool:
     return bool(world.one("SELECT plan_sha256 IS NOT NULL FROM ingest_batch WHERE sync_id = %s", sync_id))
 
 
-def test_what_takes_too_long_is_planned_in_the_background(
+def test_large_batches_are_planned_in_the_background(
     world: World, web_client: WebClient, olivia: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large, small = web_client.put(photo("a"), day=1), web_client.put(photo("b"), day=2)
     world.sql("UPDATE ingest_batch SET item_count = 5001 WHERE sync_id = %s", large)
-    told = results(olivia.post("/preflight", {"sync_id": [large, small]}).page)
-    assert told == {large: "◷ being planned in the background", small: "will create 1"}
+    shown = results(olivia.post("/preflight", {"sync_id": [large, small]}).page)
+    assert shown == {large: "◷ planning in the background", small: "will create 1"}
     until(lambda: is_planned(world, large))
     monkeypatch.setattr("ingestd.web.pages.bulk.PLANNED_FOR", 0)
     another = web_client.put(photo("c"), day=3)
-    told = results(olivia.post("/preflight", {"sync_id": [another, UNKNOWN]}).page)
-    assert told[another] == "◷ being planned in the background"
-    assert "there is no batch" in told[UNKNOWN]
+    shown = results(olivia.post("/preflight", {"sync_id": [another, UNKNOWN]}).page)
+    assert shown[another] == "◷ planning in the background"
+    assert "there is no batch" in shown[UNKNOWN]
     until(lambda: is_planned(world, another))
 
 
@@ -232,6 +233,6 @@ def test_a_running_batch_is_not_planned(web_client: WebClient, olivia: Visitor) 
     sync_id = web_client.put(photo("a"))
     olivia.post("/queue", {"sync_id": sync_id})
     web_client.run_job()
-    told = results(olivia.post("/preflight", {"sync_id": sync_id}).page)
-    assert "is importing batch" in told[sync_id]
-    assert md5("a") not in told[sync_id]
+    shown = results(olivia.post("/preflight", {"sync_id": sync_id}).page)
+    assert "is importing batch" in shown[sync_id]
+    assert md5("a") not in shown[sync_id]

@@ -1,4 +1,4 @@
-"""Text from outside is text on every page, whatever it says: from bundles, from the tokens file, from requests."""
+"""Hostile text from bundles, the tokens file or requests is escaped on every page."""
 
 import json
 from urllib.parse import quote
@@ -16,7 +16,7 @@ HARMLESS, HARMLESS_ASCII = "a host", "a word"
 
 
 def spoil(world: World, text: str, word: str) -> None:
-    """Writes `text`, and `word` where only ASCII fits, wherever something from outside is kept."""
+    """Writes `text`, or `word` where only ASCII fits, into every column with external content."""
     for table, columns in {"ingest_batch": ("source_host", "last_error"), "ingest_batch_item": ("last_error",),
                            "import_job": ("requested_by", "claimed_by", "last_error"),
                            "ingest_control": ("paused_by", "paused_reason")}.items():  # fmt: skip
@@ -37,8 +37,8 @@ def spoil(world: World, text: str, word: str) -> None:
     world.sql(event, batch_id, word, json.dumps({text: text, "n": [text] * 9}))
 
 
-def test_hostile_text_is_text(world: World, web_client: WebClient) -> None:
-    """Whatever is told, the markup of every page is the same, and the text is there."""
+def test_hostile_text_does_not_change_the_markup(world: World, web_client: WebClient) -> None:
+    """The markup of every page is the same as with harmless text, and the text is shown."""
     sync_id = world.put(photo("a"), {"type": "photo", "hash": "bad"})
     world.import_all(web_client.context, sync_id)
     other = web_client.put(photo("b"), day=2)
@@ -55,7 +55,7 @@ def test_hostile_text_is_text(world: World, web_client: WebClient) -> None:
     media, tasks, one = (olivia.see(path) for path in looks[:3])
     assert media.raw.count(HOSTILE) > 3
     assert tasks.raw.count(HOSTILE) >= 5
-    for name in ("standing", "facts", "jobs", "items", "containers"):
+    for name in ("standing", "details", "jobs", "items", "containers"):
         assert HOSTILE in one.live(name).raw, name
     assert one.section("manifest").raw.count(HOSTILE) == 2
     assert HOSTILE_ASCII in one.live("items").raw
@@ -65,8 +65,8 @@ def test_hostile_text_is_text(world: World, web_client: WebClient) -> None:
         assert page.skeleton() == tame[path].skeleton(), path
 
 
-def test_hostile_text_comes_back_as_text(web_client: WebClient, world: World) -> None:
-    """What a request brings is told by its answer, or not at all, and never believed."""
+def test_hostile_request_parameters_are_escaped(web_client: WebClient, world: World) -> None:
+    """Parameters are escaped where the response repeats them."""
     olivia = web_client.visitor("operator-token")
     typed = HOSTILE[:200].replace("\n", " ")
     page = olivia.see(f"/?prefix={quote(typed)}")
@@ -89,7 +89,7 @@ def test_hostile_text_comes_back_as_text(web_client: WebClient, world: World) ->
     assert json.loads(world.one("SELECT payload FROM ingest_event"))["reason"] == HOSTILE
 
 
-def test_a_hostile_name_is_a_name(web_client: WebClient, world: World) -> None:
+def test_a_hostile_user_name_is_escaped(web_client: WebClient, world: World) -> None:
     name = "<b>'\"&{{7*7}}</b>" + "ö" * 200
     web_client.tokens.write_text(f"{name}:operator:a-token\n")
     olivia = web_client.visitor("a-token")

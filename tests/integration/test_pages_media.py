@@ -1,4 +1,4 @@
-"""Import Media: the right batches, newest first, page by page; and what is done for all of them."""
+"""Import Media: filters, paging, scan, pause and resume."""
 
 import json
 from urllib.parse import urlencode
@@ -9,9 +9,9 @@ from support.html import Element
 from support.web_client import Visitor, WebClient
 from support.world import World, md5, photo
 
-NOTHING_YET = "There are no batches yet. Scan now records what is on the mount."
-NONE_SUCH = "No batch is like this."
-NONE_HERE = "None of the newest ones that were looked at; older ones may be."
+NOTHING_YET = "No batches yet. Scan now records the bundles on the mount."
+NONE_SUCH = "No batches match these filters."
+NONE_HERE = "No matches among the newest batches; the next page searches older ones."
 
 
 def names(page: Element) -> list[str]:
@@ -47,10 +47,10 @@ def collected(visitor: Visitor, **query: str) -> list[int]:
     return numbers([name for page in follow(visitor, f"/?{urlencode(query)}") for name in names(page)])
 
 
-# which batches
+# the table
 
 
-def test_a_row_tells_of_its_batch(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_a_row_describes_its_batch(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"), photo("b"), type="concert", source_host="flux-7")
     (row,) = olivia.see("/").rows()
     when = world.one("SELECT DATE_FORMAT(discovered_at, '%%Y-%%m-%%d %%H:%%i:%%s UTC') FROM ingest_batch")
@@ -58,7 +58,7 @@ def test_a_row_tells_of_its_batch(world: World, web_client: WebClient, olivia: V
     assert olivia.see("/").link(sync_id) == f"/batches/{sync_id}"
 
 
-def test_a_batch_that_is_wrong_says_why_and_briefly(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_an_invalid_batch_shows_a_short_error(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"), verification={"passed": False})
     assert "verification" in olivia.see("/").live("rows").text
     world.sql("UPDATE ingest_batch SET last_error = %s", "wrong " * 200)
@@ -97,26 +97,26 @@ def test_batches_are_filtered_newest_first(world: World, olivia: Visitor) -> Non
             assert NONE_SUCH in pages[0].one("main").text
 
 
-def test_a_prefix_may_have_capital_letters(world: World, web_client: WebClient, olivia: Visitor) -> None:
+def test_a_sync_id_prefix_is_case_insensitive(world: World, web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"), sync_id="abcdef00-0000-4000-8000-000000000000")
     assert names(olivia.see("/?prefix=ABCDEF")) == [sync_id]
 
 
-def test_a_filter_stays_filled_in_and_can_be_left(world: World, olivia: Visitor) -> None:
+def test_filters_are_kept_and_can_be_cleared(world: World, olivia: Visitor) -> None:
     fill(world, 5)
     page = olivia.see("/?status=failed&action=create&prefix=0")
     chosen = {select["name"]: [o.text for o in select.all("option", selected="")] for select in page.all("select")}
     assert chosen == {"status": ["failed"], "action": ["create"]}
     assert page.one("input", name="prefix")["value"] == "0"
-    assert page.link("Show all") == "/"
-    assert olivia.see("/?limit=2").link("Show all") is None
+    assert page.link("Clear filters") == "/"
+    assert olivia.see("/?limit=2").link("Clear filters") is None
 
 
 @pytest.mark.parametrize(
     "query", ["limit=3", "limit=3&status=imported", "limit=1&prefix=flux", "limit=2&action=update"]
 )
-def test_no_batch_is_missed_or_told_twice(world: World, olivia: Visitor, query: str) -> None:
-    """New ones that come meanwhile shift nothing."""
+def test_paging_neither_skips_nor_repeats_batches(world: World, olivia: Visitor, query: str) -> None:
+    """Batches added meanwhile do not shift the pages."""
     fill(world, 20)
     wanted = collected(olivia, limit="500", **dict(pair.split("=") for pair in query.split("&")[1:]))
     found: list[int] = []
@@ -142,8 +142,8 @@ def test_no_batch_is_missed_or_told_twice(world: World, olivia: Visitor, query: 
     assert page.link("Next page »") is None
 
 
-def test_a_common_prefix_is_looked_for_window_by_window(world: World, olivia: Visitor) -> None:
-    """Of 7,000 batches the oldest 2,500 begin so: the first pages find none, and say so, and none is missed."""
+def test_a_common_prefix_is_searched_window_by_window(world: World, olivia: Visitor) -> None:
+    """The oldest 2,500 of 7,000 batches match: the first pages are empty with a hint, and none is skipped."""
     world.sql(
         "INSERT INTO ingest_batch (sync_id, status, source_host, discovered_at) SELECT LPAD(seq, 36, '0'), 'imported',"
         " IF(seq <= 2500, 'old', 'new'), UTC_TIMESTAMP(6) FROM seq_1_to_7000"
@@ -154,10 +154,10 @@ def test_a_common_prefix_is_looked_for_window_by_window(world: World, olivia: Vi
     assert pages[0].link("Next page »") is not None
 
 
-def test_nothing_to_show_says_so(olivia: Visitor) -> None:
+def test_empty_tables_have_a_message(olivia: Visitor) -> None:
     page = olivia.see("/")
     assert NOTHING_YET in page.one("main").text
-    assert (page.link("Next page »"), page.link("« First page"), page.link("Show all")) == (None, None, None)
+    assert (page.link("Next page »"), page.link("« First page"), page.link("Clear filters")) == (None, None, None)
     assert NONE_SUCH in olivia.see("/?status=failed").one("main").text
 
 
@@ -177,15 +177,15 @@ def test_a_running_job_shows_its_progress(world: World, web_client: WebClient, o
     assert names(page) == [idle, queued, running]
 
 
-# what is done for all
+# scan, pause, resume
 
 
-def test_who_may_only_look_is_offered_nothing(web_client: WebClient) -> None:
+def test_a_viewer_is_offered_no_actions(web_client: WebClient) -> None:
     sync_id = web_client.put(photo("a"))
     mine, theirs = web_client.visitor("operator-token").see("/"), web_client.visitor("viewer-token").see("/")
     assert [box["value"] for box in mine.all("input", name="sync_id")] == [sync_id]
     assert theirs.all("input", type="checkbox", name="sync_id") == []
-    assert theirs.buttons() == ["Sign out", "Show"]
+    assert theirs.buttons() == ["Sign out", "Filter"]
     assert {*mine.buttons()} > {"Scan now", "Pause on every host", "Queue selected…", "Pre-flight selected"}
     assert names(theirs) == [sync_id]
     assert "victor (viewer)" in theirs.one("header").text
@@ -193,10 +193,10 @@ def test_who_may_only_look_is_offered_nothing(web_client: WebClient) -> None:
     assert web_client.visitor("viewer-token").see("/").form("/resume") is None
 
 
-def test_a_scan_is_asked_for(web_client: WebClient, olivia: Visitor, world: World) -> None:
+def test_scan_now_starts_a_scan(web_client: WebClient, olivia: Visitor, world: World) -> None:
     sync_id = world.put(photo("a"))
     page = olivia.submit(olivia.see("/"), "/scan")
-    assert page.one(class_="notice").text.startswith("A scan was asked for.")
+    assert page.one(class_="notice").text.startswith("Scan started…")
     assert web_client.woken == ["scanner"]
     web_client.scanner.run_once()
     assert names(olivia.see("/")) == [sync_id]
@@ -208,10 +208,10 @@ def test_the_queue_is_paused_and_resumed(world: World, web_client: WebClient, ol
     page = olivia.see("/?notice=paused")
     assert page.one(class_="notice").text.startswith("The queue was paused")
     since = world.one("SELECT DATE_FORMAT(paused_at, '%%Y-%%m-%%d %%H:%%i:%%s UTC') FROM ingest_control")
-    assert page.live("banner").text.startswith(f"The queue is paused since {since} by olivia: a look around. Nothing")
+    assert page.live("banner").text.startswith(f"The queue was paused at {since} by olivia: a look around. No host")
     assert page.form("/pause") is None
     assert olivia.see("/tasks").live("banner").text == page.live("banner").text
-    # Nobody takes the reason or the name of the first one away.
+    # A second pause keeps the name and reason of the first.
     web_client.tokens.write_text("oscar:operator:other-token\nolivia:operator:operator-token\n")
     oscar = web_client.visitor("other-token")
     oscar.post("/pause", {"reason": "mine"})
@@ -221,14 +221,16 @@ def test_the_queue_is_paused_and_resumed(world: World, web_client: WebClient, ol
     assert resumed.live("banner").text == ""
     assert web_client.woken == ["worker_pool"]
     oscar.post("/resume")
-    told = [(kind, json.loads(payload)) for kind, payload in world.sql("SELECT event_type, payload FROM ingest_event")]
-    assert [(kind, payload["requested_by"], payload["reason"]) for kind, payload in told] == [
+    events = [
+        (kind, json.loads(payload)) for kind, payload in world.sql("SELECT event_type, payload FROM ingest_event")
+    ]
+    assert [(kind, payload["requested_by"], payload["reason"]) for kind, payload in events] == [
         ("queue_paused", "olivia", "a look around"), ("queue_resumed", "oscar", None),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ["/tasks", "/?status=failed&prefix=a", "/batches/{}"])
-def test_one_stays_on_the_page_where_it_was_resumed(web_client: WebClient, olivia: Visitor, path: str) -> None:
+def test_resume_returns_to_the_same_page(web_client: WebClient, olivia: Visitor, path: str) -> None:
     path = path.format(web_client.put(photo("a")))
     olivia.post("/pause")
     page = olivia.see(path)
@@ -239,16 +241,16 @@ def test_one_stays_on_the_page_where_it_was_resumed(web_client: WebClient, olivi
     assert olivia.see(answer.headers["Location"]).one("body")["data-address"] == path
 
 
-def test_a_form_leads_nowhere_else(olivia: Visitor) -> None:
+def test_a_form_does_not_redirect_to_other_sites(olivia: Visitor) -> None:
     assert olivia.post("/scan", {"next": "//evil.example/"}).headers["Location"] == "/?notice=scan"
 
 
 def test_a_pause_needs_no_reason(world: World, olivia: Visitor) -> None:
     olivia.submit(olivia.see("/"), "/pause", reason="")
-    assert " by olivia. Nothing" in olivia.see("/").live("banner").text
+    assert " by olivia. No host" in olivia.see("/").live("banner").text
     assert world.one("SELECT paused_reason FROM ingest_control") is None
 
 
-def test_a_link_puts_no_words_into_our_mouth(olivia: Visitor) -> None:
+def test_unknown_notices_are_not_shown(olivia: Visitor) -> None:
     for word in ("evil", "__class__", md5("x"), "scan%00", ""):
         assert not olivia.see(f"/?notice={word}").all(class_="notice")

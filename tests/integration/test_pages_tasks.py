@@ -1,4 +1,4 @@
-"""Import Tasks: what runs, what waits for its turn, and what ended last."""
+"""Import Tasks: active jobs in the order of their turn, and recently finished ones."""
 
 from ingestd.model import ACTIVE_STATES
 from support.html import Element
@@ -28,20 +28,20 @@ def listed(page: Element, region: str) -> list[str]:
 
 
 def cells(page: Element) -> list[str]:
-    """What the only active job tells."""
+    """The cells of the only active job."""
     (row,) = page.live("active").rows()
     return row
 
 
-def test_nothing_to_do_says_so(olivia: Visitor) -> None:
+def test_no_jobs(olivia: Visitor) -> None:
     page = olivia.see("/tasks")
-    assert page.live("active").text == "Nothing is running or waiting."
-    assert page.live("finished").text == "No job has ended yet."
+    assert page.live("active").text == "No active jobs."
+    assert page.live("finished").text == "No finished jobs yet."
     assert page.live("counts").text == "0 running, 0 queued, 0 waiting"
     assert page.live("unshown").text == ""
 
 
-def test_jobs_are_in_the_order_of_their_turn(world: World, olivia: Visitor) -> None:
+def test_active_jobs_are_listed_in_claim_order(world: World, olivia: Visitor) -> None:
     states = [("waiting", 1), ("queued", 200), ("running", 300), ("queued", 50), ("done", 1), ("queued", 50),
               ("running", 100), ("waiting", -7), ("failed", 1), ("cancelled", 9)]  # fmt: skip
     ids = seed(world, *states)
@@ -53,7 +53,7 @@ def test_jobs_are_in_the_order_of_their_turn(world: World, olivia: Visitor) -> N
     assert page.link(ids[6]) == f"/batches/{ids[6]}"
 
 
-def test_a_running_job_tells_how_fast_it_is(world: World, olivia: Visitor) -> None:
+def test_a_running_job_shows_its_rate(world: World, olivia: Visitor) -> None:
     seed(world, ("running", 5))
     world.sql(
         "UPDATE import_job SET claimed_by = 'host/pid:1/0', requested_by = 'olivia', items_done = 600,"
@@ -72,14 +72,14 @@ def test_a_running_job_tells_how_fast_it_is(world: World, olivia: Visitor) -> No
     assert 80 <= int(cells(olivia.see("/tasks"))[4]) <= 100
 
 
-def test_a_job_that_waits_tells_no_pace(world: World, olivia: Visitor) -> None:
+def test_a_queued_job_shows_no_rate(world: World, olivia: Visitor) -> None:
     seed(world, ("queued", 5))
     row = cells(olivia.see("/tasks"))
     assert row[2:10] == ["◷ queued", "0 % 0 of 1 000", "–", "–", "–", "–", "5", "–"]
 
 
-def test_what_is_too_much_is_counted(world: World, olivia: Visitor) -> None:
-    def crowd(first: int, last: int) -> None:
+def test_more_jobs_than_shown_are_counted(world: World, olivia: Visitor) -> None:
+    def add_jobs(first: int, last: int) -> None:
         world.sql(
             "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
             f" SELECT LPAD(seq, 36, '0'), 'queued', UTC_TIMESTAMP(6) FROM seq_{first}_to_{last}"
@@ -90,21 +90,21 @@ def test_what_is_too_much_is_counted(world: World, olivia: Visitor) -> None:
             first,
         )
 
-    crowd(1, 100)
+    add_jobs(1, 100)
     page = olivia.see("/tasks")
     assert (len(listed(page, "active")), page.live("unshown").text) == (100, "")
-    crowd(101, 1300)
+    add_jobs(101, 1300)
     page = olivia.see("/tasks")
     assert listed(page, "active") == [f"{number:036}" for number in range(1, 101)]
-    assert page.live("unshown").text == "1 200 more are not shown."
+    assert page.live("unshown").text == "1 200 more active jobs not shown."
     assert page.live("counts").text == "3 running, 1 297 queued, 0 waiting"
-    crowd(1301, 10_100)
+    add_jobs(1301, 10_100)
     page = olivia.see("/tasks")
-    assert page.live("unshown").text == "9 904 or more are not shown."
+    assert page.live("unshown").text == "At least 9 904 more active jobs not shown."
     assert page.live("counts").text == "3 running, more than 10 000 queued, 0 waiting"
 
 
-def test_the_newest_that_ended_are_told(world: World, olivia: Visitor) -> None:
+def test_the_newest_finished_jobs_are_listed(world: World, olivia: Visitor) -> None:
     ids = seed(world, *[(("done", "failed", "cancelled")[n % 3], 1) for n in range(55)])
     world.sql("UPDATE import_job SET finished_at = '2026-04-01 12:00:00'")
     world.sql("UPDATE import_job SET last_error = 'the reason' WHERE state = 'failed'")

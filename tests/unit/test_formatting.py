@@ -1,4 +1,4 @@
-"""How values look on a page; and whatever they are, they are no markup."""
+"""The Jinja filters of the pages: values are readable, and text from bundles is escaped."""
 
 from datetime import datetime
 
@@ -32,7 +32,12 @@ def test_sizes_have_units(value: int, wanted: str) -> None:
     assert formatting.size(value) == wanted
 
 
-def test_times_are_for_people_and_for_programs() -> None:
+def test_counts_have_singular_and_plural() -> None:
+    assert [formatting.plural(count, "item") for count in (0, 1, 1200)] == ["0 items", "1 item", "1\u202f200 items"]
+    assert formatting.plural(2, "batch", "batches") == "2 batches"
+
+
+def test_times_are_readable_by_people_and_programs() -> None:
     assert formatting.time(datetime(2026, 4, 1, 12, 30, 5, 999)) == (
         '<time datetime="2026-04-01T12:30:05Z" title="2026-04-01 12:30:05 UTC">2026-04-01 12:30:05 UTC</time>'
     )
@@ -45,7 +50,7 @@ def test_states_are_words_beside_a_sign() -> None:
     assert formatting.state("<b>") == '<span class="state calm">&lt;b&gt;</span>'
 
 
-def test_what_comes_from_a_bundle_is_no_markup() -> None:
+def test_text_from_bundles_is_never_markup() -> None:
     hostile = {"<b>": ["<i>", None], "long": "<u>" * 100}
     leaves = formatting.flat({"a": hostile, "b": {}, "": 1})
     assert leaves == [("a.<b>", '["<i>",null]'), ("a.long", "<u>" * 100), ("", "1")]

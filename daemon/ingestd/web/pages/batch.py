@@ -1,4 +1,4 @@
-"""The page of one batch: what it is, what became of its items, and why."""
+"""The page of one batch: details, plan, jobs, items and events."""
 
 from typing import Any
 
@@ -21,16 +21,16 @@ CONTAINERS_SHOWN = 100
 
 
 class BatchPage:
-    def __init__(self, frame: Layout, views: Views, operations: Operations, priority: int) -> None:
-        self._frame, self._looking, self._operations, self._priority = frame, views, operations, priority
+    def __init__(self, layout: Layout, views: Views, operations: Operations, priority: int) -> None:
+        self._layout, self._views, self._operations, self._priority = layout, views, operations, priority
 
     def show(self, sync_id: str) -> Response:
         return self._page(sync_id, forms.query(ItemsQuery))
 
     def queue(self, sync_id: str) -> Response:
-        asked = forms.form(forms.QueueForm)
-        scope = Scope(asked.only) if asked.only else Scope.ALL
-        queue_request = queueing.Request(sync_id, requested_by(), asked.priority, asked.force, scope)
+        options = forms.form(forms.QueueForm)
+        scope = Scope(options.only) if options.only else Scope.ALL
+        queue_request = queueing.Request(sync_id, requested_by(), options.priority, options.force, scope)
         try:
             status, _ = self._operations.queue(queue_request)
         except IngestdError as error:
@@ -49,29 +49,29 @@ class BatchPage:
             plan = self._operations.plan(sync_id)
         except IngestdError as error:
             return self._refused(sync_id, error)
-        told = None if plan else "The plan is being made in the background; the facts below tell when it is there."
-        return self._page(sync_id, ItemsQuery(), plan=plan, told=told)
+        message = None if plan else "Planning continues in the background; the details below show when it is done."
+        return self._page(sync_id, ItemsQuery(), plan=plan, message=message)
 
     def _refused(self, sync_id: str, error: IngestdError) -> Response:
-        """The page again, with why not; what is wrong with more than this batch is a page of its own."""
+        """The same page with the error; an error that concerns more than this batch has a page of its own."""
         status = status_of(error)
         if status != 409 or not wants_page():
             raise error
         return self._page(sync_id, ItemsQuery(), status, wrong=str(error))
 
     def _page(self, sync_id: str, query: ItemsQuery, status: int = 200, **values: Any) -> Response:
-        batch = self._looking.detail(sync_id)
-        rows, after = self._looking.items(batch["id"], decision=query.decision, after=query.after, limit=query.limit)
+        batch = self._views.detail(sync_id)
+        rows, after = self._views.items(batch["id"], decision=query.decision, after=query.after, limit=query.limit)
         here: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
         here |= {"sync_id": sync_id, "_anchor": "items"}
-        return self._frame.page(
+        return self._layout.page(
             "batch.html",
             status,
             address=url_for("pages.batch", **(here | {"after": query.after, "_anchor": None})),
             batch=batch,
             active=next((job for job in batch["jobs"] if job["state"] in ACTIVE_STATES), None),
             priority=self._priority,
-            containers=self._looking.containers(batch["id"], limit=CONTAINERS_SHOWN),
+            containers=self._views.containers(batch["id"], limit=CONTAINERS_SHOWN),
             rows=rows,
             decision=query.decision,
             decisions=[decision.value for decision in Decision],
@@ -82,5 +82,5 @@ class BatchPage:
         )
 
     def _events(self, batch_id: int) -> list[stats.Row]:
-        events, _ = self._looking.events(batch_id, before=stats.NEWEST, limit=EVENTS_SHOWN)
+        events, _ = self._views.events(batch_id, before=stats.NEWEST, limit=EVENTS_SHOWN)
         return [{**event, "brief": brief(event["payload"])} for event in events]

@@ -1,4 +1,4 @@
-"""What pages ask for, by address or by form: text, of which every field is checked before anything is done."""
+"""Query parameters and forms of the pages, validated before use."""
 
 from typing import Any, Literal, TypeVar
 
@@ -28,7 +28,7 @@ class QueueForm(RequestModel):
 
 
 def query(model: type[T]) -> T:
-    """The parameters of the address; `notice` is the page's own."""
+    """Validated query parameters; `notice` is ignored, it belongs to the layout."""
     return _checked(model, {name: text for name, text in request.args.items() if text and name != "notice"})
 
 
@@ -37,7 +37,7 @@ def form(model: type[T]) -> T:
 
 
 def selected() -> SelectedForm:
-    """The ticked batches, each once."""
+    """The selected batches, without duplicates."""
     values: dict[str, Any] = {"sync_ids": list(dict.fromkeys(request.form.getlist("sync_id")))}
     if request.form.get("priority"):
         values["priority"] = request.form["priority"]

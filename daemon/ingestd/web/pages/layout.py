@@ -1,4 +1,4 @@
-"""What all pages have around them, and how they refuse."""
+"""The layout shared by all pages, and the pages shown for errors."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,36 +14,36 @@ from ingestd.web.security.guard import SAFE_METHODS
 from ingestd.web.security.tokens import Identity
 
 MAX_ADDRESS = 2000
-"""characters of an address that is led to: proxies refuse an answer with a header of many kilobytes"""
+"""Longest address, in characters, in a redirect: proxies reject responses with very large headers."""
 MAX_COUNTED = 10_000
-"""jobs of one state that a page counts; of more than that it says so"""
+"""Jobs of one state that a page counts; above this it shows "more than"."""
 NOTICES = {
-    "scan": "A scan was asked for. New batches show up in the table.",
-    "paused": "The queue was paused on every host. What runs, runs on.",
+    "scan": "Scan started… New batches appear in the table.",
+    "paused": "The queue was paused on every host. Running jobs continue.",
     "resumed": "The queue was resumed.",
-    "queued": "A job was queued: it is on top of the job history.",
-    "active": "There was an active job already: it is on top of the job history.",
+    "queued": "The batch was queued. Its job is at the top of the job history.",
+    "active": "The batch already has an active job; it is at the top of the job history.",
     "cancelled": "The job was cancelled.",
 }
-"""What a redirect may leave to be said: a word of the address must not put words into our mouth."""
+"""Messages after a redirect. The address carries only the key, so that a link cannot inject text."""
 
 
 class Layout:
-    """Renders pages with what is the same on all of them."""
+    """Renders pages with the parts that all of them share."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """A page of somebody who is signed in."""
+        """A page for a signed-in user."""
         notice = NOTICES.get(request.args.get("notice", ""))
-        # What a form was answered with is read again as the page that shows the same by GET.
+        # The script refreshes from this address; the result page of a form refreshes from the page it came from.
         address = values.pop("address", None) or (own_address() if request.method in SAFE_METHODS else None)
-        told = {"control": self._control(), "notice": notice, "address": address, "most_counted": MAX_COUNTED}
-        return render(template, status, **told, **values)
+        shared = {"control": self._control(), "notice": notice, "address": address, "max_counted": MAX_COUNTED}
+        return render(template, status, **shared, **values)
 
     def _control(self) -> job.Control | None:
-        """Whether the queue is paused; None while nobody can tell, which must not hide what a page has to say."""
+        """The pause state, or None if the database is unavailable: the page is still shown."""
         try:
             return self.db.read(job.control)
         except IngestdError:
@@ -51,56 +51,60 @@ class Layout:
 
 
 def render(template: str, status: int = 200, **values: Any) -> Response:
-    """A page that asks the database for nothing."""
+    """A page that needs no database."""
     identity: Identity | None = g.get("identity")
     may_act = identity is not None and identity.role == "operator"
     return make_response(render_template(template, identity=identity, may_act=may_act, **values), status)
 
 
 def own_address() -> str:
-    """The address of this page; what was to be said once is left out."""
-    asked = [(name, text) for name, text in request.args.items() if name != "notice"]
-    return f"{request.path}?{urlencode(asked)}" if asked else request.path
+    """The address of this page, without its one-time notice."""
+    parameters = [(name, text) for name, text in request.args.items() if name != "notice"]
+    return f"{request.path}?{urlencode(parameters)}" if parameters else request.path
 
 
 def local_address(address: str) -> str:
-    """An address of these pages, whatever was sent: nobody is led elsewhere from here."""
+    """`address` if it is on this site, else "/": prevents open redirects."""
     is_ours = address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
     return address if is_ours and len(address) <= MAX_ADDRESS else "/"
 
 
 def back(address: str, notice: str = "") -> Response:
-    """Back to a page, by GET, so that reloading it repeats nothing."""
+    """Redirects to a page by GET, so that a reload does not repeat the action."""
     mark = "&" if "?" in address else "?"
     return make_response(redirect(f"{address}{mark}notice={notice}" if notice else address, 303))
 
 
 def wants_page() -> bool:
-    """Whether a browser asks for a page, and not a program, which takes anything or names JSON."""
+    """Whether the client is a browser that expects HTML; programs accept anything or ask for JSON."""
     is_api = request.path.startswith("/api/") or request.path == "/openapi.json"
     return not is_api and "text/html" in request.headers.get("Accept", "")
 
 
 def refusal(refused: ProblemError) -> Response | None:
-    """The page that a browser is shown instead of a problem; None for a program."""
+    """The page shown to a browser in place of problem+json; None for other clients."""
     if not wants_page():
         return None
     values: dict[str, Any] = {"title": HTTPStatus(refused.status).phrase, "sentence": str(refused)}
     template = "problem.html"
     if refused.status == 401:
-        is_lost = request.method not in SAFE_METHODS
-        template, values = "sign_in.html", {"next": _asked_for(), "refresh": _came_from_elsewhere(), "is_lost": is_lost}
+        template = "sign_in.html"
+        values = {"next": _requested_page(), "refresh": _is_cross_site(), "session_ended": _is_action()}
     response = render(template, refused.status, **values)
     response.headers.update({**retry(refused.status), **refused.headers})
     return response
 
 
-def _asked_for() -> str:
-    """Where signing in leads: to what was asked for, if it is anything to look at."""
+def _is_action() -> bool:
+    return request.method not in SAFE_METHODS
+
+
+def _requested_page() -> str:
+    """Where signing in leads: the requested page, or "/" if the request was not for a page."""
     is_page = request.method == "GET" and request.routing_exception is None
     return request.full_path.rstrip("?") if is_page else "/"
 
 
-def _came_from_elsewhere() -> bool:
-    """A link on another site brings no SameSite cookie along; asked for again from here, the page has it."""
+def _is_cross_site() -> bool:
+    """A link on another site sends no SameSite=Strict cookie; a refresh from our own page sends it."""
     return request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"

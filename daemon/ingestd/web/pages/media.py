@@ -1,4 +1,4 @@
-"""Import Media: the table of batches, and what concerns all of them."""
+"""Import Media: the table of batches, with scan, pause and resume."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,29 +16,29 @@ from ingestd.web.pages.layout import MAX_COUNTED, Layout, back, local_address
 
 
 class Media:
-    def __init__(self, frame: Layout, operations: Operations, rescan: Callable[[], Any]) -> None:
-        self._frame, self._operations, self._rescan = frame, operations, rescan
+    def __init__(self, layout: Layout, operations: Operations, rescan: Callable[[], Any]) -> None:
+        self._layout, self._operations, self._rescan = layout, operations, rescan
 
     def show(self) -> Response:
         query = forms.query(BatchesQuery)
-        wanted = stats.Filter(query.status, query.action, query.prefix)
+        filters = stats.Filter(query.status, query.action, query.prefix)
 
         def look(tx: Tx) -> tuple[stats.Page, dict[str, int]]:
             counts = stats.job_counts_up_to(tx, MAX_COUNTED + 1)
-            return stats.batch_page(tx, wanted, before=before(query), limit=query.limit), counts
+            return stats.batch_page(tx, filters, before=before(query), limit=query.limit), counts
 
-        (rows, after), counts = self._frame.db.read(look)
-        asked: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
-        return self._frame.page(
+        (rows, after), counts = self._layout.db.read(look)
+        parameters: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
+        return self._layout.page(
             "media.html",
             rows=rows,
             counts=counts,
             query=query,
-            is_filtered=wanted != stats.Filter(),
+            is_filtered=filters != stats.Filter(),
             statuses=[status.value for status in BatchStatus],
             actions=[action.value for action in Action],
-            first=url_for("pages.media", **asked) if query.after is not None else None,
-            following=url_for("pages.media", **asked, after=after) if after is not None else None,
+            first=url_for("pages.media", **parameters) if query.after is not None else None,
+            following=url_for("pages.media", **parameters, after=after) if after is not None else None,
         )
 
     def scan(self) -> Response:
@@ -55,5 +55,5 @@ class Media:
 
 
 def _back(notice: str) -> Response:
-    """Back to the page that the form was on."""
+    """Redirects to the page that the form was on."""
     return back(local_address(request.form.get("next", "")), notice)

@@ -1,4 +1,4 @@
-"""The addresses of the pages, as one table."""
+"""The routes of the pages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from ingestd.web.security.tokens import Tokens
 from ingestd.web.views import Views
 
 PUBLIC = frozenset({"static", "pages.sign_in", "pages.sign_out"})
-"""Style sheet and script hold nothing of anybody's; whoever signs in has no session yet."""
+"""Reachable without a session: static files hold no data, and signing in precedes the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`name` is what templates call it, after `pages.`."""
+    """One route; templates refer to it as `pages.<name>`."""
 
     method: str
     rule: str
@@ -36,14 +36,14 @@ def register(
 ) -> None:
     """Adds all pages."""
     formatting.register(app)
-    frame, priority = Layout(views.db), settings.queue.priority
-    media, selected = Media(frame, operations, rescan), Bulk(frame, operations, priority)
-    batch, tasks = BatchPage(frame, views, operations, priority), Tasks(frame)
-    for address in (*_looks(media, batch, tasks), *_acts(media, selected, batch), *_signs(SignIn(tokens))):
+    layout, priority = Layout(views.db), settings.queue.priority
+    media, selected = Media(layout, operations, rescan), Bulk(layout, operations, priority)
+    batch, tasks = BatchPage(layout, views, operations, priority), Tasks(layout)
+    for address in (*_views(media, batch, tasks), *_actions(media, selected, batch), *_session(SignIn(tokens))):
         app.add_url_rule(address.rule, f"pages.{address.name}", address.view, methods=[address.method])
 
 
-def _looks(media: Media, batch: BatchPage, tasks: Tasks) -> list[Address]:
+def _views(media: Media, batch: BatchPage, tasks: Tasks) -> list[Address]:
     return [
         Address("GET", "/", "media", media.show),
         Address("GET", "/batches/<sync_id>", "batch", batch.show),
@@ -51,7 +51,7 @@ def _looks(media: Media, batch: BatchPage, tasks: Tasks) -> list[Address]:
     ]
 
 
-def _acts(media: Media, selected: Bulk, batch: BatchPage) -> list[Address]:
+def _actions(media: Media, selected: Bulk, batch: BatchPage) -> list[Address]:
     return [
         Address("POST", "/scan", "scan", media.scan),
         Address("POST", "/pause", "pause", media.pause),
@@ -65,8 +65,8 @@ def _acts(media: Media, selected: Bulk, batch: BatchPage) -> list[Address]:
     ]
 
 
-def _signs(signing: SignIn) -> list[Address]:
+def _session(sign_in: SignIn) -> list[Address]:
     return [
-        Address("POST", "/sign-in", "sign_in", signing.sign_in),
-        Address("POST", "/sign-out", "sign_out", signing.sign_out),
+        Address("POST", "/sign-in", "sign_in", sign_in.sign_in),
+        Address("POST", "/sign-out", "sign_out", sign_in.sign_out),
     ]

@@ -1,4 +1,4 @@
-"""Signing in with a token, and out."""
+"""Signing in with a token, and signing out."""
 
 from flask import Response, request
 
@@ -6,7 +6,7 @@ from ingestd.web.pages.layout import back, local_address, render
 from ingestd.web.security import session
 from ingestd.web.security.tokens import Tokens
 
-WRONG = "This is no token of the tokens file. Ask whoever runs ingestd for one."
+UNKNOWN_TOKEN = "Unknown token. Ask your administrator for one."
 
 
 class SignIn:
@@ -17,9 +17,9 @@ class SignIn:
         token = request.form.get("token", "").strip().encode()
         identity, following = self._tokens.find(token), local_address(request.form.get("next", ""))
         if identity is None:
-            return render("sign_in.html", 401, next=following, wrong=WRONG)
+            return render("sign_in.html", 401, next=following, wrong=UNKNOWN_TOKEN)
         response = back(following)
-        # No header tells reliably that a proxy took this over HTTPS, but for the browser's own word.
+        # Only the browser's Origin reliably shows that a proxy in front was reached over HTTPS.
         secure = request.headers.get("Origin", "").startswith("https:")
         session.open_session(response, identity, token, secure=secure)
         return response

@@ -1,4 +1,4 @@
-"""Import Tasks: what runs, what waits for its turn, and what ended last."""
+"""Import Tasks: active jobs in the order of their turn, and recently finished ones."""
 
 from datetime import datetime
 from typing import Any
@@ -14,12 +14,12 @@ FINISHED_SHOWN = 50
 
 
 class Tasks:
-    def __init__(self, frame: Layout) -> None:
-        self._frame = frame
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
 
     def show(self) -> Response:
-        found = self._frame.db.read(_look)
-        return self._frame.page("tasks.html", **found)
+        found = self._layout.db.read(_look)
+        return self._layout.page("tasks.html", **found)
 
 
 def _look(tx: Tx) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def _look(tx: Tx) -> dict[str, Any]:
 
 
 def pace(job: stats.Row, at_claim: int | None, now: datetime) -> dict[str, float | None]:
-    """Items a second since the claim, seconds left at this rate, seconds since the last heartbeat.
+    """Items per second since the claim, seconds left at this rate, seconds since the last heartbeat.
 
-    `at_claim` is how many items were done already then; None: the job does not run.
+    `at_claim`: items done before the claim; None if the job is not running.
     """
     if at_claim is None or job["claimed_at"] is None:
         return {"rate": None, "left": None, "silence": None}

@@ -1,11 +1,12 @@
-// Makes the pages live: times in the viewer's zone, ranges of ticks, dialogs, and marked regions that are read again.
-// Everything works without it. It leaves alone what has the focus, selected text, and the rows under the hand; it
-// ticks nothing by itself, and takes away only the ticks of what was queued.
+// Progressive enhancement: local times, range selection, dialogs for form results, and live regions. Every page works
+// without it. A refresh never changes focused elements, selected text, or rows under the pointer. Check boxes are
+// cleared only for batches that were queued.
 "use strict";
 
-const EVERY = 2000;
-const PATIENCE = 10000;
-const MOST_PAUSE = 30000;
+// Milliseconds
+const REFRESH_INTERVAL = 2000;
+const MAX_REFRESH_INTERVAL = 30000;
+const TIMEOUT = 10000;
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -20,43 +21,43 @@ function localTime(time) {
 
 const localTimes = (root) => all("time", root).forEach(localTime);
 
-// Ticks
+// Selection
 
-const ticks = () => all("tbody input[name=sync_id]");
-let lastTick = null;
+const checkboxes = () => all("tbody input[name=sync_id]");
+let lastSelected = null;
 
-function onTick(event) {
+function onSelect(event) {
   const box = event.target.closest("tbody input[name=sync_id]");
   if (!box) return;
-  if (event.shiftKey && lastTick && lastTick.isConnected) tickRange(lastTick, box);
-  lastTick = box;
-  tellTicked();
+  if (event.shiftKey && lastSelected && lastSelected.isConnected) selectRange(lastSelected, box);
+  lastSelected = box;
+  showSelection();
 }
 
-function tickRange(from, to) {
-  const boxes = ticks();
+function selectRange(from, to) {
+  const boxes = checkboxes();
   const [first, last] = [boxes.indexOf(from), boxes.indexOf(to)].sort((a, b) => a - b);
   for (const box of boxes.slice(first, last + 1)) box.checked = to.checked;
 }
 
-function tellTicked() {
-  const count = ticks().filter((box) => box.checked).length;
-  for (const told of all("[data-selected]")) {
-    told.hidden = count === 0;
-    told.textContent = `${count} selected`;
+function showSelection() {
+  const count = checkboxes().filter((box) => box.checked).length;
+  for (const label of all("[data-selected]")) {
+    label.hidden = count === 0;
+    label.textContent = `${count} selected`;
   }
   for (const box of all("[data-tick-all]")) {
-    box.checked = count > 0 && count === ticks().length;
+    box.checked = count > 0 && count === checkboxes().length;
     box.indeterminate = count > 0 && !box.checked;
   }
 }
 
-function onTickAll(event) {
-  for (const box of ticks()) box.checked = event.target.checked;
-  tellTicked();
+function onSelectAll(event) {
+  for (const box of checkboxes()) box.checked = event.target.checked;
+  showSelection();
 }
 
-// Dialogs: what a form answers is shown over the page, which stays as it was left.
+// Dialogs: the result of a form is shown over the page, which keeps its state.
 
 let dialog = null;
 
@@ -73,48 +74,48 @@ function openDialog(body) {
   dialog.setAttribute("aria-labelledby", heading.id);
   localTimes(dialog);
   if (!dialog.open) dialog.showModal();
-  soon();
-  // What had the focus may be gone with what the dialog showed before; and whoever hears the page hears what is new.
+  scheduleRefresh();
+  // The focused element may have been replaced, and screen readers announce the new heading.
   heading.focus();
 }
 
 function onDialogClosed() {
   const queued = new Set(all("[data-queued]", dialog).map((row) => row.dataset.queued));
-  for (const box of ticks()) if (queued.has(box.value)) box.checked = false;
+  for (const box of checkboxes()) if (queued.has(box.value)) box.checked = false;
   dialog.replaceChildren();
-  tellTicked();
-  soon(0);
+  showSelection();
+  scheduleRefresh(0);
 }
 
-let isAsking = false;
+let isSubmitting = false;
 
 async function onSubmit(event) {
   const form = event.target;
   if (!form.hasAttribute("data-dialog")) return;
   event.preventDefault();
-  if (isAsking) return;
+  if (isSubmitting) return;
   const button = event.submitter;
   const address = button && button.hasAttribute("formaction") ? button.formAction : form.action;
-  isAsking = true;
+  isSubmitting = true;
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(address, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "text/html" } });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    openDialog(page.querySelector("[data-dialog-body]") || refusalOf(page));
+    const response = await fetch(address, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    openDialog(page.querySelector("[data-dialog-body]") || errorFrom(page));
   } catch {
-    openDialog(note("No answer", "ingestd did not answer. It may or may not have been done; asking again does no harm."));
+    openDialog(message("No response", "ingestd did not respond. The request may or may not have been carried out; repeating it is safe."));
   } finally {
-    isAsking = false;
+    isSubmitting = false;
     form.removeAttribute("aria-busy");
   }
 }
 
-function refusalOf(page) {
+function errorFrom(page) {
   const sentence = all("main p", page).map((p) => p.textContent.trim()).filter((text) => text)[0];
-  return note(page.querySelector("h1")?.textContent || "Refused", sentence || "");
+  return message(page.querySelector("h1")?.textContent || "Refused", sentence || "");
 }
 
-function note(title, sentence) {
+function message(title, sentence) {
   const body = document.createElement("div");
   const parts = ["h1", "p", "button"].map((name) => document.createElement(name));
   [title, sentence, "Back"].forEach((text, i) => { parts[i].textContent = text; });
@@ -134,9 +135,9 @@ function onClick(event) {
   if (held) release(held);
 }
 
-// Regions
+// Live regions
 
-const held = new Map();
+const pendingRows = new Map();
 
 function isInUse(region) {
   const selection = document.getSelection();
@@ -145,13 +146,13 @@ function isInUse(region) {
   return isSelected || isOpen || (document.activeElement !== document.body && region.contains(document.activeElement));
 }
 
-// A hand is on the rows of a table: none may come or go under it.
-const isUnderHand = (region) =>
+// The user is pointing at the rows or has selected some: no row is added or removed meanwhile.
+const isInteracting = (region) =>
   isInUse(region) || region.matches(":hover") || region.querySelector("input:checked") !== null;
 
 function replace(element, fresh) {
-  const isAimedAt = element.matches(":hover") && element.querySelector("a, button, summary") !== null;
-  if (element.innerHTML !== fresh.innerHTML && !isInUse(element) && !isAimedAt) element.innerHTML = fresh.innerHTML;
+  const isPointedAt = element.matches(":hover") && element.querySelector("a, button, summary") !== null;
+  if (element.innerHTML !== fresh.innerHTML && !isInUse(element) && !isPointedAt) element.innerHTML = fresh.innerHTML;
 }
 
 function mergeRows(region, fresh) {
@@ -162,8 +163,8 @@ function mergeRows(region, fresh) {
   const added = [...rows.keys()].filter((key) => !known.has(key)).length;
   const isSame = added === 0 && rows.size === present.length;
   if (isSame) hold(region, null, 0);
-  else if (isUnderHand(region)) hold(region, fresh, added);
-  else arrange(region, fresh);
+  else if (isInteracting(region)) hold(region, fresh, added);
+  else updateRows(region, fresh);
 }
 
 function mergeCells(row, fresh) {
@@ -173,69 +174,69 @@ function mergeCells(row, fresh) {
   });
 }
 
-// Rows that stay are moved, not made anew: whatever somebody did to them is kept.
-function arrange(region, fresh) {
+// Rows that remain are moved, not recreated, so that their check boxes and open details keep their state.
+function updateRows(region, fresh) {
   const present = new Map(all("tr[data-key]", region).map((row) => [row.dataset.key, row]));
   region.replaceChildren(...[...fresh.children].map((row) => present.get(row.dataset.key) || document.importNode(row, true)));
   hold(region, null, 0);
-  tellTicked();
+  showSelection();
 }
 
 function hold(region, fresh, added) {
   const name = region.dataset.live;
-  held.set(name, fresh);
+  pendingRows.set(name, fresh);
   for (const button of all(`[data-held="${name}"]`)) {
     button.hidden = !fresh;
-    button.textContent = added ? `Show ${added} new` : "Show as it is now";
+    button.textContent = added ? `Show ${added} new` : "Show changes";
   }
 }
 
 function release(button) {
   const region = document.querySelector(`[data-live="${button.dataset.held}"]`);
-  const fresh = held.get(button.dataset.held);
+  const fresh = pendingRows.get(button.dataset.held);
   if (!fresh) return;
-  arrange(region, fresh);
+  updateRows(region, fresh);
   region.closest("[tabindex]").focus();
 }
 
-// Reading again
+// Refresh
 
 let timer = null;
-let reading = null;
-let pause = EVERY;
+let running = null;
+let interval = REFRESH_INTERVAL;
 const control = document.getElementById("live-switch");
 
-const mayRead = () => document.body.dataset.address && control && control.checked && !document.hidden && !(dialog && dialog.open);
+const shouldRefresh = () => document.body.dataset.address && control && control.checked && !document.hidden && !(dialog && dialog.open);
 
-function soon(delay = pause) {
+function scheduleRefresh(delay = interval) {
   clearTimeout(timer);
-  // An answer under way tells of a time before whatever happened now; under a dialog, and unseen, none is wanted.
-  if (reading) reading.abort();
-  if (mayRead()) timer = setTimeout(readAgain, delay);
+  // A running request would return a state from before the latest action.
+  if (running) running.abort();
+  if (shouldRefresh()) timer = setTimeout(refresh, delay);
 }
 
-async function readAgain() {
-  const mine = (reading = new AbortController());
-  const { page, trouble } = await readPage(AbortSignal.any([mine.signal, AbortSignal.timeout(PATIENCE)]));
-  if (mine.signal.aborted) return;
-  reading = null;
-  pause = page ? EVERY : Math.min(pause * 2, MOST_PAUSE);
-  tellState(trouble);
-  if (page && mayRead()) renew(page);
-  soon();
+async function refresh() {
+  const request = (running = new AbortController());
+  const { page, problem } = await readPage(AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT)]));
+  if (request.signal.aborted) return;
+  running = null;
+  interval = page ? REFRESH_INTERVAL : Math.min(interval * 2, MAX_REFRESH_INTERVAL);
+  showLiveState(problem);
+  if (page && shouldRefresh()) updateRegions(page);
+  scheduleRefresh();
 }
 
 async function readPage(signal) {
   try {
-    const answer = await fetch(document.body.dataset.address, { headers: { Accept: "text/html" }, redirect: "error", signal });
-    if (answer.ok) return { page: new DOMParser().parseFromString(await answer.text(), "text/html"), trouble: "" };
-    return { trouble: answer.status === 401 ? "signed out" : `no data (${answer.status})` };
+    const response = await fetch(document.body.dataset.address, { headers: { Accept: "text/html" }, redirect: "error", signal });
+    if (response.ok) return { page: new DOMParser().parseFromString(await response.text(), "text/html"), problem: "" };
+    return { problem: response.status === 401 ? "signed out" : `no data (${response.status})` };
   } catch {
-    return { trouble: "no answer" };
+    return { problem: "no response" };
   }
 }
 
-function renew(page) {
+function updateRegions(page) {
   localTimes(page);
   for (const region of all("[data-live]")) {
     const fresh = page.querySelector(`[data-live="${region.dataset.live}"]`);
@@ -245,11 +246,11 @@ function renew(page) {
   }
 }
 
-function tellState(text) {
+function showLiveState(text) {
   document.getElementById("live-state").textContent = text ? `(${text})` : "";
 }
 
-function remembered() {
+function isLiveRemembered() {
   try {
     return localStorage.getItem("ingestd.live") !== "off";
   } catch {
@@ -257,29 +258,29 @@ function remembered() {
   }
 }
 
-function onSwitched() {
+function onLiveSwitched() {
   try {
     localStorage.setItem("ingestd.live", control.checked ? "on" : "off");
-  } catch { /* a browser that remembers nothing: the switch holds for this page */ }
-  pause = EVERY;
-  soon(0);
+  } catch { /* without storage the switch applies to this page only */ }
+  interval = REFRESH_INTERVAL;
+  scheduleRefresh(0);
 }
 
-// Said once: whoever reloads the page is not told again.
+// A notice is shown once, not again on reload.
 if (new URLSearchParams(location.search).has("notice")) history.replaceState(null, "", document.body.dataset.address);
 localTimes(document);
-document.addEventListener("click", onTick);
+document.addEventListener("click", onSelect);
 document.addEventListener("click", onClick);
 document.addEventListener("submit", onSubmit);
 for (const box of all("[data-tick-all]")) {
   box.hidden = false;
-  box.addEventListener("change", onTickAll);
+  box.addEventListener("change", onSelectAll);
 }
-tellTicked();
+showSelection();
 if (control) {
-  control.checked = remembered();
+  control.checked = isLiveRemembered();
   control.closest("label").hidden = false;
-  control.addEventListener("change", onSwitched);
-  document.addEventListener("visibilitychange", () => soon(0));
-  soon();
+  control.addEventListener("change", onLiveSwitched);
+  document.addEventListener("visibilitychange", () => scheduleRefresh(0));
+  scheduleRefresh();
 }
