@@ -41,7 +41,7 @@ check: setup-dev ## lint, types, import floors, plain words, and a wheel that ho
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
-	@$(PY) -m pytest --quiet --no-header tests/unit/test_words.py tests/unit/test_packaging.py
+	@$(PY) -m pytest --quiet --no-header tests/unit/test_words.py tests/unit/test_packaging.py tests/unit/test_locks.py
 
 bench: setup-dev ## run benchmarks/, one figure after another
 	@set -e; for figure in benchmarks/bench_*.py; do \
