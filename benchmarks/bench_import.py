@@ -1,5 +1,8 @@
-"""A 100,000-item bundle, one worker, pre-flight to done with full ledger, against two yardsticks in the same run:
-LOAD DATA of exactly the same final rows into the same tables, and a loop of one transaction per item."""
+"""Import of a 100,000-item bundle by one worker, from pre-flight to done with the full ledger.
+
+Measured in the same run for comparison: LOAD DATA of exactly the same final rows into the same tables, and a loop with
+one transaction per item.
+"""
 
 import os
 import sys
@@ -119,7 +122,7 @@ def load_files(world: Bench, files: dict[str, Path], columns: dict[str, list[str
 
 
 def loop_over(world: Bench, items: list[dict[str, Any]]) -> None:
-    """The plain way: for each item a transaction of its own with one statement per row."""
+    """The simple approach: one transaction per item, one statement per row."""
     connection = world.owner()
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,5 +1,7 @@
-"""From a sentinel to its `job_claimed` event, on an idle daemon with inotify and queue.auto, against a bare script
-that does the same reads and the same SQL statements one after another."""
+"""Latency from a sentinel to its `job_claimed` event, on an idle daemon with inotify and queue.auto.
+
+Compared with a bare script that does the same reads and SQL statements one after another.
+"""
 
 import hashlib
 import json
@@ -55,7 +57,7 @@ def with_daemon(world: Bench, salt: str) -> float:
 
 
 def with_script(world: Bench, settings: Settings, salt: str) -> float:
-    """Seconds of the same work, by one connection and nothing in between."""
+    """Seconds for the same work on one connection."""
     connection = world.owner()
     with connection.cursor() as cursor:
         cursor.execute("SELECT UTC_TIMESTAMP(6)")
@@ -112,7 +114,7 @@ def bare(cursor: Any, data: bytes, sync_id: str) -> None:
 def wait_for(condition: Any, seconds: float = 30.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.005)
     return value
 

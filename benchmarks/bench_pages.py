@@ -1,7 +1,7 @@
-"""What lists and pages cost with 200,000 batches, 1,000,000 jobs and a batch of 100,000 items, relative to small ones.
+"""Lists and pages on a large database (200,000 batches, 1,000,000 jobs, a batch of 100,000 items) and on a small one.
 
-Both databases are asked by turns. Each question is put so that both answer it with as many rows: what differs is how
-many there are to find them among.
+Requests alternate between both. Each request returns the same number of rows from both databases, so that only the
+size of the tables differs.
 """
 
 import http.client
@@ -82,19 +82,19 @@ WITH_FAILURE_GROUPS = (
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An application that is served, and a connection to it; `middle` has a cursor in the middle of each list."""
+    """A connection to a served application; `middle` holds a cursor in the middle of each list."""
 
     client: http.client.HTTPConnection
     middle: dict[str, int]
 
     def ask(self, question: str) -> tuple[float, bytes]:
-        """Milliseconds until the whole answer is there, and the answer."""
+        """Milliseconds until the response is complete, and its body."""
         path, start = question.format(**self.middle), time.perf_counter()
         self.client.request("GET", path, headers={"Host": "localhost:8640", "Authorization": f"Bearer {TOKEN}"})
         answer = self.client.getresponse()
         body = answer.read()
         taken = 1000 * (time.perf_counter() - start)
-        assert answer.status == 200, f"{path} is answered with {answer.status}: {body[:300]!r}"
+        assert answer.status == 200, f"{path} returned {answer.status}: {body[:300]!r}"
         return taken, body
 
 
@@ -102,13 +102,13 @@ def main() -> None:
     with serving(SMALL) as small, serving(BIG) as big:
         verdicts = [compare(question, GOAL, small, big) for question in (*LISTS, *PAGES)]
         verdicts += [compare(question, GOAL_WITH_FAILURE_GROUPS, small, big) for question in WITH_FAILURE_GROUPS]
-    print(f"{sum(verdicts)} of {len(verdicts)} questions are answered within their goal")
+    print(f"{sum(verdicts)} of {len(verdicts)} requests are within their goal")
     sys.exit(0 if all(verdicts) else 1)
 
 
 @contextmanager
 def serving(size: Size) -> Iterator[Site]:
-    """A database of that size behind the real application on its real listener."""
+    """The real application on its listener, with a database of this size."""
     with bench() as world:
         start = time.perf_counter()
         fill(world, size)
@@ -123,7 +123,7 @@ def listening(world: Bench) -> Iterator[str]:
     tokens.write_text(f"bench:operator:{TOKEN}\n")
     daemon = Daemon(world.settings(http={"listen": "127.0.0.1:0", "tokens_file": str(tokens)}))
     assert daemon.http is not None
-    # Nothing but its interface: the other parts would take up the jobs.
+    # Only the HTTP part: workers would claim the jobs.
     daemon.http.start()
     try:
         yield daemon.http.address
@@ -138,18 +138,18 @@ def middles(world: Bench, size: Size) -> dict[str, int]:
 
 
 def compare(question: str, goal: float, small: Site, big: Site) -> bool:
-    """Asks both by turns; whether the big one keeps to the goal."""
+    """Measures both alternately; returns whether the large one is within the goal."""
     pairs = [(small.ask(question), big.ask(question)) for _ in range(ROUNDS)]
     few, many = (median([pair[side][0] for pair in pairs]) for side in (0, 1))
     rows = [rows_in(answer) for _, answer in pairs[0]]
     met = many <= goal * few and rows[0] == rows[1]
-    told = f"{rows[0]} rows" if rows[0] == rows[1] else f"{rows[0]} and {rows[1]} rows, WHICH IS NO COMPARISON"
-    print(f"{question}: {few:.2f} ms, {many:.2f} ms, ratio {many / few:.2f}, {told}; {'met' if met else 'MISSED'}")
+    found = f"{rows[0]} rows" if rows[0] == rows[1] else f"{rows[0]} and {rows[1]} rows, NOT COMPARABLE"
+    print(f"{question}: {few:.2f} ms, {many:.2f} ms, ratio {many / few:.2f}, {found}; {'met' if met else 'MISSED'}")
     return met
 
 
 def rows_in(answer: bytes) -> int:
-    """How many rows a list or a page has."""
+    """The number of rows in a list or page."""
     if answer.startswith(b"{"):
         return len(json.loads(answer).get("items", ()))
     return answer.count(b"<tr")

@@ -1,4 +1,4 @@
-"""What a scrape costs with 1,000,000 finished jobs, relative to what it costs with none."""
+"""Duration of a scrape with 1,000,000 finished jobs, relative to a scrape with none."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def scrape(world: Bench) -> float:
-    """Median seconds of a scrape's questions to the database."""
+    """Median seconds of the database queries of a scrape."""
     state = DatabaseState(world.settings().database, per_job=True, cache_seconds=0.0)
     try:
         ask(state)

@@ -1,5 +1,7 @@
-"""What clients that never finish asking cost: 300 half-sent requests and 200 that drip one byte a second, held open at
-the interface of a daemon while it imports. Rounds with and without them take turns."""
+"""Effect of slow clients on a daemon that imports: 300 half-sent requests and 200 that send one byte per second.
+
+Rounds with and without slow clients alternate.
+"""
 
 import http.client
 import os
@@ -39,7 +41,7 @@ def main() -> None:
 
 @contextmanager
 def daemon(world: Bench) -> Iterator[str]:
-    """A daemon of its own process; the address of its interface."""
+    """A daemon in its own process; yields its HTTP address."""
     address = f"127.0.0.1:{free_port()}"
     (world.folder / "tokens").write_text(f"bench:operator:{TOKEN}\n")
     settings = {
@@ -74,11 +76,11 @@ def target(address: str) -> tuple[str, int]:
 
 
 Measured = tuple[float, float]
-"""items a second from claim to done, and the seconds that the slowest answer took meanwhile"""
+"""Items per second from claim to done, and the seconds of the slowest response meanwhile."""
 
 
 def pair(world: Bench, address: str, number: int) -> tuple[Measured, Measured]:
-    """One import without slow clients and one with them; which comes first changes from pair to pair."""
+    """One import without slow clients and one with them, in alternating order."""
     found = {}
     for with_them in (number % 2 == 0, number % 2 == 1):
         with slow_clients(address) if with_them else nullcontext():
@@ -103,14 +105,14 @@ def import_once(world: Bench, address: str, salt: str) -> Measured:
 def wait_for(condition: Callable[[], T], seconds: float = 300.0) -> T:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
     return value
 
 
 @contextmanager
 def asking(address: str) -> Iterator[list[float]]:
-    """Somebody who looks at the batches all the time; the seconds that each answer took."""
+    """Lists the batches in a loop; yields the seconds of each response."""
     taken: list[float] = []
     over = threading.Event()
 
@@ -136,12 +138,12 @@ def seconds_of_a_look(address: str) -> float:
 
 @contextmanager
 def slow_clients(address: str) -> Iterator[None]:
-    """All of them connected, and those that drip dripping."""
+    """Connects all slow clients and lets the dripping ones send bytes."""
     half_sent, dripping = ([begun(address) for _ in range(count)] for count in (HALF_SENT, DRIPPING))
     over = threading.Event()
 
     def drip() -> None:
-        # One after another, so that the server is woken for each of their bytes.
+        # One after another, so that each byte wakes the server.
         for client in cycle(dripping):
             if over.wait(1.0 / DRIPPING):
                 return
@@ -164,7 +166,7 @@ def begun(address: str) -> socket.socket:
 
 
 def is_open(client: socket.socket) -> bool:
-    """Whether the server has neither answered nor hung up."""
+    """Whether the server has neither responded nor closed the connection."""
     try:
         client.recv(1)
     except BlockingIOError:

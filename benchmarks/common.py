@@ -1,4 +1,4 @@
-"""What the benchmarks share: a private durable MariaDB, big bundles, medians of ratios measured side by side."""
+"""Shared by the benchmarks: a private durable MariaDB, large bundles, medians of ratios from the same run."""
 
 import hashlib
 import json
@@ -21,13 +21,13 @@ from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.store.migrate import migrate
 
 LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
-"""The tables that a lean bundle ends up in, parents first."""
+"""The tables that a lean bundle is written to, parents first."""
 EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run", "ingest_batch_tally")
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A running server and a plain folder as the mount."""
+    """A running server, with a plain folder as the mount."""
 
     server: EmbeddedMariaDB
     folder: Path
@@ -48,7 +48,7 @@ class Bench:
         )
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Runs statements as the owner; rows of the last."""
+        """Runs statements as the owner; returns the rows of the last."""
         connection = self.owner()
         try:
             with connection.cursor() as cursor:
@@ -64,7 +64,7 @@ class Bench:
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """A migrated private server on disk, with the durability it has in production."""
+    """A migrated private server on disk, with production durability."""
     logs.configure(LogSettings(level="error"))
     folder = Path(tempfile.mkdtemp(prefix="ingestd-bench-"))
     (folder / "assets" / "sync").mkdir(parents=True)
@@ -89,7 +89,7 @@ def lean_item(number: int, salt: str) -> dict[str, Any]:
 
 
 def put(bench: Bench, items: list[dict[str, Any]]) -> str:
-    """Hands over a bundle; its sentinel comes last."""
+    """Delivers a bundle, the sentinel last; returns its sync_id."""
     sync_id = str(uuid.uuid4())
     manifest = {
         "sync_id": sync_id, "type": "event", "action": "create", "status": "completed",
@@ -114,6 +114,6 @@ def median(values: list[float]) -> float:
 
 
 def report(name: str, values: list[float], goal: str, met: bool) -> None:
-    """One line of result: the median, all values, and the goal."""
+    """Prints one result: the median, all values and the goal."""
     shown = " ".join(f"{value:.3g}" for value in values)
     print(f"{name}: median {median(values):.3g} of [{shown}]; goal {goal}: {'met' if met else 'MISSED'}", flush=True)

@@ -1,4 +1,4 @@
-"""Databases of any size for bench_pages: made by the server itself, in a spread as it grows in years of work."""
+"""Fills databases of any size for bench_pages, with a realistic distribution of values."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from common import Bench
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`items` are those of the one big batch."""
+    """`items`: those of the one large batch."""
 
     batches: int
     jobs: int
@@ -15,11 +15,11 @@ class Size:
 
 
 NEEDLE = "0c0ffee0-0000-4000-8000-000000000001"
-"""the batch with the items, which is the oldest"""
+"""The oldest batch, which has the items."""
 ALIKE = 60
-"""so many of a hundred batches match every filter that is asked for, or a small database could not fill a page"""
+"""Batches of the small database that match every filter, so that it can fill a page."""
 ACTIVE_JOBS = 100
-"""of the newest batches, as many in a small database as in a large one: what is going on is no matter of its age"""
+"""Active jobs of the newest batches; the same number in both databases."""
 
 BATCHES = """
 INSERT INTO ingest_batch (sync_id, type, action, status, source_host, item_count, total_bytes, manifest_sha256,
@@ -50,7 +50,7 @@ ITEMS = """
 INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, reason, asset_id,
                                last_error, updated_at)
 SELECT 1, seq - 1, 'photo', MD5(seq), SHA2(seq, 256), decision, reason, IF(reason IS NULL, seq, NULL),
-       IF(decision = 'failed', CONCAT('photo/', MD5(seq), '/dawn.jpg: what was found there is not what was promised'),
+       IF(decision = 'failed', CONCAT('photo/', MD5(seq), '/dawn.jpg: content does not match the manifest'),
           NULL), UTC_TIMESTAMP(6)
 FROM (SELECT seq, IFNULL(ELT(1 + seq % 100, 'failed', 'skipped', 'skipped', 'updated'), 'created') AS decision,
              CASE WHEN seq % 100 = 0

@@ -1,6 +1,6 @@
-"""Writes ingestd-overview.json, the dashboard. With --check it writes nothing and fails when the file differs.
+"""Generates the dashboard ingestd-overview.json. With --check, only verifies that the file is up to date.
 
-The file is never edited by hand: change what is here, and run this again.
+Do not edit the JSON by hand: change these scripts and run this one again.
 """
 
 import argparse
@@ -35,14 +35,16 @@ ROWS: dict[str, Callable[[], list[Panel]]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the file differs")
-    parser.add_argument("file", type=Path, nargs="?", default=FILE, help="the dashboard (default: the one beside this)")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of date")
+    parser.add_argument(
+        "file", type=Path, nargs="?", default=FILE, help="the dashboard file (default: next to this script)"
+    )
     options = parser.parse_args()
-    text = json.dumps(in_sight(encoded(dashboard())), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(without_placement(encoded(dashboard())), indent=2, ensure_ascii=False) + "\n"
     if not options.check:
         options.file.write_text(text, encoding="utf-8")
     elif not options.file.is_file() or options.file.read_text(encoding="utf-8") != text:
-        print(f"{options.file} is not what {Path(__file__).name} makes: run it again", file=sys.stderr)
+        print(f"{options.file} is out of date: run {Path(__file__).name} again", file=sys.stderr)
         return 1
     return 0
 
@@ -51,20 +53,20 @@ def encoded(made: model.Dashboard) -> Any:
     return json.loads(json.dumps(made, cls=JSONEncoder))
 
 
-def in_sight(value: Any) -> Any:
-    """The same without `placement`, by which the SDK would tuck every link away in a menu."""
+def without_placement(value: Any) -> Any:
+    """A copy without `placement`, with which the SDK would hide every link in a menu."""
     if isinstance(value, list):
-        return [in_sight(part) for part in value]
+        return [without_placement(part) for part in value]
     if isinstance(value, dict):
-        return {key: in_sight(part) for key, part in value.items() if key != "placement"}
+        return {key: without_placement(part) for key, part in value.items() if key != "placement"}
     return value
 
 
 def dashboard() -> model.Dashboard:
-    frame = (
+    builder = (
         build.Dashboard("ingestd")
         .uid("ingestd-overview")
-        .description("The import of bundles into the media library: one database, and the hosts that work on it.")
+        .description("Import of bundles into the media library: one database and its hosts.")
         .tags(["ingestd"])
         .time("now-6h", "now")
         .refresh("30s")
@@ -74,14 +76,14 @@ def dashboard() -> model.Dashboard:
         .annotation(restarts())
     )
     for link in links():
-        frame.link(link)
-    made = frame.build()
+        builder.link(link)
+    made = builder.build()
     made.panels = list(laid_out())
     return made
 
 
 def variables() -> list[Builder[model.VariableModel]]:
-    """Which data, which database (one job is one database), which of its hosts, and where people read on."""
+    """Data source, database (one Prometheus job each), hosts, and the addresses for links."""
     every = model.VariableOption(selected=True, text="All", value="$__all")
     job = build.QueryVariable("job").label("Database (job)").datasource(SOURCE)
     instance = build.QueryVariable("instance").label("Host").datasource(SOURCE)
@@ -90,7 +92,7 @@ def variables() -> list[Builder[model.VariableModel]]:
         job.query(_values("ingestd_build_info", "job"))
         .refresh(model.VariableRefresh.ON_DASHBOARD_LOAD)
         .sort(model.VariableSort.ALPHABETICAL_ASC),
-        # Of `up`, so that a host that is down can still be chosen; .* so that all includes those of yesterday.
+        # From `up`, so that a host that is down can be selected; .* so that "All" includes former hosts.
         instance.query(_values('up{job="$job"}', "instance"))
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
@@ -98,8 +100,8 @@ def variables() -> list[Builder[model.VariableModel]]:
         .include_all(True)
         .all_value(".*")
         .current(every),
-        text_box("operator", "Operator's pages at", "localhost:8640"),
-        text_box("runbooks", "Runbooks at", "docs/runbooks.md"),
+        text_box("operator", "Address of the operator pages", "localhost:8640"),
+        text_box("runbooks", "Address of the runbooks", "docs/runbooks.md"),
     ]
 
 
@@ -113,7 +115,7 @@ def text_box(name: str, label: str, value: str) -> build.TextBoxVariable:
 
 
 def restarts() -> build.AnnotationQuery:
-    """A line at each start of a daemon. Its time is the value itself; a look back that long spans the gap of a stop."""
+    """A line at each start of a daemon. The value is the time; the range covers the gap of a restart."""
     started = f"process_start_time_seconds{CHOSEN}"
     return (
         build.AnnotationQuery()
@@ -131,14 +133,14 @@ def restarts() -> build.AnnotationQuery:
 
 
 def links() -> Iterable[build.DashboardLink]:
-    pages = {"Runbooks": RUNBOOKS, "Operator's pages": f"{OPERATOR}/"}
+    pages = {"Runbooks": RUNBOOKS, "Operator pages": f"{OPERATOR}/"}
     for title, url in pages.items():
         link = build.DashboardLink(title).type(model.DashboardLinkType.LINK).icon("external link")
         yield link.url(url).target_blank(True)
 
 
 def laid_out() -> Iterable[model.Panel | model.RowPanel]:
-    """All rows and their panels with a number and a place: from left to right, a new line where one is full."""
+    """All rows and panels with ids and grid positions, from left to right, wrapping full lines."""
     number, top = 0, 0
     for title, panels in ROWS.items():
         number += 1
@@ -147,7 +149,7 @@ def laid_out() -> Iterable[model.Panel | model.RowPanel]:
         left, top, height = 0, top + 1, 0
         for builder in panels():
             number, panel = number + 1, builder.build()
-            assert panel.grid_pos is not None, "every kind of panel has a size"
+            assert panel.grid_pos is not None, "every panel has a size"
             if left + panel.grid_pos.w > COLUMNS:
                 left, top, height = 0, top + height, 0
             panel.id_val, panel.grid_pos.x, panel.grid_pos.y = number, left, top

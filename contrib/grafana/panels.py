@@ -1,4 +1,4 @@
-"""The kinds of panels that the dashboard is made of, and what they ask."""
+"""The panel types of the dashboard and their queries."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,28 +17,28 @@ AnyPanel = TypeVar("AnyPanel", stat.Panel, timeseries.Panel, statetimeline.Panel
 
 SOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 ALL = '{job="$job"}'
-"""What every host answers alike: the choice of hosts does not matter to it."""
+"""Selector for database-wide gauges: the selection of hosts does not apply."""
 CHOSEN = '{job="$job", instance=~"$instance"}'
 RUNBOOKS = "${runbooks:raw}"
 
 
 @dataclass(frozen=True)
 class Query:
-    """One expression, and what its series are called."""
+    """One expression and the legend of its series."""
 
     expression: str
     legend: str = ""
 
     @property
     def label(self) -> str:
-        """The label that alone names the series, if one does."""
+        """The label that is the whole legend, or an empty string."""
         alone = self.legend.startswith("{{") and self.legend.endswith("}}") and self.legend.count("{{") == 1
         return self.legend.strip("{}") if alone else ""
 
 
 @dataclass(frozen=True)
 class Text:
-    """What a panel says of itself; `alerts` are those whose runbook helps with what it shows."""
+    """Title and description of a panel; `alerts` are linked to their runbooks."""
 
     title: str
     description: str
@@ -58,12 +58,12 @@ class Text:
 
 
 def matching(selector: str, only: str) -> str:
-    """A selector that demands something more."""
+    """A selector with one more matcher."""
     return selector.replace("}", f", {only}}}")
 
 
 def database(metric: str, *by: str) -> str:
-    """A database-wide gauge; all hosts tell the same, so a sum would count it once for each."""
+    """A database-wide gauge. Every host reports the same value, so it is aggregated with max."""
     grouping = f" by ({', '.join(by)})" if by else ""
     return f"max{grouping} (ingestd_{metric}{ALL})"
 
@@ -79,7 +79,7 @@ def rate(metric: str, *by: str) -> str:
 
 
 def quantiles(metric: str, only: str = "") -> tuple[Query, Query]:
-    """The median, and what 95 % stay below."""
+    """The median and the 95th percentile."""
     matchers = matching(CHOSEN, only) if only else CHOSEN
     buckets = f"sum by (le) (rate(ingestd_{metric}_bucket{matchers}[$__rate_interval]))"
     return (
@@ -94,7 +94,7 @@ def over_time(*queries: Query) -> list[Builder[Dataquery]]:
 
 
 def right_now(*queries: Query, how: PromQueryFormat = PromQueryFormat.TIME_SERIES) -> list[Builder[Dataquery]]:
-    """Asks for this moment alone, so that nothing is shown that has gone away since."""
+    """Instant queries, so that vanished series are not shown."""
     made = [_target(number, query).instant().format(how) for number, query in enumerate(queries)]
     return [target.legend_format(query.legend) for target, query in zip(made, queries, strict=True)]
 
@@ -107,7 +107,7 @@ def _target(number: int, query: Query) -> prometheus.Dataquery:
 
 
 def framed(panel: AnyPanel, text: Text, height: int, width: int) -> AnyPanel:
-    """What all kinds have in common."""
+    """Applies the settings that all panel types share."""
     panel.title(text.title).description(text.description).links(text.links())
     return panel.datasource(SOURCE).height(height).span(width)
 
@@ -123,7 +123,7 @@ def number(
     width: int = 3,
     shows: common_model.BigValueTextMode = common_model.BigValueTextMode.AUTO,
 ) -> stat.Panel:
-    """The value of this moment, large. It is coloured by its thresholds, or as its mapping says."""
+    """The current value as a large number, coloured by thresholds or mappings."""
     return (
         framed(stat.Panel(), text, 4, width)
         .unit(unit)
@@ -146,7 +146,7 @@ def course(
     stacked: bool = False,
     width: int = 8,
 ) -> timeseries.Panel:
-    """Values over time; `colours` are those of names that have no meaning elsewhere."""
+    """Values over time; `colours` are for series without a common meaning."""
     stacking = common_model.StackingMode.NORMAL if stacked else common_model.StackingMode.NONE
     panel = (
         framed(timeseries.Panel(), text, 8, width)
@@ -164,7 +164,7 @@ def course(
 
 
 def _colours(queries: tuple[Query, ...]) -> dict[str, str]:
-    """Colours of all names that the series can have, as far as they have a meaning."""
+    """The colours of all possible series names with a common meaning."""
     colours: dict[str, str] = {}
     for query in queries:
         colours |= COLOURS.get(query.label, {})
@@ -174,7 +174,7 @@ def _colours(queries: tuple[Query, ...]) -> dict[str, str]:
 
 
 def states(text: Text, query: Query, mappings: list[model.ValueMapping], *, width: int = 8) -> statetimeline.Panel:
-    """In which state each of several things was, and when."""
+    """The states of several series over time."""
     return (
         framed(statetimeline.Panel(), text, 8, width)
         .mappings(mappings)
@@ -187,7 +187,7 @@ def states(text: Text, query: Query, mappings: list[model.ValueMapping], *, widt
 def rows_of(
     text: Text, *queries: Query, transformations: list[model.DataTransformerConfig], width: int = 24
 ) -> table.Panel:
-    """A table with a line for each series; the queries are its columns."""
+    """A table with one line per series and one column per query."""
     return (
         framed(table.Panel(), text, 8, width)
         .transformations(transformations)

@@ -1,4 +1,4 @@
-"""The rows about what the work rests on: discovery and mount, the database, the hosts."""
+"""The rows about infrastructure: discovery and mount, database, hosts."""
 
 from panels import ALL, CHOSEN, Panel, Query, Text, course, local, quantiles, rate, states
 from style import GREEN, GREY, RED, YELLOW, words
@@ -12,31 +12,31 @@ def discovery_and_mount() -> list[Panel]:
 
 
 def _found() -> Panel:
-    text = Text("Bundles found", "By what found them: events, listings compared, or the full scan.")
+    text = Text("Bundles found", "By source: file events, compared listings, or full scans.")
     query = Query(f"60 * {rate('batches_discovered_total', 'source')}", "{{source}}")
     return course(text, "cpm", query, stacked=True)
 
 
 def _delay() -> Panel:
-    text = Text("Delay of discovery", "From the completion that a manifest tells to its record in the database.")
+    text = Text("Discovery delay", "From completed_at in the manifest to the record in the database.")
     return course(text, "s", *quantiles("discovery_delay_seconds"))
 
 
 def _scan_age() -> Panel:
-    text = Text("Age of the last scan", "Above the line it counts as stalled.", ("IngestdScanStalled",))
+    text = Text("Age of the last scan", "Above the line, scanning counts as stalled.", ("IngestdScanStalled",))
     age = f"time() - max by (instance) (ingestd_scan_last_success_timestamp_seconds{CHOSEN})"
     limit = Query(f"5 * max (ingestd_scan_interval_seconds{ALL})", "stalled")
     return course(text, "s", Query(age, "{{instance}}"), limit, colours={"stalled": RED})
 
 
 def _mount() -> Panel:
-    text = Text("Mount", "Whether the last look found it, on each host.", ("IngestdMountUnavailable",))
+    text = Text("Mount", "Whether each host could read the mount at its last check.", ("IngestdMountUnavailable",))
     query = Query(local("mount_up", "instance", how="min"), "{{instance}}")
     return states(text, query, words(readable=(1, GREEN), unavailable=(0, RED)))
 
 
 def _scans() -> Panel:
-    text = Text("Scans", "Full listings; after an error it is tried again by itself.", ("IngestdScanStalled",))
+    text = Text("Scans", "Full listings; failed scans are retried automatically.", ("IngestdScanStalled",))
     return course(text, "cpm", Query(f"60 * {rate('scans_total', 'result')}", "{{result}}"), stacked=True)
 
 
@@ -45,17 +45,17 @@ def _scan_durations() -> Panel:
 
 
 def _unrecorded() -> Panel:
-    text = Text("Sentinels not recorded", "Handed over, but their manifest is missing or half-written yet.")
+    text = Text("Sentinels not recorded", "Sentinels whose manifest is still missing or incomplete.")
     return course(text, "none", Query(local("sentinels_unrecorded", "instance"), "{{instance}}"))
 
 
 def _bytes_read() -> Panel:
-    text = Text("Read from the mount", "Documents, and files where they are verified by their content.")
+    text = Text("Read from the mount", "Documents, and files if mount.verify is sha256.")
     return course(text, "Bps", Query(rate("documents_read_bytes_total", "instance"), "{{instance}}"), stacked=True)
 
 
 def _plans() -> Panel:
-    text = Text("Plans made", "Failed: some item of the bundle will fail.")
+    text = Text("Pre-flights", "Failed: at least one item of the bundle will fail.")
     return course(text, "cpm", Query(f"60 * {rate('preflights_total', 'result')}", "{{result}}"), stacked=True)
 
 
@@ -64,38 +64,38 @@ def database_and_retries() -> list[Panel]:
 
 
 def _database() -> Panel:
-    text = Text("Database", "Whether each host reached it at the scrape.", ("IngestdDatabaseUnreachable",))
+    text = Text("Database", "Whether each host could reach the database when scraped.", ("IngestdDatabaseUnreachable",))
     query = Query(local("database_up", "instance", how="min"), "{{instance}}")
     return states(text, query, words(reachable=(1, GREEN), unreachable=(0, RED)))
 
 
 def _answers() -> Panel:
-    text = Text("Answer to a scrape", "How long the database took to tell its state.")
+    text = Text("Scrape duration", "Time for reading the state from the database.")
     return course(text, "s", Query(local("database_scrape_duration_seconds", "instance"), "{{instance}}"))
 
 
 def _errors() -> Panel:
-    text = Text(
-        "Errors of the database", "Whatever can pass is tried again by itself.", ("IngestdDatabaseUnreachable",)
-    )
+    text = Text("Database errors", "Temporary errors are retried automatically.", ("IngestdDatabaseUnreachable",))
     return course(text, "cpm", Query(f"60 * {rate('database_errors_total', 'kind')}", "{{kind}}"), stacked=True)
 
 
 def _chunks() -> Panel:
-    return course(Text("Duration of a chunk", "A transaction with items."), "s", *quantiles("chunk_duration_seconds"))
+    return course(
+        Text("Duration of a chunk", "One transaction that imports items."), "s", *quantiles("chunk_duration_seconds")
+    )
 
 
 def _heartbeats() -> Panel:
-    text = Text("Heartbeats", "Error: the job is not this worker's any more.", ("IngestdHeartbeatLate",))
+    text = Text("Heartbeats", "Error: the job no longer belongs to this worker.", ("IngestdHeartbeatLate",))
     return course(text, "cpm", Query(f"60 * {rate('heartbeats_total', 'result')}", "{{result}}"), stacked=True)
 
 
 def _changed_hands() -> Panel:
-    about = "Put back: taken from dead or silent workers. Lost: noticed by such a worker that was alive."
-    put_back = Query(f"60 * {rate('stale_resets_total')}", "put back")
+    about = "Reset: taken from dead or silent workers. Lost: noticed by a slow worker that was still alive."
+    reset = Query(f"60 * {rate('stale_resets_total')}", "reset")
     lost = Query(f"60 * {rate('leases_lost_total')}", "lost")
-    text = Text("Jobs that changed hands", about, ("IngestdStaleResets",))
-    return course(text, "cpm", put_back, lost, colours={"put back": RED, "lost": YELLOW})
+    text = Text("Resets and lost leases", about, ("IngestdStaleResets",))
+    return course(text, "cpm", reset, lost, colours={"reset": RED, "lost": YELLOW})
 
 
 def hosts() -> list[Panel]:
@@ -118,7 +118,7 @@ def _workers() -> Panel:
 
 
 def _uptime() -> Panel:
-    text = Text("Uptime", "Falls to nothing at each restart.", ("IngestdCrashLooping",))
+    text = Text("Uptime", "Drops to zero at each restart.", ("IngestdCrashLooping",))
     uptime = f"time() - max by (instance) (process_start_time_seconds{CHOSEN})"
     return course(text, "s", Query(uptime, "{{instance}}"))
 
@@ -136,22 +136,22 @@ def _memory() -> Panel:
 def _open_files() -> Panel:
     files = Query(f"max by (instance) (process_open_fds{CHOSEN})", "{{instance}}")
     limit = Query(f"min (process_max_fds{CHOSEN})", "limit")
-    return course(Text("Open files", "And the least limit."), "none", files, limit, width=4, colours={"limit": GREY})
+    return course(
+        Text("Open files", "Open files and the lowest limit."), "none", files, limit, width=4, colours={"limit": GREY}
+    )
 
 
 def _lines_dropped() -> Panel:
-    text = Text("Log lines dropped", "Nobody took them in time; work is never held up by its log.")
+    text = Text("Log lines dropped", "Lines that the log reader took too slowly; logging never blocks work.")
     query = Query(f"60 * {rate('log_lines_dropped_total', 'instance')}", "{{instance}}")
     return course(text, "cpm", query, width=4)
 
 
 def _requests() -> Panel:
-    text = Text(
-        "HTTP requests", "Of programs and of those who look at pages, by the status that they were answered with."
-    )
+    text = Text("HTTP requests", "API and page requests by status code.")
     return course(text, "reqps", Query(rate("http_requests_total", "code"), "{{code}}"), stacked=True, width=12)
 
 
 def _answering() -> Panel:
-    text = Text("Duration of HTTP requests", "From the first look at a request to its answer.")
+    text = Text("Duration of HTTP requests", "From reading a request to its response.")
     return course(text, "s", *quantiles("http_request_duration_seconds"), width=12)

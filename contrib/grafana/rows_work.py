@@ -1,4 +1,4 @@
-"""The rows about work: the queue, the items, and the running jobs."""
+"""The rows about work: queue, items and running jobs."""
 
 from grafana_foundation_sdk.models import dashboard as model
 from panels import ALL, Panel, Query, Text, course, database, quantiles, rate, rows_of
@@ -13,36 +13,38 @@ def queue_and_wait() -> list[Panel]:
 
 def _jobs_by_state() -> Panel:
     alerts = ("IngestdQueueNotDraining", "IngestdPaused")
-    text = Text("Jobs by state", "Jobs not ended; waiting ones follow another batch.", alerts)
+    text = Text("Jobs by state", "Active jobs; waiting jobs follow another batch.", alerts)
     return course(text, "none", Query(database("queue_jobs", "state"), "{{state}}"), stacked=True)
 
 
 def _wait() -> Panel:
-    text = Text("Wait", "From queued to claimed; and of the oldest that still waits.", ("IngestdQueueWaitHigh",))
+    text = Text("Wait", "Time from queued to claimed, and the age of the oldest queued job.", ("IngestdQueueWaitHigh",))
     oldest = Query(database("queue_oldest_job_age_seconds"), "oldest queued")
     return course(text, "s", *quantiles("job_queue_wait_seconds"), oldest, colours={"oldest queued": ORANGE})
 
 
 def _runs_ended() -> Panel:
-    text = Text("Runs ended", "Released: stopped, or the mount went away. Lost: another worker has taken over.")
+    text = Text(
+        "Finished runs", "Released: the daemon stopped or the mount disappeared. Lost: another worker took over."
+    )
     query = Query(f"60 * {rate('jobs_finished_total', 'outcome')}", "{{outcome}}")
     return course(text, "cpm", query, stacked=True)
 
 
 def _durations() -> Panel:
-    text = Text("Duration of jobs", "Runs that ended well.")
+    text = Text("Duration of jobs", "Successful runs.")
     return course(text, "s", *quantiles("job_duration_seconds", 'outcome="done"'))
 
 
 def _claimed() -> Panel:
-    text = Text("Jobs claimed", "By each host.", ("IngestdQueueNotDraining",))
+    text = Text("Jobs claimed", "By host.", ("IngestdQueueNotDraining",))
     query = Query(f"60 * {rate('jobs_claimed_total', 'instance')}", "{{instance}}")
     return course(text, "cpm", query, stacked=True)
 
 
 def _batches() -> Panel:
     alerts = ("IngestdBatchesFailed", "IngestdBatchesInvalid")
-    text = Text("Batches by status", "Imported ones are left out.", alerts)
+    text = Text("Batches by status", "All but imported batches.", alerts)
     return course(text, "none", Query(database("batches", "status"), "{{status}}"))
 
 
@@ -51,19 +53,19 @@ def items_by_decision() -> list[Panel]:
 
 
 def _items() -> Panel:
-    text = Text("Items", "What imports decided.")
+    text = Text("Items", "Decisions of imports.")
     query = Query(rate("items_total", "decision"), "{{decision}}")
     return course(text, "cps", query, stacked=True, width=12)
 
 
 def _failures() -> Panel:
-    text = Text("Failures", "Why items failed.", ("IngestdItemFailureRatioHigh", "IngestdPoisonItem"))
+    text = Text("Failures", "Failed items by reason.", ("IngestdItemFailureRatioHigh", "IngestdPoisonItem"))
     query = Query(f"60 * {rate('item_failures_total', 'reason')}", "{{reason}}")
     return course(text, "cpm", query, stacked=True, width=6, colours={"poison": RED})
 
 
 def _waiting() -> Panel:
-    text = Text("Items waiting", "And since when the oldest waits (right).", ("IngestdItemsWaitingTooLong",))
+    text = Text("Items waiting", "Deferred items, and the age of the oldest (right).", ("IngestdItemsWaitingTooLong",))
     items = Query(database("items_waiting"), "items")
     oldest = Query(database("items_waiting_oldest_age_seconds"), "oldest")
     right = [model.DynamicConfigValue("unit", "s"), model.DynamicConfigValue("custom.axisPlacement", "right")]
@@ -75,7 +77,7 @@ def running_jobs() -> list[Panel]:
 
 
 def _running() -> Panel:
-    about = "A heartbeat comes with every chunk and every few seconds in between, as long as there is progress."
+    about = "Heartbeats come with every chunk, and every few seconds while there is progress."
     text = Text("Running jobs", about, ("IngestdHeartbeatLate", "IngestdHeartbeatNotReset"))
     columns = {
         name: Query(database(name, "sync_id", "worker")) for name in ("job_heartbeat_age_seconds", "job_progress_ratio")
@@ -86,7 +88,7 @@ def _running() -> Panel:
 
 
 def _as_columns(*titles: str) -> list[model.DataTransformerConfig]:
-    """One line for each pair of sync_id and worker; the values of each query in a column of its own."""
+    """One line per sync_id and worker, with one column per query."""
     values = [f"Value #{chr(ord('A') + number)}" for number in range(len(titles))]
     order = {name: place for place, name in enumerate(("sync_id", "worker", *values))}
     renamed = dict(zip(values, titles, strict=True))
@@ -98,12 +100,12 @@ def _as_columns(*titles: str) -> list[model.DataTransformerConfig]:
 
 
 def _operator_page() -> model.DynamicConfigValue:
-    link = {"title": "Open the operator's page", "url": OPERATOR + "/batches/${__value.raw}", "targetBlank": True}
+    link = {"title": "Open the batch page", "url": OPERATOR + "/batches/${__value.raw}", "targetBlank": True}
     return model.DynamicConfigValue("links", [link])
 
 
 def _seconds() -> list[model.DynamicConfigValue]:
-    # A half and the whole of the default of worker.stale_after.
+    # Half and all of the default of worker.stale_after.
     steps = thresholds(((None, GREEN), (450, ORANGE), (900, RED))).build()
     cell = model.DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"})
     return [model.DynamicConfigValue("unit", "s"), model.DynamicConfigValue("thresholds", steps), cell]
@@ -116,7 +118,7 @@ def _share() -> list[model.DynamicConfigValue]:
 
 
 def _heartbeats() -> Panel:
-    text = Text("Age of heartbeats", "Above the line a job is put back into the queue.", ("IngestdStaleResets",))
+    text = Text("Age of heartbeats", "Above the line, a job is reset to the queue.", ("IngestdStaleResets",))
     ages = Query(database("job_heartbeat_age_seconds", "sync_id", "worker"), "{{sync_id}} {{worker}}")
-    limit = Query(f"min (ingestd_stale_threshold_seconds{ALL})", "put back")
-    return course(text, "s", ages, limit, colours={"put back": RED})
+    limit = Query(f"min (ingestd_stale_threshold_seconds{ALL})", "reset")
+    return course(text, "s", ages, limit, colours={"reset": RED})

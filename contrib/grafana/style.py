@@ -1,4 +1,4 @@
-"""How things look, by what they mean: one word has one colour wherever it turns up."""
+"""Colours by meaning: one word has the same colour on every panel."""
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
@@ -22,7 +22,7 @@ COLOURS: dict[str, dict[str, str]] = {
     "kind": {"deadlock": PURPLE, "lock_wait": YELLOW, "timeout": ORANGE, "connection": RED, "other": GREY},
     "quantile": {"p50": LIGHT_BLUE, "p95": BLUE, "p99": PURPLE},
 }  # fmt: skip
-"""Colours of the values of each label; a panel whose legend is such a label takes them from here."""
+"""Colours of label values; used by every panel whose legend is such a label."""
 
 Steps = tuple[tuple[float | None, str], ...]
 NONE_IS_GOOD: Steps = ((None, GREEN), (1, RED))
@@ -31,13 +31,13 @@ NEUTRAL: Steps = ((None, BLUE),)
 
 
 def thresholds(steps: Steps) -> build.ThresholdsConfig:
-    """From each value on, a colour; the first one starts at minus infinity."""
+    """A colour from each value upwards; the first starts at minus infinity."""
     made = [model.Threshold(value=value, color=colour) for value, colour in steps]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(made)
 
 
 def words(**meanings: tuple[float, str]) -> list[model.ValueMapping]:
-    """A word and a colour for each number that stands for a state."""
+    """A word and a colour for each number that represents a state."""
     options = {
         f"{number:g}": model.ValueMappingResult(text=word.replace("_", " "), color=colour, index=index)
         for index, (word, (number, colour)) in enumerate(meanings.items())

@@ -1,16 +1,16 @@
-"""Which metrics there are and of what kind, as an exposition tells."""
+"""The names and types of all metrics, read from an exposition."""
 
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
 DATABASE_WIDE = "Database-wide"
-"""How the help of a gauge begins to tell that every host answers the same."""
+"""Marks, in its help text, a gauge that every host reports with the same value."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Names as they are asked for; a histogram is the counters that it consists of."""
+    """Names as used in queries; a histogram is listed as its counters."""
 
     counters: frozenset[str]
     gauges: frozenset[str]
@@ -21,7 +21,7 @@ class Catalogue:
 
 
 def catalogue_of(exposition: str) -> Catalogue:
-    """What a daemon exposes, and `up`, which Prometheus adds."""
+    """The metrics of a daemon, and `up`, which Prometheus adds."""
     counters, gauges, database_wide = set(), {"up"}, set()
     for family in text_string_to_metric_families(exposition):
         if family.type == "counter":

@@ -1,4 +1,4 @@
-"""What is wrong with a PromQL expression, as far as the metrics it asks for are known."""
+"""Checks PromQL expressions against the known metrics."""
 
 import re
 from collections.abc import Callable, Iterator, Set
@@ -9,14 +9,14 @@ from promql_parser import AggregateExpr, Call, Expr, MatrixSelector, VectorSelec
 from monitoring.catalogue import Catalogue
 
 VARIABLES = {"$__rate_interval": "1m", "$job": "ingestd", "$instance": ".*"}
-"""Grafana's, and what it would put there."""
+"""Variables of Grafana with a possible value."""
 OVER_COUNTERS = ("rate", "increase")
 
 Path = tuple[Expr, ...]
 
 
 def prepared(expression: str) -> str:
-    """An expression of a panel as Grafana would send it."""
+    """A panel expression as Grafana sends it."""
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression, f"an unknown variable in {expression}"
@@ -24,12 +24,12 @@ def prepared(expression: str) -> str:
 
 
 def selectors(expression: str) -> list[VectorSelector]:
-    """Every choice of series in an expression."""
+    """Every selector in an expression."""
     return [selector for selector, _ in _paths(expression)]
 
 
 def problems(expression: str, catalogue: Catalogue, recorded: Set[str] = frozenset()) -> list[str]:
-    """What is wrong, in sentences; `recorded` are the names of recording rules."""
+    """Problems as sentences; `recorded` are the names of recording rules."""
     return [
         f"{selector.name} {problem}"
         for selector, above in _paths(expression)
@@ -42,13 +42,13 @@ def _problems(selector: VectorSelector, above: Path, catalogue: Catalogue, recor
     if name is None or (name not in catalogue and name not in recorded):
         yield "does not exist"
     if name in catalogue.counters and not _is_in_rate(above):
-        yield "is a counter, and under neither rate nor increase"
+        yield "is a counter without rate or increase"
     if name in catalogue.database_wide and _aggregation(above) != "max":
-        yield f"is told by every host, and under {_aggregation(above)} instead of max"
+        yield f"is reported by every host, but aggregated with {_aggregation(above)} instead of max"
 
 
 def _is_in_rate(above: Path) -> bool:
-    """Whether the two next above are a range, and a function that knows what a counter is."""
+    """Whether the selector is a range inside rate or increase."""
     if len(above) < 2 or not isinstance(above[-1], MatrixSelector):
         return False
     call = above[-2]
@@ -56,12 +56,12 @@ def _is_in_rate(above: Path) -> bool:
 
 
 def _aggregation(above: Path) -> str:
-    """The aggregation that is applied first."""
+    """The innermost aggregation."""
     return next((str(expr.op) for expr in reversed(above) if isinstance(expr, AggregateExpr)), "nothing")
 
 
 def _paths(expression: str) -> list[tuple[VectorSelector, Path]]:
-    """Each selector, with all that it is part of from the outside in."""
+    """Each selector with its enclosing expressions, outermost first."""
     found: list[tuple[VectorSelector, Path]] = []
     above: list[Expr] = []
 
@@ -78,7 +78,7 @@ def _paths(expression: str) -> list[tuple[VectorSelector, Path]]:
 
 
 def _on(visit: Callable[[Expr], None]) -> Callable[[Expr], bool | None]:
-    """The walk stops at False, and goes on at None."""
+    """Wraps a visitor: the walk stops at False and continues at None."""
 
     def visited(expr: Expr) -> bool | None:
         visit(expr)
@@ -87,7 +87,7 @@ def _on(visit: Callable[[Expr], None]) -> Callable[[Expr], bool | None]:
     return visited
 
 
-# mutations: what has to be found out
+# mutations that the checks must detect
 
 
 def with_sum_for_max(expression: str) -> str:
@@ -99,5 +99,5 @@ def with_renamed(expression: str, name: str) -> str:
 
 
 def without_rate(expression: str) -> str:
-    """The same counters, as they are."""
+    """The same expression without rate and increase."""
     return re.sub(r"\b(?:rate|increase)\s*\(([^][()]+)\[[^]]+\]\)", r"(\1)", expression)

@@ -1,4 +1,4 @@
-"""The files of contrib/ and docs/ that this package is about, read."""
+"""Reads the monitoring files of contrib/ and docs/."""
 
 import json
 import re
@@ -30,7 +30,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Query:
-    """What a panel asks; `labels` are those that name its series, `coloured` the names that have a colour."""
+    """A query of a panel; `labels` are in its legend, `coloured` are series names with a colour."""
 
     panel: str
     kind: str
@@ -71,7 +71,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """All panels that show something."""
+    """All panels except row headings."""
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
 
@@ -83,14 +83,14 @@ def _query(panel: dict[str, Any], target: dict[str, Any]) -> Query:
     labels = re.findall(r"{{(\w+)}}", target["legendFormat"])
     if panel["type"] == "table":
         grouped = re.search(r"by \(([^)]+)\)", target["expr"])
-        assert grouped is not None, "the columns of a table are the labels"
+        assert grouped is not None, "a table groups by its label columns"
         labels = grouped[1].split(", ")
     coloured = frozenset(override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"])
     return Query(panel["title"], panel["type"], target["expr"], frozenset(labels), coloured)
 
 
 def expressions() -> dict[str, str]:
-    """Every expression of every rule and panel by where it is."""
+    """Every expression of rules, panels and annotations, by its place."""
     of_rules = {f"rule {rule.name}": rule.expression for rule in rules()}
     of_panels = {f"panel {query.panel} {number}": query.expression for number, query in enumerate(queries())}
     annotations = {f"annotation {made['name']}": made["expr"] for made in dashboard()["annotations"]["list"]}
@@ -98,13 +98,13 @@ def expressions() -> dict[str, str]:
 
 
 def anchors(text: str) -> set[str]:
-    """What a link into a Markdown text can name, as hosts of Markdown spell its headings."""
+    """The heading anchors of a Markdown text."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def misplaced(placed: list[dict[str, Any]]) -> list[str]:
-    """Panels that reach out of the grid, and those that share a cell with another one."""
+    """Panels outside the grid, and panels that overlap."""
     taken: dict[tuple[int, int], str] = {}
     found: list[str] = []
     for panel in placed:

@@ -1,4 +1,4 @@
-"""Debian's Prometheus: promtool, and a server of our own that is always ended."""
+"""Debian's Prometheus: promtool, and a private server that always ends with its test."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Server:
     process: "subprocess.Popen[bytes]"
 
     def ask(self, expression: str) -> list[Sample]:
-        """The series of an expression right now, with their labels and values."""
+        """The current labels and values of an expression."""
         data = self._get("query", query=expression)
         assert data["resultType"] == "vector", expression
         return [(found["metric"], float(found["value"][1])) for found in data["result"]]
@@ -47,20 +47,20 @@ class Server:
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
     def _get(self, path: str, **parameters: str) -> Any:
-        # No proxy: the address is of this machine.
+        # No proxy: the server is local.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with opener.open(url, timeout=10) as answer:
-            told = json.load(answer)
-        assert told["status"] == "success", told
-        return told["data"]
+            result = json.load(answer)
+        assert result["status"] == "success", result
+        return result["data"]
 
 
 @contextmanager
 def prometheus(folder: Path, targets: list[str]) -> Iterator[Server]:
     """Prometheus with the project's rules and its example configuration, scraping `targets`."""
     program, config, log = demand("prometheus", "prometheus"), folder / "prometheus.yml", folder / "prometheus.log"
-    config.write_text(yaml.safe_dump(_hurried(targets)), encoding="utf-8")
+    config.write_text(yaml.safe_dump(_with_short_intervals(targets)), encoding="utf-8")
     options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--web.listen-address=127.0.0.1:0"]
     with log.open("wb") as output:
         process = subprocess.Popen([program, *options], stdout=output, stderr=output, env=clean_environment())
@@ -71,8 +71,8 @@ def prometheus(folder: Path, targets: list[str]) -> Iterator[Server]:
         process.wait()
 
 
-def _hurried(targets: list[str]) -> dict[str, Any]:
-    """The example configuration, for these targets and for people who do not like to wait."""
+def _with_short_intervals(targets: list[str]) -> dict[str, Any]:
+    """The example configuration with these targets and short intervals."""
     config: dict[str, Any] = read_yaml(CONFIG)
     assert config["rule_files"] == [RULES.name]
     (scraped,) = config["scrape_configs"]

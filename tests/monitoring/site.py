@@ -1,4 +1,4 @@
-"""Two real daemons on one database, with work that went well, failed, waits, and is under way."""
+"""Two real daemons on one database, with imported, failed, deferred and running work."""
 
 import re
 import urllib.request
@@ -32,7 +32,7 @@ QUICK: dict[str, Any] = {
 
 @dataclass
 class Site:
-    """A database, a mount, and the daemons that work on them."""
+    """A database, a mount and two daemons."""
 
     world: World
     addresses: list[str]
@@ -46,15 +46,15 @@ class Site:
                 assert answer.status == 200
 
     def exposition(self, number: int = 0) -> str:
-        """What one of the daemons tells when it is scraped."""
+        """The metrics of one daemon."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://{self.addresses[number]}/metrics", timeout=10) as answer:
             text: str = answer.read().decode()
             return text
 
     def import_a_mixture(self) -> None:
-        """A bundle with items that are created, one that fails, and one that waits for its parent."""
-        items = [photo("dawn"), photo("dusk"), photo("broken"), cover("alone", "nobody")]
+        """Imports a bundle with created items, a failed one and a deferred one."""
+        items = [photo("dawn"), photo("dusk"), photo("broken"), cover("alone", "missing")]
         mixture = self.world.put(*items, ready=False)
         self.world.file(f"{items[2]['path']}/0.jpg", b"cut off")
         self.world.file(f"sync/{mixture}.ready", b"")
@@ -68,15 +68,15 @@ class Site:
         return str(rows[0][0]) if rows else "unknown"
 
     @contextmanager
-    def job_under_way(self) -> Iterator[str]:
-        """A job that does not end: its item is an asset whose row somebody else holds. Its sync_id."""
+    def running_job(self) -> Iterator[str]:
+        """A job that keeps running, because the row of its asset is locked; yields its sync_id."""
         owner = self.world.server.owner_settings()
         connection = pymysql.connect(unix_socket=owner.unix_socket, user=owner.user, database=owner.name)
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT id FROM asset WHERE hash = %s FOR UPDATE", (md5("dawn"),))
             sync_id = self.world.put(photo("dawn", title="other light"), action="update", day=2)
-            until(lambda: self.status(sync_id) == "importing", what="for the job under way")
+            until(lambda: self.status(sync_id) == "importing", what="for the running job")
             yield sync_id
         finally:
             connection.close()
@@ -84,7 +84,7 @@ class Site:
 
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
-    """Everything is ended afterwards, whatever happens."""
+    """Starts the site; stops all processes afterwards."""
     (folder / "assets" / "sync").mkdir(parents=True)
     server = EmbeddedMariaDB(folder / "db", options=("--innodb-flush-log-at-trx-commit=2",))
     with running(server):

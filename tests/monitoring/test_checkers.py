@@ -1,4 +1,4 @@
-"""The checkers of this package find what they are for: each is shown something wrong."""
+"""The checks of this package detect errors: each is tried with a wrong input."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from monitoring.catalogue import Catalogue, catalogue_of
 from monitoring.expressions import prepared, problems, selectors, with_renamed, with_sum_for_max, without_rate
 from monitoring.files import anchors, misplaced
 
+NOT_MAX = "ingestd_paused is reported by every host, but aggregated with {} instead of max"
 EXPOSITION = """
 # HELP ingestd_paused Whether the queue is paused. Database-wide: every host answers the same.
 # TYPE ingestd_paused gauge
@@ -31,7 +32,7 @@ def catalogue() -> Catalogue:
     return catalogue_of(EXPOSITION)
 
 
-def test_exposition_tells_kinds_also_of_metrics_without_samples(catalogue: Catalogue) -> None:
+def test_the_catalogue_includes_metrics_without_samples(catalogue: Catalogue) -> None:
     histogram = {"ingestd_wait_seconds_bucket", "ingestd_wait_seconds_count", "ingestd_wait_seconds_sum"}
     assert catalogue.counters == {"ingestd_items_total", *histogram}
     assert catalogue.gauges == {"up", "ingestd_paused", "ingestd_job_progress_ratio", "ingestd_mount_up"}
@@ -48,7 +49,7 @@ def test_exposition_tells_kinds_also_of_metrics_without_samples(catalogue: Catal
         "max_over_time(job:ingestd_paused:max[1h])",
     ],
 )
-def test_sound_expressions_are_let_pass(expression: str, catalogue: Catalogue) -> None:
+def test_valid_expressions_pass(expression: str, catalogue: Catalogue) -> None:
     assert problems(expression, catalogue, {"job:ingestd_paused:max"}) == []
 
 
@@ -58,37 +59,37 @@ def test_sound_expressions_are_let_pass(expression: str, catalogue: Catalogue) -
         ("ingestd_mount_upp", "ingestd_mount_upp does not exist"),
         ("job:ingestd_paused:min == 1", "job:ingestd_paused:min does not exist"),
         ('{job="ingestd"}', "None does not exist"),
-        ("sum(ingestd_items_total)", "ingestd_items_total is a counter, and under neither rate nor increase"),
-        ("delta(ingestd_items_total[5m])", "ingestd_items_total is a counter, and under neither rate nor increase"),
+        ("sum(ingestd_items_total)", "ingestd_items_total is a counter without rate or increase"),
+        ("delta(ingestd_items_total[5m])", "ingestd_items_total is a counter without rate or increase"),
         (
             "histogram_quantile(0.5, sum by (le) (ingestd_wait_seconds_bucket))",
-            "ingestd_wait_seconds_bucket is a counter, and under neither rate nor increase",
+            "ingestd_wait_seconds_bucket is a counter without rate or increase",
         ),
-        ("ingestd_paused", "ingestd_paused is told by every host, and under nothing instead of max"),
-        ("sum(ingestd_paused)", "ingestd_paused is told by every host, and under sum instead of max"),
-        ("max(sum by (job) (ingestd_paused))", "ingestd_paused is told by every host, and under sum instead of max"),
-        ("max_over_time(ingestd_paused[1h])", "ingestd_paused is told by every host, and under nothing instead of max"),
+        ("ingestd_paused", NOT_MAX.format("nothing")),
+        ("sum(ingestd_paused)", NOT_MAX.format("sum")),
+        ("max(sum by (job) (ingestd_paused))", NOT_MAX.format("sum")),
+        ("max_over_time(ingestd_paused[1h])", NOT_MAX.format("nothing")),
     ],
 )  # fmt: skip
-def test_unsound_expressions_are_found_out(expression: str, problem: str, catalogue: Catalogue) -> None:
+def test_invalid_expressions_are_detected(expression: str, problem: str, catalogue: Catalogue) -> None:
     assert problems(expression, catalogue, {"job:ingestd_paused:max"}) == [problem]
 
 
-def test_both_sides_of_an_operator_are_looked_at(catalogue: Catalogue) -> None:
+def test_both_operands_are_checked(catalogue: Catalogue) -> None:
     assert len(problems("ingestd_one + ingestd_two and on (job) (ingestd_three > 1)", catalogue)) == 3
 
 
-def test_unknown_variables_are_found_out() -> None:
+def test_unknown_variables_are_detected() -> None:
     with pytest.raises(AssertionError, match="unknown variable"):
         prepared('up{job="$jobs", host="$host"}')
 
 
-def test_selectors_keep_what_they_demand() -> None:
+def test_selectors_keep_their_matchers() -> None:
     found = selectors('sum(rate(a_total{reason="poison"}[5m])) > on (job) b')
     assert [str(selector) for selector in found] == ['a_total{reason="poison"}', "b{}"]
 
 
-def test_mutations_change_what_they_say() -> None:
+def test_mutations_change_the_expression() -> None:
     assert with_sum_for_max("max by (a) (b:max) / max(c)") == "sum by (a) (b:max) / sum(c)"
     assert with_renamed("up + up_too", "up") == "up_v2 + up_too"
     assert without_rate('sum (rate(a_total{b="c"}[5m])) > 0') == 'sum ((a_total{b="c"})) > 0'
@@ -98,18 +99,18 @@ def panel(title: str, x: int, y: int, w: int = 8, h: int = 8) -> dict[str, objec
     return {"title": title, "gridPos": {"x": x, "y": y, "w": w, "h": h}}
 
 
-def test_panels_side_by_side_are_let_pass() -> None:
+def test_adjacent_panels_pass() -> None:
     assert misplaced([panel("a", 0, 0), panel("b", 8, 0), panel("c", 16, 0), panel("d", 0, 8, w=24)]) == []
 
 
 @pytest.mark.parametrize(("x", "y"), [(7, 0), (0, 7), (2, 2), (0, 0)])
-def test_overlaps_are_found_out(x: int, y: int) -> None:
+def test_overlaps_are_detected(x: int, y: int) -> None:
     assert misplaced([panel("a", 0, 0), panel("b", x, y)]) == ["b overlaps a"]
 
 
-def test_panels_out_of_the_grid_are_found_out() -> None:
+def test_panels_outside_the_grid_are_detected() -> None:
     assert misplaced([panel("a", 17, 0), panel("b", -1, 20)]) == ["a is out of the grid", "b is out of the grid"]
 
 
-def test_anchors_are_spelled_as_markdown_hosts_do() -> None:
+def test_anchors_of_markdown_headings() -> None:
     assert anchors("# One thing\n\ntext # no\n## `Two`, and more\n") == {"one-thing", "two-and-more"}

@@ -1,4 +1,4 @@
-"""Rules and dashboard against the truth: real daemons at work, scraped by a real Prometheus."""
+"""Rules and dashboard against real daemons, scraped by a real Prometheus."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from monitoring.site import Site, site
 from support.wait import until
 
 MEANT = ("decision", "state", "status", "outcome", "result", "source", "kind")
-"""Labels whose values have a meaning, and so a colour."""
+"""Labels whose values have a colour."""
 READY = (
     'max (ingestd_queue_jobs{state="running"}) == 1',
     'sum (increase(ingestd_items_total{decision="created"}[1m])) > 0',
@@ -36,12 +36,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def watched(place: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Prometheus, which saw the counters at nothing, then the work; a job is under way as long as this lasts."""
+    """Prometheus that has scraped the counters at zero and after some work; a job keeps running."""
     with prometheus(tmp_path_factory.mktemp("prometheus"), place.addresses) as server:
         until(lambda: len(server.ask("ingestd_items_total == 0")) == 2 * 7, what="for the first scrapes")
         place.ask_for_health()
         place.import_a_mixture()
-        with place.job_under_way():
+        with place.running_job():
             for condition in READY:
                 until(lambda condition=condition: server.ask(condition), what=f"for {condition}")  # type: ignore[misc]
             until(lambda: all(server.ask(name) for name in files.recorded()), what="for the recording rules")
@@ -53,7 +53,7 @@ def catalogue(place: Site) -> Catalogue:
     return catalogue_of(place.exposition())
 
 
-def test_exposition_has_all_kinds(catalogue: Catalogue) -> None:
+def test_the_exposition_has_all_types(catalogue: Catalogue) -> None:
     assert len(catalogue.database_wide) == 8
     assert "ingestd_paused" in catalogue.database_wide
     assert "ingestd_mount_up" in catalogue.gauges - catalogue.database_wide
@@ -61,12 +61,12 @@ def test_exposition_has_all_kinds(catalogue: Catalogue) -> None:
 
 
 @every_expression
-def test_expression_is_sound(where: str, catalogue: Catalogue) -> None:
+def test_expression_is_valid(where: str, catalogue: Catalogue) -> None:
     assert promql.problems(files.expressions()[where], catalogue, files.recorded()) == []
 
 
 @every_expression
-def test_mutated_expression_is_found_out(where: str, catalogue: Catalogue) -> None:
+def test_mutated_expression_is_detected(where: str, catalogue: Catalogue) -> None:
     expression = files.expressions()[where]
     names = {selector.name for selector in promql.selectors(expression)}
     mutants = [promql.with_renamed(expression, str(name)) for name in names]
@@ -78,7 +78,7 @@ def test_mutated_expression_is_found_out(where: str, catalogue: Catalogue) -> No
 
 
 @every_query
-def test_panel_shows_something_with_the_labels_of_its_legend(query: files.Query, watched: Server) -> None:
+def test_panel_has_data_with_the_labels_of_its_legend(query: files.Query, watched: Server) -> None:
     found = watched.ask(promql.prepared(query.expression))
     assert found, query.expression
     assert all(query.labels <= labels.keys() for labels, _ in found), found
@@ -86,7 +86,7 @@ def test_panel_shows_something_with_the_labels_of_its_legend(query: files.Query,
 
 
 @pytest.mark.parametrize("query", MEANINGFUL, ids=lambda query: query.panel)
-def test_every_series_that_has_a_meaning_has_its_colour(query: files.Query, watched: Server) -> None:
+def test_series_with_a_meaning_have_a_colour(query: files.Query, watched: Server) -> None:
     (label,) = query.labels
     values = {labels[label] for labels, _ in watched.ask(promql.prepared(query.expression))}
     assert values
@@ -95,7 +95,7 @@ def test_every_series_that_has_a_meaning_has_its_colour(query: files.Query, watc
 
 @pytest.mark.parametrize("where", [where for where in files.expressions() if not where.startswith("panel")])
 def test_every_selector_of_a_rule_has_data(where: str, watched: Server) -> None:
-    """An alert that does not fire has no series: what it looks at has."""
+    """An alert that does not fire has no series, but its selectors have."""
     for selector in promql.selectors(files.expressions()[where]):
         assert watched.ask(str(selector)), selector
 
@@ -106,8 +106,8 @@ def test_prometheus_evaluates_every_rule(watched: Server) -> None:
     until(lambda: {rule["health"] for rule in watched.rules()} == {"ok"}, what="for every rule to be evaluated")
 
 
-def test_one_host_more_changes_nothing_about_the_database(watched: Server) -> None:
-    """Both hosts tell of the one job that runs; the rules know that it is one."""
+def test_recorded_database_gauges_do_not_depend_on_the_number_of_hosts(watched: Server) -> None:
+    """Both hosts report the same running job; the recording rules count it once."""
     assert [value for _, value in watched.ask('ingestd_queue_jobs{state="running"}')] == [1, 1]
     (running,) = watched.ask('job_state:ingestd_queue_jobs:max{state="running"}')
     assert running == ({"__name__": "job_state:ingestd_queue_jobs:max", "job": "ingestd", "state": "running"}, 1)
@@ -115,16 +115,16 @@ def test_one_host_more_changes_nothing_about_the_database(watched: Server) -> No
     assert {"sync_id", "worker"} <= heartbeat[0].keys()
 
 
-def test_variables_have_something_to_choose_from(watched: Server) -> None:
-    asked = [made["query"]["query"] for made in files.dashboard()["templating"]["list"] if made["type"] == "query"]
-    assert len(asked) == 2
-    for query in asked:
+def test_variables_have_values(watched: Server) -> None:
+    queries = [made["query"]["query"] for made in files.dashboard()["templating"]["list"] if made["type"] == "query"]
+    assert len(queries) == 2
+    for query in queries:
         parts = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
         assert parts is not None
         assert all(parts[2] in labels for labels, _ in watched.ask(promql.prepared(parts[1])))
 
 
-def test_only_what_has_really_happened_would_be_told(watched: Server) -> None:
-    """Of all alerts, without the time that they wait, one: an item has just failed. Nothing else is wrong."""
-    told = {alert.name for alert in files.alerts() if watched.ask(alert.expression)}
-    assert told == {"IngestdBatchesFailed"}
+def test_only_the_expected_alert_is_pending(watched: Server) -> None:
+    """Without their waiting time, only one alert applies: an item has just failed."""
+    pending = {alert.name for alert in files.alerts() if watched.ask(alert.expression)}
+    assert pending == {"IngestdBatchesFailed"}

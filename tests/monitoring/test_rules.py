@@ -1,4 +1,4 @@
-"""The rules: valid, each alert tried in both directions, and each with a runbook that exists."""
+"""The rules: valid, each alert tested in both directions and with a runbook."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_promtool_accepts_the_rules_and_the_example_configuration() -> None:
     assert example.returncode == 0, example.stderr
 
 
-def test_every_case_of_every_alert_is_as_expected() -> None:
+def test_the_alert_cases_pass() -> None:
     tested = promtool("test", "rules", RULE_TESTS)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
@@ -36,8 +36,8 @@ def test_alert_has_a_case_that_fires_and_one_that_does_not(alert: str) -> None:
 
 
 @pytest.mark.parametrize("always", [True, False])
-def test_cases_find_out_alerts_that_always_or_never_fire(always: bool, tmp_path: Path) -> None:
-    """What the cases are worth: each alert, mutated so, fails one of them."""
+def test_cases_detect_alerts_that_always_or_never_fire(always: bool, tmp_path: Path) -> None:
+    """Each alert, mutated, fails at least one case."""
     mutated = read_yaml(RULES)
     for rule in (rule for group in mutated["groups"] for rule in group["rules"] if "alert" in rule):
         rule["expr"] = "vector(1)" if always else "vector(0) > 1"
@@ -60,14 +60,14 @@ def test_names_of_rules_are_unique() -> None:
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=NAMES)
-def test_alert_tells_how_bad_it_is_and_where_to_read_on(alert: Any) -> None:
+def test_alert_has_a_severity_and_a_runbook(alert: Any) -> None:
     assert alert.labels.keys() == {"severity"}
     assert alert.labels["severity"] in SEVERITIES
     assert alert.annotations.keys() == {"summary", "runbook_url"}
     assert alert.annotations["runbook_url"] == PREFIX + alert.name.lower()
 
 
-def test_runbooks_have_a_heading_for_each_alert_and_for_nothing_else() -> None:
+def test_runbook_headings_match_the_alerts() -> None:
     text = RUNBOOKS.read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert sorted(headings) == sorted(NAMES)
@@ -84,7 +84,7 @@ def test_runbook_says_what_to_do(alert: str) -> None:
     assert re.search(r"`(?:time )?(?:ingestd|journalctl|systemctl) ", section[1]), "a command that can be copied"
 
 
-def test_one_prefix_is_all_that_has_to_be_replaced() -> None:
+def test_only_one_prefix_has_to_be_replaced() -> None:
     text = RULES.read_text(encoding="utf-8")
     assert text.count(PREFIX) == len(NAMES)
     (command,) = re.findall(r"sed 's\|(.+?)\|(.+?)\|'", text)
@@ -93,7 +93,7 @@ def test_one_prefix_is_all_that_has_to_be_replaced() -> None:
     assert PREFIX not in published
 
 
-def test_rules_dashboard_and_example_mean_the_same_job() -> None:
+def test_rules_and_example_use_the_same_job() -> None:
     (scraped,) = read_yaml(CONFIG)["scrape_configs"]
     named = {job for rule in rules() for job in re.findall(r'job="([^"]+)"', rule.expression)}
     assert named == {scraped["job_name"]}

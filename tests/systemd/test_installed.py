@@ -18,7 +18,7 @@ STOP_SECONDS = 30.0
 RESUME_SECONDS = 10.0
 MAX_EXPOSURE = 1.2
 
-# A daemon whose scanner hangs for ever while /run/hang is there: installed in the guest alone.
+# A daemon whose scanner hangs while /run/hang exists; installed only in the guest.
 HANGING = """#!/usr/bin/python3
 import os, sys, threading
 from ingestd.cli import main
@@ -39,7 +39,7 @@ main()
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """One guest for all tests, with the program installed from outside, as into an image."""
+    """One guest for all tests, with the program installed from outside as into an image."""
     demand_nspawn()
     demand_same_python()
     folder = tmp_path_factory.mktemp("guest")
@@ -53,20 +53,20 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
 
 @pytest.fixture
 def site(guest: Guest) -> Site:
-    """An empty database, an empty mount, and the service not started."""
+    """An empty database and mount; the service is not started."""
     made = Site(guest)
     made.reset()
     return made
 
 
-def test_the_unit_is_clean_and_its_sandbox_tight(guest: Guest) -> None:
+def test_the_unit_is_valid_and_sandboxed(guest: Guest) -> None:
     verified = guest.run("systemd-analyze verify ingestd.service")
     assert verified.stdout + verified.stderr == ""
     limit = int(MAX_EXPOSURE * 10)
     guest.run(f"systemd-analyze security --offline=yes --no-pager --threshold={limit} ingestd.service")
 
 
-def test_it_is_ready_without_database_and_mount_says_so_and_goes_on_when_they_come(site: Site) -> None:
+def test_the_service_starts_without_database_and_mount_and_continues_when_they_appear(site: Site) -> None:
     sync_id = site.put(photo("a", files=2))
     site.guest.run(f"systemctl mask --runtime --now mariadb && systemctl mask --runtime '{MOUNT}'")
     try:
@@ -83,19 +83,19 @@ def test_it_is_ready_without_database_and_mount_says_so_and_goes_on_when_they_co
     site.wait_until_imported(sync_id)
     priorities = {entry["PRIORITY"] for entry in site.journal() if "event=waiting" in entry["MESSAGE"]}
     assert priorities == {"4"}, "warnings"
-    # A mount may go: the service's own view of the file system does not hold it.
+    # The mount can be unmounted: the service does not keep it busy.
     site.guest.run("umount /mnt/s3-sync")
     site.wait_for_status("waiting for the mount")
     site.mount()
     site.wait_for_status("mount up")
 
 
-def test_start_returns_when_it_is_ready_and_its_mount_is_mounted_for_it(site: Site) -> None:
+def test_start_mounts_and_returns_when_ready(site: Site) -> None:
     site.start()
     assert site.status == "running 0, queued 0; database up; mount up"
-    told = site.guest.out("python3 -c " + repr(SCRAPE))
-    assert "ingestd_database_up 1.0" in told
-    assert "ingestd_mount_up 1.0" in told
+    metrics = site.guest.out("python3 -c " + repr(SCRAPE))
+    assert "ingestd_database_up 1.0" in metrics
+    assert "ingestd_mount_up 1.0" in metrics
     started = [entry for entry in site.journal() if "event=started" in entry["MESSAGE"]]
     assert [entry["PRIORITY"] for entry in started] == ["6"]
     site.guest.run("runuser -u ingestd -- ingestd doctor")
@@ -104,7 +104,7 @@ def test_start_returns_when_it_is_ready_and_its_mount_is_mounted_for_it(site: Si
 SCRAPE = 'import urllib.request as u; print(u.urlopen("http://127.0.0.1:9640/metrics").read().decode())'
 
 
-def test_it_imports_within_its_sandbox_and_can_write_nothing(site: Site) -> None:
+def test_the_service_imports_but_cannot_write_files(site: Site) -> None:
     site.drop_in("Environment=INGESTD_MOUNT__VERIFY=sha256")
     site.start()
     sync_id = site.put(*(photo(str(number), files=3) for number in range(50)))
@@ -112,10 +112,10 @@ def test_it_imports_within_its_sandbox_and_can_write_nothing(site: Site) -> None
     assert site.guest.one("SELECT COUNT(*) FROM asset_file") == "150"
     for place in ("/mnt/s3-sync/assets", "/etc", "/var/lib", "/"):
         done = site.guest.run(f"nsenter -t {site.pid} -m touch {place}/x", check=False)
-        assert "Read-only file system" in done.stderr, "not even root can, from where the service stands"
+        assert "Read-only file system" in done.stderr, "not even as root in its mount namespace"
 
 
-def test_stopped_in_the_middle_it_puts_its_job_back_and_started_again_finishes_it(site: Site) -> None:
+def test_a_stopped_service_releases_its_job_and_finishes_it_after_restart(site: Site) -> None:
     site.drop_in(SMALL_CHUNKS)
     sync_id = site.put_big(BIG)
     site.start()
@@ -137,7 +137,7 @@ def claimed_by(site: Site, pid: int) -> bool:
     return site.guest.sql("SELECT claimed_by LIKE '%/pid:" + str(pid) + "/%' FROM import_job") == [["1"]]
 
 
-def test_killed_it_is_restarted_and_resumes_its_own_job_within_ten_seconds(site: Site) -> None:
+def test_a_killed_service_resumes_its_job_within_ten_seconds(site: Site) -> None:
     site.drop_in(SMALL_CHUNKS)
     sync_id = site.put_big(BIG)
     site.start()
@@ -155,14 +155,14 @@ def test_killed_it_is_restarted_and_resumes_its_own_job_within_ten_seconds(site:
     assert site.show("NRestarts") == ["1"]
 
 
-def test_a_part_that_hangs_is_ended_by_the_watchdog_and_all_is_restarted(site: Site) -> None:
+def test_the_watchdog_restarts_a_hanging_service(site: Site) -> None:
     site.guest.write("/usr/local/bin/hanging", HANGING, 0o755)
     environment = "Environment=PYTHONPATH=/usr/lib/ingestd"
     site.drop_in("ExecStart=", "ExecStart=/usr/local/bin/hanging run", environment, "WatchdogSec=4", "RestartSec=1")
     site.start()
     first = site.put(photo("a"))
     site.wait_until_imported(first)
-    assert site.show("NRestarts") == ["0"], "it lives as long as nothing hangs"
+    assert site.show("NRestarts") == ["0"], "no restart while nothing hangs"
     site.guest.run("touch /run/hang")
     second = site.put(photo("b"))
     until(lambda: site.show("NRestarts") != ["0"], what=f"for the watchdog; {site.messages()[-5:]}")
@@ -175,7 +175,7 @@ def test_a_part_that_hangs_is_ended_by_the_watchdog_and_all_is_restarted(site: S
     site.wait_until_imported(second)
 
 
-def test_a_wrong_configuration_is_said_once_and_not_tried_again(site: Site) -> None:
+def test_a_configuration_error_is_reported_once_without_restart(site: Site) -> None:
     site.drop_in("Environment=INGESTD_WORKER__THREADS=none", "RestartSec=100ms")
     assert site.guest.run("systemctl start ingestd", check=False).returncode != 0
     assert site.show("ActiveState", "SubState", "ExecMainStatus", "NRestarts") == ["failed", "failed", "78", "0"]
@@ -189,7 +189,7 @@ OVER_TCP = (
 )
 
 
-def test_a_password_comes_as_a_credential_and_only_one_that_is_named_has_to_be_there(site: Site) -> None:
+def test_a_password_is_passed_as_credential_and_required_only_if_configured(site: Site) -> None:
     site.drop_in(*OVER_TCP)
     assert site.guest.run("systemctl start ingestd", check=False).returncode != 0
     assert site.show("ExecMainStatus") == ["78"]
@@ -203,14 +203,14 @@ def test_a_password_comes_as_a_credential_and_only_one_that_is_named_has_to_be_t
     site.guest.run(f"systemctl stop ingestd && rm {SECRET}")
 
 
-def test_a_credential_with_a_path_has_to_be_there(site: Site) -> None:
-    """What the unit's own LoadCredential= lines avoid by giving no path."""
+def test_a_credential_with_a_path_is_required(site: Site) -> None:
+    """The LoadCredential= lines of the unit give no path to avoid this."""
     site.drop_in("LoadCredential=more:/etc/nowhere", "Restart=no")
     assert site.guest.run("systemctl start ingestd", check=False).returncode != 0
     assert site.show("ExecMainStatus") == ["243"]
 
 
-def test_everything_is_installed_where_it_belongs(guest: Guest) -> None:
+def test_installed_files_are_in_place(guest: Guest) -> None:
     complete = "COMP_WORDS='ingestd doc' COMP_CWORD=1 _INGESTD_COMPLETE=bash_complete ingestd"
     assert guest.out(complete) == "plain,doctor"
     for shell in ("bash-completion/completions/ingestd", "zsh/vendor-completions/_ingestd"):

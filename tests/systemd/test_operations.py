@@ -1,4 +1,4 @@
-"""The ten commands of docs/operations.md, as they stand there, from a bare Debian to a monitored service."""
+"""Runs the ten commands of docs/operations.md: from a bare Debian to a monitored service."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 
 def checkout(folder: Path) -> Path:
-    """What belongs to the project: committed, or about to be."""
+    """A copy of the files of the project, without ignored ones."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT, capture_output=True, text=True, check=True,
@@ -44,7 +44,7 @@ def checkout(folder: Path) -> Path:
 
 
 def packages() -> Path:
-    """A folder of packages instead of a registry, fetched once for each state of the lock files."""
+    """A folder of packages in place of a registry, downloaded once per list of requirements."""
     folder = CACHE / f"wheels-{hashlib.sha256(b''.join(path.read_bytes() for path in LOCKS)).hexdigest()[:12]}"
     if not folder.is_dir():
         fetching = folder.with_suffix(".new")
@@ -56,7 +56,7 @@ def packages() -> Path:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[Guest]:
-    """Debian and nothing of ours, with the project's files and packages at hand."""
+    """A bare Debian, with the project files and packages available."""
     demand_nspawn()
     source = checkout(tmp_path / "source")
     binds = (f"--bind-ro={source}:/usr/src/ingestd", f"--bind-ro={packages()}:/srv/packages")
@@ -70,18 +70,18 @@ def bare(tmp_path: Path) -> Iterator[Guest]:
 
 
 def ask(guest: Guest, path: str) -> Any:
-    """An answer of Prometheus; None while it has none."""
+    """A response of Prometheus, or None if it does not respond."""
     done = guest.run(f"python3 -c {shlex.quote(ASK)} http://127.0.0.1:9090/api/v1/{path}", check=False)
     return json.loads(done.stdout)["data"] if done.returncode == 0 else None
 
 
 def is_scraped(guest: Guest) -> bool:
-    """Whether Prometheus has heard from the daemon."""
+    """Whether Prometheus has scraped the daemon."""
     targets = (ask(guest, "targets") or {"activeTargets": []})["activeTargets"]
     return [(target["labels"]["job"], target["health"]) for target in targets] == [("ingestd", "up")]
 
 
-def test_ten_commands_lead_from_a_bare_debian_to_a_monitored_service(bare: Guest) -> None:
+def test_ten_commands_set_up_a_monitored_service(bare: Guest) -> None:
     mine = "# mine\n" + (PROJECT / "contrib/systemd/ingestd.toml").read_text()
     bare.write("/etc/ingestd/ingestd.toml", mine)
     bare.write("/etc/default/prometheus", QUIETLY)
@@ -96,4 +96,4 @@ def test_ten_commands_lead_from_a_bare_debian_to_a_monitored_service(bare: Guest
     site.wait_until_imported(site.put(photo("a")))
     until(lambda: is_scraped(bare), seconds=60, what="for Prometheus to scrape it")
     groups = ask(bare, "rules")["groups"]
-    assert [group["name"] for group in groups if "ingestd" in group["file"]], "the alerts are there"
+    assert [group["name"] for group in groups if "ingestd" in group["file"]], "the alerts are loaded"
