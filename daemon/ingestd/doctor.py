@@ -53,7 +53,7 @@ def _attempt(name: str, check: Callable[[Context], Iterator[Finding]], context: 
 def _mount(context: Context) -> Iterator[Finding]:
     identity = context.mount.check()
     yield Finding("mount", True, f"{identity.point.fs_type} at {identity.point.point}")
-    listing = context.mount.sentinels()
+    listing = context.mount.list_sentinels()
     yield Finding("sentinels", True, f"{len(listing.sync_ids)} bundles handed over")
 
 

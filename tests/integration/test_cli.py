@@ -17,7 +17,7 @@ from ingestd.cli import look, output
 from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.errors import DatabaseUnavailable
-from ingestd.mount.access import MountPoint
+from ingestd.mount.mountinfo import MountPoint
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import Request

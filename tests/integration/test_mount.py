@@ -18,10 +18,12 @@ from ingestd.config import MountSettings
 from ingestd.errors import ManifestUnsettled, MountUnavailable
 from ingestd.format.entry import Entry, File
 from ingestd.model import Reason
-from ingestd.mount import files, helper, wire
-from ingestd.mount.access import Mount, MountIdentity, mount_point
+from ingestd.mount import helper, items, wire
+from ingestd.mount.access import Mount
 from ingestd.mount.helper import unique_mount_id
-from ingestd.mount.reader import Reader
+from ingestd.mount.mountinfo import MountIdentity, mount_point
+from ingestd.mount.reader import ItemReader
+from ingestd.mount.records import ItemRequest, Listing, Reading
 from ingestd.pipeline.identity import start_time
 from ingestd.pipeline.watcher import Watcher
 from support.wait import until
@@ -182,36 +184,36 @@ def test_absent_root_is_unavailable_and_not_empty(make_mount: MakeMount, root: P
     mount = make_mount()
     mount.check()
     root.unlink()
-    for ask in (mount.check, mount.sentinels, lambda: list(mount.read_items([wire.Want(0, "photo/x", ())]))):
+    for ask in (mount.check, mount.list_sentinels, lambda: list(mount.read_items([ItemRequest(0, "photo/x", ())]))):
         with pytest.raises(MountUnavailable, match="No such file"):
             ask()
     assert not mount.up
     replace_root(root, "real")
     assert mount.check()
     assert mount.up
-    assert mount.sentinels() == wire.Listing([], [])
+    assert mount.list_sentinels() == Listing([], [])
 
 
 def test_recent_check_is_trusted_until_something_is_unavailable(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount()
     mount.check()
     root.unlink()
-    mount.check_lately(3600.0)
+    mount.check_cached(3600.0)
     with pytest.raises(MountUnavailable):
-        mount.sentinels()
+        mount.list_sentinels()
     with pytest.raises(MountUnavailable):
-        mount.check_lately(3600.0)
+        mount.check_cached(3600.0)
 
 
 def test_other_file_system_is_another_identity(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
     mount = make_mount()
     before = mount.check()
-    mount.demand(before)
+    mount.require_same(before)
     replace_root(root, other_file_system)
     with pytest.raises(MountUnavailable, match="replaced"):
-        mount.demand(before)
+        mount.require_same(before)
     replace_root(root, "real")
-    mount.demand(before)
+    mount.require_same(before)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
@@ -221,7 +223,7 @@ def test_same_file_system_mounted_anew_is_another_identity(make_mount: MakeMount
     mount = make_mount(require_mount=True)
     first = _mounted(root, mount.check)
     with pytest.raises(MountUnavailable, match="replaced"):
-        _mounted(root, lambda: mount.demand(first))
+        _mounted(root, lambda: mount.require_same(first))
 
 
 def _mounted(root: Path, ask: Callable[[], Any]) -> Any:
@@ -244,8 +246,8 @@ def test_silent_helper_is_replaced(make_mount: MakeMount) -> None:
     frozen = freeze_helpers()
     assert len(frozen) == 1
     with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
-        mount.sentinels()
-    assert mount.sentinels() == wire.Listing([], [])
+        mount.list_sentinels()
+    assert mount.list_sentinels() == Listing([], [])
     assert len(helpers()) == 1
     assert not helpers() & frozen
 
@@ -254,7 +256,7 @@ def test_helper_that_takes_no_large_request_is_replaced(make_mount: MakeMount) -
     mount = make_mount(deadline=SOON)
     mount.check()
     freeze_helpers()
-    wants = [wire.Want(ordinal, f"photo/{md5(str(ordinal))}", (), documents=False) for ordinal in range(5000)]
+    wants = [ItemRequest(ordinal, f"photo/{md5(str(ordinal))}", (), with_documents=False) for ordinal in range(5000)]
     with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
         list(mount.read_items(wants))
     assert len(list(mount.read_items(wants))) == 5000
@@ -267,8 +269,8 @@ def test_dead_helper_is_replaced(make_mount: MakeMount) -> None:
     os.kill(dead, signal.SIGKILL)
     until(lambda: dead not in helpers())
     with pytest.raises(MountUnavailable, match="does not answer"):
-        mount.sentinels()
-    mount.sentinels()
+        mount.list_sentinels()
+    mount.list_sentinels()
     assert helpers()
     assert dead not in helpers()
 
@@ -281,7 +283,7 @@ def test_closing_ends_whoever_still_waits(make_mount: MakeMount) -> None:
 
     def ask() -> None:
         try:
-            mount.sentinels()
+            mount.list_sentinels()
         except MountUnavailable as error:
             refused.append(str(error))
 
@@ -314,7 +316,7 @@ def test_no_helper_can_be_started(make_mount: MakeMount, monkeypatch: pytest.Mon
 
 
 def test_half_read_items_do_not_reach_the_next_caller(make_mount: MakeMount, root: Path) -> None:
-    wants = [wire.Want(e.ordinal, e.path or "", ()) for e in (entry(root, "a"), entry(root, "b"), entry(root, "c"))]
+    wants = [ItemRequest(e.ordinal, e.path or "", ()) for e in (entry(root, "a"), entry(root, "b"), entry(root, "c"))]
     mount = make_mount()
     readings = mount.read_items(wants)
     assert next(readings).ordinal == wants[0].ordinal
@@ -356,10 +358,10 @@ def test_what_is_absent_is_looked_for_again_while_the_bundle_is_fresh(make_mount
     (folder / "a.jpg").touch()
     folder.rename(hidden)
     identity = mount.check()
-    settled = Reader(mount, identity, refuse_pause).read([late])[late.ordinal]
+    settled = ItemReader(mount, identity, refuse_pause).read([late])[late.ordinal]
     assert settled.reason is Reason.FILE_MISSING
-    shows = [hidden]
-    reader = Reader(mount, identity, lambda _s: void(shows.pop().rename(folder)), fresh_until=time.monotonic() + 60.0)
+    shows, deadline = [hidden], time.monotonic() + 60.0
+    reader = ItemReader(mount, identity, lambda _s: void(shows.pop().rename(folder)), fresh_until=deadline)
     fresh = reader.read([late])[late.ordinal]
     assert (fresh.problem, len(fresh.documents)) == (None, 1)
 
@@ -368,7 +370,7 @@ def test_reader_reads_documents_and_tells_of_progress(make_mount: MakeMount, roo
     mount = make_mount()
     entries = [entry(root, "a"), entry(root, "b")]
     told: list[int] = []
-    readings = Reader(mount, mount.check(), refuse_pause, told.append).read(entries)
+    readings = ItemReader(mount, mount.check(), refuse_pause, told.append).read(entries)
     assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
     assert sum(told) == 26
 
@@ -382,7 +384,7 @@ def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -
         if len(pauses) < 3:
             freeze_helpers()
 
-    reader = Reader(mount, mount.check(), pause)
+    reader = ItemReader(mount, mount.check(), pause)
     freeze_helpers()
     entries = [entry(root, "a"), entry(root, "b")]
     readings = reader.read(entries)
@@ -394,7 +396,7 @@ def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -
 
 def test_reader_gives_up_after_its_time(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount(deadline=SOON, settle_seconds=SOON)
-    reader = Reader(mount, mount.check(), lambda _seconds: void(freeze_helpers()))
+    reader = ItemReader(mount, mount.check(), lambda _seconds: void(freeze_helpers()))
     freeze_helpers()
     one = entry(root, "a")
     reading = reader.read([one])[one.ordinal]
@@ -413,7 +415,7 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
     arrived: set[int] = set()
     rounds: list[float] = []
 
-    def read_until_silence(wants: list[wire.Want], on_bytes: Callable[[int], None]) -> Iterator[wire.Reading]:
+    def read_until_silence(wants: list[ItemRequest], on_bytes: Callable[[int], None]) -> Iterator[Reading]:
         for want in wants:
             if want.ordinal in silent:
                 raise MountUnavailable("silence")
@@ -427,24 +429,24 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
             silent.clear()
 
     monkeypatch.setattr(mount, "read_items", read_until_silence)
-    readings = Reader(mount, mount.check(), pause).read(entries)
+    readings = ItemReader(mount, mount.check(), pause).read(entries)
     assert [readings[e.ordinal].problem for e in entries] == [None] * 4
 
 
 def test_what_is_read_arrives_although_the_next_gives_no_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
-    wants = [wire.Want(e.ordinal, e.path or "", ()) for e in (entry(root, name) for name in "abcd")]
+    wants = [ItemRequest(e.ordinal, e.path or "", ()) for e in (entry(root, name) for name in "abcd")]
     silent = wants[2].ordinal
-    read_item = files.read_item
+    read_item = items.read_item
 
-    def read_or_hang(root_fd: int, want: wire.Want, **more: Any) -> wire.Reading:
+    def read_or_hang(root_fd: int, want: ItemRequest, **more: Any) -> Reading:
         assert want.ordinal != silent or answered.wait(60.0)
         return read_item(root_fd, want, **more)
 
-    monkeypatch.setattr(files, "read_item", read_or_hang)
+    monkeypatch.setattr(items, "read_item", read_or_hang)
     ours, theirs = os.pipe()
     request = wire.ReadItems(str(root), wants, "size", 1 << 20, workers=4)
-    reading = threading.Thread(target=lambda: helper.read_items(request, helper.Answers(theirs)))
+    reading = threading.Thread(target=lambda: helper.read_items(request, helper.ReplyChannel(theirs)))
     reading.start()
     try:
         first = wire.receive(ours, time.monotonic() + 30.0)
@@ -471,7 +473,7 @@ def ordinals(frame: bytes | None) -> list[int]:
 def test_missing_file_is_the_items_fault(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount()
     one = entry(root, "a", files=(File("original", "0.jpg", 10),))
-    reading = Reader(mount, mount.check(), refuse_pause).read([one])[one.ordinal]
+    reading = ItemReader(mount, mount.check(), refuse_pause).read([one])[one.ordinal]
     assert reading.reason is Reason.FILE_MISSING
 
 
@@ -479,7 +481,7 @@ def test_missing_file_on_a_replaced_mount_is_not(make_mount: MakeMount, root: Pa
     mount = make_mount()
     one = entry(root, "a", files=(File("original", "0.jpg", 1),))
     (root / (one.path or "") / "0.jpg").write_bytes(b"x")
-    reader = Reader(mount, mount.check(), refuse_pause)
+    reader = ItemReader(mount, mount.check(), refuse_pause)
     assert reader.read([one])[one.ordinal].problem is None
     replace_root(root, other_file_system)
     with pytest.raises(MountUnavailable, match="replaced"):
@@ -496,7 +498,7 @@ def test_reader_stops_trying_when_the_mount_is_replaced(
         freeze_helpers()
         replace_root(root, other_file_system)
 
-    reader = Reader(mount, mount.check(), pause)
+    reader = ItemReader(mount, mount.check(), pause)
     freeze_helpers()
     with pytest.raises(MountUnavailable, match="replaced"):
         reader.read([one])
@@ -505,7 +507,7 @@ def test_reader_stops_trying_when_the_mount_is_replaced(
 def test_error_of_the_pause_ends_the_trying(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount(deadline=SOON)
     one = entry(root, "a")
-    reader = Reader(mount, mount.check(), refuse_pause)
+    reader = ItemReader(mount, mount.check(), refuse_pause)
     freeze_helpers()
     with pytest.raises(AssertionError, match="nothing to wait for"):
         reader.read([one])
@@ -542,13 +544,13 @@ def test_watcher_is_armed_anew_when_the_mount_is_back(make_mount: MakeMount, roo
 
 def test_polling_names_what_is_new_only(make_mount: MakeMount, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mount = make_mount(watch="poll", poll_interval=0.01)
-    sentinels, listings = mount.sentinels, []
+    sentinels, listings = mount.list_sentinels, []
 
-    def counted() -> wire.Listing:
+    def counted() -> Listing:
         listings.append(sentinels())
         return listings[-1]
 
-    monkeypatch.setattr(mount, "sentinels", counted)
+    monkeypatch.setattr(mount, "list_sentinels", counted)
     old, new = new_sync_id(), new_sync_id()
     (root / "sync" / f"{old}.ready").touch()
     named: list[set[str]] = []

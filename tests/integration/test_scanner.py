@@ -11,8 +11,8 @@ import pytest
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
-from ingestd.mount.access import mount_point
-from ingestd.mount.wire import Listing
+from ingestd.mount.mountinfo import mount_point
+from ingestd.mount.records import Listing
 from ingestd.pipeline import delivery
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.context import Context
@@ -470,8 +470,8 @@ class Middle:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, context: Context, do: Callable[[], None]) -> None:
         self._do: Callable[[], None] | None = do
-        self._real = context.mount.sentinels
-        monkeypatch.setattr(context.mount, "sentinels", self._listed)
+        self._real = context.mount.list_sentinels
+        monkeypatch.setattr(context.mount, "list_sentinels", self._listed)
 
     def _listed(self) -> Listing:
         listing, do, self._do = self._real(), self._do, None
@@ -551,7 +551,7 @@ def test_a_fault_is_told_without_its_detail(world: World, monkeypatch: pytest.Mo
     context = world.context()
     scanner = Scanner(context)
     number = scanner.demand_full()
-    monkeypatch.setattr(context.mount, "sentinels", lambda: int("a secret detail"))
+    monkeypatch.setattr(context.mount, "list_sentinels", lambda: int("a secret detail"))
     with pytest.raises(ValueError, match="a secret detail"):
         scanner.run_once()
     assert scanner.scanned(number) == ScanOutcome("failed", error="it failed for a reason that the log tells")
@@ -594,7 +594,7 @@ class Watching:
         mount = world.context(mount={"watch": kind, "poll_interval": 0.05}).mount
         self.awaited: set[str] = set()
         self.watcher = Watcher(mount, self.named.append, self.awaited.__contains__, self._arm)
-        self._listed, real = threading.Event(), mount.sentinels
+        self._listed, real = threading.Event(), mount.list_sentinels
 
         def listing() -> Listing:
             try:
@@ -602,7 +602,7 @@ class Watching:
             finally:
                 self._listed.set()
 
-        monkeypatch.setattr(mount, "sentinels", listing)
+        monkeypatch.setattr(mount, "list_sentinels", listing)
 
     def arm(self) -> None:
         """Arms it, and lets the emitter that polls see what is there already: that is for the scanner to find."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ingestd.format.entry import File
-from ingestd.mount import files, wire
-from ingestd.mount.wire import Reading, ReadItems, Want
+from ingestd.mount import items, wire
+from ingestd.mount.records import ItemRequest, Reading
+from ingestd.mount.wire import ReadItems
 
 CONTENT = b"not really a photo"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -37,9 +38,9 @@ class Root:
     def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", limit: int = 1000) -> Reading:
         request = ReadItems(str(self.path), [], verify, limit, 1)
         verified: list[int] = []
-        reading = files.read_item(self.fd, Want(5, path, wanted), request, verified.append)
-        told = wire.Readings([reading])
-        assert wire.decode_reply(wire.encode(told)) == told, "whatever was read can be told"
+        reading = items.read_item(self.fd, ItemRequest(5, path, wanted), request, verified.append)
+        sent = wire.Readings([reading])
+        assert wire.decode_reply(wire.encode(sent)) == sent, "a reading survives its way over the wire"
         reading.bytes_read += sum(verified)
         return reading
 

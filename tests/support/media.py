@@ -14,8 +14,9 @@ from ingestd.format.check import check_manifest
 from ingestd.format.manifest import Manifest, parse
 from ingestd.format.manifest_index import index_manifest
 from ingestd.make.bundle import Made, make_bundle
-from ingestd.mount import files
-from ingestd.mount.wire import ReadItems, Want
+from ingestd.mount import items
+from ingestd.mount.records import ItemRequest
+from ingestd.mount.wire import ReadItems
 
 
 def image(kind: str = "JPEG", colour: tuple[int, int, int] = (9, 8, 7)) -> bytes:
@@ -58,8 +59,8 @@ class Place:
         root = os.open(self.root, os.O_RDONLY)
         for entry in manifest.entries():
             if entry.path:
-                want = Want(entry.ordinal, entry.path, entry.files)
-                reading = files.read_item(root, want, ReadItems("", [], "sha256", 4 << 20, 1))
+                want = ItemRequest(entry.ordinal, entry.path, entry.files)
+                reading = items.read_item(root, want, ReadItems("", [], "sha256", 4 << 20, 1))
                 assert reading.problem is None
                 assert [document.kind for document in reading.documents] == ["source", "photo_manifest"]
         os.close(root)

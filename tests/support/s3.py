@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ingestd.config import Settings
-from ingestd.mount.access import mount_point
+from ingestd.mount.mountinfo import mount_point
 from support.wait import until
 from support.world import World, md5
 

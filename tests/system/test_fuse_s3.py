@@ -16,7 +16,7 @@ import pytest
 from ingestd.app import Daemon
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.errors import ManifestUnsettled, MountUnavailable
-from ingestd.mount import access as mount_module
+from ingestd.mount import helper_pool
 from ingestd.mount.access import Mount
 from ingestd.service import Service
 from support.s3 import S3Mount, S3Server, S3World, demand_programs
@@ -182,7 +182,7 @@ def test_mount_that_dies_fails_no_item(far: S3World) -> None:
 
 
 def test_reads_that_cannot_even_be_killed_are_bounded(far: S3World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mount_module, "MAX_ABANDONED", 2)
+    monkeypatch.setattr(helper_pool, "MAX_ABANDONED", 2)
     sync_ids = [far.hand_over(*far.photos(name, 1)) for name in "abcd"]
     mount = far.context(mount={"deadline": 1.0}).mount
     until(lambda: is_readable(mount, sync_ids[3]), what="for the mount to show the last bundle")

@@ -15,7 +15,7 @@ from ingestd.format.manifest import parse
 from ingestd.format.manifest_index import index_manifest
 from ingestd.make import media
 from ingestd.model import Action, Reason
-from ingestd.mount import files
+from ingestd.mount import documents
 
 TEXT = (Path(__file__).parents[2] / "docs/bundle-format.md").read_text(encoding="utf-8")
 
@@ -74,9 +74,9 @@ def test_required_fields_of_items_are_required(key: str) -> None:
 
 def test_the_analysis_kinds_are_those_of_the_code() -> None:
     kinds = {name: row[0].strip("`") for name, row in rows("Documents").items()}
-    assert {name: kind for name, kind in kinds.items() if name in files.KINDS} == files.KINDS
+    assert {name: kind for name, kind in kinds.items() if name in documents.KINDS} == documents.KINDS
     [(name, kind)] = re.findall(r"`(\S+ \S+\.json)` gives `(source_data:.*?)`", TEXT)
-    assert files.kind_of(name) == kind
+    assert documents.kind_of(name) == kind
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.model import Reason
-from ingestd.mount import files
-from ingestd.mount.wire import ReadItems, Want
+from ingestd.mount import documents, items
+from ingestd.mount.records import ItemRequest
+from ingestd.mount.wire import ReadItems
 from support.items import Root, item_root
 
 
@@ -47,7 +48,7 @@ def test_documents_have_their_kinds_and_their_order(root: Root) -> None:
 
 def test_no_documents_are_read_unless_wanted(root: Root) -> None:
     (root.item / "source/source.json").write_text("{}")
-    reading = files.read_item(root.fd, Want(0, "photo/one", (), False), ReadItems("", [], "size", 9, 1))
+    reading = items.read_item(root.fd, ItemRequest(0, "photo/one", (), False), ReadItems("", [], "size", 9, 1))
     assert reading.documents == []
 
 
@@ -125,21 +126,21 @@ def test_source_that_is_no_folder_holds_no_documents(root: Root) -> None:
 @settings(deadline=None)
 @given(st.binary(min_size=1), st.binary(min_size=1))
 def test_no_two_names_share_a_kind(one: bytes, other: bytes) -> None:
-    kinds = {files.kind_of(os.fsdecode(name)) for name in (one, other)}
+    kinds = {documents.kind_of(os.fsdecode(name)) for name in (one, other)}
     assert len(kinds) == len({one, other})
     assert all(kind.isascii() and kind.isprintable() for kind in kinds)
 
 
 @pytest.mark.parametrize("name", ["photo.meaning.json", "photo_meaning", "photo.meaning.json%", "%"])
 def test_known_kinds_cannot_be_imitated(name: str) -> None:
-    known = set(files.KINDS.values())
-    assert (files.kind_of(name) in known) == (name in files.KINDS)
+    known = set(documents.KINDS.values())
+    assert (documents.kind_of(name) in known) == (name in documents.KINDS)
 
 
 @settings(deadline=None)
 @given(st.binary() | st.text().map(str.encode))
 def test_every_document_becomes_json(data: bytes) -> None:
-    wrapped = json.loads(files.as_json(data))
-    if not files.is_json(data):
+    wrapped = json.loads(documents.as_json(data))
+    if not documents.is_json(data):
         text = wrapped["data"]
         assert data == (text.encode() if wrapped["encoding"] == "text" else base64.b64decode(text))

@@ -10,7 +10,8 @@ import pytest
 
 from ingestd.format.entry import BadEntry, File
 from ingestd.model import Reason
-from ingestd.mount import files, wire
+from ingestd.mount import paths, sync_folder, wire
+from ingestd.mount.records import Listing
 from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
@@ -166,7 +167,7 @@ def test_descriptors_are_closed_whatever_happens(root: Root) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for path in ("a.jpg", "b.jpg", "source/data/x/y", "../x", "a.jpg/x"):
         root.read(File("original", path), verify="sha256")
-    with pytest.raises(BadEntry), files.opened(str(root.path), "..", files.PLAIN):
+    with pytest.raises(BadEntry), paths.open_in_root(str(root.path), "..", paths.OPEN_FILE):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -174,14 +175,14 @@ def test_descriptors_are_closed_whatever_happens(root: Root) -> None:
 # Manifests and sentinels
 
 
-def manifest(root: Root, limit: int = 100) -> wire.Blob | wire.Failure:
+def manifest(root: Root, limit: int = 100) -> wire.Content | wire.Failure:
     (root.path / f"sync/{SYNC_ID}.ready").touch()
-    return files.read_manifest(str(root.path), SYNC_ID, limit)
+    return sync_folder.read_manifest(str(root.path), SYNC_ID, limit)
 
 
 def test_a_manifest_is_read_up_to_its_limit(root: Root) -> None:
     (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x" * 100)
-    assert manifest(root) == wire.Blob(b"x" * 100)
+    assert manifest(root) == wire.Content(b"x" * 100)
     failure = manifest(root, 99)
     assert isinstance(failure, wire.Failure)
     assert failure.too_large
@@ -193,7 +194,7 @@ def test_a_manifest_that_is_missing(root: Root) -> None:
 
 def test_a_manifest_without_its_sentinel_is_not_looked_at(root: Root) -> None:
     (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x")
-    failure = files.read_manifest(str(root.path), SYNC_ID, 100)
+    failure = sync_folder.read_manifest(str(root.path), SYNC_ID, 100)
     assert isinstance(failure, wire.Failure)
     assert failure.no_sentinel
 
@@ -212,7 +213,7 @@ def test_a_linked_sync_folder_is_refused_by_both(root: Root, outside: Path) -> N
     (root.path / "sync").rmdir()
     (root.path / "sync").symlink_to(outside)
     assert "symbolic link" in problem(manifest(root))
-    assert "symbolic link" in problem(files.list_sentinels(str(root.path)))
+    assert "symbolic link" in problem(sync_folder.list_sentinels(str(root.path)))
 
 
 def test_sentinels_are_told_from_what_only_looks_like_one(root: Root) -> None:
@@ -220,17 +221,17 @@ def test_sentinels_are_told_from_what_only_looks_like_one(root: Root) -> None:
         (root.path / f"sync/{name}.ready").touch()
     (root.path / f"sync/{SYNC_ID}.json").touch()
     Path(os.fsdecode(os.fsencode(root.path) + b"/sync/\xff.ready")).touch()
-    listing = files.list_sentinels(str(root.path))
-    assert isinstance(listing, wire.Listing)
+    listing = sync_folder.list_sentinels(str(root.path))
+    assert isinstance(listing, Listing)
     assert listing.sync_ids == [SYNC_ID]
-    assert sorted(listing.odd) == sorted([SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready", r"\xff"])
+    assert sorted(listing.invalid_names) == sorted([SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready", r"\xff"])
 
 
 def test_a_root_that_is_no_folder(root: Root) -> None:
-    assert isinstance(files.identify(str(root.path)), wire.Identity)
-    assert "not a folder" in problem(files.identify(str(root.item / "a.jpg")))
-    assert problem(files.identify(str(root.path / "nowhere")))
-    assert problem(files.list_sentinels(str(root.path / "nowhere")))
+    assert isinstance(sync_folder.inspect_root(str(root.path)), wire.RootInfo)
+    assert "not a folder" in problem(sync_folder.inspect_root(str(root.item / "a.jpg")))
+    assert problem(sync_folder.inspect_root(str(root.path / "nowhere")))
+    assert problem(sync_folder.list_sentinels(str(root.path / "nowhere")))
 
 
 def problem(reply: wire.Reply) -> str:

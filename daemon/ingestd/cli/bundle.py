@@ -14,7 +14,7 @@ from ingestd.errors import BundleError, NotFound
 from ingestd.format.check import Report, check_manifest
 from ingestd.make.bundle import Made, make_bundle
 from ingestd.model import Action
-from ingestd.mount.files import shown as shown_name
+from ingestd.mount.paths import printable
 
 Progress = Callable[[int, int], None]
 
@@ -64,7 +64,7 @@ def _progress() -> Iterator[Progress]:
 
 
 def _print_made(made: Made, as_json: bool) -> None:
-    facts: dict[str, Any] = {**asdict(made), "manifest": shown_name(str(made.manifest))}
+    facts: dict[str, Any] = {**asdict(made), "manifest": printable(str(made.manifest))}
     if as_json:
         print_json(facts)
         return
@@ -83,11 +83,11 @@ def check(context: click.Context, file: Path, as_json: bool) -> None:
 
     It looks at the manifest only, not at the files that the manifest names.
     """
-    report = check_manifest(_read(file), file_name=shown_name(file.name))
+    report = check_manifest(_read(file), file_name=printable(file.name))
     if as_json:
         print_json(asdict(report))
     else:
-        _print_report(report, shown_name(str(file)))
+        _print_report(report, printable(str(file)))
     context.exit(1 if report.problems else 0)
 
 
@@ -95,9 +95,9 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except FileNotFoundError:
-        raise NotFound(f"{shown_name(str(file))} does not exist; name a manifest file") from None
+        raise NotFound(f"{printable(str(file))} does not exist; name a manifest file") from None
     except OSError as error:
-        raise BundleError(f"cannot read {shown_name(str(file))}: {error.strerror}; name a manifest file") from error
+        raise BundleError(f"cannot read {printable(str(file))}: {error.strerror}; name a manifest file") from error
 
 
 def _print_report(report: Report, name: str) -> None:

@@ -18,7 +18,7 @@ import orjson
 from ingestd.errors import BundleError
 from ingestd.format.check import check_manifest
 from ingestd.make.media import MIME, Media, rfc3339
-from ingestd.mount.files import shown
+from ingestd.mount.paths import printable
 
 BLOCK = 1 << 20
 
@@ -90,14 +90,14 @@ def _demand_sound(order: _Order) -> None:
 def _find(media: Path, root: Path) -> tuple[list[Path], int]:
     """The media files in order of path, and the number of other files; links count as such: they may lead anywhere."""
     if not media.is_dir():
-        raise BundleError(f"{shown(str(media))} is not a folder; name the folder that holds the media files")
+        raise BundleError(f"{printable(str(media))} is not a folder; name the folder that holds the media files")
     if media.resolve() == root.resolve():
-        raise BundleError(f"{shown(str(root))} holds the media files; choose another folder for the bundle")
+        raise BundleError(f"{printable(str(root))} holds the media files; choose another folder for the bundle")
     files = list(_walk(media, root))
     found = sorted((path for path in files if _is_media(path)), key=os.fsencode)
     if not found:
         kinds = " ".join(suffix[1:] for suffix in MIME)
-        raise BundleError(f"no media files below {shown(str(media))}; the bundle takes files that end in: {kinds}")
+        raise BundleError(f"no media files below {printable(str(media))}; the bundle takes files that end in: {kinds}")
     return found, len(files) - len(found)
 
 
@@ -123,7 +123,7 @@ def _digest(path: Path, media: Path) -> Media:
     with _reading(path), path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         found = os.fstat(file.fileno())
-    return Media(path, shown(str(path.relative_to(media))), found.st_size, found.st_mtime, sha256)
+    return Media(path, printable(str(path.relative_to(media))), found.st_size, found.st_mtime, sha256)
 
 
 def _write_item(folder: Path, one: Media) -> None:
@@ -141,7 +141,8 @@ def _copy(one: Media, target: Path) -> None:
     with _reading(one.path), one.path.open("rb") as file:
         _write(target, _blocks(one.path, file, digest.update))
     if digest.hexdigest() != one.sha256:
-        raise BundleError(f"{shown(str(one.path))} changed while it was read; make the bundle again when it is at rest")
+        problem = f"{printable(str(one.path))} changed while it was read"
+        raise BundleError(f"{problem}; make the bundle again when nothing writes to the file")
 
 
 def _blocks(path: Path, file: BinaryIO, watch: Callable[[bytes], None]) -> Iterator[bytes]:
@@ -228,7 +229,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BundleError(f"cannot read {shown(str(path))}: {error.strerror}; mend it or move it away") from error
+        raise BundleError(f"cannot read {printable(str(path))}: {error.strerror}; mend it or move it away") from error
 
 
 @contextmanager
@@ -236,7 +237,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"cannot write {shown(str(path))}: {error.strerror}"
+        reason = f"cannot write {printable(str(path))}: {error.strerror}"
         raise BundleError(f"{reason}; choose a folder that you may write to and that has room") from error
 
 

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from ingestd import __version__
 from ingestd.format.entry import CLEAN_PATH
-from ingestd.mount.files import shown
+from ingestd.mount.paths import printable
 
 PHOTOS = {
     ".jpg": "image/jpeg",
@@ -75,7 +75,7 @@ class Media:
     def source(self) -> dict[str, Any]:
         """Where the item comes from: its source/source.json."""
         return {
-            "file_name": shown(self.path.name),
+            "file_name": printable(self.path.name),
             "relative_path": self.relative,
             "modified_at": _time(self.mtime),
             "bytes": self.bytes,

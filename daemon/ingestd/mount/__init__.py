@@ -1,1 +1,1 @@
-"""Access to the mount, in helper processes with deadlines. The only package that touches the mount."""
+"""Access to the mount, by helper processes with deadlines. The only package that touches the mount."""

@@ -1,7 +1,7 @@
 """A mount helper: the child process that does all input and output below the mount root.
 
-A mount that hangs takes this process with it and never the daemon; it also keeps JSON checks off the daemon's lock.
-Ends when its input ends, as it does when the daemon is gone.
+A mount that hangs blocks this process instead of the daemon. JSON checks run here, too, and so never hold the
+daemon's interpreter lock. The helper ends with its input, which closes when the daemon ends.
 """
 
 import ctypes
@@ -15,16 +15,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
-from ingestd.mount import files, wire
+from ingestd.mount import items, sync_folder, wire
+from ingestd.mount.records import Reading
 
-# linux/stat.h and linux/fcntl.h; Python has no statx yet.
+# From linux/stat.h and linux/fcntl.h; Python does not have statx yet.
 AT_FDCWD, STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = -100, 0x4000, 256, 0, 144
-SILENCE = 0.5
-GROUP_READINGS, GROUP_BYTES = 64, 2**18
+KEEPALIVE_SECONDS = 0.5
+MAX_GROUP_READINGS, MAX_GROUP_BYTES = 64, 2**18
 
 
-class Answers:
-    """The way back to the daemon. Several threads may use it at once."""
+class ReplyChannel:
+    """Sends replies to the daemon. Thread-safe."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -34,8 +35,8 @@ class Answers:
 
     @property
     def is_due(self) -> bool:
-        """Whether the daemon has heard nothing for so long that it should hear something."""
-        return time.monotonic() - self._sent_at > SILENCE
+        """Whether the last reply is so long ago that the daemon needs a sign of life."""
+        return time.monotonic() - self._sent_at > KEEPALIVE_SECONDS
 
     def send(self, reply: wire.Reply) -> None:
         with self._lock:
@@ -43,7 +44,7 @@ class Answers:
             self._sent_at = time.monotonic()
 
     def on_bytes(self, count: int) -> None:
-        """Tells now and then that a file being verified goes on being read."""
+        """Counts bytes of a file being verified, and reports them when a sign of life is due."""
         self._more_bytes += count
         if self.is_due:
             more, self._more_bytes = self._more_bytes, 0
@@ -53,38 +54,39 @@ class Answers:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    reading, answers = os.dup(0), Answers(os.dup(1))
+    requests, channel = os.dup(0), ReplyChannel(os.dup(1))
     os.dup2(2, 1)
-    while (body := wire.receive(reading)) is not None:
-        answer(wire.decode_request(body), answers)
+    while (body := wire.receive(requests)) is not None:
+        handle(wire.decode_request(body), channel)
 
 
-def answer(request: wire.Request, answers: Answers) -> None:
+def handle(request: wire.Request, channel: ReplyChannel) -> None:
+    """Fulfils one request and sends its replies."""
     match request:
-        case wire.Identify(root):
-            answers.send(identify(root))
+        case wire.InspectRoot(root):
+            channel.send(inspect_root(root))
         case wire.ListSentinels(root):
-            answers.send(files.list_sentinels(root))
+            channel.send(sync_folder.list_sentinels(root))
         case wire.ReadManifest(root, sync_id, max_bytes):
-            answers.send(files.read_manifest(root, sync_id, max_bytes))
+            channel.send(sync_folder.read_manifest(root, sync_id, max_bytes))
         case wire.ReadItems():
-            read_items(request, answers)
+            read_items(request, channel)
 
 
-def identify(root: str) -> wire.Reply:
-    found = files.identify(root)
-    if not isinstance(found, wire.Identity):
+def inspect_root(root: str) -> wire.Reply:
+    found = sync_folder.inspect_root(root)
+    if not isinstance(found, wire.RootInfo):
         return found
     try:
-        # Of a file system that just died, the kernel still answers stat from memory; this one it has to ask.
+        # The kernel answers stat from its cache even when the file system just died; statvfs has to ask it.
         os.statvfs(root)
     except OSError as error:
         return wire.Failure(f"{root}: {error.strerror}")
-    return wire.Identity(found.st_dev, os.path.realpath(root), unique_mount_id(root))
+    return wire.RootInfo(found.st_dev, os.path.realpath(root), unique_mount_id(root))
 
 
 def unique_mount_id(path: str) -> int:
-    """A number that no other mount gets until the next boot; 0 on Linux before 6.8, which knows none."""
+    """A number that no other mount gets until the next boot; 0 on Linux before 6.8, which has no such number."""
     filled = ctypes.create_string_buffer(STATX_BYTES)
     statx = getattr(ctypes.CDLL(None), "statx", None)
     if statx is None or statx(AT_FDCWD, os.fsencode(path), 0, STATX_MNT_ID_UNIQUE, filled):
@@ -94,31 +96,31 @@ def unique_mount_id(path: str) -> int:
     return int(unique_id) if known & STATX_MNT_ID_UNIQUE else 0
 
 
-def read_items(request: wire.ReadItems, answers: Answers) -> None:
-    """A Reading for each wanted item, in order, some at a time; several items at once where a network is waited for."""
+def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:
+    """Sends a Reading for each item, in order and in groups. With several workers, items are read concurrently."""
     try:
         root_fd = os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        answers.send(wire.Failure(f"{request.root}: {error.strerror}"))
+        channel.send(wire.Failure(f"{request.root}: {error.strerror}"))
         return
-    read = partial(files.read_item, root_fd, request=request, on_bytes=answers.on_bytes)
+    read = partial(items.read_item, root_fd, request=request, on_bytes=channel.on_bytes)
     try:
         if request.workers == 1:
-            send_grouped(map(read, request.wants), answers)
+            send_grouped(map(read, request.items), channel)
             return
         with ThreadPoolExecutor(request.workers) as pool:
-            send_grouped(in_order([pool.submit(read, want) for want in request.wants]), answers)
+            send_grouped(in_order([pool.submit(read, item) for item in request.items]), channel)
     finally:
         os.close(root_fd)
 
 
-def in_order(futures: list[Future[wire.Reading]]) -> Iterator[wire.Reading | None]:
-    """The readings in order; None where the next one lets all others wait."""
+def in_order(futures: list[Future[Reading]]) -> Iterator[Reading | None]:
+    """The readings in order; None when the next one takes long, so that those before it can be sent meanwhile."""
     futures.reverse()
     try:
         while futures:
             future = futures.pop()
-            if not future.done() and not wait((future,), SILENCE).done:
+            if not future.done() and not wait((future,), KEEPALIVE_SECONDS).done:
                 yield None
             yield future.result()
     finally:
@@ -126,21 +128,21 @@ def in_order(futures: list[Future[wire.Reading]]) -> Iterator[wire.Reading | Non
             future.cancel()
 
 
-def send_grouped(readings: Iterable[wire.Reading | None], answers: Answers) -> None:
-    """Sends readings some at a time: a frame for each would cost the daemon more than the reading itself."""
-    group: list[wire.Reading] = []
+def send_grouped(readings: Iterable[Reading | None], channel: ReplyChannel) -> None:
+    """Sends readings in groups: receiving a frame for each would cost the daemon more than the reading itself."""
+    group: list[Reading] = []
     size = 0
     for reading in readings:
         if reading is not None:
             group.append(reading)
             size += reading.bytes_read
-        # What is read already must not be lost because what follows gives no answer.
+        # Finished readings are sent before waiting: they must not be lost if the next item never answers.
         is_waiting = reading is None and group
-        if is_waiting or len(group) >= GROUP_READINGS or size >= GROUP_BYTES or answers.is_due:
-            answers.send(wire.Readings(group))
+        if is_waiting or len(group) >= MAX_GROUP_READINGS or size >= MAX_GROUP_BYTES or channel.is_due:
+            channel.send(wire.Readings(group))
             group, size = [], 0
     if group:
-        answers.send(wire.Readings(group))
+        channel.send(wire.Readings(group))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Reads items ahead of the import: while one chunk is written, the documents of the next are on their way.
+"""Reads items for an import, and tries again where a problem may pass.
 
-What may pass (EIO, a stale handle, a deadline) is tried again for mount.settle_seconds; before any other file problem
-counts, the mount must still be the one the run began with. A dying mount fails no item.
+Transient problems (EIO, a stale handle, a missed deadline) are retried for mount.settle_seconds. Any other file problem
+counts only if the mount is still the one the run began with, so that a dying mount fails no item.
 """
 
 import time
@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from ingestd.errors import MountUnavailable
 from ingestd.format.entry import Entry
 from ingestd.model import Reason
-from ingestd.mount import wire
-from ingestd.mount.access import Mount, MountIdentity
+from ingestd.mount.access import Mount
+from ingestd.mount.mountinfo import MountIdentity
+from ingestd.mount.records import ItemRequest, Reading
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0
 
-Readings = dict[int, wire.Reading]
-"""What was read, by ordinal."""
+ReadingsByOrdinal = dict[int, Reading]
 
 
-class Reader:
-    """Reads for one run. `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(n)` is told
-    of progress. Until `fresh_until` (monotonic) what is absent is looked for again: folders may be listed late."""
+class ItemReader:
+    """Reads the items of one run.
+
+    `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(count)` reports progress. Until
+    `fresh_until` (monotonic seconds) absent files are retried, too: remote file systems may list them late.
+    """
 
     def __init__(
         self,
@@ -35,48 +38,48 @@ class Reader:
         self._fresh_until = fresh_until
         self._pause, self._on_bytes = pause, on_bytes
 
-    def read(self, entries: Sequence[Entry]) -> Readings:
-        """Documents and file checks of those entries that have a folder. Raises MountUnavailable."""
-        wants = [wire.Want(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
-        readings = self._read(wants)
-        self._retry(wants, readings)
+    def read(self, entries: Sequence[Entry]) -> ReadingsByOrdinal:
+        """Documents and file checks of the valid entries that have a folder. Raises MountUnavailable."""
+        items = [ItemRequest(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
+        readings = self._read_once(items)
+        self._retry(items, readings)
         if any(reading.problem for reading in readings.values()):
-            self._mount.demand(self._identity)
+            self._mount.require_same(self._identity)
         return readings
 
-    def _read(self, wants: list[wire.Want]) -> Readings:
-        """One try at each; what gives no answer, and what comes after it, may still pass."""
-        readings: Readings = {}
-        if not wants:
+    def _read_once(self, items: list[ItemRequest]) -> ReadingsByOrdinal:
+        """Reads each item once. When the mount stops answering, the rest of the items get a transient problem."""
+        readings: ReadingsByOrdinal = {}
+        if not items:
             return readings
         try:
-            for reading in self._mount.read_items(wants, self._on_bytes):
+            for reading in self._mount.read_items(items, self._on_bytes):
                 readings[reading.ordinal] = reading
-        except MountUnavailable as silence:
-            for want in wants[len(readings) :]:
-                unread = wire.Reading(want.ordinal, reason=Reason.FILE_UNREADABLE, problem=str(silence), transient=True)
-                readings[want.ordinal] = unread
+        except MountUnavailable as error:
+            for item in items[len(readings) :]:
+                unread = Reading(item.ordinal, reason=Reason.FILE_UNREADABLE, problem=str(error), transient=True)
+                readings[item.ordinal] = unread
         return readings
 
-    def _retry(self, wants: list[wire.Want], readings: Readings) -> None:
-        """Reads again what may pass, until it does or its time is up."""
+    def _retry(self, items: list[ItemRequest], readings: ReadingsByOrdinal) -> None:
+        """Reads again what may succeed later, until it does or mount.settle_seconds have passed."""
         deadline = time.monotonic() + self._mount.settings.settle_seconds
         for pause in pauses():
-            wants = [want for want in wants if self._may_pass(readings[want.ordinal])]
-            if not wants or time.monotonic() >= deadline:
+            items = [item for item in items if self._may_pass(readings[item.ordinal])]
+            if not items or time.monotonic() >= deadline:
                 return
-            self._mount.demand(self._identity)
+            self._mount.require_same(self._identity)
             self._pause(min(pause, max(0.0, deadline - time.monotonic())))
-            readings.update(self._read(wants))
-            # Each is the first once, so that one which gives no answer cannot keep the others from being read.
-            wants = wants[1:] + wants[:1]
+            readings.update(self._read_once(items))
+            # Each item is first in turn, so that a hanging one does not keep the others from being read.
+            items = items[1:] + items[:1]
 
-    def _may_pass(self, reading: wire.Reading) -> bool:
+    def _may_pass(self, reading: Reading) -> bool:
         return reading.transient or (reading.absent and time.monotonic() < self._fresh_until)
 
 
 def pauses() -> Iterator[float]:
-    """Growing pauses, without end."""
+    """Pauses between tries, in seconds: doubled each time up to MAX_PAUSE, without end."""
     pause = FIRST_PAUSE
     while True:
         yield pause

@@ -168,7 +168,9 @@ class Scanner:
         if not named and not settled:
             return []
         self._context.mount.check()
-        handed_over = self._known if named <= self._known else {*self._known, *self._context.mount.sentinels().sync_ids}
+        handed_over = self._known
+        if not named <= handed_over:
+            handed_over = {*handed_over, *self._context.mount.list_sentinels().sync_ids}
         return self._look_at(sorted(settled | (named & handed_over)))
 
     def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
@@ -198,8 +200,8 @@ class Scanner:
 
     def _list_and_look(self, named: Set[str]) -> list[str]:
         self._context.mount.check()
-        listing = self._context.mount.sentinels()
-        self._warn_of_odd(set(listing.odd))
+        listing = self._context.mount.list_sentinels()
+        self._warn_of_odd(set(listing.invalid_names))
         here = set(listing.sync_ids)
         for gone in set(self._settling) - here:
             del self._settling[gone]

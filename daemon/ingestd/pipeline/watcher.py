@@ -21,7 +21,8 @@ from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, Obser
 
 from ingestd.errors import MountUnavailable
 from ingestd.format.manifest import SYNC_ID
-from ingestd.mount.access import Mount, MountIdentity
+from ingestd.mount.access import Mount
+from ingestd.mount.mountinfo import MountIdentity
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class SentinelEmitter(EventEmitter):
 
     def _present(self) -> set[str]:
         try:
-            return set(self._mount.sentinels().sync_ids)
+            return set(self._mount.list_sentinels().sync_ids)
         except MountUnavailable:
             return self._seen
 

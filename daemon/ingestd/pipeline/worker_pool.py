@@ -121,7 +121,7 @@ def _log_release(lease: Lease, reason: str) -> None:
 def is_open(context: Context) -> bool:
     """The source gate: nothing is claimed while the mount is absent."""
     try:
-        context.mount.check_lately(GATE_SECONDS)
+        context.mount.check_cached(GATE_SECONDS)
     except MountUnavailable:
         return False
     return True

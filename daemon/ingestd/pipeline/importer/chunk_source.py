@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Scope
-from ingestd.mount.reader import Reader
+from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.evaluate import Bundle, load_state
 from ingestd.pipeline.importer.prepared_chunk import NOTHING_READ, ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.prefetch import prefetch
@@ -27,7 +27,7 @@ class ChunkSource:
     scope: Scope
     manifest: Manifest
     bundle: Bundle
-    reader: Reader
+    reader: ItemReader
     covers: bool
 
     def prepare(self, after: int, limit: int) -> list[ChunkItem]:

@@ -6,7 +6,7 @@ The order of locks is the same for every writer: assets by hash, everything else
 from collections.abc import Mapping, Sequence
 
 from ingestd.model import Decision, Reason, Verdict, Version
-from ingestd.mount.files import SOURCE
+from ingestd.mount.records import SOURCE
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
 from ingestd.pipeline.importer import cover_writer

@@ -10,12 +10,12 @@ from typing import Any
 
 from ingestd.format.entry import Entry
 from ingestd.model import Action, Decision, Verdict
-from ingestd.mount import wire
+from ingestd.mount.records import Reading
 from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate
 from ingestd.store.item import OpenItem
 from ingestd.store.values import Json, rows_json
 
-NOTHING_READ = wire.Reading(-1)
+NOTHING_READ = Reading(-1)
 NO_DOCUMENTS = hashlib.sha256().hexdigest()
 
 
@@ -25,7 +25,7 @@ class ChunkItem:
 
     row: OpenItem
     entry: Entry
-    reading: wire.Reading = NOTHING_READ
+    reading: Reading = NOTHING_READ
 
     @property
     def size(self) -> int:
@@ -93,7 +93,7 @@ def _verdict(chunk_item: ChunkItem, bundle: Bundle, state: LibraryState, documen
     return verdict
 
 
-def documents_sha256(reading: wire.Reading) -> str:
+def documents_sha256(reading: Reading) -> str:
     """The digest of a set of documents: kinds and digests, in order."""
     if not reading.documents:
         return NO_DOCUMENTS

@@ -25,8 +25,8 @@ from ingestd.errors import (
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import index_manifest
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease, Reason, Verdict
-from ingestd.mount.access import MountIdentity
-from ingestd.mount.reader import Reader, pauses
+from ingestd.mount.mountinfo import MountIdentity
+from ingestd.mount.reader import ItemReader, pauses
 from ingestd.pipeline import delivery, preflight
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.evaluate import Bundle
@@ -93,7 +93,7 @@ class Run:
         if refusal is not None:
             raise refusal
         fresh_until = self._fresh_until()
-        reader = Reader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes, fresh_until)
+        reader = ItemReader(self._context.mount, identity, self._fence.pause, self._fence.on_bytes, fresh_until)
         for covers in (False, True):
             source = (self._context.db, self._lease.batch_id, self._lease.scope, manifest, bundle, reader)
             chunks = ChunkSource(*source, covers=covers)
@@ -111,7 +111,7 @@ class Run:
                 delivered = delivery.read(self._context, sync_id)
                 break
             except ManifestUnsettled:
-                self._context.mount.demand(identity)
+                self._context.mount.require_same(identity)
                 if time.monotonic() >= deadline:
                     raise
                 self._fence.pause(pause)

@@ -1,0 +1,84 @@
+"""Opening files below the mount root, in a mount helper: no symbolic link is followed and no path leaves the root.
+
+Each path component is opened relative to its folder (O_NOFOLLOW). What is swapped in between a check and a read can
+therefore not lead elsewhere.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ingestd.format.entry import CLEAN_PATH, BadEntry
+from ingestd.model import Reason
+
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+BLOCK = 1 << 20
+
+
+def printable(name: str) -> str:
+    """A file name as valid text: bytes that are not UTF-8 become backslash escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def read_blocks(fd: int, limit: int | None = None) -> Iterator[bytes]:
+    """The content of an open file, at most `limit` bytes of it."""
+    while limit is None or limit > 0:
+        block = os.read(fd, BLOCK if limit is None else min(BLOCK, limit))
+        if not block:
+            return
+        if limit is not None:
+            limit -= len(block)
+        yield block
+
+
+@contextmanager
+def open_in_root(root: str, path: str, flags: int) -> Iterator[int]:
+    """A descriptor of root/path. Only the root itself, which the operator configures, may be a link."""
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with open_below(root_fd, path, flags) as fd:
+            yield fd
+    finally:
+        os.close(root_fd)
+
+
+@contextmanager
+def open_below(folder: int, path: str, flags: int, *, is_file_name: bool = False) -> Iterator[int]:
+    """A descriptor of `path` below an open folder. Raises BadEntry if it would leave the folder or meets a link.
+
+    `is_file_name`: the path is a name from a listing, where characters are allowed that a manifest must not use.
+    """
+    if not is_file_name and not CLEAN_PATH.fullmatch(path):
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{path!r} is not a plain relative path")
+    *parents, last = path.split("/")
+    fd = folder
+    try:
+        for part in parents:
+            fd = _open_part(fd, part, OPEN_FOLDER, folder)
+        fd = _open_part(fd, last, flags, folder)
+        yield fd
+    finally:
+        if fd != folder:
+            os.close(fd)
+
+
+def _open_part(fd: int, part: str, flags: int, start: int) -> int:
+    """Opens one component of a path, and closes the folder it is in unless that is where the path starts."""
+    try:
+        next_fd = os.open(part, flags, dir_fd=fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            _refuse_link(fd, part)
+            raise FileNotFoundError(errno.ENOENT, f"{printable(part)} is not a folder") from None
+        raise
+    if fd != start:
+        os.close(fd)
+    return next_fd
+
+
+def _refuse_link(fd: int, part: str) -> None:
+    if stat.S_ISLNK(os.stat(part, dir_fd=fd, follow_symlinks=False).st_mode):
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{printable(part)} is a symbolic link")

@@ -1,0 +1,49 @@
+"""Records of what is read below the mount root, for those who use it without the transport that carries it."""
+
+import msgspec
+
+from ingestd.format.entry import File
+from ingestd.model import Reason
+
+SOURCE = "source"
+"""Kind of an item's provenance document, source/source.json."""
+
+
+class ItemRequest(msgspec.Struct):
+    """One item to read: its folder, relative to the root, and the files to verify; documents only if requested."""
+
+    ordinal: int
+    path: str
+    files: tuple[File, ...]
+    with_documents: bool = True
+
+
+class Listing(msgspec.Struct, tag=True):
+    """The bundles handed over: `sync_ids` have a sentinel. `invalid_names`: sentinels not named by a UUID."""
+
+    sync_ids: list[str]
+    invalid_names: list[str]
+
+
+class Document(msgspec.Struct):
+    """One document as the library stores it. `kind` is an analysis kind, or SOURCE; `text` is JSON."""
+
+    kind: str
+    sha256: str
+    text: str
+
+
+class Reading(msgspec.Struct):
+    """What was read of one item: its documents, or the problem met.
+
+    `transient`: the problem may pass, so it does not count against the item yet. `absent`: a file or its folder does
+    not exist, which on a remote file system may only mean that it is not visible yet.
+    """
+
+    ordinal: int
+    documents: list[Document] = []
+    bytes_read: int = 0
+    reason: Reason | None = None
+    problem: str | None = None
+    transient: bool = False
+    absent: bool = False
