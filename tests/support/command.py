@@ -1,4 +1,4 @@
-"""Commands as an operator or a script calls them, in this process: what they print where, and what they end with."""
+"""Runs `ingestd` commands in this process and captures their output and exit status."""
 
 import gc
 import json
@@ -13,6 +13,12 @@ import pytest
 import structlog
 
 from ingestd import cli
+from ingestd.cli.session import Session
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+BY = Session(None).requested_by
+"""The name that commands record as `requested_by`."""
 
 
 class Result(NamedTuple):
@@ -26,7 +32,7 @@ class Result(NamedTuple):
 
     @property
     def table(self) -> list[dict[str, str]]:
-        """The rows of the table that ends the output, by column."""
+        """The rows of the table at the end of the output, by column."""
         head, *lines = self.stdout.splitlines()
         starts = [found.start() for found in re.finditer(r"\S+", head)]
         ends = [*starts[1:], None]
@@ -38,9 +44,14 @@ class Result(NamedTuple):
 Run = Callable[..., Result]
 
 
+def properties(result: Result) -> dict[str, str]:
+    """The "name  value" lines of an output."""
+    return {line.split(None, 1)[0]: line.split(None, 1)[1] for line in result.stdout.splitlines() if "  " in line}
+
+
 @contextmanager
 def commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Calls `ingestd` through its entry point, in this process. Logging is as a command sets it up, and put back."""
+    """Yields a function that calls the entry point of `ingestd`; restores the logging configuration after each call."""
     configure = structlog.configure
     before = structlog.get_config()
 

@@ -1,4 +1,4 @@
-"""What is going on: status, batches, jobs."""
+"""The commands status, batches and jobs."""
 
 import sys
 import time
@@ -31,12 +31,12 @@ JOB_ORDER = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
 
 @click.command()
 @click.argument("sync_id", required=False, type=as_sync_id)
-@click.option("--items", is_flag=True, help="Print the items of the batch and what was decided of each.")
-@click.option("--follow", is_flag=True, help="Show a progress bar until the batch's job has ended.")
+@click.option("--items", is_flag=True, help="Print the items of the batch with their decisions.")
+@click.option("--follow", is_flag=True, help="Show a progress bar until the job of the batch has finished.")
 @json_option
 @click.pass_obj
 def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_json: bool) -> None:
-    """What is going on, or where one batch stands."""
+    """Shows the state of the queue, or of one batch."""
     if sync_id is None:
         if items or follow:
             raise click.UsageError("--items and --follow need a SYNC_ID")
@@ -89,7 +89,7 @@ def _print_batch(session: Session, known: dict[str, Any], *, as_json: bool) -> N
         print_json({**known, **counts, "jobs": jobs})
         return
     print_facts({**known, **{what: _counts(found, "none yet") for what, found in counts.items()}})
-    _print_jobs(jobs, as_json=False, empty="this batch was never queued; `ingestd queue` does that")
+    _print_jobs(jobs, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
 
 
 def _items(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
@@ -103,7 +103,7 @@ def _items(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
 
 
 def _follow(session: Session, sync_id: str, batch_id: int) -> None:
-    """A progress bar on standard error until the newest job of the batch has ended."""
+    """Shows a progress bar on standard error until the newest job of the batch has finished."""
     newest = _newest(session, sync_id, batch_id)
     if newest is None:
         echo("this batch has no job to follow")
@@ -128,10 +128,10 @@ def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | N
 @json_option
 @click.pass_obj
 def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> None:
-    """Batches, newest first."""
+    """Lists batches, newest first."""
     which = stats.Filter(status=wanted)
     rows, _ = session.context.db.read(lambda tx: stats.batch_page(tx, which, before=stats.NEWEST, limit=limit))
-    empty = f"no batch is {wanted}" if wanted else "there are no batches; `ingestd scan` records what is on the mount"
+    empty = "no batches match these filters" if wanted else "no batches yet; `ingestd scan` records new bundles"
     print_rows(rows, BATCH_TABLE, as_json=as_json, empty=empty)
 
 
@@ -139,10 +139,10 @@ def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> 
 @json_option
 @click.pass_obj
 def jobs(session: Session, as_json: bool) -> None:
-    """Running, queued and waiting jobs, then those that ended last."""
+    """Lists running, queued and waiting jobs, then recently finished ones."""
     db = session.context.db
     rows = _in_order(db.read(stats.active_jobs)) + db.read(stats.finished_jobs)
-    _print_jobs(rows, as_json=as_json, empty="there are no jobs; `ingestd queue` makes one")
+    _print_jobs(rows, as_json=as_json, empty="no jobs yet; queue a batch with `ingestd queue`")
 
 
 def _in_order(rows: list[stats.Row]) -> list[stats.Row]:
@@ -150,8 +150,8 @@ def _in_order(rows: list[stats.Row]) -> list[stats.Row]:
 
 
 def _print_jobs(rows: Sequence[stats.Row], *, as_json: bool, empty: str) -> None:
-    told = rows if as_json else [{**row, "progress": f"{row['items_done']}/{row['items_total']}"} for row in rows]
-    print_rows(told, JOB_TABLE, as_json=as_json, empty=empty)
+    printed = rows if as_json else [{**row, "progress": f"{row['items_done']}/{row['items_total']}"} for row in rows]
+    print_rows(printed, JOB_TABLE, as_json=as_json, empty=empty)
 
 
 COMMANDS = (status, batches, jobs)

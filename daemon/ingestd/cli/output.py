@@ -1,4 +1,4 @@
-"""How data is printed: as a table for people, or as JSON; times RFC 3339 with Z."""
+"""Prints data as tables or JSON; times are RFC 3339 with Z."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def echo(text: str) -> None:
-    """A sentence for the person at the terminal, on standard error."""
+    """Prints a message for the user on standard error."""
     click.echo("\n".join(shown(line) for line in f"ingestd: {text}".split("\n")), err=True)
 
 
@@ -28,9 +28,9 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
-    """Prints rows as they come; `columns` are those that the table shows, JSON has them all.
+    """Prints rows as they arrive. `columns` are those of the table; JSON has all.
 
-    `empty` is what a person is told when there are none.
+    `empty`: the message on standard error if there are no rows.
     """
     if as_json:
         _print_json_rows(rows)
@@ -39,7 +39,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, em
 
 
 def _print_json_rows(rows: Iterable[Row]) -> None:
-    """One array, with a line for each row."""
+    """One array, one row per line."""
     opening = "["
     for page in _pages(rows):
         lines = (orjson.dumps(row, default=_plain, option=_TIMES).decode() for row in page)
@@ -49,7 +49,7 @@ def _print_json_rows(rows: Iterable[Row]) -> None:
 
 
 def _print_table(rows: Iterable[Row], columns: Sequence[str]) -> bool:
-    """Prints a table, if there are rows; columns may grow wider from page to page."""
+    """Prints a table; returns False if there are no rows. Columns may become wider from page to page."""
     widths = [len(column) for column in columns]
     cells = [list(columns)]
     for page in _pages(rows):
@@ -68,14 +68,14 @@ def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def print_facts(facts: Row) -> None:
-    """Prints one thing, a line for each of its properties."""
+    """Prints the properties of one record, one per line."""
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         click.echo(f"{key.ljust(width)}  {shown(value)}")
 
 
 def shown(value: Any) -> str:
-    """A value as a table shows it; what is hostile to a terminal is escaped."""
+    """A value as text for a table. Control characters are escaped: they could manipulate the terminal."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""run, migrate and doctor."""
+"""The commands run, migrate and doctor."""
 
 import faulthandler
 import os
@@ -22,19 +22,19 @@ from ingestd.store.migrate import migrate as apply_migrations
 @click.option("--embedded", type=click.Path(file_okay=False, path_type=Path), help="Run a private MariaDB kept in DIR.")
 @click.pass_obj
 def run(session: Session, embedded: Path | None) -> None:
-    """The daemon, in the foreground."""
+    """Runs the daemon in the foreground."""
     settings = session.settings
     logs.configure(settings.log)
     notifier = Notifier.from_environment(os.environ)
     if notifier.watchdog is not None:
-        # It ends a daemon that hangs by SIGABRT: the journal then tells where every thread was.
+        # The watchdog ends a hanging daemon with SIGABRT; the journal then shows the stack of every thread.
         faulthandler.enable()
     if embedded is None:
-        # A secret that cannot be read is said here, once, and no restart would mend it.
+        # Fail now if the password is unreadable: a configuration error, which a restart does not fix.
         settings.database.password()
         Daemon(settings, notifier).run()
         return
-    # Until the daemon takes the signals over, they must not leave a server behind.
+    # Until the daemon handles signals, SIGTERM must still stop the private server.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     with running(EmbeddedMariaDB(embedded, name=settings.database.name)) as server:
         Daemon(_prepared(settings, server), notifier).run()
@@ -44,7 +44,7 @@ def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:
     """Migrates the private server and points the settings at it."""
     apply_migrations(settings.model_copy(update={"database": server.owner_settings()}))
     server.grant()
-    hint = f"other commands reach it with INGESTD_DATABASE__UNIX_SOCKET={server.socket}"
+    hint = f"to use it with other commands, set INGESTD_DATABASE__UNIX_SOCKET={server.socket}"
     echo(f"private MariaDB in {server.folder}; {hint}")
     return settings.model_copy(update={"database": server.settings()})
 
@@ -53,7 +53,7 @@ def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:
 @json_option
 @click.pass_obj
 def migrate(session: Session, as_json: bool) -> None:
-    """Brings the schema up to date; prints what it applied."""
+    """Brings the schema up to date; prints the applied migrations."""
     applied = apply_migrations(session.settings)
     if as_json:
         print_json(applied)

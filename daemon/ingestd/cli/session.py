@@ -1,4 +1,4 @@
-"""What one command works with, made when it is first needed: `bundle check` needs no database, `--help` nothing."""
+"""Settings and connections of one command, created on first use: `bundle check` needs no database."""
 
 import getpass
 from functools import cached_property
@@ -14,23 +14,23 @@ from ingestd.pipeline.context import Context
 
 
 def as_text(value: str) -> str:
-    """A parameter that the database can hold: bytes that are no text reach us from a shell, too."""
+    """Validates a text parameter: a shell can pass bytes that are not UTF-8, which the database cannot store."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise click.BadParameter("this is no UTF-8 text") from None
+        raise click.BadParameter("not valid UTF-8") from None
     return value
 
 
 def as_sync_id(value: str) -> str:
-    """The name of a batch: whether there is one of that name, the database knows; it compares ASCII only."""
+    """Validates a sync_id parameter: ASCII only. Whether the batch exists is checked later."""
     if not value.isascii():
-        raise click.BadParameter(f"{shown(value)} is no sync_id")
+        raise click.BadParameter(f"{shown(value)} is not a sync_id")
     return value
 
 
 class Session:
-    """The settings and the means of one command."""
+    """Settings and connections of one command."""
 
     def __init__(self, config: Path | None) -> None:
         self._config = config
@@ -50,7 +50,7 @@ class Session:
 
     @property
     def requested_by(self) -> str:
-        """Whom the ledger names for what this command asks."""
+        """The name that the ledger records for this command."""
         try:
             return f"cli:{getpass.getuser()}"
         except (KeyError, OSError):
@@ -63,5 +63,5 @@ class Session:
 
 
 def quiet(settings: LogSettings) -> LogSettings:
-    """For a command that somebody waits for: what the daemon tells day by day is no news to them."""
+    """Log settings for a command at a terminal: only warnings and errors, unless configured otherwise."""
     return settings.model_copy(update={"level": "warning"}) if settings.level == "info" else settings

@@ -1,0 +1,48 @@
+"""Fixtures for command tests: an environment that points commands at the test world, and a caller."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd import config
+from ingestd.pipeline.context import Context
+from support.command import Run, commands
+from support.world import World
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The driver leaves the socket of a failed connection to the garbage collector.
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("INGESTD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.toml")
+
+
+@pytest.fixture
+def configured(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world, with an environment that configures commands to use it."""
+    monkeypatch.setenv("INGESTD_DATABASE__UNIX_SOCKET", world.server.socket)
+    monkeypatch.setenv("INGESTD_DATABASE__USER", "ingestd")
+    monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(world.root))
+    monkeypatch.setenv("INGESTD_MOUNT__REQUIRE_MOUNT", "false")
+    return world
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    with commands(monkeypatch, capsys) as call:
+        yield call
+
+
+@pytest.fixture
+def context(configured: World) -> Context:
+    """A context of the world, for work that precedes a command."""
+    return configured.context()

@@ -1,0 +1,156 @@
+"""The commands queue, cancel, pause and resume."""
+
+import re
+from typing import Any
+
+import pytest
+
+from ingestd.errors import DatabaseUnavailable
+from ingestd.pipeline import queueing
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.queueing import Request
+from support.command import BY, RFC_3339, UNKNOWN, Run, properties
+from support.world import World, cover, md5, photo
+
+
+def test_queue_prints_each_result_and_exits_with_the_worst_status(configured: World, run: Run) -> None:
+    good, invalid = configured.put(photo("a")), configured.put(photo("b"), status="uploading")
+    run("scan")
+    result = run("queue", good, invalid, UNKNOWN, good, "--priority", "7")
+    assert (result.code, result.stderr) == (3, "")
+    first, second, third, again = result.table
+    assert (first["sync_id"], first["state"], first["priority"], first["is_new"]) == (good, "queued", "7", "yes")
+    assert (second["sync_id"], second["job_id"], second["state"]) == (invalid, "-", "-")
+    assert second["error"].startswith(f"batch {invalid} is invalid: status: ")
+    assert third["error"].startswith(f"there is no batch {UNKNOWN}")
+    assert (again["job_id"], again["is_new"], again["error"]) == (first["job_id"], "no", "-")
+    assert configured.sql("SELECT priority, requested_by FROM import_job") == [(7, BY)]
+
+
+def test_queue_prints_json(configured: World, run: Run) -> None:
+    sync_id = configured.put(photo("a"))
+    run("scan")
+    result = run("queue", sync_id, UNKNOWN, "--json")
+    assert result.code == 3
+    made, unknown = result.json
+    assert made == {
+        "sync_id": sync_id, "job_id": configured.one("SELECT id FROM import_job"), "state": "queued", "priority": 100,
+        "is_new": True, "error": None, "exit_status": 0,
+    }  # fmt: skip
+    assert (unknown["job_id"], unknown["exit_status"]) == (None, 3)
+
+
+def test_queue_again_changes_the_priority(configured: World, run: Run) -> None:
+    sync_id = configured.put(photo("a"))
+    run("scan")
+    assert run("queue", sync_id).code == 0
+    result = run("queue", sync_id, "--priority", "-1")
+    assert (result.code, result.table[0]["priority"], result.table[0]["is_new"]) == (0, "-1", "no")
+
+
+def test_removals_above_the_limit_need_force(
+    configured: World, run: Run, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured.import_all(context, configured.put(photo("a"), photo("b"), day=1))
+    removal = configured.put(*({"type": "photo", "hash": md5(name)} for name in "ab"), action="remove", day=2)
+    run("scan")
+    monkeypatch.setenv("INGESTD_QUEUE__REMOVAL_LIMIT", "1")
+    refused = run("queue", removal)
+    assert refused.code == 3
+    assert "would remove 2 assets, more than queue.removal_limit = 1" in refused.table[0]["error"]
+    assert run("queue", removal, "--force").table[0]["state"] == "queued"
+
+
+def test_only_and_reimport_select_the_items(configured: World, run: Run, context: Context) -> None:
+    sync_id = configured.put(photo("a"), cover("c", "absent"))
+    configured.import_all(context, sync_id)
+    result = run("queue", sync_id, "--only", "failed")
+    assert (result.code, result.table[0]["error"]) == (3, f"batch {sync_id} has no failed items")
+    assert run("queue", sync_id, "--only", "deferred").code == 0
+    assert configured.one("SELECT scope FROM import_job ORDER BY id DESC LIMIT 1") == "deferred"
+    assert run("cancel", sync_id).code == 0
+    assert run("queue", sync_id, "--reimport").code == 0
+    assert set(configured.decisions(sync_id).values()) == {"pending"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["queue"],
+        ["queue", UNKNOWN, "--only", "created"],
+        ["queue", UNKNOWN, "--only", "failed", "--reimport"],
+        ["queue", UNKNOWN, "--priority", "high"],
+        ["queue", UNKNOWN, "--priority", "2147483648"],
+        ["preflight"],
+        ["cancel", UNKNOWN, UNKNOWN],
+        ["status", "--items"],
+        ["status", "--follow"],
+        ["batches", "--status", "lost"],
+        ["batches", "--limit", "0"],
+        ["scan", "--quick"],
+        ["destroy"],
+        [],
+    ],
+)
+def test_usage_errors(configured: World, run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert "Usage: " in result.stderr
+
+
+def test_an_outage_stops_queueing_but_prints_the_results_so_far(
+    configured: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = configured.put(photo("a")), configured.put(photo("b"))
+    run("scan")
+    real = queueing.queue_and_notify
+
+    def gone_after_the_first(context: Context, request: Request) -> Any:
+        if request.sync_id == second:
+            raise DatabaseUnavailable("the database is out of reach")
+        return real(context, request)
+
+    monkeypatch.setattr(queueing, "queue_and_notify", gone_after_the_first)
+    result = run("queue", first, second, UNKNOWN)
+    assert (result.code, result.stderr) == (69, "ingestd: the database is out of reach\n")
+    assert [row["sync_id"] for row in result.table] == [first]
+
+
+def test_cancel(configured: World, run: Run) -> None:
+    sync_id = configured.put(photo("a"))
+    run("scan")
+    run("queue", sync_id)
+    result = run("cancel", sync_id, "--json")
+    assert (result.code, result.stderr) == (0, "")
+    (row,) = result.json
+    assert (row["sync_id"], row["state"]) == (sync_id, "cancelled")
+    again = run("cancel", sync_id)
+    assert again == (3, "", f"ingestd: batch {sync_id} has no job to cancel\n")
+
+
+def test_a_running_job_cannot_be_cancelled(configured: World, run: Run) -> None:
+    sync_id = configured.put(photo("a"))
+    run("scan")
+    run("queue", sync_id)
+    configured.sql("UPDATE import_job SET state = 'running'")
+    result = run("cancel", sync_id)
+    assert (result.code, result.stdout) == (3, "")
+    assert "is running; only stopping the service stops it" in result.stderr
+
+
+def test_pause_and_resume_print_no_data(configured: World, run: Run) -> None:
+    assert run("pause", "--reason", "disk swap") == (0, "", "ingestd: paused\n")
+    assert run("pause") == (0, "", "ingestd: was paused already\n")
+    shown = run("status", "--json").json
+    assert (shown["paused"], shown["paused_by"], shown["paused_reason"]) == (True, BY, "disk swap")
+    assert RFC_3339.fullmatch(shown["paused_at"])
+    line = properties(run("status"))["paused"]
+    assert re.fullmatch(rf"since \S+Z by {BY}: disk swap", line)
+    assert RFC_3339.fullmatch(line.split()[1])
+    assert run("resume") == (0, "", "ingestd: resumed\n")
+    assert run("resume") == (0, "", "ingestd: was not paused\n")
+
+
+def test_pause_without_a_reason(configured: World, run: Run) -> None:
+    run("pause")
+    assert properties(run("status"))["paused"].endswith(": no reason given")
