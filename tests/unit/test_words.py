@@ -132,7 +132,6 @@ STILL_TO_DO = [
     "tests/integration/test_watchdog.py",
     "tests/support/browser.py",
     "tests/support/disposable_db.py",
-    "tests/support/items.py",
     "tests/support/process.py",
     "tests/support/proxy.py",
     "tests/support/s3.py",
