@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ingestd import logs
 from ingestd.app import Daemon
 from ingestd.errors import CannotListen, MountUnavailable
 from ingestd.metrics import DatabaseState
@@ -130,9 +131,11 @@ def daemon_of(world: World, **overrides: dict[str, Any]) -> Iterator[Scraped]:
 
 
 def test_every_value_of_every_label_is_there_from_the_start(world: World) -> None:
+    lost = logs.dropped()  # by earlier tests in this process, too
     with daemon_of(world) as scraped:
         samples = scraped.samples()
         assert labelled({**DATABASE_WIDE, **LOCAL}) <= set(samples)
+        assert samples.pop(("log_lines_dropped_total", ())) == lost
         counters = {key: value for key, value in samples.items() if key[0].endswith("_total")}
         moved = {name for (name, _), value in counters.items() if value}
         assert moved <= {"scans_total", "process_cpu_seconds_total"}

@@ -281,11 +281,18 @@ def test_ever_new_identities_do_not_fill_the_memory() -> None:
 
 @dataclass
 class Pipe:
-    """A pipe that nobody reads until somebody does."""
+    """A pipe that is read only when a test says so."""
 
     reading: int
     writing: int
     taken: bytes = b""
+    closed: set[int] = field(default_factory=set)
+
+    def close(self, *ends: int) -> None:
+        """Closes each end once: its number may be another file's afterwards."""
+        for fd in set(ends) - self.closed:
+            self.closed.add(fd)
+            os.close(fd)
 
     def fill(self) -> int:
         """Leaves no room at all, and the writing end blocking; returns how much went in."""
@@ -310,9 +317,7 @@ class Pipe:
 def pipe() -> Iterator[Pipe]:
     made = Pipe(*os.pipe())
     yield made
-    for fd in (made.reading, made.writing):
-        with suppress(OSError):
-            os.close(fd)
+    made.close(made.reading, made.writing)
 
 
 @dataclass
@@ -341,7 +346,7 @@ def queued(pipe: Pipe) -> Iterator[Queued]:
     made = Queued(pipe)
     yield made
     # Lets go of whatever still waits for room.
-    os.close(pipe.reading)
+    pipe.close(pipe.reading)
     made.sink.close(PATIENCE)
     assert not made.sink._thread.is_alive()
 
@@ -412,7 +417,7 @@ def test_a_pipe_that_somebody_made_non_blocking_is_waited_for(queued: Queued) ->
 
 def test_without_a_reader_lines_are_lost_and_counted(pipe: Pipe) -> None:
     queued = Queued(pipe)
-    os.close(pipe.reading)
+    pipe.close(pipe.reading)
     queued.put(7)
     until(lambda: queued.drops.total == 7, what="for the losses")
     queued.sink.close(PATIENCE)
@@ -428,7 +433,7 @@ def test_summaries_come_without_further_lines(monkeypatch: pytest.MonkeyPatch, p
 
 
 def test_writing_to_a_closed_file_is_a_loss(pipe: Pipe) -> None:
-    os.close(pipe.writing)
+    pipe.close(pipe.writing)
     assert not write_all(pipe.writing, b"x")
 
 
@@ -437,9 +442,15 @@ def test_writing_to_a_closed_file_is_a_loss(pipe: Pipe) -> None:
 
 @pytest.fixture
 def quiet_again() -> Iterator[None]:
-    """Puts everything back that `configure` touches."""
+    """Puts everything back that `configure` touches.
+
+    Comes before `monkeypatch`, whose changes must be undone by then: a sink on the pipe of a test would write into
+    whatever file or socket gets the number of that pipe.
+    """
     root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook, sys.unraisablehook)
+    descriptor, standard_error = logs._descriptor, sys.stderr
     yield
+    assert (logs._descriptor, sys.stderr) == (descriptor, standard_error), "monkeypatch has not been undone yet"
     logs.shutdown()
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     logging.captureWarnings(False)
@@ -448,7 +459,7 @@ def quiet_again() -> Iterator[None]:
 
 
 @pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch, quiet_again: None, pipe: Pipe) -> Iterator[Pipe]:
+def stderr(quiet_again: None, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
     """Standard error is a pipe, and the hooks are Python's own."""
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
@@ -640,7 +651,7 @@ def test_commands_are_served_at_once(stderr: Pipe, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("gone", [None, "closed"])
 def test_without_standard_error_nothing_is_written_anywhere(
-    monkeypatch: pytest.MonkeyPatch, quiet_again: None, gone: str | None
+    quiet_again: None, monkeypatch: pytest.MonkeyPatch, gone: str | None
 ) -> None:
     stream = io.StringIO() if gone else None
     if stream is not None:
@@ -719,7 +730,7 @@ def lines_of(script: str, pipe: Pipe) -> list[str]:
     """What a process logs under the journal until it ends."""
     status = os.fstat(pipe.writing)
     with python(PRELUDE + script, pipe.writing, JOURNAL_STREAM=f"{status.st_dev}:{status.st_ino}") as process:
-        os.close(pipe.writing)
+        pipe.close(pipe.writing)
         with open(pipe.reading, encoding="utf-8", closefd=False) as stream:
             lines = stream.read().splitlines()
         process.wait(PATIENCE)
