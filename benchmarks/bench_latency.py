@@ -14,7 +14,7 @@ from common import Bench, bench, lean_item, median, put, report
 
 from ingestd.app import Daemon
 from ingestd.config import Settings
-from ingestd.format.manifest import parse
+from ingestd.format.manifest import parse_manifest
 
 BUNDLES = int(os.environ.get("BUNDLES", "15"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -73,7 +73,7 @@ def with_script(world: Bench, settings: Settings, salt: str) -> float:
 
 def bare(cursor: Any, data: bytes, sync_id: str) -> None:
     """Record, queue, claim: the statements of the daemon, in three transactions."""
-    manifest = parse(data, sync_id=sync_id)
+    manifest = parse_manifest(data, sync_id=sync_id)
     event = "INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (%s, %s, %s)"
     cursor.execute("BEGIN")
     cursor.execute("SELECT id FROM ingest_batch WHERE sync_id = %s FOR UPDATE", (sync_id,))

@@ -219,7 +219,7 @@ def test_what_cannot_be_queued_says_why(world: World) -> None:
         queue_and_notify(context, ask(new_sync_id()))
     invalid = world.put(photo("a"), status="uploading")
     world.scan(context)
-    with pytest.raises(NotEligible, match="status: 'uploading', not \"completed\""):
+    with pytest.raises(NotEligible, match="expected \"completed\", got 'uploading'"):
         queue_and_notify(context, ask(invalid))
     world.put(photo("a"), sync_id=invalid)
     assert queue_and_notify(context, ask(invalid)).job.state is JobState.QUEUED

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from ingestd.format.manifest import Manifest, parse
+from ingestd.format.manifest import Manifest, parse_manifest
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
 PRIOR = "bc02ed61-9d39-4538-952a-ed4ced680e96"
@@ -37,4 +37,4 @@ def encoded(**changes: Any) -> bytes:
 
 
 def parsed(**changes: Any) -> Manifest:
-    return parse(encoded(**changes))
+    return parse_manifest(encoded(**changes))

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from ingestd.format.check import check_manifest
-from ingestd.format.manifest import Manifest, parse
+from ingestd.format.manifest import Manifest, parse_manifest
 from ingestd.format.manifest_index import index_manifest
 from ingestd.make.bundle import Made, make_bundle
 from ingestd.mount import items
@@ -50,7 +50,7 @@ class Place:
         """The manifest, which has to be without any problem, and whose files have to be as it says."""
         data = made.manifest.read_bytes()
         assert check_manifest(data, file_name=made.manifest.name).problems == []
-        manifest = parse(data, sync_id=made.sync_id)
+        manifest = parse_manifest(data, sync_id=made.sync_id)
         assert index_manifest(manifest).problems == {}
         self._demand_files(manifest)
         return manifest

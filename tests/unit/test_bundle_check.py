@@ -70,8 +70,8 @@ def test_what_is_odd_but_importable_is_a_warning() -> None:
     for word in (
         "created_at",
         "prior_sync_id",
-        "items: 1 listed again",
-        "never imported",
+        "items: 1 exact duplicate",
+        "items: 1 file has a variant that is ignored",
         "type series",
         "containers: 1",
     ):

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from ingestd.cli import cli
 from ingestd.cli.bundle import bundle
 from ingestd.errors import BundleError, NotFound
-from ingestd.format.manifest import parse
+from ingestd.format.manifest import parse_manifest
 
 PRIOR = "bc02ed61-9d39-4538-952a-ed4ced680e96"
 
@@ -59,14 +59,14 @@ def test_make_prints_json(media: Path, tmp_path: Path) -> None:
 def test_make_passes_its_options_on(media: Path, tmp_path: Path) -> None:
     options = ["--action", "update", "--type", "event", "--prior", PRIOR, "--gallery", "Dawn set", "--json"]
     made = json.loads(run("make", media, "--out", tmp_path / "root", *options).stdout)
-    manifest = parse(Path(made["manifest"]).read_bytes())
+    manifest = parse_manifest(Path(made["manifest"]).read_bytes())
     assert (manifest.action, manifest.type, manifest.prior_sync_id) == ("update", "event", PRIOR)
     assert [container.title for container in manifest.containers()] == ["Dawn set"]
 
 
 def test_make_removes(media: Path, tmp_path: Path) -> None:
     made = json.loads(run("make", media, "--out", tmp_path / "root", "--action", "remove", "--json").stdout)
-    assert parse(Path(made["manifest"]).read_bytes()).action == "remove"
+    assert parse_manifest(Path(made["manifest"]).read_bytes()).action == "remove"
     assert run("make", media, "--out", tmp_path, "--action", "remove", "--gallery", "x").exit_code == 2
 
 
@@ -146,7 +146,7 @@ def test_warnings_are_no_data_and_no_failure(manifest: Path) -> None:
     draft = manifest.rename(manifest.parent / "draft.json")
     result = run("check", draft)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "warning: the file is called 'draft.json'" in result.stderr
+    assert "warning: the file is named 'draft.json'" in result.stderr
 
 
 def test_check_of_what_cannot_be_read(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ingestd.config import MountSettings
-from ingestd.format import entry, manifest
+from ingestd.format import entry, envelope, fields, strict_json
 from ingestd.format.check import check_manifest
 from ingestd.format.container import CONTAINER_TYPES
-from ingestd.format.manifest import parse
+from ingestd.format.manifest import parse_manifest
 from ingestd.format.manifest_index import index_manifest
 from ingestd.make import media
 from ingestd.model import Action, Reason
@@ -41,13 +41,13 @@ def test_the_example_has_neither_problems_nor_surprises() -> None:
     [name] = re.findall(r"^`sync/(.*)`:$", TEXT, re.MULTILINE)
     report = check_manifest(block("json").encode(), file_name=name)
     assert report.problems == []
-    assert report.warnings == ["items: 1 files of variants that are never imported"]
+    assert report.warnings == ["items: 1 file has a variant that is ignored"]
     assert (report.item_count, report.container_count) == (2, 1)
     assert example()["verification"]["total_files"] == sum(len(item["files"]) for item in example()["items"])
 
 
 def test_the_files_beside_the_example_are_those_it_names() -> None:
-    found = parse(block("json").encode())
+    found = parse_manifest(block("json").encode())
     assert index_manifest(found).covers == {found.entry(0).asset_hash: (found.entry(1).asset_hash, 1)}
     named = {f"{item['path']}/{file['path']}" for item in example()["items"] for file in item["files"]}
     listed = set(block("text").split())
@@ -85,9 +85,9 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{defaults.max_manifest_bytes >> 20} MiB" == limits["manifest"][0]
     assert f"{defaults.max_document_bytes >> 20} MiB" == limits["a document"][0]
     assert f"{defaults.max_items:,}" == limits["items"][0]
-    assert f"{entry.MAX_NESTING} levels" == limits["nesting of a document"][0]
-    assert f"more than {entry.MAX_PATH} characters" in TEXT
-    assert f"1 to {manifest.MAX_TYPE} characters" in TEXT
+    assert f"{strict_json.MAX_NESTING} levels" == limits["nesting of a document"][0]
+    assert f"more than {fields.MAX_PATH} characters" in TEXT
+    assert f"1 to {envelope.MAX_TYPE} characters" in TEXT
     assert f"`mount.settle_seconds` ({defaults.settle_seconds:.0f})" in TEXT
     assert defaults.max_future == 3600
 

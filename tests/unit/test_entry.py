@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestd.format.entry import IGNORED_VARIANTS, MAX_NESTING, Entry, parse_entry
+from ingestd.format.entry import IGNORED_VARIANTS, Entry, parse_entry
+from ingestd.format.strict_json import MAX_NESTING
 from ingestd.model import Reason
 
 HASH, OTHER = "a" * 32, "b" * 32
@@ -177,7 +178,7 @@ def test_text_that_parsers_stumble_over_becomes_a_problem(data: bytes) -> None:
         ({"title": "a\tb"}, "title: expected text without control characters"),
         ({"files": [{"path": "a", "variant": "a", "sha256": "x"}]}, "files[0].sha256: expected 64 lower-case"),
         ({"files": [{"path": "a", "variant": "-"}]}, "files[0].variant: expected up to 64 letters"),
-        ({"hash": 5}, "Expected `str`, got `int` - at `$.hash`"),
+        ({"hash": 5}, "hash: expected `str`, got `int`"),
     ],
 )  # fmt: skip
 def test_a_problem_is_told_in_words(changes: dict[str, Any], problem: str) -> None:

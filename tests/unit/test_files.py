@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ingestd.format.entry import BadEntry, File
+from ingestd.format.entry import File
+from ingestd.format.fields import BadEntry
 from ingestd.model import Reason
 from ingestd.mount import paths, sync_folder, wire
 from ingestd.mount.records import Listing

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.errors import ManifestError, ManifestUnsettled
-from ingestd.format.manifest import parse
+from ingestd.format.manifest import parse_manifest
 from ingestd.format.manifest_index import index_manifest
 from ingestd.model import Action
 from support.manifests import PRIOR, SYNC_ID, A, B, C, cover, encoded, envelope, parsed, photo
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 def problems(data: bytes, **options: Any) -> list[str]:
     with pytest.raises(ManifestError) as caught:
-        parse(data, **options)
+        parse_manifest(data, **options)
     assert not isinstance(caught.value, ManifestUnsettled)
     assert caught.value.problems
     return caught.value.problems
@@ -97,7 +97,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_the_sync_id_must_be_the_one_its_name_promises() -> None:
-    assert parse(encoded(), sync_id=SYNC_ID).sync_id == SYNC_ID
+    assert parse_manifest(encoded(), sync_id=SYNC_ID).sync_id == SYNC_ID
     assert PRIOR in problems(encoded(), sync_id=PRIOR)[0]
 
 
@@ -130,7 +130,7 @@ def test_times_without_a_zone_or_out_of_range_are_refused(text: str) -> None:
 
 def test_too_many_items() -> None:
     assert "mount.max_items = 1" in problems(encoded(items=[photo(A), photo(B)]), max_items=1)[0]
-    assert len(parse(encoded(items=[photo(A), photo(B)]), max_items=2).raw_items) == 2
+    assert len(parse_manifest(encoded(items=[photo(A), photo(B)]), max_items=2).raw_items) == 2
 
 
 # Hostile text
@@ -141,14 +141,14 @@ def test_cut_anywhere_it_is_not_settled() -> None:
     data = data.replace(b"\\u00e4", "\u00e4".encode())
     for length in range(len(data)):
         with pytest.raises(ManifestUnsettled):
-            parse(data[:length])
-    assert len(parse(data).raw_items) == 2
+            parse_manifest(data[:length])
+    assert len(parse_manifest(data).raw_items) == 2
 
 
 @pytest.mark.parametrize("filler", [b"\0", b"x", b"{}", b"\xff"])
 def test_text_after_the_end_is_not_settled(filler: bytes) -> None:
     with pytest.raises(ManifestUnsettled):
-        parse(encoded() + filler)
+        parse_manifest(encoded() + filler)
 
 
 @pytest.mark.parametrize("data", [b"[]", b"null", b'"x"', b"7"])
@@ -175,7 +175,7 @@ def test_deep_nesting_is_a_problem_and_never_a_crash(key: str, levels: int) -> N
 
 
 def test_deep_nesting_that_is_cut_off_is_a_problem_too() -> None:
-    assert problems(with_raw("items", b"[" * 100_000)[:90_000]) == ["the manifest is nested deeper than 30"]
+    assert problems(with_raw("items", b"[" * 100_000)[:90_000]) == ["the manifest is nested deeper than 30 levels"]
 
 
 def test_numbers_that_cannot_be_kept_are_a_problem() -> None:
@@ -194,7 +194,7 @@ def test_problems_stay_short() -> None:
 @given(st.binary())
 def test_bytes_raise_nothing_else(data: bytes) -> None:
     with pytest.raises(ManifestError):
-        parse(data)
+        parse_manifest(data)
 
 
 @settings(deadline=None)
@@ -226,13 +226,13 @@ def test_whatever_the_items_they_fail_alone(items: list[Any], containers: list[A
 
 def test_a_bad_item_leaves_its_siblings_alone() -> None:
     data = encoded(items=[photo(A), "@@", photo(B)]).replace(b'"@@"', b'{"type": "photo", "type": "x"}')
-    bad = [entry.ordinal for entry in parse(data).entries() if entry.problem]
+    bad = [entry.ordinal for entry in parse_manifest(data).entries() if entry.problem]
     assert bad == [1]
 
 
 def test_a_deep_item_leaves_its_siblings_alone() -> None:
     data = encoded(items=["@@", photo(B)]).replace(b'"@@"', b'{"x": ' + b"[" * 31 + b"]" * 31 + b"}")
-    assert [bool(entry.problem) for entry in parse(data).entries()] == [True, False]
+    assert [bool(entry.problem) for entry in parse_manifest(data).entries()] == [True, False]
 
 
 def test_an_entry_is_parsed_once() -> None:
@@ -252,7 +252,7 @@ def test_a_container_lists_each_member_once_and_in_order() -> None:
 @pytest.mark.parametrize("raw", [b'{"type": "gallery", "hash": 1, "hash": 2}', b"[" * 40 + b"]" * 40, b"null", b'"x"'])
 def test_a_bad_container_leaves_its_siblings_alone(raw: bytes) -> None:
     data = encoded(containers=["@@", gallery()]).replace(b'"@@"', raw)
-    bad, good = parse(data).containers()
+    bad, good = parse_manifest(data).containers()
     assert bad.problem
     assert (good.problem, good.members) == (None, (A, B))
 

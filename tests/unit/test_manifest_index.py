@@ -13,7 +13,7 @@ def surveyed(*items: Any) -> ManifestIndex:
 
 def test_word_for_word_repetitions_collapse() -> None:
     found = surveyed(photo(), photo(), photo(B))
-    assert (found.collapsed, found.problems) == (1, {})
+    assert (found.duplicates_collapsed, found.problems) == (1, {})
     assert found.first == {("photo", A, ""): 0, ("photo", B, ""): 2}
 
 
@@ -26,12 +26,6 @@ def test_one_hash_has_one_type() -> None:
     found = surveyed(photo(A), {"type": "video", "hash": A}, cover(A, B))
     assert list(found.problems) == [("video", A, "")]
     assert found.problems[("video", A, "")][0] is Reason.TYPE_CONFLICT
-
-
-def test_every_entry_is_visited_once() -> None:
-    seen: list[int] = []
-    index_manifest(parsed(items=[photo(), photo(), None, photo(B)]), lambda entry: seen.append(entry.ordinal))
-    assert seen == [0, 2, 3]
 
 
 def test_sizes_and_ignored_variants_are_summed() -> None:

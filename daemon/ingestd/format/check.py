@@ -1,4 +1,4 @@
-"""Everything that is wrong with a manifest, at once, for the person who has to mend it. Pure."""
+"""The offline check: everything that is wrong with a manifest, in one report. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ import msgspec
 
 from ingestd.errors import ManifestError
 from ingestd.format.container import CONTAINER_TYPES, Container, parse_container
-from ingestd.format.manifest import SYNC_ID, Manifest, parse, split
+from ingestd.format.fields import SYNC_ID
+from ingestd.format.manifest import Manifest, parse_manifest, split_fields
 from ingestd.format.manifest_index import ManifestIndex, index_manifest
 from ingestd.model import Action
 
@@ -19,7 +20,7 @@ SUFFIX = ".json"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a manifest holds and what is wrong with it. `warnings` keep nothing from being imported."""
+    """The content of a manifest in numbers, and what is wrong with it. `warnings` do not prevent the import."""
 
     sync_id: str | None
     problems: list[str]
@@ -29,26 +30,26 @@ class Report:
 
 
 def check_manifest(data: bytes, *, file_name: str | None) -> Report:
-    """All problems of a manifest. `file_name`: the name it has on the mount, which must promise its sync_id."""
+    """All problems of a manifest. `file_name`: its name on the mount, which must contain the sync_id."""
     try:
-        fields = split(data)
+        fields = split_fields(data)
     except ManifestError as error:
         return Report(None, [_syntax_problem(data) or str(error)], [], 0, 0)
-    promised, warnings = _promise(file_name)
+    expected_sync_id, warnings = _sync_id_of_name(file_name)
     problems: list[str] = []
     try:
-        warnings += _envelope_warnings(parse(data, sync_id=promised))
+        warnings += _envelope_warnings(parse_manifest(data, sync_id=expected_sync_id))
     except ManifestError as error:
         problems += error.problems
-    draft = _draft(_raw_list(fields, "items"), _raw_list(fields, "containers"))
-    found = index_manifest(draft)
-    problems += [*_item_problems(draft, found), *_container_problems(draft)]
-    warnings += [*_item_warnings(found), *_container_warnings(draft)]
-    return Report(_sync_id(fields), problems, warnings, len(draft.raw_items), len(draft.raw_containers))
+    lists = _lists_only(_raw_list(fields, "items"), _raw_list(fields, "containers"))
+    index = index_manifest(lists)
+    problems += [*_item_problems(lists, index), *_container_problems(lists)]
+    warnings += [*_item_warnings(index), *_container_warnings(lists)]
+    return Report(_sync_id(fields), problems, warnings, len(lists.raw_items), len(lists.raw_containers))
 
 
 def _syntax_problem(data: bytes) -> str | None:
-    """What is wrong with the JSON and where; None when the text is JSON after all."""
+    """What is wrong with the JSON, and where; None if only the format does not accept it."""
     try:
         json.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -60,14 +61,14 @@ def _syntax_problem(data: bytes) -> str | None:
     return None
 
 
-def _promise(file_name: str | None) -> tuple[str | None, list[str]]:
-    """The sync_id that a file's name promises, and a warning when it promises none."""
+def _sync_id_of_name(file_name: str | None) -> tuple[str | None, list[str]]:
+    """The sync_id in a file's name, and a warning if there is none."""
     if file_name is None:
         return None, []
     stem = file_name.removesuffix(SUFFIX)
     if stem != file_name and SYNC_ID.fullmatch(stem):
         return stem, []
-    return None, [f"the file is called {file_name!r}: on the mount it has to be sync/<sync_id>.json"]
+    return None, [f"the file is named {file_name!r}; on the mount it must be sync/<sync_id>.json"]
 
 
 def _sync_id(fields: dict[str, msgspec.Raw]) -> str | None:
@@ -88,9 +89,9 @@ def _raw_list(fields: dict[str, msgspec.Raw], key: str) -> list[msgspec.Raw]:
 _BLANK = Manifest("", "", "", Action.CREATE, datetime.min, datetime.min, None, None, {}, [], [])
 
 
-def _draft(items: list[msgspec.Raw], containers: list[msgspec.Raw]) -> Manifest:
-    """A manifest whose envelope does not matter: its lists are looked at even when the envelope is bad."""
-    return replace(_BLANK, raw_items=items, raw_containers=containers, kept={})
+def _lists_only(items: list[msgspec.Raw], containers: list[msgspec.Raw]) -> Manifest:
+    """A manifest with a blank envelope, to check the lists even when the envelope is invalid."""
+    return replace(_BLANK, raw_items=items, raw_containers=containers, cached_entries={})
 
 
 def _envelope_warnings(manifest: Manifest) -> list[str]:
@@ -104,19 +105,20 @@ def _envelope_warnings(manifest: Manifest) -> list[str]:
     return warnings
 
 
-def _item_problems(manifest: Manifest, found: ManifestIndex) -> Iterator[str]:
+def _item_problems(manifest: Manifest, index: ManifestIndex) -> Iterator[str]:
     for entry in manifest.entries():
         if entry.problem is not None:
             yield f"items[{entry.ordinal}]: {entry.problem}"
-        elif entry.identity in found.problems:
-            yield f"items[{entry.ordinal}]: {found.problems[entry.identity][1]}"
+        elif entry.identity in index.problems:
+            yield f"items[{entry.ordinal}]: {index.problems[entry.identity][1]}"
 
 
-def _item_warnings(found: ManifestIndex) -> Iterator[str]:
-    if found.collapsed:
-        yield f"items: {found.collapsed} listed again, word for word; each counts once"
-    if found.derivatives_ignored:
-        yield f"items: {found.derivatives_ignored} files of variants that are never imported"
+def _item_warnings(index: ManifestIndex) -> Iterator[str]:
+    if index.duplicates_collapsed:
+        yield f"items: {_duplicates(index.duplicates_collapsed)}"
+    if count := index.derivatives_ignored:
+        which = "1 file has a variant that is" if count == 1 else f"{count} files have variants that are"
+        yield f"items: {which} ignored"
 
 
 def _container_problems(manifest: Manifest) -> Iterator[str]:
@@ -131,9 +133,13 @@ def _container_warnings(manifest: Manifest) -> Iterator[str]:
     containers = _containers(manifest)
     for container in containers:
         if container.problem is None and container.type not in CONTAINER_TYPES:
-            yield f"containers[{container.ordinal}]: type {container.type} is noted, and left alone"
-    if again := len(containers) - len({(container.identity, container.sha256) for container in containers}):
-        yield f"containers: {again} listed again, word for word; each counts once"
+            yield f"containers[{container.ordinal}]: type {container.type} is not imported"
+    if count := len(containers) - len({(container.identity, container.sha256) for container in containers}):
+        yield f"containers: {_duplicates(count)}"
+
+
+def _duplicates(count: int) -> str:
+    return "1 exact duplicate is ignored" if count == 1 else f"{count} exact duplicates are ignored"
 
 
 def _containers(manifest: Manifest) -> list[Container]:

@@ -1,18 +1,22 @@
-"""One container of a manifest, from raw JSON to a checked record. Pure; a bad one becomes a record that says why."""
+"""One entry of a manifest's `containers`, from raw JSON to a checked record. Pure.
+
+An invalid container becomes a record, too, with the problem.
+"""
 
 import hashlib
 from typing import Any
 
 import msgspec
 
-from ingestd.format.entry import USABLE_HASH, USABLE_TYPE, BadEntry, Hash, Text, brief, check_json, in_words, usable
+from ingestd.format.fields import HASH, TYPE, BadEntry, Hash, Text, describe_error, is_valid, short_repr
+from ingestd.format.strict_json import check_json
 from ingestd.model import Reason
 
 CONTAINER_TYPES = frozenset({"gallery", "collection"})
 
 
 class Container(msgspec.Struct, frozen=True):
-    """One container of a manifest; `members` are asset hashes in order, each once."""
+    """One container of a manifest. `members` are hashes of assets, in order and without duplicates."""
 
     ordinal: int
     type: str
@@ -44,28 +48,32 @@ def parse_container(ordinal: int, raw: msgspec.Raw) -> Container:
     digest = hashlib.sha256(raw).hexdigest()
     try:
         check_json(bytes(raw))
-        if (kind := _other_type(raw)) is not None:
-            return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest)
+        if (other := _other_type(raw)) is not None:
+            return Container(ordinal, other, _hash_or_place(raw, ordinal), digest)
         found = _decode_container(raw)
         if found.type not in CONTAINER_TYPES:
-            raise BadEntry(Reason.BAD_ENTRY, f"{brief(found.type)} cannot be the type of a container")
+            raise BadEntry(Reason.BAD_ENTRY, f"type: {short_repr(found.type)} is not a valid type of a container")
     except (BadEntry, ValueError) as error:
-        kind = _field(raw, "type")
-        kind = kind if kind in CONTAINER_TYPES else "invalid"
-        return Container(ordinal, kind, _hash_or_place(raw, ordinal), digest, problem=in_words(error))
+        return _invalid(ordinal, raw, digest, describe_error(error))
     members = tuple(dict.fromkeys(found.items))
     return Container(ordinal, found.type, found.hash, digest, found.title, members, found.complete)
 
 
+def _invalid(ordinal: int, raw: msgspec.Raw, digest: str, problem: str) -> Container:
+    type_ = _field(raw, "type")
+    type_ = type_ if type_ in CONTAINER_TYPES else "invalid"
+    return Container(ordinal, type_, _hash_or_place(raw, ordinal), digest, problem=problem)
+
+
 def _other_type(raw: msgspec.Raw) -> str | None:
-    """The type of a container that ingestd leaves alone; None for those it imports or cannot make sense of."""
-    kind = _field(raw, "type")
-    return kind if usable(USABLE_TYPE, kind) and kind not in CONTAINER_TYPES and kind != "invalid" else None
+    """The type of a container that is valid, but not imported; None for all others."""
+    type_ = _field(raw, "type")
+    return type_ if is_valid(TYPE, type_) and type_ not in CONTAINER_TYPES and type_ != "invalid" else None
 
 
 def _hash_or_place(raw: msgspec.Raw, ordinal: int) -> str:
     value = _field(raw, "hash")
-    return value if value is not None and usable(USABLE_HASH, value) else f"#{ordinal}"
+    return value if value is not None and is_valid(HASH, value) else f"#{ordinal}"
 
 
 def _field(raw: msgspec.Raw, key: str) -> str | None:

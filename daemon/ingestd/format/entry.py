@@ -1,47 +1,39 @@
-"""One entry of a manifest, from raw JSON to a checked record. Pure; a bad entry becomes a record that says why."""
+"""One entry of a manifest's `items`, from raw JSON to a checked record. Pure.
+
+An invalid entry becomes a record, too, with the reason why the item fails.
+"""
 
 import hashlib
-import json
-import re
 from itertools import pairwise
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from ingestd.format.fields import (
+    CLEAN_PATH,
+    HASH,
+    MAX_PATH,
+    TYPE,
+    BadEntry,
+    Hash,
+    Sha256,
+    Size,
+    Text,
+    Type,
+    Variant,
+    check_path,
+    describe_error,
+    is_valid,
+)
+from ingestd.format.strict_json import check_json
 from ingestd.model import Reason
 
 IGNORED_VARIANTS = frozenset({"frosted", "blurred", "vivid_blurred"})
-MAX_NESTING = 30
-MAX_PATH = 1024
-MAX_SHOWN = 200
-
-USABLE_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
-USABLE_HASH = re.compile(r"[0-9a-f]{32}")
-CLEAN_PATH = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f-\x9f]+(?:/(?!\Z)|\Z))+")
-
-_TEXT = r"\A[^\x00-\x1f\x7f]*\Z"
-_HASH = r"\A[0-9a-f]{32}\Z"
-_SHA256 = r"\A[0-9a-f]{64}\Z"
-_VARIANT = r"\A[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}\Z"
-_TYPE = r"\A[a-z][a-z0-9_]{0,31}\Z"
-_MEANINGS = {
-    _TEXT: "text without control characters",
-    _HASH: "32 lower-case hexadecimal digits",
-    _SHA256: "64 lower-case hexadecimal digits",
-    _VARIANT: "up to 64 letters, digits, `_`, `.`, `+` and `-`, the first of them a letter or digit",
-    _TYPE: "up to 32 lower-case letters, digits and `_`, the first of them a letter",
-}
-_MISMATCH = re.compile(r"Expected `str` matching regex '(?P<pattern>.*)'(?: - at `\$\.?(?P<place>.*)`)?")
-Text = Annotated[str, msgspec.Meta(max_length=1000, pattern=_TEXT)]
-Hash = Annotated[str, msgspec.Meta(pattern=_HASH)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=_SHA256)]
-Variant = Annotated[str, msgspec.Meta(pattern=_VARIANT)]
-Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class File(msgspec.Struct, frozen=True, gc=False):
-    """One file of an item; `path` is relative to the item, `bytes` its size."""
+    """One file of an item; `path` is relative to the item's folder, `bytes` the file's size."""
 
     variant: Variant
     path: str
@@ -50,7 +42,7 @@ class File(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Item(msgspec.Struct, gc=False):
-    type: Annotated[str, msgspec.Meta(pattern=_TYPE)]
+    type: Type
     hash: Hash
     path: str | None = None
     cover_hash: Hash | None = None
@@ -65,9 +57,9 @@ class _Identity(msgspec.Struct):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One item of a manifest, checked and in normal form: only the files that are persisted, in order of variant.
+    """One item of a manifest, checked and in normal form: without ignored variants, files in order of variant.
 
-    `sha256` digests the normal form; `problem` and `reason` say why the item can only fail. Not serialised as such.
+    `sha256` is the digest of the normal form. `reason` and `problem` are set if the item fails.
     """
 
     ordinal: int
@@ -92,46 +84,27 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.asset_type == "cover"
 
 
-class BadEntry(Exception):
-    """Why an entry can only fail."""
-
-    def __init__(self, reason: Reason, problem: str) -> None:
-        super().__init__(problem)
-        self.reason, self.problem = reason, problem
-
-
 _decode_item = msgspec.json.Decoder(_Item).decode
-_decode_anything = msgspec.json.Decoder().decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-_variant_of = attrgetter("variant")
-_NESTED = (dict, list)
 _encode = msgspec.json.Encoder().encode
+_variant_of = attrgetter("variant")
 
 
 def parse_entry(ordinal: int, raw: msgspec.Raw) -> Entry:
     """The entry at place `ordinal`; never raises."""
     try:
         item = _decode_item(raw)
-        if bytes(raw).count(b":") != _keys_of(item):
+        if bytes(raw).count(b":") != _count_known_keys(item):
             check_json(bytes(raw))
-        return _normal(ordinal, item)
+        return _normalize(ordinal, item)
     except BadEntry as bad:
-        return _failing(ordinal, raw, bad.reason, bad.problem)
-    except (ValueError, RecursionError) as error:  # from msgspec, or from a string that is no UTF-8
-        return _failing(ordinal, raw, Reason.BAD_ENTRY, _json_problem(raw) or in_words(error))
+        return _invalid(ordinal, raw, bad.reason, bad.problem)
+    except (ValueError, RecursionError) as error:  # from msgspec, or from a string that is not UTF-8
+        return _invalid(ordinal, raw, Reason.BAD_ENTRY, _json_problem(raw) or describe_error(error))
 
 
-def in_words(error: Exception) -> str:
-    """What is wrong with a value, for people who do not read regular expressions."""
-    found = _MISMATCH.fullmatch(str(error))
-    meaning = found and next((text for known, text in _MEANINGS.items() if repr(known)[1:-1] == found["pattern"]), None)
-    if not found or not meaning:
-        return str(error)
-    return f"{found['place']}: expected {meaning}" if found["place"] else f"expected {meaning}"
-
-
-def _keys_of(item: _Item) -> int:
-    """How many keys an item is known to have. No more colons than that, and there is no unknown or repeated key."""
+def _count_known_keys(item: _Item) -> int:
+    """The number of keys that decoding kept. If there are as many colons, no key is unknown or a duplicate."""
     keys = 2 + (item.path is not None) + (item.cover_hash is not None) + (item.parent_hash is not None)
     keys += (item.title is not None) + bool(item.files)
     for file in item.files:
@@ -147,15 +120,10 @@ def _json_problem(raw: msgspec.Raw) -> str | None:
     return None
 
 
-def _normal(ordinal: int, item: _Item) -> Entry:
-    if item.type == "invalid":
-        raise BadEntry(Reason.BAD_ENTRY, "type `invalid` is reserved")
+def _normalize(ordinal: int, item: _Item) -> Entry:
+    """Raises BadEntry for values that are each of the right type, but wrong together."""
     is_cover = item.type == "cover"
-    if is_cover and item.parent_hash is None:
-        raise BadEntry(Reason.BAD_ENTRY, "a cover names its asset in `parent_hash`")
-    if item.files and item.path is None:
-        raise BadEntry(Reason.BAD_ENTRY, "`files` without the item's `path`")
-    check_path("path", item.path)
+    _check_item(item, is_cover)
     files = [file for file in item.files if file.variant not in IGNORED_VARIANTS]
     files.sort(key=_variant_of)
     _check_files(item.path, files)
@@ -166,6 +134,16 @@ def _normal(ordinal: int, item: _Item) -> Entry:
     return Entry(
         ordinal, item.type, item.hash, digest, item.path, item.cover_hash, parent, item.title, tuple(files), ignored
     )
+
+
+def _check_item(item: _Item, is_cover: bool) -> None:
+    if item.type == "invalid":
+        raise BadEntry(Reason.BAD_ENTRY, "type `invalid` is reserved")
+    if is_cover and item.parent_hash is None:
+        raise BadEntry(Reason.BAD_ENTRY, "`parent_hash` is missing: a cover must name its asset")
+    if item.files and item.path is None:
+        raise BadEntry(Reason.BAD_ENTRY, "`path` is missing: an item with `files` must name its folder")
+    check_path("path", item.path)
 
 
 def _check_files(folder: str | None, files: list[File]) -> None:
@@ -179,87 +157,13 @@ def _check_files(folder: str | None, files: list[File]) -> None:
             raise BadEntry(Reason.BAD_ENTRY, f"path of file {file.variant!r} is longer than {MAX_PATH} characters")
 
 
-def check_path(what: str, path: str | None) -> None:
-    """Raises BadEntry unless `path` is a clean relative path that stays below where it starts."""
-    if path is None:
-        return
-    if not CLEAN_PATH.fullmatch(path):
-        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{what} is not a plain relative path: {brief(path)}")
-    if len(path) > MAX_PATH:
-        raise BadEntry(Reason.BAD_ENTRY, f"{what} is longer than {MAX_PATH} characters")
-
-
-def _failing(ordinal: int, raw: msgspec.Raw, reason: Reason, problem: str) -> Entry:
-    kind, hash_ = "invalid", f"#{ordinal}"
+def _invalid(ordinal: int, raw: msgspec.Raw, reason: Reason, problem: str) -> Entry:
+    """An entry that fails, under its own identity if that is valid, else under its place."""
+    type_, hash_ = "invalid", f"#{ordinal}"
     try:
         identity = _decode_identity(raw)
     except (ValueError, RecursionError):
         identity = _Identity()
-    if usable(USABLE_TYPE, identity.type) and usable(USABLE_HASH, identity.hash) and identity.type != "invalid":
-        kind, hash_ = identity.type, identity.hash
-    return Entry(ordinal, kind, hash_, hashlib.sha256(raw).hexdigest(), reason=reason, problem=problem)
-
-
-def brief(value: object) -> str:
-    """How a value from outside looks in a problem, which must stay short enough to be stored."""
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-
-
-def usable(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def check_json(raw: bytes) -> None:
-    """Raises BadEntry for a duplicate key or for nesting that the database would refuse."""
-    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and nesting(raw) > MAX_NESTING:
-        raise BadEntry(Reason.BAD_ENTRY, f"nested deeper than {MAX_NESTING}")
-    if _has_no_key_twice(raw):
-        return
-    try:
-        _load_strictly(raw.decode())
-    except ValueError as error:
-        raise BadEntry(Reason.BAD_ENTRY, str(error)) from None
-
-
-def nesting(raw: bytes) -> int:
-    """How deep the brackets of JSON text go, strings apart."""
-    depth = deepest = 0
-    for bracket in _NOT_BRACKETS.sub(b"", raw):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def depth_problem(data: bytes) -> str | None:
-    """Why a document is too deep for the database, if it is."""
-    if data.count(b"[") + data.count(b"{") <= MAX_NESTING or nesting(data) <= MAX_NESTING:
-        return None
-    return f"nested deeper than {MAX_NESTING}"
-
-
-_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
-
-
-def _has_no_key_twice(raw: bytes) -> bool:
-    """A quick proof: as many colons as keys survive decoding. False proves nothing; strings have colons, too."""
-    try:
-        return raw.count(b":") == _count_keys(_decode_anything(raw))
-    except (ValueError, RecursionError):
-        return False
-
-
-def _count_keys(value: Any) -> int:
-    if type(value) is dict:
-        return len(value) + sum(_count_keys(v) for v in value.values() if type(v) in _NESTED)
-    return sum(_count_keys(v) for v in value if type(v) in _NESTED) if type(value) is list else 0
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    if len(pairs) > len({key for key, _ in pairs}):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise BadEntry(Reason.BAD_ENTRY, f"key {brief(twice)} appears twice")
-
-
-_load_strictly = json.JSONDecoder(object_pairs_hook=_unique).decode
+    if is_valid(TYPE, identity.type) and is_valid(HASH, identity.hash) and identity.type != "invalid":
+        type_, hash_ = identity.type, identity.hash
+    return Entry(ordinal, type_, hash_, hashlib.sha256(raw).hexdigest(), reason=reason, problem=problem)

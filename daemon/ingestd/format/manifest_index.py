@@ -1,81 +1,93 @@
-"""What only a look at all entries of a manifest tells: who stands for whom, who is doomed, which cover wins. Pure."""
+"""What follows only from all entries of a manifest together: duplicates, conflicts, and which covers win. Pure."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Reason
 
-MAX_SUM = 2**63 - 1
+MAX_BYTES = 2**63 - 1
+
+Identity = tuple[str, str, str]
 
 
 @dataclass(slots=True)
 class ManifestIndex:
-    """What only a look at all entries of a manifest can tell.
+    """What follows from all entries of a manifest together.
 
-    `first`: identity → ordinal of the entry that stands for it; `problems`: identity → why it can only fail;
-    `covers`: parent hash → the (cover hash, ordinal of its cover item or None) that wins among those delivered.
+    `first`: identity → ordinal of its first entry, which stands for it. `problems`: identity → why the item fails
+    although each entry is valid. `covers`: hash of an asset → (hash of the cover that wins, ordinal of its item or
+    None).
     """
 
-    first: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    problems: dict[tuple[str, str, str], tuple[Reason, str]] = field(default_factory=dict)
+    first: dict[Identity, int] = field(default_factory=dict)
+    problems: dict[Identity, tuple[Reason, str]] = field(default_factory=dict)
     covers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    collapsed: int = 0
+    duplicates_collapsed: int = 0
     derivatives_ignored: int = 0
     total_bytes: int = 0
 
 
-def index_manifest(manifest: Manifest, visit: Callable[[Entry], object] = lambda _entry: None) -> ManifestIndex:
-    """Looks at every entry once; `visit` is called with each one that stands for its identity."""
-    found = ManifestIndex()
-    digests: dict[tuple[str, str, str], str] = {}
-    types: dict[str, str] = {}
-    links: list[Entry] = []
+def index_manifest(manifest: Manifest) -> ManifestIndex:
+    """Reads every entry once."""
+    builder = _IndexBuilder()
     for entry in manifest.entries():
-        if _is_again(found, digests, entry):
-            continue
-        found.total_bytes = min(MAX_SUM, found.total_bytes + sum(file.bytes or 0 for file in entry.files))
-        found.derivatives_ignored += entry.derivatives_ignored
+        builder.add(entry)
+    builder.choose_covers()
+    return builder.index
+
+
+class _IndexBuilder:
+    """Builds an index entry by entry; digests, types and cover entries are needed only meanwhile."""
+
+    def __init__(self) -> None:
+        self.index = ManifestIndex()
+        self._digests: dict[Identity, str] = {}
+        self._types: dict[str, str] = {}
+        self._cover_entries: list[Entry] = []
+
+    def add(self, entry: Entry) -> None:
+        if self._is_duplicate(entry):
+            return
+        index = self.index
+        index.total_bytes = min(MAX_BYTES, index.total_bytes + sum(file.bytes or 0 for file in entry.files))
+        index.derivatives_ignored += entry.derivatives_ignored
         if entry.problem is None:
-            _note_type(found, types, entry)
+            self._check_type(entry)
             if entry.is_cover or entry.cover_hash:
-                links.append(entry)
-        visit(entry)
-    _choose_covers(found, [entry for entry in links if entry.identity not in found.problems])
-    return found
+                self._cover_entries.append(entry)
 
+    def _is_duplicate(self, entry: Entry) -> bool:
+        """Whether an earlier entry has the same identity; if its content differs, the item fails."""
+        identity = entry.identity
+        known = self._digests.get(identity)
+        if known is None:
+            self._digests[identity] = entry.sha256
+            self.index.first[identity] = entry.ordinal
+            return False
+        if known == entry.sha256:
+            self.index.duplicates_collapsed += 1
+        else:
+            problem = f"{entry.asset_type} {entry.asset_hash} is listed twice with different content"
+            self.index.problems[identity] = (Reason.DUPLICATE_ITEM, problem)
+        return True
 
-def _is_again(found: ManifestIndex, digests: dict[tuple[str, str, str], str], entry: Entry) -> bool:
-    """Whether an entry repeats an earlier one; a differing repetition dooms both."""
-    known = digests.get(entry.identity)
-    if known is None:
-        digests[entry.identity] = entry.sha256
-        found.first[entry.identity] = entry.ordinal
-        return False
-    if known == entry.sha256:
-        found.collapsed += 1
-    else:
-        problem = f"{entry.asset_type} {entry.asset_hash} is listed twice, and differently"
-        found.problems[entry.identity] = (Reason.DUPLICATE_ITEM, problem)
-    return True
+    def _check_type(self, entry: Entry) -> None:
+        """A hash belongs to one type of asset; covers do not count."""
+        if entry.is_cover:
+            return
+        other = self._types.setdefault(entry.asset_hash, entry.asset_type)
+        if other != entry.asset_type:
+            problem = f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
+            self.index.problems[entry.identity] = (Reason.TYPE_CONFLICT, problem)
 
-
-def _note_type(found: ManifestIndex, types: dict[str, str], entry: Entry) -> None:
-    if entry.is_cover:
-        return
-    other = types.setdefault(entry.asset_hash, entry.asset_type)
-    if other != entry.asset_type:
-        problem = f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
-        found.problems[entry.identity] = (Reason.TYPE_CONFLICT, problem)
-
-
-def _choose_covers(found: ManifestIndex, links: list[Entry]) -> None:
-    """The last cover item of an asset wins, and what the asset's own entry says wins over it."""
-    items = {entry.identity: entry.ordinal for entry in links if entry.is_cover}
-    for (_, cover, parent), ordinal in items.items():
-        found.covers[parent] = (cover, ordinal)
-    for entry in links:
-        if not entry.is_cover and entry.cover_hash:
-            item = items.get(("cover", entry.cover_hash, entry.asset_hash))
-            found.covers[entry.asset_hash] = (entry.cover_hash, item)
+    def choose_covers(self) -> None:
+        """The last cover item of an asset wins, unless the asset's own entry names a cover."""
+        entries = [entry for entry in self._cover_entries if entry.identity not in self.index.problems]
+        cover_items = {entry.identity: entry.ordinal for entry in entries if entry.is_cover}
+        for (_, cover, asset), ordinal in cover_items.items():
+            self.index.covers[asset] = (cover, ordinal)
+        for entry in entries:
+            if not entry.is_cover and entry.cover_hash:
+                item = cover_items.get(("cover", entry.cover_hash, entry.asset_hash))
+                self.index.covers[entry.asset_hash] = (entry.cover_hash, item)

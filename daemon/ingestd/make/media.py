@@ -12,7 +12,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from ingestd import __version__
-from ingestd.format.entry import CLEAN_PATH
+from ingestd.format.fields import CLEAN_PATH
 from ingestd.mount.paths import printable
 
 PHOTOS = {

@@ -9,7 +9,8 @@ import stat
 
 import orjson
 
-from ingestd.format.entry import BadEntry, depth_problem
+from ingestd.format.fields import BadEntry
+from ingestd.format.strict_json import depth_problem
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, printable, read_blocks
 from ingestd.mount.records import SOURCE, Document, Reading

@@ -7,7 +7,8 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ingestd.format.entry import BadEntry, File
+from ingestd.format.entry import File
+from ingestd.format.fields import BadEntry
 from ingestd.model import Reason
 from ingestd.mount.documents import read_documents
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, read_blocks

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ingestd.format.entry import CLEAN_PATH, BadEntry
+from ingestd.format.fields import CLEAN_PATH, BadEntry
 from ingestd.model import Reason
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

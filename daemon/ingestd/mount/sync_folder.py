@@ -3,8 +3,7 @@
 import os
 import stat
 
-from ingestd.format.entry import BadEntry
-from ingestd.format.manifest import SYNC_ID
+from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable, read_blocks
 from ingestd.mount.records import Listing
 from ingestd.mount.wire import Content, Failure, RootInfo

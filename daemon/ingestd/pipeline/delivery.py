@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ingestd.errors import ManifestError, ManifestUnsettled
-from ingestd.format.manifest import Manifest, parse
+from ingestd.format.manifest import Manifest, parse_manifest
 from ingestd.format.manifest_index import index_manifest
 from ingestd.model import Batch, BatchStatus, JobState
 from ingestd.pipeline import staging
@@ -36,7 +36,7 @@ def read(context: Context, sync_id: str) -> Delivered:
         return Delivered(error=str(error))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        manifest = parse(data, sync_id=sync_id, max_items=settings.max_items)
+        manifest = parse_manifest(data, sync_id=sync_id, max_items=settings.max_items)
     except ManifestUnsettled:
         raise
     except ManifestError as error:

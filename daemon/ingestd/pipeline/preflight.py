@@ -80,7 +80,7 @@ def make_plan(
     bundle = bundle_of(manifest, found)
     plan = staging.stage(tx, db, known.id, manifest, found, _forecast(bundle), on_progress)
     batch.set_plan(tx, known.id, manifest.sha256)
-    ignored = {"derivatives_ignored": found.derivatives_ignored, "duplicates_collapsed": found.collapsed}
+    ignored = {"derivatives_ignored": found.derivatives_ignored, "duplicates_collapsed": found.duplicates_collapsed}
     told = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
     ledger.append(tx, known.id, "preflight_finished", phase="preflight", **told)
     return plan

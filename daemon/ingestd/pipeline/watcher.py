@@ -20,7 +20,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
 from ingestd.errors import MountUnavailable
-from ingestd.format.manifest import SYNC_ID
+from ingestd.format.fields import SYNC_ID
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
 
