@@ -1,4 +1,4 @@
-"""The documentation, kept true: what it links to, commands, make targets and settings that it names."""
+"""The documentation is true: its links, commands, make targets and settings exist."""
 
 import configparser
 import json
@@ -16,7 +16,8 @@ from ingestd.config import Settings
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDERS = ("", "docs", "docs/decisions", "contrib", "benchmarks", "tests")
 DOCUMENTS = sorted(path for folder in FOLDERS for path in (PROJECT / folder).glob("*.md"))
-README = PROJECT / "README.md"
+COMMANDS = PROJECT / "docs" / "commands.md"
+CONFIGURATION = PROJECT / "docs" / "configuration.md"
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -32,37 +33,37 @@ def text(document: Path) -> str:
 
 
 def code(document: Path) -> Iterator[str]:
-    """Every line of code that a document shows: of its blocks, and its spans."""
+    """Every line of code in a document, from blocks and spans."""
     for block in FENCE.findall(text(document)):
         yield from block.splitlines()[1:-1]
     yield from SPAN.findall(FENCE.sub("", text(document)))
 
 
 def anchors(document: Path) -> set[str]:
-    """What a link can name in a document: its headings, as hosts of Markdown spell them."""
+    """The anchors of the headings of a document."""
     headings = HEADING.findall(FENCE.sub("", text(document)))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_there_are_documents() -> None:
+def test_the_main_documents_exist() -> None:
     names = {str(path.relative_to(PROJECT)) for path in DOCUMENTS}
     wanted = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/bundle-format.md"}
     assert wanted | {"docs/library.md"} <= names
 
 
 @every_document
-def test_links_lead_somewhere_in_the_project(document: Path) -> None:
+def test_links_lead_to_files_and_headings_of_the_project(document: Path) -> None:
     for link in LINK.findall(FENCE.sub("", text(document))):
-        assert "://" not in link, f"{link} leads out of the project"
+        assert "://" not in link, f"{link} leaves the project"
         name, _, anchor = link.partition("#")
         target = (document.parent / name).resolve() if name else document
-        assert target.is_relative_to(PROJECT), f"{link} leads out of the project"
-        assert target.exists(), f"{link} leads nowhere"
+        assert target.is_relative_to(PROJECT), f"{link} leaves the project"
+        assert target.exists(), f"{link} does not exist"
         assert not anchor or anchor in anchors(target), f"{target.name} has no heading for #{anchor}"
 
 
 @every_document
-def test_no_path_of_somebodys_machine(document: Path) -> None:
+def test_documents_name_no_local_paths(document: Path) -> None:
     assert not MACHINE_PATH.findall(text(document))
 
 
@@ -84,12 +85,12 @@ def test_commands_and_their_options_exist(document: Path) -> None:
 
 
 def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that some words start with, and the words after it."""
+    """The command at the start of `words`, and the remaining words."""
     command: click.Command = cli
     while isinstance(command, click.Group):
-        assert words, f"{command.name} is a group, and no command of it is named"
+        assert words, f"{command.name} is a group and needs a command"
         name, *words = words
-        assert name in command.commands, f"there is no command {name}"
+        assert name in command.commands, f"{name} is not a command"
         command = command.commands[name]
     return command, words
 
@@ -102,19 +103,19 @@ def all_commands(group: click.Group, before: str = "") -> Iterator[tuple[str, cl
             yield before + name, command
 
 
-def test_readme_names_every_command() -> None:
-    shown = "\n".join(code(README))
+def test_every_command_is_documented() -> None:
+    shown = "\n".join(code(COMMANDS))
     assert [name for name, _ in all_commands(cli) if f"ingestd {name}" not in shown] == []
 
 
-def test_readme_names_only_options_that_exist() -> None:
+def test_documented_options_exist() -> None:
     parameters = [*cli.params, *(parameter for _, command in all_commands(cli) for parameter in command.params)]
     known = {option for parameter in parameters for option in parameter.opts}
-    assert {span.split()[0] for span in SPAN.findall(text(README)) if span.startswith("--")} <= known
+    assert {span.split()[0] for span in SPAN.findall(text(COMMANDS)) if span.startswith("--")} <= known
 
 
-def test_readme_documents_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `(\w+\.\w+)` \| `([^|]*)` \|", text(README), re.MULTILINE)
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| `([^|]*)` \|", text(CONFIGURATION), re.MULTILINE)
     documented = {key: json.loads(default) for key, default in rows}
     assert len(documented) == len(rows), "a setting is documented twice"
     assert documented == defaults()
@@ -125,13 +126,13 @@ def defaults() -> dict[str, Any]:
     return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
 
 
-def test_architecture_names_every_room_on_its_floor() -> None:
+def test_architecture_lists_the_floors_of_the_import_linter() -> None:
     setup = configparser.ConfigParser()
     setup.read(PROJECT / "setup.cfg", encoding="utf-8")
     floors = setup["importlinter:contract:floors"]["layers"].strip().splitlines()
     rows = re.findall(r"^\| (`\w+`(?: · `\w+`)*) \|", text(PROJECT / "ARCHITECTURE.md"), re.MULTILINE)
-    told = [set(re.findall(r"\w+", row)) for row in rows]
-    assert told[: len(floors)] == [set(re.findall(r"\w+", floor)) for floor in floors]
+    documented = [set(re.findall(r"\w+", row)) for row in rows]
+    assert documented[: len(floors)] == [set(re.findall(r"\w+", floor)) for floor in floors]
 
 
 def test_decisions_are_numbered_without_gaps() -> None:

@@ -102,9 +102,6 @@ STILL_TO_DO = [
     "docs/decisions/0010-analysis-kind-is-percent-encoded.md",
     "docs/decisions/0011-re-delivery-and-queue-auto.md",
     "docs/decisions/0012-what-an-item-row-costs.md",
-    "docs/library.md",
-    "docs/operations.md",
-    "docs/runbooks.md",
     "tests/conftest.py",
     "tests/integration/test_api.py",
     "tests/integration/test_auth.py",
@@ -144,7 +141,6 @@ STILL_TO_DO = [
     "tests/unit/test_bundle_cli.py",
     "tests/unit/test_bundle_make.py",
     "tests/unit/test_config.py",
-    "tests/unit/test_docs.py",
     "tests/unit/test_documents.py",
     "tests/unit/test_entry.py",
     "tests/unit/test_files.py",
@@ -163,8 +159,6 @@ STILL_TO_DO = [
     "contrib/demo/demo.py",
     "contrib/demo/pages.py",
     "contrib/demo/summary.py",
-    "README.md",
-    "ARCHITECTURE.md",
 ]
 
 
