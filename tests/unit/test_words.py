@@ -95,7 +95,6 @@ STILL_TO_DO = [
     "daemon/ingestd/web/read_database.py",
     "daemon/ingestd/web/responses.py",
     "daemon/ingestd/web/server.py",
-    "docs/api.md",
     "docs/bundle-format.md",
     "tests/conftest.py",
     "tests/integration/test_api.py",
