@@ -22,6 +22,8 @@ BIG = 5000
 CHUNKS = {"chunk_items": 20, "poll_interval": 0.1, "stop_seconds": 10.0}
 STOP_SECONDS = 10.0
 LOCK_WAIT = 1205
+WRITTEN = ("asset", "ingest_batch_item", "import_job")
+"""what the transaction of a chunk writes, in this order"""
 AUTO = {"auto": ["create", "update"]}
 
 
@@ -145,10 +147,10 @@ def test_sigkill_loses_nothing_and_the_next_daemon_goes_on_at_once(world: World,
     assert [re.sub(r".*/pid:(\d+)/.*", r"\1", claim) for claim in claims] == [str(first.pid), str(second.pid)]
 
 
-def assets_are_locked(world: World) -> bool:
-    """Whether some transaction has written assets and is still open."""
+def is_locked(world: World, table: str) -> bool:
+    """Whether an open transaction holds a row of a table."""
     try:
-        world.sql("SELECT id FROM asset WHERE %s FOR UPDATE NOWAIT", 1)
+        world.sql(f"SELECT id FROM {table} WHERE %s FOR UPDATE NOWAIT", 1)
     except pymysql.OperationalError as error:
         if error.args[0] != LOCK_WAIT:
             raise
@@ -156,12 +158,24 @@ def assets_are_locked(world: World) -> bool:
     return False
 
 
+def is_asked_nothing(world: World) -> bool:
+    """Whether the server has done everything that a daemon has sent."""
+    return (
+        world.sql(
+            "SELECT 1 FROM information_schema.processlist WHERE user = 'ingestd' AND command <> 'Sleep' LIMIT %s", 1
+        )
+        == []
+    )
+
+
 def freeze_when(world: World, process: Process, *, in_transaction: bool) -> None:
-    """Freezes a daemon while its importer has, or has not, a transaction open."""
+    """Freezes a daemon while its importer has a transaction open that has written assets, or none at all."""
 
     def caught() -> bool:
         process.freeze()
-        if assets_are_locked(world) == in_transaction:
+        until(lambda: is_asked_nothing(world), what="for the server")
+        locked = [table for table in WRITTEN if is_locked(world, table)]
+        if "asset" in locked if in_transaction else not locked:
             return True
         process.thaw()
         return False
