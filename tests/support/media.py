@@ -13,7 +13,7 @@ from PIL import Image
 from ingestd.format.check import check_manifest
 from ingestd.format.manifest import Manifest, parse_manifest
 from ingestd.format.manifest_index import index_manifest
-from ingestd.make.bundle import Made, make_bundle
+from ingestd.make.bundle import MadeBundle, make_bundle
 from ingestd.mount import items
 from ingestd.mount.records import ItemRequest
 from ingestd.mount.wire import ReadItems
@@ -43,10 +43,10 @@ class Place:
         path.write_bytes(content)
         return hashlib.sha256(content).hexdigest()[:32]
 
-    def make(self, **options: Any) -> Made:
+    def make(self, **options: Any) -> MadeBundle:
         return make_bundle(self.media, self.root, **options)
 
-    def manifest(self, made: Made) -> Manifest:
+    def manifest(self, made: MadeBundle) -> Manifest:
         """The manifest, which has to be without any problem, and whose files have to be as it says."""
         data = made.manifest.read_bytes()
         assert check_manifest(data, file_name=made.manifest.name).problems == []

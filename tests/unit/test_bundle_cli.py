@@ -115,7 +115,7 @@ def test_a_progress_bar_is_for_terminals_only(media: Path, tmp_path: Path, monke
 def test_check_is_content(manifest: Path) -> None:
     result = run("check", manifest)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "no problems (1 items, 0 containers)" in result.stderr
+    assert "no problems (1 item, 0 containers)" in result.stderr
 
 
 def broken(manifest: Path) -> Path:

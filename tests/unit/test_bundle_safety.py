@@ -74,9 +74,9 @@ def test_a_file_that_changes_while_it_is_read(place: Place, monkeypatch: pytest.
     place.put("a.jpg", image())
     real_copy = make._copy
 
-    def changing(one: Any, target: Path) -> None:
-        one.path.write_bytes(image(colour=(1, 1, 1)))
-        real_copy(one, target)
+    def changing(file: Any, target: Path) -> None:
+        file.path.write_bytes(image(colour=(1, 1, 1)))
+        real_copy(file, target)
 
     monkeypatch.setattr(make, "_copy", changing)
     with pytest.raises(BundleError, match="changed while it was read"):

@@ -53,8 +53,6 @@ STILL_TO_DO = [
     "daemon/ingestd/logs/limit.py",
     "daemon/ingestd/logs/lines.py",
     "daemon/ingestd/logs/sink.py",
-    "daemon/ingestd/make/bundle.py",
-    "daemon/ingestd/make/media.py",
     "daemon/ingestd/metrics.py",
     "daemon/ingestd/notify.py",
     "daemon/ingestd/pipeline/__init__.py",

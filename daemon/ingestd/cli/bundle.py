@@ -1,4 +1,4 @@
-"""Bundles by hand: make one for trials, or find out what is wrong with one. Needs no daemon and no database."""
+"""Commands to make a bundle for trials and to check a manifest. They need neither a daemon nor a database."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import click
 from ingestd.cli.output import json_option, print_json, shown
 from ingestd.errors import BundleError, NotFound
 from ingestd.format.check import Report, check_manifest
-from ingestd.make.bundle import Made, make_bundle
+from ingestd.make.bundle import MadeBundle, make_bundle
 from ingestd.model import Action
 from ingestd.mount.paths import printable
 
@@ -29,18 +29,18 @@ def bundle() -> None:
 @click.option("--out", "root", required=True, type=click.Path(path_type=Path), help="The assets root to write below.")
 @click.option("--action", type=click.Choice([action.value for action in Action]), default="create", show_default=True)
 @click.option("--type", "kind", default="photo-set", show_default=True, help="The manifest's type.")
-@click.option("--prior", metavar="SYNC_ID", help="The bundle that this one follows.")
+@click.option("--prior", metavar="SYNC_ID", help="Bundle that this one follows.")
 @click.option("--gallery", metavar="TITLE", help="Also make a gallery of all items.")
 @json_option
 def make(
     folder: Path, root: Path, action: str, kind: str, prior: str | None, gallery: str | None, as_json: bool
 ) -> None:
-    """Makes a valid bundle from the media files in DIR and in the folders below it.
+    """Makes a valid bundle from the media files in DIR and its subfolders.
 
-    Prints the sync_id first. With --action remove nothing is copied: the bundle asks for the removal of those files.
+    Prints the sync_id first. With --action remove nothing is copied: the bundle removes the items of these files.
     """
     if gallery is not None and action == Action.REMOVE:
-        raise click.UsageError("--gallery makes a new gallery, which --action remove has no use for")
+        raise click.UsageError("--gallery cannot be combined with --action remove")
     with _progress() as on_progress:
         made = make_bundle(
             folder, root, action=action, kind=kind, prior=prior, gallery=gallery, on_progress=on_progress
@@ -50,7 +50,7 @@ def make(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A progress bar for somebody who watches."""
+    """A progress bar, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -63,7 +63,7 @@ def _progress() -> Iterator[Progress]:
         yield show
 
 
-def _print_made(made: Made, as_json: bool) -> None:
+def _print_made(made: MadeBundle, as_json: bool) -> None:
     facts: dict[str, Any] = {**asdict(made), "manifest": printable(str(made.manifest))}
     if as_json:
         print_json(facts)
@@ -79,9 +79,9 @@ def _print_made(made: Made, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check(context: click.Context, file: Path, as_json: bool) -> None:
-    """Checks the manifest FILE and prints every problem; ends with 1 when there is one.
+    """Checks the manifest FILE and prints every problem; exits with status 1 if there are any.
 
-    It looks at the manifest only, not at the files that the manifest names.
+    Only the manifest is checked, not the files that it lists.
     """
     report = check_manifest(_read(file), file_name=printable(file.name))
     if as_json:
@@ -97,7 +97,9 @@ def _read(file: Path) -> bytes:
     except FileNotFoundError:
         raise NotFound(f"{printable(str(file))} does not exist; name a manifest file") from None
     except OSError as error:
-        raise BundleError(f"cannot read {printable(str(file))}: {error.strerror}; name a manifest file") from error
+        raise BundleError(
+            f"cannot read {printable(str(file))}: {error.strerror}; name a readable manifest file"
+        ) from error
 
 
 def _print_report(report: Report, name: str) -> None:
@@ -105,6 +107,10 @@ def _print_report(report: Report, name: str) -> None:
         click.echo(shown(problem))
     for warning in report.warnings:
         click.echo(f"warning: {shown(warning)}", err=True)
-    verdict = f"{len(report.problems)} problems" if report.problems else "no problems"
-    counts = f"{report.item_count} items, {report.container_count} containers"
-    click.echo(f"{shown(name)}: {verdict} ({counts})", err=True)
+    result = _count(len(report.problems), "problem") if report.problems else "no problems"
+    counts = f"{_count(report.item_count, 'item')}, {_count(report.container_count, 'container')}"
+    click.echo(f"{shown(name)}: {result} ({counts})", err=True)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

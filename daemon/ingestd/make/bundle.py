@@ -1,31 +1,23 @@
-"""Makes a bundle from a folder of media files, for trials: complete, valid, and never visible half-written."""
+"""Makes a bundle from a folder of media files, for trials. It is complete and valid, and never visible half-written."""
 
 import hashlib
 import os
-import platform
-import secrets
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import orjson
 
 from ingestd.errors import BundleError
-from ingestd.format.check import check_manifest
-from ingestd.make.media import MIME, Media, rfc3339
+from ingestd.make.manifest import BundleOptions, as_json, encode_manifest, now, require_valid
+from ingestd.make.media import MIME, MediaFile
+from ingestd.make.output import copy_file, make_folder, read_errors, write_file
 from ingestd.mount.paths import printable
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """The bundle that was made. `skipped`: files that are no media; `duplicates`: files with the content of another."""
+class MadeBundle:
+    """The bundle in numbers. `skipped`: files that are not media; `duplicates`: files with the content of another."""
 
     sync_id: str
     items: int
@@ -35,20 +27,8 @@ class Made:
     duplicates: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What the caller wants of the bundle."""
-
-    sync_id: str
-    action: str
-    kind: str
-    prior: str | None
-    gallery: str | None
-    created_at: str
-
-
 def make_bundle(
-    media: Path,
+    folder: Path,
     root: Path,
     *,
     action: str = "create",
@@ -57,55 +37,47 @@ def make_bundle(
     gallery: str | None = None,
     sync_id: str | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Made:
-    """Makes a bundle below `root` from the media files of a folder and of the folders in it.
+) -> MadeBundle:
+    """Makes a bundle below `root` from the media files in `folder` and its subfolders.
 
-    `kind` is the manifest's type; `gallery` the title of a gallery of all items; `on_progress` is told how many files
-    are done, of how many. Raises BundleError.
+    `kind` is the manifest's type; `gallery` the title of a gallery of all items; `on_progress` gets the number of
+    files done and of all files. Raises BundleError.
     """
-    order = _Order(sync_id or str(uuid.uuid4()), action, kind, prior, gallery, _now())
-    _demand_sound(order)
-    found, skipped = _find(media, root)
-    items: dict[str, Media] = {}
-    for done, path in enumerate(found, start=1):
-        one = _digest(path, media)
-        if items.setdefault(one.hash, one) is one and action != "remove":
-            _write_item(root / one.folder, one)
-        on_progress(done, len(found))
-    manifest = _hand_over(root, order, list(items.values()))
-    size = sum(one.bytes for one in items.values())
-    return Made(order.sync_id, len(items), size, manifest, skipped, len(found) - len(items))
+    options = BundleOptions(sync_id or str(uuid.uuid4()), action, kind, prior, gallery, now())
+    require_valid(options)
+    paths, skipped = _find_media(folder, root)
+    media: dict[str, MediaFile] = {}
+    for done, path in enumerate(paths, start=1):
+        file = _inspect(path, folder)
+        if media.setdefault(file.hash, file) is file and action != "remove":
+            _write_item(root / file.folder, file)
+        on_progress(done, len(paths))
+    manifest = _hand_over(root, options, list(media.values()))
+    size = sum(file.bytes for file in media.values())
+    return MadeBundle(options.sync_id, len(media), size, manifest, skipped, len(paths) - len(media))
 
 
-def _demand_sound(order: _Order) -> None:
-    """Raises for what would make the manifest invalid, before anything is written."""
-    try:
-        problems = check_manifest(_manifest(order, []), file_name=f"{order.sync_id}.json").problems
-    except orjson.JSONEncodeError:
-        problems = ["they are not UTF-8"]
-    if problems:
-        raise BundleError(f"no bundle can be made with these options: {'; '.join(problems)}")
-
-
-def _find(media: Path, root: Path) -> tuple[list[Path], int]:
-    """The media files in order of path, and the number of other files; links count as such: they may lead anywhere."""
-    if not media.is_dir():
-        raise BundleError(f"{printable(str(media))} is not a folder; name the folder that holds the media files")
-    if media.resolve() == root.resolve():
+def _find_media(folder: Path, root: Path) -> tuple[list[Path], int]:
+    """The media files in order of path, and the number of other files. Links count as others: they could lead out."""
+    if not folder.is_dir():
+        raise BundleError(f"{printable(str(folder))} is not a folder; name the folder with the media files")
+    if folder.resolve() == root.resolve():
         raise BundleError(f"{printable(str(root))} holds the media files; choose another folder for the bundle")
-    files = list(_walk(media, root))
-    found = sorted((path for path in files if _is_media(path)), key=os.fsencode)
-    if not found:
-        kinds = " ".join(suffix[1:] for suffix in MIME)
-        raise BundleError(f"no media files below {printable(str(media))}; the bundle takes files that end in: {kinds}")
-    return found, len(files) - len(found)
+    paths = list(_walk(folder, root))
+    media = sorted((path for path in paths if _is_media(path)), key=os.fsencode)
+    if not media:
+        suffixes = " ".join(suffix[1:] for suffix in MIME)
+        problem = f"no media files below {printable(str(folder))}"
+        raise BundleError(f"{problem}; supported are files with these suffixes: {suffixes}")
+    return media, len(paths) - len(media)
 
 
-def _walk(media: Path, root: Path) -> Iterator[Path]:
+def _walk(folder: Path, root: Path) -> Iterator[Path]:
+    """All files below a folder, without those of earlier bundles if the root is in there, too."""
     bundles = root.resolve()
-    with _reading(media):
-        for folder, folders, names in os.walk(media, onerror=_raise):
-            here = Path(folder)
+    with read_errors(folder):
+        for parent, folders, names in os.walk(folder, onerror=_raise):
+            here = Path(parent)
             folders[:] = [name for name in folders if (here / name).resolve() != bundles]
             yield from (here / name for name in names)
 
@@ -115,135 +87,39 @@ def _raise(error: OSError) -> None:
 
 
 def _is_media(path: Path) -> bool:
-    with _reading(path):
+    with read_errors(path):
         return path.suffix.lower() in MIME and stat.S_ISREG(path.lstat().st_mode)
 
 
-def _digest(path: Path, media: Path) -> Media:
-    with _reading(path), path.open("rb") as file:
+def _inspect(path: Path, folder: Path) -> MediaFile:
+    with read_errors(path), path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         found = os.fstat(file.fileno())
-    return Media(path, printable(str(path.relative_to(media))), found.st_size, found.st_mtime, sha256)
+    return MediaFile(path, printable(str(path.relative_to(folder))), found.st_size, found.st_mtime, sha256)
 
 
-def _write_item(folder: Path, one: Media) -> None:
+def _write_item(folder: Path, file: MediaFile) -> None:
     documents = folder / "source" / "data"
-    with _writing(folder):
-        documents.mkdir(parents=True, exist_ok=True)
-    _copy(one, folder / one.file_name)
-    _write(documents.parent / "source.json", [_json(one.source())])
-    _write(documents / "photo.manifest.json", [_json(one.metadata())])
+    make_folder(documents)
+    _copy(file, folder / file.file_name)
+    write_file(documents.parent / "source.json", [as_json(file.source())])
+    write_file(documents / "photo.manifest.json", [as_json(file.metadata())])
 
 
-def _copy(one: Media, target: Path) -> None:
-    """Copies the file, and makes sure that it still has the content which the manifest will promise."""
+def _copy(file: MediaFile, target: Path) -> None:
+    """Copies the file. Raises BundleError if its content is no longer the one that the manifest will list."""
     digest = hashlib.sha256()
-    with _reading(one.path), one.path.open("rb") as file:
-        _write(target, _blocks(one.path, file, digest.update))
-    if digest.hexdigest() != one.sha256:
-        problem = f"{printable(str(one.path))} changed while it was read"
+    copy_file(file.path, target, digest.update)
+    if digest.hexdigest() != file.sha256:
+        problem = f"{printable(str(file.path))} changed while it was read"
         raise BundleError(f"{problem}; make the bundle again when nothing writes to the file")
 
 
-def _blocks(path: Path, file: BinaryIO, watch: Callable[[bytes], None]) -> Iterator[bytes]:
-    while True:
-        with _reading(path):
-            block = file.read(BLOCK)
-        if not block:
-            return
-        watch(block)
-        yield block
-
-
-def _hand_over(root: Path, order: _Order, items: list[Media]) -> Path:
-    """Writes the manifest, then the sentinel: whoever sees the sentinel finds all the rest."""
+def _hand_over(root: Path, options: BundleOptions, media: Sequence[MediaFile]) -> Path:
+    """Writes the manifest and then the sentinel, so that the sentinel appears last."""
     sync = root / "sync"
-    with _writing(sync):
-        sync.mkdir(parents=True, exist_ok=True)
-    manifest = sync / f"{order.sync_id}.json"
-    _write(manifest, [_manifest(order, items)])
-    _write(sync / f"{order.sync_id}.ready", [])
+    make_folder(sync)
+    manifest = sync / f"{options.sync_id}.json"
+    write_file(manifest, [encode_manifest(options, media)])
+    write_file(sync / f"{options.sync_id}.ready", [])
     return manifest
-
-
-def _manifest(order: _Order, items: list[Media]) -> bytes:
-    removing = order.action == "remove"
-    return _json(
-        {
-            "sync_id": order.sync_id,
-            "type": order.kind,
-            "action": order.action,
-            "status": "completed",
-            "source_host": platform.node() or None,
-            "created_at": order.created_at,
-            "completed_at": _now(),
-            "prior_sync_id": order.prior,
-            "verification": {"passed": True, "total_files": 0 if removing else len(items)},
-            "items": [_identity(one) if removing else _entry(one) for one in items],
-            "containers": list(_containers(order, items)),
-        }
-    )
-
-
-def _identity(one: Media) -> dict[str, Any]:
-    return {"type": one.type, "hash": one.hash}
-
-
-def _entry(one: Media) -> dict[str, Any]:
-    file = {"variant": "original", "path": one.file_name, "bytes": one.bytes, "sha256": one.sha256}
-    return {**_identity(one), "path": one.folder, "title": one.title, "files": [file]}
-
-
-def _containers(order: _Order, items: list[Media]) -> Iterator[dict[str, Any]]:
-    if order.gallery is not None:
-        hash_ = hashlib.sha256(f"gallery {order.sync_id}".encode()).hexdigest()[:32]
-        members = [one.hash for one in items]
-        yield {"type": "gallery", "hash": hash_, "title": order.gallery, "items": members, "complete": True}
-
-
-def _write(path: Path, parts: Iterable[bytes]) -> None:
-    """Writes a file so that it is there as a whole or not at all, also after a power cut."""
-    part = path.parent / f".{secrets.token_hex(8)}.part"
-    with _writing(path):
-        try:
-            with part.open("xb") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync_folder(path.parent)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BundleError(f"cannot read {printable(str(path))}: {error.strerror}; mend it or move it away") from error
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = f"cannot write {printable(str(path))}: {error.strerror}"
-        raise BundleError(f"{reason}; choose a folder that you may write to and that has room") from error
-
-
-def _json(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
-
-
-def _now() -> str:
-    return rfc3339(datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Media files: which there are, what they become as items, and what an image says about itself."""
+"""Media files: the supported types, the items made from them, and the metadata of images."""
 
 import math
 import os
@@ -26,7 +26,7 @@ PHOTOS = {
 }
 VIDEOS = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".webm": "video/webm"}
 MIME = PHOTOS | VIDEOS
-"""File name endings of media files, in lower case, and what they stand for."""
+"""Suffixes of media files, in lower case, and their MIME types."""
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF")
 POINTERS = {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop}
@@ -35,8 +35,8 @@ MAX_TITLE = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """One file that becomes an item. `relative` is its path for people to read, `mtime` in seconds of the epoch."""
+class MediaFile:
+    """One file that becomes an item. `relative` is its printable path, `mtime` in seconds since the epoch."""
 
     path: Path
     relative: str
@@ -50,7 +50,7 @@ class Media:
 
     @property
     def hash(self) -> str:
-        """The item's hash: the first half of the content's sha256, so that the same content is the same asset."""
+        """The item's hash: the first half of the content's SHA-256, so that equal content is one asset."""
         return self.sha256[:32]
 
     @property
@@ -63,7 +63,7 @@ class Media:
 
     @property
     def file_name(self) -> str:
-        """The file's own name, unless it could be refused or mislead somebody who reads it."""
+        """The file's own name, or `original` if that is not a valid path or not printable."""
         name = self.path.name
         return name if name.isprintable() and CLEAN_PATH.fullmatch(name) else f"original{self.suffix}"
 
@@ -73,7 +73,7 @@ class Media:
         return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)[:MAX_TITLE]
 
     def source(self) -> dict[str, Any]:
-        """Where the item comes from: its source/source.json."""
+        """The item's provenance, for its source/source.json."""
         return {
             "file_name": printable(self.path.name),
             "relative_path": self.relative,
@@ -85,15 +85,15 @@ class Media:
         }
 
     def metadata(self) -> dict[str, Any]:
-        """What the file tells of itself: its source/data/photo.manifest.json."""
+        """Technical metadata of the file, for its source/data/photo.manifest.json."""
         known: dict[str, Any] = {"bytes": self.bytes, "mime": MIME[self.suffix]}
         return known | image_metadata(self.path) if self.type == "photo" else known
 
 
 def image_metadata(path: Path) -> dict[str, Any]:
-    """Format, size, mode and EXIF tags of an image, as far as they can be read. Only its headers are decoded."""
+    """Format, size, mode and EXIF tags of an image, as far as they are readable. Only headers are decoded."""
     known: dict[str, Any] = {}
-    # On damaged or hostile files, image parsers raise and warn of whatever comes to hand; the file is still an item.
+    # On damaged or hostile files, image parsers raise and warn of anything. Such a file is still an item.
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=FORMATS) as image:
@@ -109,7 +109,7 @@ def _exif(exif: Image.Exif) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str | int | float | None:
-    """A tag's value if it is a text or a number that JSON can hold; rational numbers become floating ones."""
+    """A tag's value if it is a text or a number that JSON can hold; rational numbers become floats."""
     if isinstance(value, str):
         return value.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_TAG]
     if isinstance(value, int):
@@ -122,7 +122,7 @@ def _plain(value: Any) -> str | int | float | None:
 
 
 def rfc3339(moment: datetime) -> str:
-    """A time in UTC as manifests have it."""
+    """A UTC time in the form that manifests use."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
