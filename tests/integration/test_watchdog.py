@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from ingestd import logs
 from ingestd.app import Daemon, make_context
 from ingestd.errors import DatabaseUnavailable
 from ingestd.notify import Notifier
 from ingestd.pipeline import delivery
 from ingestd.pipeline.importer import chunk_writer
-from ingestd.pipeline.importer.fence import Fence
-from ingestd.service import Service, _running
+from ingestd.service import Service
 from support.process import Daemons, daemons_of
 from support.wait import PATIENCE, until
 from support.world import World, photo
@@ -219,23 +219,23 @@ def test_a_scan_shows_that_it_goes_on_with_every_bundle(
     assert len(set(ticks[:4])) == 4
 
 
-def test_an_import_shows_that_it_goes_on_also_where_it_reads_ahead(
+def test_reading_ahead_shows_that_its_worker_is_alive(
     world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: set[tuple[str, str]] = set()
-    on_step = Fence.on_step
+    """Also with a thread that knows nothing of the context it was started in."""
+    ticked: set[tuple[str, str]] = set()
+    tick = Service.tick
 
-    def noting(fence: Fence) -> None:
-        on_step(fence)
-        running = _running.get()
-        seen.add((threading.current_thread().name.rstrip("_0123456789"), running.name if running else "nobody"))
+    def noting(service: Service) -> None:
+        tick(service)
+        ticked.add((service.name.rpartition("-")[0], threading.current_thread().name.rpartition("_")[0]))
 
-    monkeypatch.setattr(Fence, "on_step", noting)
+    monkeypatch.setattr(logs, "submit", lambda pool, work, *args: pool.submit(work, *args))
+    monkeypatch.setattr(Service, "tick", noting)
     sync_id = world.put(*(photo(str(number)) for number in range(20)))
     daemon.start()
     until(lambda: sync_id and world.sql("SELECT 1 FROM ingest_batch WHERE status = 'imported'"))
-    assert {name.rpartition("-")[0] for _, name in seen} == {"worker"}
-    assert "ahead" in {thread for thread, _ in seen}
+    assert ("worker", "prefetch") in ticked
 
 
 def test_every_try_of_a_database_that_is_away_is_a_sign_of_life(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Work one step ahead: the next part is prepared in a thread while the present one is written."""
+"""Prepares the next part in a thread while the caller works on the current one."""
 
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 def prefetch(parts: Iterator[T], close: Callable[[], None]) -> Generator[T, None, None]:
-    """Yields what `parts` yields, with the next part already under way in a thread of its own.
+    """Yields what `parts` yields; the next part is prepared meanwhile, in a thread of its own.
 
-    `close` runs in that thread at the end, for what belongs to it. An error of `parts` is raised where it would be.
+    `close` runs in that thread at the end, for its database connection. An error of `parts` is raised in its place.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         following = logs.submit(pool, _next, parts)
         try:
             while part := following.result():

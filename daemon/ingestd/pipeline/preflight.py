@@ -8,17 +8,16 @@ from typing import Any
 
 import structlog
 
-from ingestd import decide
-from ingestd.errors import NotEligible, NotFound, RemovalRefused
+from ingestd.errors import NotEligible, NotFound
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex, index_manifest
-from ingestd.model import Action, Batch, BatchStatus, Decision, JobState, Verdict
-from ingestd.pipeline import delivery, staging
+from ingestd.model import Batch, BatchStatus, Decision, JobState, Verdict
+from ingestd.pipeline import delivery, staging, status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.evaluate import Bundle, evaluate, load_state
 from ingestd.pipeline.staging import Plan
-from ingestd.store import batch, item, job, ledger
+from ingestd.store import batch, job, ledger
 from ingestd.store.db import Database, Tx
 
 log = structlog.get_logger()
@@ -57,7 +56,7 @@ def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Ma
     if known.manifest_sha256 != manifest.sha256:
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
     plan = make_plan(tx, db, known, manifest, found)
-    settle(tx, known.id)
+    status.refresh(tx, known.id)
     return plan
 
 
@@ -116,38 +115,3 @@ def plan_payload(plan: Plan) -> dict[str, Any]:
         "item_type_counts": dict(plan.types),
         "failure_samples": plan.failure_samples,
     }
-
-
-def check_removals(context: Context, tx: Tx, known: Batch) -> None:
-    """Raises RemovalRefused when a batch would remove more assets than allowed, and nobody forced this very digest."""
-    if known.action is not Action.REMOVE or known.force_sha256 == known.manifest_sha256:
-        return
-    limit = context.settings.queue.removal_limit
-    tally = item.tally(tx, known.id)
-    count = tally[Decision.WILL_REMOVE.value] + tally[Decision.REMOVED.value]
-    if count > limit:
-        raise RemovalRefused(
-            f"batch {known.sync_id} would remove {count} assets, more than queue.removal_limit = {limit};"
-            " look at it with `ingestd preflight`, and force it with `ingestd queue --force` if it is right"
-        )
-
-
-def settle(tx: Tx, batch_id: int) -> BatchStatus:
-    """Computes and writes the status of a batch, which an active job decides and its decisions do otherwise."""
-    known = batch.find_by_id(tx, batch_id)
-    active = job.active(tx, batch_id)
-    if active is not None:
-        status = BatchStatus.IMPORTING if active.state is JobState.RUNNING else BatchStatus.QUEUED
-    else:
-        status = computed_status(tx, known)
-    batch.set_status(tx, batch_id, status)
-    return status
-
-
-def computed_status(tx: Tx, known: Batch) -> BatchStatus:
-    """Status of a batch without an active job."""
-    if known.status is BatchStatus.INVALID or known.manifest_completed_at is None:
-        return BatchStatus.INVALID
-    counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
-    planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
-    return decide.batch_status(planned, counts, finished=False)

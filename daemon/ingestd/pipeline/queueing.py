@@ -11,9 +11,9 @@ import structlog
 
 from ingestd.errors import IngestdError, NotEligible, NotFound, RemovalRefused
 from ingestd.model import Batch, BatchStatus, Job, JobState, Scope
-from ingestd.pipeline import delivery
+from ingestd.pipeline import delivery, status
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.preflight import check_removals, preflight, settle
+from ingestd.pipeline.preflight import preflight
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 
@@ -87,7 +87,7 @@ def _prepare(tx: Tx, context: Context, known: Batch, request: Request) -> Batch:
         batch.set_force(tx, known.id)
         known = replace(known, force_sha256=known.manifest_sha256)
     try:
-        check_removals(context, tx, known)
+        status.check_removals(context, tx, known)
     except RemovalRefused as refusal:
         raise _UnrecordedRefusal(known, str(refusal)) from None
     if request.scope is Scope.REIMPORT:
@@ -160,7 +160,7 @@ def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
         if not job.cancel(tx, active.id):
             raise NotEligible(f"job {active.id} is running; only stopping the service stops it")
         _append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
-        settle(tx, known.id)
+        status.refresh(tx, known.id)
         return replace(active, state=JobState.CANCELLED)
 
     return context.db.transaction(work)

@@ -90,7 +90,7 @@ class WorkerPool:
             return UNTIL_WOKEN
         self._leases[slot] = lease
         try:
-            outcome = Run(self._context, lease, self._stopping).execute()
+            outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
             if outcome == "lost":
                 outcome = self._give_back(lease)
         finally:

@@ -1,13 +1,13 @@
-"""Prepares chunks: which items are next, what the mount says of them, and what is to be written if nothing changes.
+"""Prepares chunks: selects the next items, reads them from the mount, and decides what would be written.
 
-Long runs prepare the next chunk in a thread of its own while the present one is written.
+Long runs prepare the next chunk in a thread of its own while the current one is written.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingestd.format.manifest import Manifest
-from ingestd.model import Action, Scope
+from ingestd.model import Action, Lease
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.evaluate import Bundle, load_state
 from ingestd.pipeline.importer.prepared_chunk import NOTHING_READ, ChunkItem, PreparedChunk, prepare_chunk
@@ -20,21 +20,30 @@ MAX_CHUNK_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ChunkSource:
-    """Where the chunks of one run come from. `covers`: the covers of the batch, or all other items."""
+    """The chunks of one run: the covers of its batch (`covers`), or all other items."""
 
     db: Database
-    batch_id: int
-    scope: Scope
+    lease: Lease
     manifest: Manifest
     bundle: Bundle
     reader: ItemReader
     covers: bool
 
-    def prepare(self, after: int, limit: int) -> list[ChunkItem]:
-        """The next pieces after ordinal `after`, in order; an empty list at the end."""
-        rows = self.db.read(
-            lambda tx: item.chunk(tx, self.batch_id, self.scope, covers=self.covers, after=after, limit=limit)
-        )
+    def each(self, size: Callable[[], int]) -> Generator[PreparedChunk, None, None]:
+        """Yields all chunks, in order of the manifest. `size()` is the largest number of items of the next one."""
+        after = -1
+        while items := self._next_items(after, size()):
+            yield from map(self._prepare, split_by_bytes(items))
+            after = items[-1].entry.ordinal
+
+    def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
+        """As `each`, with the next chunk prepared while the caller works on the current one."""
+        return prefetch(self.each(lambda: size), self.db.close)
+
+    def _next_items(self, after: int, limit: int) -> list[ChunkItem]:
+        """The next items after ordinal `after`, and what was read of them; an empty list at the end."""
+        batch_id, scope = self.lease.batch_id, self.lease.scope
+        rows = self.db.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
         entries = [self.manifest.entry(row.ordinal) for row in rows]
         readings = self.reader.read(entries) if self.manifest.action is not Action.REMOVE else {}
         return [
@@ -42,25 +51,14 @@ class ChunkSource:
             for row, entry in zip(rows, entries, strict=True)
         ]
 
-    def prepare_chunk(self, items: Sequence[ChunkItem]) -> PreparedChunk:
-        """What would be written of some pieces, from facts read without a lock."""
+    def _prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
+        """What would be written of some items, from a state of the library read without a lock."""
         state = self.db.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
         return prepare_chunk(self.bundle, items, state)
 
-    def each(self, size: Callable[[], int]) -> Generator[PreparedChunk, None, None]:
-        """All chunks, one after another; `size` says how many items the next one may have."""
-        after = -1
-        while items := self.prepare(after, size()):
-            yield from map(self.prepare_chunk, bounded(items))
-            after = items[-1].entry.ordinal
 
-    def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
-        """As `each`, with the next chunk being prepared meanwhile."""
-        return prefetch(self.each(lambda: size), self.db.close)
-
-
-def bounded(items: list[ChunkItem]) -> Iterator[list[ChunkItem]]:
-    """Cuts a chunk where its documents would make statements too large for one packet."""
+def split_by_bytes(items: list[ChunkItem]) -> Iterator[list[ChunkItem]]:
+    """Splits items where their documents would make statements too large for one packet."""
     part: list[ChunkItem] = []
     size = 0
     for chunk_item in items:

@@ -1,6 +1,6 @@
-"""One chunk: its draft confirmed under lock, then written set-wise, in the caller's transaction.
+"""Writes one chunk set-wise, in the caller's transaction, after confirming under lock what it was prepared from.
 
-The order of locks is the same for every writer: assets by hash, everything else below them.
+Every writer takes locks in the same order: assets by hash, then what belongs to them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 
 
-def write(tx: Tx, batch_id: int, bundle: Bundle, chunk: PreparedChunk, again: bool = False) -> Sequence[Verdict]:
-    """Writes library rows, item decisions and ledger events; returns what was decided of each piece.
+def write(tx: Tx, batch_id: int, bundle: Bundle, chunk: PreparedChunk, reload_all: bool = False) -> Sequence[Verdict]:
+    """Writes library rows, item decisions and ledger events of a chunk; returns the verdict of each item.
 
-    `again`: an earlier attempt met another writer, so that nothing the draft rests on may be taken for granted.
+    `reload_all`: also assets that did not exist when the chunk was prepared are loaded again under lock.
     """
-    chunk = _confirmed(tx, bundle, chunk, again=again)
+    chunk = _confirm(tx, bundle, chunk, reload_all=reload_all)
     if chunk.is_of_covers:
         cover_writer.write(tx, bundle, chunk)
     else:
@@ -30,27 +30,28 @@ def write(tx: Tx, batch_id: int, bundle: Bundle, chunk: PreparedChunk, again: bo
     return chunk.verdicts
 
 
-def _confirmed(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, again: bool) -> PreparedChunk:
-    """The draft if the locked rows say what it was made from; otherwise one made from them.
+def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) -> PreparedChunk:
+    """The chunk, if the locked rows equal those it was prepared from; else one prepared from the locked rows.
 
-    What was absent has no row to lock. If somebody inserts it meanwhile, our own INSERT fails and all starts over.
+    An asset that did not exist has no row to lock. If another writer inserts it meanwhile, this transaction's INSERT
+    fails and all of it runs again.
     """
     entries = [chunk_item.entry for chunk_item in chunk.items]
-    if not (again or chunk.is_of_covers):
+    if not (reload_all or chunk.is_of_covers):
         entries = [entry for entry in entries if entry.asset_hash in chunk.state.assets]
     state = evaluate.load_state(tx, bundle, entries, lock=True)
     return chunk if state == chunk.state else prepare_chunk(bundle, chunk.items, state)
 
 
 def fail(tx: Tx, batch_id: int, chunk_item: ChunkItem, verdict: Verdict) -> None:
-    """Writes that one item failed, and nothing else of it."""
+    """Records that one item failed; writes nothing to the library."""
     item.decide(tx, [(chunk_item.row.id, verdict)])
     item.shift_tally(tx, batch_id, [chunk_item.row], [verdict])
     ledger.append_items(tx, [chunk_item.row.id])
 
 
 def _record(tx: Tx, chunk: PreparedChunk) -> None:
-    """Writes the decisions to the items, those without an error set-wise, and tells all of them to the ledger."""
+    """Writes the decisions to the item rows, those without an error set-wise, and appends an event for each."""
     alike: dict[tuple[Decision, Reason | None], list[int]] = {}
     single = []
     for chunk_item, verdict in chunk.decided():
@@ -66,7 +67,7 @@ def _record(tx: Tx, chunk: PreparedChunk) -> None:
 
 def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk) -> None:
     known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
-    # INSERT never overwrites: whoever else inserted one of them meanwhile makes this transaction start over.
+    # INSERT never overwrites: if another writer inserted one of them meanwhile, this transaction runs again.
     library.insert_assets(tx, bundle.version, chunk.inserts)
     library.update_assets(tx, bundle.version, chunk.updates)
     library.retire(tx, _ids(chunk.by_hash(Decision.UPDATED), known))
@@ -82,7 +83,7 @@ def _ids(items: Sequence[ChunkItem], known: Mapping[str, int]) -> list[int]:
 
 
 def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str, int]) -> None:
-    """Documents and own covers, for which the ids of new assets are asked; many items have neither."""
+    """Writes documents and the covers named by entries. Both need the ids of new assets; many items have neither."""
     written = chunk.by_hash(Decision.CREATED, Decision.UPDATED)
     more = [chunk_item for chunk_item in written if chunk_item.reading.documents or chunk_item.entry.cover_hash]
     new = [chunk_item.entry.asset_hash for chunk_item in more if chunk_item.entry.asset_hash not in known]
@@ -93,7 +94,7 @@ def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str
 
 
 def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
-    """In order of asset; whatever was current before is retired already."""
+    """Writes documents in order of asset. Those that were current before are retired already."""
     sources: list[tuple[int, str, str]] = []
     ai_runs: list[tuple[int, str, str, str]] = []
     for chunk_item in items:

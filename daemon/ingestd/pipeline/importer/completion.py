@@ -6,7 +6,7 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.model import DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
-from ingestd.pipeline import preflight
+from ingestd.pipeline import status as status_of
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 
@@ -47,7 +47,7 @@ def fail(tx: Tx, lease: Lease, progress: Progress, error: str, *, invalid: bool,
     if refused:
         payload = {"phase": "import", "requested_by": lease.worker_id, "reason": error}
         ledger.append(tx, batch_id, "removal_refused", **payload)
-    status = BatchStatus.INVALID if invalid else preflight.computed_status(tx, batch.lock_by_id(tx, batch_id))
+    status = BatchStatus.INVALID if invalid else status_of.without_job(tx, batch.lock_by_id(tx, batch_id))
     batch.finish(tx, batch_id, status, error)
     _append_finish_event(tx, lease, progress, error, _summary(progress, item.tally(tx, batch_id), status))
     job.finish(tx, lease, JobState.FAILED, error, lease.items_done, lease.items_total)

@@ -8,7 +8,6 @@ from typing import TypeVar
 from ingestd.errors import Stopping
 from ingestd.model import Lease
 from ingestd.pipeline.context import Context
-from ingestd.service import tick
 from ingestd.store import job
 from ingestd.store.db import Tx
 
@@ -16,15 +15,20 @@ T = TypeVar("T")
 
 
 class Fence:
-    """Writes for one lease, notes its progress, and notices when the daemon stops."""
+    """Writes for one lease, records its progress, and notices when the daemon stops.
 
-    def __init__(self, context: Context, lease: Lease, stopping: threading.Event) -> None:
-        self._context, self._lease, self._stopping = context, lease, stopping
+    `tick` shows that the worker is alive; it is called from the worker's thread and from the one that reads ahead.
+    """
+
+    def __init__(
+        self, context: Context, lease: Lease, stopping: threading.Event, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        self._context, self._lease, self._stopping, self._tick = context, lease, stopping, tick
 
     def fenced(self, work: Callable[[Tx], T], *, done: int = 0, current_item_id: int | None = None) -> T:
-        """Runs `work` in a transaction that ends with the fence; `done` items more are then done.
+        """Runs `work` in a transaction that ends with the fence, and adds `done` items to the job's progress.
 
-        Raises LeaseLost when the job is no longer this worker's; nothing of `work` is kept then.
+        Raises LeaseLost, and rolls `work` back, when the job is no longer this worker's.
         """
 
         def fenced(tx: Tx) -> T:
@@ -36,7 +40,7 @@ class Fence:
         result = self.guarded(fenced)
         self._lease.items_done += done
         self._lease.progress_at = time.monotonic()
-        tick()
+        self._tick()
         return result
 
     def guarded(self, work: Callable[[Tx], T]) -> T:
@@ -59,20 +63,21 @@ class Fence:
     def check(self) -> None:
         """Raises Stopping when the daemon stops."""
         if self._stopping.is_set():
-            raise Stopping("the daemon stops")
+            raise Stopping("the daemon is stopping")
 
     def pause(self, seconds: float) -> None:
-        """Waits, unless the daemon stops: then raises Stopping."""
-        tick()
+        """Waits for so many seconds. Raises Stopping when the daemon stops meanwhile."""
+        self._tick()
         self._stopping.wait(seconds)
         self.check()
 
     def on_step(self) -> None:
-        """Something moved: the heart may go on beating."""
-        tick()
+        """Records progress, so that heartbeats go on. Raises Stopping when the daemon stops."""
+        self._tick()
         self._lease.progress_at = time.monotonic()
         self.check()
 
     def on_bytes(self, count: int) -> None:
+        """Records that `count` bytes were read."""
         self.on_step()
         self._context.instruments.documents_read.inc(count)

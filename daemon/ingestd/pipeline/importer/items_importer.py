@@ -1,0 +1,105 @@
+"""Imports the items of one run, chunk by chunk; an item that the database refuses fails alone."""
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from ingestd.errors import DataRefused
+from ingestd.model import Decision, Lease, Reason, Verdict
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.importer import chunk_writer
+from ingestd.pipeline.importer.chunk_source import ChunkSource
+from ingestd.pipeline.importer.completion import Progress
+from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.store.db import Tx
+
+MAX_CRASHES = 3
+
+
+class ChunkTransaction:
+    """Writes one chunk; is run again as a whole when the server gives the transaction up in favour of another."""
+
+    def __init__(self, batch_id: int, bundle: Bundle, chunk: PreparedChunk) -> None:
+        self._batch_id, self._bundle, self._chunk = batch_id, bundle, chunk
+        self._was_tried = False
+
+    def __call__(self, tx: Tx) -> Sequence[Verdict]:
+        # A failed attempt met another writer, so nothing that the chunk was prepared from can be relied on.
+        reload_all, self._was_tried = self._was_tried, True
+        return chunk_writer.write(tx, self._batch_id, self._bundle, self._chunk, reload_all)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsImporter:
+    """Imports items for one run and counts the decisions in `progress`."""
+
+    context: Context
+    lease: Lease
+    fence: Fence
+    bundle: Bundle
+    progress: Progress
+
+    def import_chunks(self, chunks: ChunkSource) -> None:
+        """Imports all chunks of `chunks`. Raises Stopping, LeaseLost, DatabaseUnavailable, MountUnavailable."""
+        size = self.context.settings.worker.chunk_items
+        isolate_until = 2 * size if self.lease.isolate_items else 0
+        with closing(self._prepared(chunks, size, isolate_until)) as prepared:
+            for chunk in prepared:
+                self.fence.check()
+                if self.progress.seen < isolate_until:
+                    self._import_isolated(chunk)
+                else:
+                    self._import_chunk(chunk)
+
+    def _prepared(self, chunks: ChunkSource, size: int, isolate_until: int) -> Generator[PreparedChunk, None, None]:
+        """The chunks to import, prepared ahead where there are several and none is to be isolated."""
+        remaining = self.lease.items_total - self.lease.items_done
+        if isolate_until or remaining <= size:
+            return chunks.each(lambda: 1 if self.progress.seen < isolate_until else size)
+        return chunks.prefetched(size)
+
+    def _import_isolated(self, chunk: PreparedChunk) -> None:
+        """Imports item by item and records each before it begins, so that a crash can be traced to its item."""
+        for item in chunk.items:
+            if item.row.crash_count >= MAX_CRASHES:
+                error = f"{item.row.crash_count} workers died while importing this item"
+                self._fail_item(item, Reason.POISON, error)
+                continue
+            self.fence.fenced(lambda _tx: None, current_item_id=item.row.id)
+            self._import_chunk(prepare_chunk(self.bundle, [item], chunk.state))
+
+    def _import_chunk(self, chunk: PreparedChunk) -> None:
+        """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
+        write = ChunkTransaction(self.lease.batch_id, self.bundle, chunk)
+        try:
+            with self.context.instruments.chunk_duration.time():
+                verdicts = self.fence.fenced(write, done=len(chunk.items))
+        except DataRefused as error:
+            self._split(chunk, error)
+            return
+        self._count(verdicts)
+
+    def _split(self, chunk: PreparedChunk, error: DataRefused) -> None:
+        items = chunk.items
+        if len(items) == 1:
+            self._fail_item(items[0], Reason.DATABASE_REFUSED, str(error))
+            return
+        middle = len(items) // 2
+        for half in (items[:middle], items[middle:]):
+            self._import_chunk(prepare_chunk(self.bundle, half, chunk.state))
+
+    def _fail_item(self, item: ChunkItem, reason: Reason, error: str) -> None:
+        verdict = Verdict(Decision.FAILED, reason, error)
+        self.fence.fenced(lambda tx: chunk_writer.fail(tx, self.lease.batch_id, item, verdict), done=1)
+        self._count([verdict])
+
+    def _count(self, verdicts: Iterable[Verdict]) -> None:
+        decisions = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
+        for (decision, reason), number in decisions.items():
+            self.progress.note(decision, number)
+            self.context.instruments.items.labels(decision.value).inc(number)
+            if decision is Decision.FAILED:
+                self.context.instruments.item_failures.labels(reason).inc(number)

@@ -1,0 +1,118 @@
+"""Opens a run: reads the manifest, plans the batch where no plan exists for its digest, and records the start."""
+
+import time
+from dataclasses import dataclass
+
+from ingestd import logs
+from ingestd.errors import ManifestError, ManifestUnsettled, RemovalRefused
+from ingestd.format.manifest import Manifest
+from ingestd.format.manifest_index import index_manifest
+from ingestd.model import SUCCEEDED, Action, Batch, BatchStatus, Lease
+from ingestd.mount.mountinfo import MountIdentity
+from ingestd.mount.reader import pauses
+from ingestd.pipeline import delivery, preflight, status
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.staging import Plan
+from ingestd.store import batch, item, job, ledger
+from ingestd.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run's bundle. `terminal` items were decided before the run began; `plan` is None when one existed already."""
+
+    manifest: Manifest
+    bundle: Bundle
+    terminal: int
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Opens one run. The mount must stay the one that `identity` describes."""
+
+    context: Context
+    lease: Lease
+    fence: Fence
+    identity: MountIdentity
+
+    def open(self) -> Opened:
+        """Raises ManifestError, RemovalRefused, MountUnavailable, LeaseLost."""
+        manifest = self._read_manifest()
+        bundle = preflight.bundle_of(manifest, index_manifest(manifest))
+        opened, refusal = self.fence.fenced(lambda tx: self._prepare(tx, manifest, bundle))
+        if opened.plan is not None:
+            preflight.count(self.context, opened.plan)
+        if refusal is not None:
+            raise refusal
+        return opened
+
+    def _read_manifest(self) -> Manifest:
+        """The manifest; one that cannot be read is tried again for mount.settle_seconds."""
+        sync_id = self.context.db.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
+        logs.correlate(sync_id=sync_id)
+        deadline = time.monotonic() + self.context.settings.mount.settle_seconds
+        for pause in pauses():
+            try:
+                delivered = delivery.read(self.context, sync_id)
+                break
+            except ManifestUnsettled:
+                self.context.mount.require_same(self.identity)
+                if time.monotonic() >= deadline:
+                    raise
+                self.fence.pause(pause)
+        if delivered.manifest is None:
+            raise ManifestError([delivered.error or "unreadable"])
+        return delivered.manifest
+
+    def _prepare(self, tx: Tx, manifest: Manifest, bundle: Bundle) -> tuple[Opened, RemovalRefused | None]:
+        """Plans the batch if needed. A refusal is returned, not raised, so that the plan it rests on is committed."""
+        known = self._current_batch(tx, manifest)
+        self._check_time(tx, manifest)
+        plan = None
+        # A removal is planned each time: the library, and with it the number of removals, may have grown since.
+        if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
+            plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
+        job.consume(tx, self.lease.job_id, manifest.sha256)
+        try:
+            status.check_removals(self.context, tx, known)
+        except RemovalRefused as refusal:
+            return Opened(manifest, bundle, 0, plan), refusal
+        return Opened(manifest, bundle, self._record_start(tx, manifest), plan), None
+
+    def _current_batch(self, tx: Tx, manifest: Manifest) -> Batch:
+        """The batch under its row lock, brought up to date when another manifest was read than was recorded."""
+        known = batch.lock_by_id(tx, self.lease.batch_id)
+        if known.manifest_sha256 == manifest.sha256:
+            return known
+        delivered = delivery.Delivered(manifest.sha256, manifest)
+        delivery.change(tx, known, delivered, delivery.columns_of(delivered), queued=True, phase="import")
+        return batch.lock_by_id(tx, known.id)
+
+    def _check_time(self, tx: Tx, manifest: Manifest) -> None:
+        max_future = self.context.settings.mount.max_future
+        problem = delivery.future_problem(manifest.completed_at, batch.database_now(tx), max_future)
+        if problem:
+            raise ManifestError([problem])
+
+    def _record_start(self, tx: Tx, manifest: Manifest) -> int:
+        """Appends `import_started`; returns how many items are decided already."""
+        tally = item.tally(tx, self.lease.batch_id)
+        terminal = sum(tally[decision.value] for decision in SUCCEEDED)
+        self.lease.items_done, self.lease.items_total = terminal, tally.total()
+        batch.set_status(tx, self.lease.batch_id, BatchStatus.IMPORTING)
+        ledger.append(
+            tx,
+            self.lease.batch_id,
+            "import_started",
+            phase="import",
+            action=manifest.action,
+            item_count=tally.total(),
+            container_count=len(manifest.containers()),
+            already_terminal_count=terminal,
+            manifest_sha256=manifest.sha256,
+            max_items=0,
+        )
+        return terminal
