@@ -1,4 +1,4 @@
-"""Fixtures: one private MariaDB for the whole run, emptied for each test that asks for it."""
+"""Fixtures: one private MariaDB for the whole run, emptied before each test that uses it."""
 
 import gc
 import os
@@ -29,7 +29,7 @@ def _quiet_logs() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_left_to_others(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Modules that cut off the database leave sockets to the collector; it must not come upon them in another test."""
+    """Collects garbage after modules that cut off the database: unclosed sockets must not warn in other tests."""
     yield
     marks = getattr(request.module, "pytestmark", [])
     if "unclosed <socket" in str(marks):
@@ -38,8 +38,8 @@ def _nothing_left_to_others(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMariaDB]:
-    """A migrated private MariaDB, whose daemon account has its limited rights."""
-    # In memory where there is such a place: what is tested here survives no power failure anyway.
+    """A migrated private MariaDB; the daemon account has its limited rights."""
+    # In memory if possible: tests need no durability.
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(dir=memory)) if os.access(memory, os.W_OK) else tmp_path_factory.mktemp("mariadb")
     with running(EmbeddedMariaDB(folder, options=("--innodb-flush-log-at-trx-commit=2",))) as started:
@@ -61,7 +61,7 @@ def world(server: EmbeddedMariaDB, tmp_path: Path) -> Iterator[World]:
 
 
 def empty(world: World) -> None:
-    """Empties every table; the ledger lets nobody delete, so that is truncated."""
+    """Empties every table. The ledger is truncated, because its trigger refuses DELETE."""
     for table in TABLES:
         world.sql(f"TRUNCATE {table}" if table == "ingest_event" else f"DELETE FROM {table}")
     world.sql("UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL")

@@ -24,7 +24,7 @@ from ingestd.cli import client, remote
 from ingestd.pipeline import queueing
 from ingestd.web import operations
 from support.command import Result, Run, commands
-from support.proxy import Answer, front, http_answer, says, stranger
+from support.proxy import Answer, http_answer, reverse_proxy, says, stranger
 from support.watching import until_watching
 from support.world import World, cover, md5, photo
 
@@ -85,7 +85,7 @@ def address(daemon: Daemon) -> str:
 @pytest.fixture
 def elsewhere(daemon: Daemon, token: Path) -> Iterator[list[str]]:
     """The options that lead to the daemon, through a proxy with a path of its own."""
-    with front(address(daemon), HOST) as proxy:
+    with reverse_proxy(address(daemon), HOST) as proxy:
         yield ["--url", f"{proxy.url}/", "--token-file", str(token)]
 
 
@@ -481,7 +481,7 @@ def test_a_certificate_has_to_be_trusted(
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
-    with front(address(daemon), HOST, tls) as proxy:
+    with reverse_proxy(address(daemon), HOST, tls) as proxy:
         options = ["--url", proxy.url, "--token-file", token]
         refused = run("scan", *options)
         assert (refused.code, refused.stdout, proxy.seen) == (78, "", [])
@@ -489,6 +489,6 @@ def test_a_certificate_has_to_be_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert run("scan", *options) == (0, "", "ingestd: nothing new\n")
         assert run("scan", "--url", proxy.url.replace("https", "http"), "--token-file", token).code in (1, 69)
-    with front(address(daemon), HOST) as proxy:
+    with reverse_proxy(address(daemon), HOST) as proxy:
         wrong = run("scan", "--url", proxy.url.replace("http", "https"), "--token-file", token)
         assert (wrong.code, wrong.stdout) == (69, "")

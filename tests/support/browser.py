@@ -1,4 +1,4 @@
-"""A real Chromium, and a real daemon whose pages it looks at."""
+"""A real Chromium that opens the pages of a real daemon."""
 
 import socket
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ TOKENS = "olivia:operator:operator-token\nvictor:viewer:viewer-token\n"
 PATIENCE_MS = 20_000
 ZONE = "Asia/Kolkata"
 HURRY = "{ const real = window.setTimeout; window.setTimeout = (work, delay) => real(work, delay / 8); }"
-"""Pages wait only an eighth of the time before they read again; nothing else that they do has to do with time."""
+"""Makes timers of the pages eight times faster; they use timers only for refreshing."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, headless."""
     program = demand("chromium", "chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
@@ -38,7 +38,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Pages:
-    """The pages of one daemon, and who looks at them."""
+    """The pages of one daemon, and the browsers that open them."""
 
     world: World
     daemon: Process
@@ -50,14 +50,14 @@ class Pages:
         return f"http://{self.address}{path}"
 
     def context(self, **options: Any) -> BrowserContext:
-        """A browser of somebody's own."""
+        """A new browser context."""
         context = self.browser.new_context(**{"timezone_id": ZONE, **options})
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(HURRY)
         return context
 
     def visit(self, path: str = "/", *, token: str = "operator-token", **options: Any) -> Page:
-        """A page, looked at by somebody who just signed in."""
+        """Opens a page in a new browser context, signed in with `token`."""
         page = self.context(**options).new_page()
         page.goto(self.url(path))
         page.get_by_label("Token").fill(token)
@@ -66,7 +66,7 @@ class Pages:
         return page
 
     def put(self, *items: Any, **envelope: Any) -> str:
-        """A bundle that the daemon has recorded."""
+        """Delivers a bundle and waits until the daemon has recorded it."""
         sync_id = self.world.put(*items, **envelope)
         until(lambda: self.status(sync_id), what="for the batch")
         return sync_id
@@ -80,7 +80,7 @@ class Pages:
 
     @contextmanager
     def held_imports(self) -> Iterator[None]:
-        """Jobs that are claimed meanwhile get as far as the library, and wait there."""
+        """Jobs claimed meanwhile block at a lock on the library."""
         settings = self.world.server.owner_settings()
         connection = pymysql.connect(unix_socket=settings.unix_socket, user=settings.user, database=settings.name)
         try:
@@ -93,7 +93,7 @@ class Pages:
 
 @contextmanager
 def pages_of(world: World, daemons: Daemons, browser: Browser, **sections: Any) -> Iterator[Pages]:
-    """The pages of a daemon of their own; browsers that looked at them are closed afterwards."""
+    """The pages of a new daemon; its browser contexts are closed afterwards."""
     port, tokens = free_port(), daemons.folder / "tokens"
     address = f"127.0.0.1:{port}"
     tokens.write_text(TOKENS)
@@ -108,6 +108,6 @@ def pages_of(world: World, daemons: Daemons, browser: Browser, **sections: Any) 
 
 
 def free_port() -> int:
-    """A port that nobody listens on: pages have to be told their own address before they can be asked for it."""
+    """A free port: allowed_hosts must contain the address before the daemon starts."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A world with a database server of its own, to be ill-treated."""
+"""A world with its own database server, which tests may stop, kill or freeze."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def disposable_world(folder: Path, world: World) -> Iterator[World]:
 
 @contextmanager
 def frozen(world: World) -> Iterator[None]:
-    """While this lasts, the server takes connections and answers nothing."""
+    """Meanwhile the server accepts connections but does not respond."""
     pid = world.server.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)

@@ -24,13 +24,13 @@ SUITE = "bookworm"
 PYTHON = "/usr/bin/python3"
 GUEST_PYTHON = (3, 11)
 PACKAGES = ("systemd", "systemd-sysv", "mariadb-server", "python3", "python3-venv", "make", "prometheus")
-# What Debian starts when it is installed, and what listens on every address.
+# Services that Debian starts on installation, and that listen on every address.
 QUIET = ("mariadb.socket", "prometheus.service")
 BOOT_SECONDS = 60.0
 
 
 def demand_nspawn() -> None:
-    """Skips, or in CI fails, where no container can be booted."""
+    """Skips the test, or fails it in CI, if no container can be booted."""
     programs = ("debootstrap", "systemd-nspawn", "nsenter", "setpriv", "make")
     missing = [program for program in programs if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     if os.geteuid() != 0:
@@ -40,7 +40,7 @@ def demand_nspawn() -> None:
 
 
 def demand_same_python() -> None:
-    """What is installed here for this machine's Python has to run with the guest's."""
+    """Requires the same Python version on this machine and in the guest."""
     code = "import sys; print(*sys.version_info[:2])"
     found = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False).stdout.split()
     if tuple(int(part) for part in found) != GUEST_PYTHON:
@@ -48,7 +48,7 @@ def demand_same_python() -> None:
 
 
 def base() -> Path:
-    """The root folder of a bare Debian with PACKAGES, made when there is none yet."""
+    """The root folder of a bare Debian with PACKAGES, created on first use."""
     root = CACHE / f"{SUITE}-{len(PACKAGES)}"
     if not root.is_dir():
         making = root.with_suffix(".new")
@@ -64,7 +64,7 @@ def base() -> Path:
 
 
 def mirror() -> str:
-    """Where this machine has its packages from."""
+    """The package source of this machine."""
     files = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
     for file in filter(Path.is_file, files):
         found = re.search(rf"^(?:URIs:\s*|deb (?:\[.*\] )?)(\S+)(?:\nSuites:| )\s*{SUITE}\s", file.read_text(), re.M)
@@ -83,7 +83,7 @@ def settle(root: Path) -> None:
 
 @dataclass
 class Guest:
-    """A container. `root` is its file system, seen from here; `upstream` is /srv/upstream within."""
+    """A container. `root` is its file system on this machine; `upstream` is /srv/upstream inside."""
 
     root: Path
     upstream: Path
@@ -126,7 +126,7 @@ class Guest:
         return state in ("running", "degraded")
 
     def run(self, script: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """Runs a piece of shell within, as root."""
+        """Runs a shell command inside, as root."""
         variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
         settings = [f"{name}={value}" for name, value in {**variables, **self.environment}.items()]
         command = ["nsenter", "--target", self._leader, "--all", "env", "-i", *settings, "bash", "-c", script]
@@ -138,7 +138,7 @@ class Guest:
         return self.run(script).stdout.strip()
 
     def sql(self, statement: str) -> list[list[str]]:
-        """Rows of a statement, as text, asked by the database's owner."""
+        """The rows of a statement as text, run as the owner of the database."""
         answer = self.out(f"mariadb --batch --skip-column-names admin_panel -e {shlex.quote(statement)}")
         return [line.split("\t") for line in answer.splitlines()]
 
@@ -166,7 +166,7 @@ class Guest:
 
 @contextmanager
 def copy_in_memory(folder: Path) -> Iterator[Path]:
-    """A writable copy of the base, all of whose changes are in memory and go with it."""
+    """A writable copy of the base that keeps its changes in memory."""
     lower, memory = base(), folder / "memory"
     memory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(memory)], check=True)
@@ -186,7 +186,7 @@ def copy_in_memory(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def guest_on(root: Path, folder: Path, *binds: str) -> Iterator[Guest]:
-    """A booted guest, shut down afterwards."""
+    """A booted guest; shut down afterwards."""
     upstream = folder / "upstream"
     (upstream / "assets" / "sync").mkdir(parents=True)
     for path in (upstream, upstream / "assets", upstream / "assets" / "sync"):
@@ -202,14 +202,14 @@ def guest_on(root: Path, folder: Path, *binds: str) -> Iterator[Guest]:
 
 
 def install(root: Path) -> None:
-    """`make install` into the guest's file system, from outside."""
+    """Runs `make install` into the file system of the guest, from outside."""
     command = ["make", "--silent", "install", f"DESTDIR={root}", f"PYTHON={PYTHON}"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def wheels(folder: Path) -> None:
-    """All that pip needs to install the project without a network, for the guest's Python."""
+    """Downloads all wheels that pip needs to install the project without a network, for the Python of the guest."""
     version = [f"--python-version={'.'.join(map(str, GUEST_PYTHON))}", "--only-binary=:all:"]
     sources = [f"--requirement={path}" for path in LOCKS]
     command = [sys.executable, "-m", "pip", "download", "--quiet", f"--dest={folder}", *version, *sources]

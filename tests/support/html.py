@@ -1,4 +1,4 @@
-"""HTML as a tree of elements: what is on a page, in which order, and nothing that was left open."""
+"""Parses HTML into a tree of elements; fails on unbalanced tags."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ class Element:
         return self.attributes[name]
 
     def walk(self) -> Iterator["Element"]:
-        """This element, and all within it."""
+        """This element and all descendants."""
         yield self
         for child in self.children:
             if isinstance(child, Element):
                 yield from child.walk()
 
     def all(self, tag: str = "", **attributes: str) -> list["Element"]:
-        """Elements within, by their tag and by attributes; an underscore is a dash, one at the end is nothing."""
+        """Descendants with a tag and attributes. In attribute names, `_` stands for `-`; a trailing `_` is dropped."""
         wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
         return [
             element
@@ -38,26 +38,26 @@ class Element:
 
     @property
     def raw(self) -> str:
-        """The text within, as it is."""
+        """The text content, unchanged."""
         return "".join(child if isinstance(child, str) else child.raw for child in self.children)
 
     @property
     def text(self) -> str:
-        """The text within, as it looks: white space is one space."""
+        """The text content with white space collapsed."""
         return " ".join(self.raw.split())
 
     def rows(self) -> list[list[str]]:
-        """The cells of every row of the bodies of tables, or of this one."""
+        """The cell texts of every row in table bodies below this element."""
         rows = [row for body in self.all("tbody") for row in body.all("tr")]
         return [[cell.text for cell in row.walk() if cell.tag in ("td", "th")] for row in rows]
 
     def pairs(self) -> dict[str, str]:
-        """The names and values of lists of them."""
+        """The terms and values of definition lists."""
         names, values = self.all("dt"), self.all("dd")
         return {name.text: value.text for name, value in zip(names, values, strict=True)}
 
     def live(self, name: str) -> "Element":
-        """The region that is read again under this name."""
+        """The live region of this name."""
         return self.one(data_live=name)
 
     def section(self, name: str) -> "Element":
@@ -66,7 +66,7 @@ class Element:
         return found
 
     def link(self, text: str) -> str | None:
-        """Where the link of this text leads; None if there is none."""
+        """The address of the link with this text, or None."""
         found = {link["href"] for link in self.all("a") if link.text == text}
         assert len(found) < 2, found
         return found.pop() if found else None
@@ -75,11 +75,11 @@ class Element:
         return next(iter(self.all("form", action=action)), None)
 
     def buttons(self) -> list[str]:
-        """What can be pressed."""
+        """The labels of all buttons."""
         return [button.text for button in self.all("button") if "hidden" not in button.attributes]
 
     def skeleton(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Its markup, without what it says."""
+        """The markup without texts and values."""
         return [(element.tag, tuple(element.attributes)) for element in self.walk()]
 
 
@@ -111,14 +111,14 @@ class _Parser(HTMLParser):
 
 
 def parse(text: str) -> Element:
-    """The elements of a page. Fails where one is closed that was not opened last, or not at all."""
+    """Parses a page. Fails on unbalanced tags."""
     parser = _Parser()
     parser.feed(text)
     return parser.finish()
 
 
 def check_tame(page: Element) -> None:
-    """Nothing inline, and nothing from elsewhere."""
+    """Checks that there is no inline script or style, and nothing from other sites."""
     assert page.one("html")["lang"] == "en"
     for script in page.all("script"):
         assert (script.raw, list(script.attributes)) == ("", ["src", "defer"])

@@ -1,4 +1,4 @@
-"""An assets root with one item, read as the mount helpers read it."""
+"""An assets root with one item, read by the code of the mount helpers."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Manifests for tests: a good one, to be changed in one place."""
+"""Manifests for tests: a valid one, to be changed in one place."""
 
 import json
 from typing import Any

@@ -31,7 +31,7 @@ def image(kind: str = "JPEG", colour: tuple[int, int, int] = (9, 8, 7)) -> bytes
 
 @dataclass
 class Place:
-    """A folder with media files, and the assets root to make bundles below."""
+    """A folder with media files, and an assets root for the bundles made from it."""
 
     media: Path
     root: Path
@@ -47,7 +47,7 @@ class Place:
         return make_bundle(self.media, self.root, **options)
 
     def manifest(self, made: MadeBundle) -> Manifest:
-        """The manifest, which has to be without any problem, and whose files have to be as it says."""
+        """The manifest, after checking that it is valid and matches its files."""
         data = made.manifest.read_bytes()
         assert check_manifest(data, file_name=made.manifest.name).problems == []
         manifest = parse_manifest(data, sync_id=made.sync_id)

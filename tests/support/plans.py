@@ -1,4 +1,4 @@
-"""What the server makes of a query: how it finds the rows, and how many it touches."""
+"""Query plans: the access path of each table, and the number of rows read."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ BY_INDEX = ("range", "ref", "eq_ref", "const")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How one table is read."""
+    """The access to one table."""
 
     table: str
     kind: str
@@ -22,7 +22,7 @@ class Step:
 
     @property
     def is_derived(self) -> bool:
-        """Whether it is an intermediate result, which is as large as its own steps made it."""
+        """Whether this is an intermediate result."""
         return self.table.startswith("<")
 
     @property
@@ -35,14 +35,14 @@ class Step:
 
 
 def plan_of(world: World, query: Any, values: dict[str, Any]) -> list[Step]:
-    """The plan of a named query; `values` are written into it as SQL."""
+    """The plan of a named query; `values` are inserted as SQL."""
     text = re.sub(r"%\((\w+)\)s|(?<!:):(\w+)", lambda found: str(values[found[1] or found[2]]), query.sql)
     steps = world.sql("EXPLAIN " + text.replace("%", "%%"))
     return [Step(row[2], row[3], row[5], row[9]) for row in steps if row[2] is not None]
 
 
 def rows_touched(db: Database, work: Callable[[Tx], Any]) -> int:
-    """How many rows, or index entries, the server touches for some work in this thread."""
+    """Counts the rows and index entries that the server reads for work in this thread."""
 
     def total(tx: Tx) -> int:
         with tx.connection.cursor() as cursor:

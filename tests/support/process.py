@@ -1,4 +1,4 @@
-"""The daemon as a process of its own: started with a configuration file, sent real signals, and always reaped."""
+"""The daemon as a separate process, with a configuration file and real signals; always ended after the test."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Sections = dict[str, dict[str, Any]]
 
 
 def toml(sections: Sections) -> str:
-    """A configuration file; values are what TOML and JSON write alike."""
+    """Writes a configuration file; values must look the same in TOML and JSON."""
     lines = []
     for section, keys in sections.items():
         lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items()), ""]
@@ -33,7 +33,7 @@ def toml(sections: Sections) -> str:
 
 @dataclass
 class Process:
-    """One `ingestd` process. Its standard error goes to a file, for messages and for looking at."""
+    """One `ingestd` process. Its standard error goes to a log file."""
 
     arguments: list[str]
     log_file: Path
@@ -42,7 +42,7 @@ class Process:
 
     def start(self) -> None:
         with self.log_file.open("ab") as output:
-            # The environment stays as it is: coverage measures the child by what it put there.
+            # Keep the environment: coverage passes its settings to the child through it.
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "ingestd", *self.arguments],
                 stdin=subprocess.DEVNULL,
@@ -61,7 +61,7 @@ class Process:
         return self.log_file.read_text(errors="replace")
 
     def says(self, *texts: str) -> bool:
-        """Whether one line of the log has all of these; fails when the process has ended before it said so."""
+        """Whether a log line contains all `parts`; fails if the process ended without one."""
         ended = self.has_ended()
         if any(all(text in line for text in texts) for line in self.log.splitlines()):
             return True
@@ -72,7 +72,7 @@ class Process:
         return self._popen is None or self._popen.poll() is not None
 
     def wait_for(self, *texts: str, seconds: float = 30.0) -> None:
-        """Waits for a line of the log that has all of these."""
+        """Waits for a log line that contains all `parts`."""
         until(lambda: self.says(*texts), seconds=seconds, what=f"for {texts} in {self.log_file}")
 
     def wait_until_started(self) -> None:
@@ -83,7 +83,7 @@ class Process:
         self._popen.send_signal(number)
 
     def freeze(self) -> None:
-        """SIGSTOP; returns when every thread stands still."""
+        """Sends SIGSTOP; returns when every thread has stopped."""
         self.send(signal.SIGSTOP)
         stat = Path(f"/proc/{self.pid}/stat")
         until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="for the process to stand still")
@@ -92,7 +92,7 @@ class Process:
         self.send(signal.SIGCONT)
 
     def wait(self, seconds: float) -> int:
-        """Its exit status; fails when it does not end in time."""
+        """The exit status; fails if the process does not end in time."""
         assert self._popen is not None
         try:
             return self._popen.wait(seconds)
@@ -100,20 +100,20 @@ class Process:
             raise AssertionError(f"the daemon did not end within {seconds:g} s: {self.log}") from None
 
     def terminate(self, seconds: float) -> int:
-        """SIGTERM; its exit status."""
+        """Sends SIGTERM; returns the exit status."""
         self.send(signal.SIGTERM)
         return self.wait(seconds)
 
     def kill(self) -> None:
-        """SIGKILL, in whatever state it is; may be called twice."""
+        """Sends SIGKILL in any state; may be called twice."""
         if self._popen is not None and self._popen.poll() is None:
             self._popen.kill()
             self._popen.wait()
 
-    # with a database of its own
+    # with its own database
 
     def embedded_settings(self, name: str = "admin_panel") -> DatabaseSettings:
-        """How the owner reaches the private database of `run --embedded`, as the daemon said."""
+        """Settings for the private database of `run --embedded`, from the output of the daemon."""
         self.wait_for("INGESTD_DATABASE__UNIX_SOCKET=", seconds=60)
         return DatabaseSettings(unix_socket=self._embedded_sockets()[-1], user="root", name=name)
 
@@ -121,7 +121,7 @@ class Process:
         return EMBEDDED_SOCKET.findall(self.log)
 
     def reap(self, embedded: Path | None = None) -> None:
-        """Ends it and the private database that a daemon which was killed leaves behind."""
+        """Ends the process, and the private database that a killed daemon leaves behind."""
         self.kill()
         folders = {Path(socket).parent for socket in self._embedded_sockets()} | ({embedded} if embedded else set())
         for folder in folders:
@@ -129,7 +129,7 @@ class Process:
 
 
 def kill_database(folder: Path) -> None:
-    """Kills the MariaDB whose pid file is in `folder`, if it still runs."""
+    """Kills the MariaDB whose pid file is in `folder`, if it is still running."""
     try:
         pid = int((folder / "pid").read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -141,7 +141,7 @@ def kill_database(folder: Path) -> None:
 
 @dataclass
 class Daemons:
-    """The daemons of one test, on its world's mount."""
+    """The daemons of one test, on the mount of its world."""
 
     world: World
     folder: Path
@@ -150,7 +150,7 @@ class Daemons:
     def start(
         self, *, server: EmbeddedMariaDB | None = None, socket: str = "", embedded: Path | None = None, **sections: Any
     ) -> Process:
-        """A daemon on the world's database, on `server`'s, on whatever will be at `socket`, or with its own."""
+        """Starts a daemon on the database of the world, of `server`, at `socket`, or with its own."""
         options = [] if embedded is None else ["--embedded", str(embedded)]
         if embedded is None:
             socket = socket or (server or self.world.server).socket
@@ -161,7 +161,7 @@ class Daemons:
         return process
 
     def make(self, *command: str, **sections: Any) -> Process:
-        """A process with a configuration of its own, not yet started. Nothing listens on any port."""
+        """A configured process that is not started. All listeners are disabled."""
         number = len(list(self.folder.glob("*.toml")))
         mount = {"root": str(self.world.root), "require_mount": False, **sections.pop("mount", {})}
         closed = {"http": {"listen": ""}, "metrics": {"listen": ""}}
@@ -176,7 +176,7 @@ class Daemons:
 
 @contextmanager
 def daemons_of(world: World, folder: Path) -> Iterator[Daemons]:
-    """Daemons that are ended afterwards, whatever happens."""
+    """Starts daemons; ends all of them afterwards."""
     made = Daemons(world, folder)
     try:
         yield made

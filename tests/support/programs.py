@@ -1,4 +1,4 @@
-"""Programs that tests need: of this machine, or beside the Python that runs them, where `make setup` puts some."""
+"""Programs that tests need: in PATH, or next to the Python that runs them, where `make setup` puts some."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from support.s3 import give_up
 
 
 def demand(program: str, package: str) -> str:
-    """Its path; skips the test without it, or fails there when the environment variable CI is set."""
+    """The path of a program. Without it, skips the test, or fails it in CI."""
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     path = shutil.which(program, path=folders)
     if path is None:

@@ -1,4 +1,4 @@
-"""What may stand before a daemon, or answer in its place: a proxy with a path of its own, or bytes of any kind."""
+"""A reverse proxy with a path prefix, and servers that send arbitrary bytes."""
 
 import http.client
 import socket
@@ -12,7 +12,7 @@ PREFIX = "/behind/a/proxy"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Passes requests below PREFIX on, and answers all others with a page."""
+    """Forwards requests below PREFIX; returns a page for all others."""
 
     server: "_Server"
 
@@ -61,12 +61,12 @@ class _Server(ThreadingHTTPServer):
         return f"{scheme}://127.0.0.1:{self.server_address[1]}{PREFIX}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that does not trust us goes away in the middle of a handshake."""
+        """Ignores clients that distrust the certificate and disconnect during the handshake."""
 
 
 @contextmanager
-def front(behind: str, host: str, tls: ssl.SSLContext | None = None) -> Iterator[_Server]:
-    """A proxy before the daemon at `behind`, which it calls `host`."""
+def reverse_proxy(behind: str, host: str, tls: ssl.SSLContext | None = None) -> Iterator[_Server]:
+    """A proxy in reverse_proxy of the daemon at `behind`; it sends `host` as Host header."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.behind, server.host, server.seen = behind, host, []
     if tls is not None:
@@ -86,14 +86,14 @@ Answer = Callable[[socket.socket], None]
 
 @contextmanager
 def stranger(answer: Answer) -> Iterator[str]:
-    """Something that listens, and treats whoever connects as `answer` does; its URL."""
+    """A server that handles each connection with `answer`; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_serve, args=(listening, answer))
         thread.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
-            # Only this wakes a thread that waits for somebody.
+            # Only this wakes a thread that is waiting in accept().
             listening.shutdown(socket.SHUT_RDWR)
             thread.join()
 
@@ -107,7 +107,7 @@ def _serve(listening: socket.socket, answer: Answer) -> None:
 
 
 def says(data: bytes) -> Answer:
-    """Reads the request, sends this, and closes."""
+    """Reads the request, sends these bytes and closes."""
 
     def answer(connection: socket.socket) -> None:
         with connection.makefile("rb") as asked:

@@ -1,4 +1,4 @@
-"""A real S3 server in a process of its own, and a real read-only FUSE mount of one of its buckets."""
+"""A real S3 server in a separate process, and a real read-only FUSE mount of one of its buckets."""
 
 import os
 import re
@@ -25,7 +25,7 @@ LISTENING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 
 
 def demand_programs() -> None:
-    """Skips the test where a real mount is impossible; fails there when the environment variable CI is set."""
+    """Skips the test if a real mount is impossible; fails it in CI."""
     missing = [name for name in ("rclone", "fusermount3") if shutil.which(name) is None]
     missing += [f"Python package {name}" for name in ("moto", "flask", "boto3") if find_spec(name) is None]
     missing += ["/dev/fuse"] if not os.access("/dev/fuse", os.R_OK | os.W_OK) else []
@@ -40,7 +40,7 @@ def give_up(reason: str) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """No proxies, no certificates, no credentials: nothing that would lead away from 127.0.0.1."""
+    """An environment without proxies, certificates and credentials, so that all traffic stays on 127.0.0.1."""
     return {"PATH": os.environ["PATH"], "HOME": os.devnull}
 
 
@@ -87,7 +87,7 @@ class S3Server:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """The server takes connections and answers none."""
+        """Freezes the server: it accepts connections but does not respond."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:
@@ -128,7 +128,7 @@ class S3Mount:
 
     @property
     def is_mounted(self) -> bool:
-        """Whether a file system stands there, dead or alive."""
+        """Whether something is mounted, dead or alive."""
         return mount_point(self.folder).point == str(self.folder)
 
     def mount(self) -> None:
@@ -150,13 +150,13 @@ class S3Mount:
         return self.is_mounted
 
     def kill(self) -> None:
-        """The mount dies: it stays in the table of mounts, and whoever touches it gets ENOTCONN."""
+        """Kills the mount process: the mount stays listed, and every access returns ENOTCONN."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def hang(self) -> None:
-        """The mount answers nothing any more."""
+        """Freezes the mount process: accesses hang."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -165,7 +165,7 @@ class S3Mount:
         self._process.send_signal(signal.SIGCONT)
 
     def unmount(self) -> None:
-        """Ends the mount and its process, whatever state they are in."""
+        """Ends the mount and its process, in any state."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGCONT)
@@ -178,7 +178,7 @@ class S3Mount:
                 process.wait()
 
     def _is_gone(self) -> bool:
-        # Somebody may still be in it for a moment: then it is busy, and asked again.
+        # A process may still use the mount for a moment: it is busy then, so try again.
         if self.is_mounted:
             subprocess.run(["fusermount3", "-u", str(self.folder)], capture_output=True, check=False)
         return not self.is_mounted
@@ -186,7 +186,7 @@ class S3Mount:
 
 @dataclass
 class S3World(World):
-    """A world whose bundles are put into a bucket, and whose daemon sees them through the mount."""
+    """A world whose bundles are uploaded to a bucket and read through the mount."""
 
     s3: S3Server = field(kw_only=True)
     mount: S3Mount = field(kw_only=True)
@@ -199,7 +199,7 @@ class S3World(World):
         return self.root / path
 
     def photos(self, prefix: str, count: int) -> list[dict[str, Any]]:
-        """Photo items with a file each, whose documents are put into the bucket at once."""
+        """Photo items with one file each; uploads their documents at once."""
         items = []
         for number in range(count):
             name = f"{prefix}{number}"
@@ -211,7 +211,7 @@ class S3World(World):
         return items
 
     def hand_over(self, *items: dict[str, Any], **more: Any) -> str:
-        """As `put`, but the sentinel follows only when the mount's own cache shows the items."""
+        """Like `put`, but uploads the sentinel only when the cache of the mount shows the items."""
         sync_id = self.put(*items, ready=False, **more)
         self.sentinel(sync_id, *items)
         return sync_id

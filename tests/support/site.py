@@ -1,4 +1,4 @@
-"""The installed service in a guest: its bundles, its unit, its journal."""
+"""The installed service in a guest: bundles, unit and journal."""
 
 import json
 import re
@@ -23,7 +23,7 @@ class Site:
     cursor: str = ""
 
     def reset(self) -> None:
-        """No service, no mount, no bundles, an empty schema, the unit as installed."""
+        """Resets the guest: service stopped, nothing mounted, no bundles, empty schema, unmodified unit."""
         self.guest.run(f"systemctl stop ingestd; systemctl reset-failed; rm -rf {DROP_INS}; systemctl daemon-reload")
         self.guest.run("systemctl start mariadb; mountpoint -q /mnt/s3-sync && umount /mnt/s3-sync; true")
         self.guest.run(f"mariadb -e '{EMPTY}' && ingestd migrate")
@@ -36,7 +36,7 @@ class Site:
     # bundles
 
     def put(self, *items: Any) -> str:
-        """Hands a bundle over, with the files that its items list."""
+        """Delivers a bundle with the files that its items list."""
         sync_id = new_sync_id()
         for item in items:
             for file in item.get("files", ()):
@@ -66,7 +66,7 @@ class Site:
         self.guest.run("systemctl start ingestd")
 
     def show(self, *properties: str) -> list[str]:
-        """The values of the unit's properties."""
+        """The values of properties of the unit."""
         names = ",".join(properties)
         lines = self.guest.out(f"systemctl show ingestd --property={names}").splitlines()
         found = dict(line.split("=", 1) for line in lines)
@@ -84,7 +84,7 @@ class Site:
         until(lambda: all(text in self.status for text in texts), what=f"for {texts} in the status")
 
     def journal(self) -> list[dict[str, Any]]:
-        """What the journal has of the service since this test began."""
+        """The journal entries of the service since this test began."""
         after = f"--after-cursor='{self.cursor}'" if self.cursor else ""
         return [
             json.loads(line) for line in self.guest.out(f"journalctl --quiet -u ingestd {after} -o json").splitlines()
@@ -117,8 +117,8 @@ class Site:
         assert self.items_done() < count / 2, "what happens now comes in the middle"
 
     def demand_each_item_once(self, count: int) -> None:
-        """Every item was created, told once, and its asset is there."""
-        told = "SELECT COUNT(*), COUNT(DISTINCT JSON_VALUE(payload, '$.hash')) FROM ingest_event"
-        assert self.guest.sql(f"{told} WHERE event_type LIKE 'item\\_%'") == [[str(count), str(count)]]
+        """Checks that every item was created, has one event, and has an asset."""
+        events = "SELECT COUNT(*), COUNT(DISTINCT JSON_VALUE(payload, '$.hash')) FROM ingest_event"
+        assert self.guest.sql(f"{events} WHERE event_type LIKE 'item\\_%'") == [[str(count), str(count)]]
         assert self.guest.sql("SELECT decision, COUNT(*) FROM ingest_batch_item") == [["created", str(count)]]
         assert self.guest.one("SELECT COUNT(*) FROM asset") == str(count)

@@ -22,5 +22,5 @@ def until(condition: Callable[[], T], *, seconds: float = PATIENCE, what: str = 
 
 
 def stop_event() -> threading.Event:
-    """A stop signal that nobody gives."""
+    """A stop event that is never set."""
     return threading.Event()

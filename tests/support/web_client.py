@@ -1,4 +1,4 @@
-"""The operator's pages without a browser: they are served, and somebody keeps a cookie, fills forms and reads."""
+"""A client for the operator pages without a browser: keeps the cookie, submits forms, parses pages."""
 
 import http.client
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ ACTS = (
     *("/scan", "/pause", "/resume", "/confirm", "/queue", "/preflight"),
     *(f"/batches/{UNKNOWN}/{what}" for what in ("queue", "cancel", "preflight")),
 )
-"""all that only an operator may ask for"""
+"""Every route that requires the role operator."""
 
 Headers = Mapping[str, str | bytes | None]
 Form = Mapping[str, str | list[str]]
@@ -56,10 +56,10 @@ class Answer:
 
     @property
     def cookie(self) -> "Morsel[str] | None":
-        """The session that the browser is told to keep, or to forget."""
-        told = self.headers.get_all("Set-Cookie", [])
-        assert len(told) < 2
-        return SimpleCookie(told[0])[COOKIE] if told else None
+        """The session cookie that the response sets or deletes."""
+        cookies = self.headers.get_all("Set-Cookie", [])
+        assert len(cookies) < 2
+        return SimpleCookie(cookies[0])[COOKIE] if cookies else None
 
 
 @dataclass
@@ -84,7 +84,7 @@ class WebClient:
         return self.scanner.demand_full()
 
     def send(self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None) -> Answer:
-        """One request as it is; a header that is None is left out."""
+        """Sends one request; headers with the value None are omitted."""
         connection = http.client.HTTPConnection(self.listener.address, timeout=60)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -99,26 +99,26 @@ class WebClient:
             connection.close()
 
     def visitor(self, token: str = "") -> "Visitor":
-        """Somebody with a browser, who has signed in if there is a token."""
+        """A visitor, signed in if `token` is given."""
         visitor = Visitor(self)
         if token:
             assert visitor.post("/sign-in", {"token": token}).status == 303
         return visitor
 
     def put(self, *items: Any, **envelope: Any) -> str:
-        """A bundle that is recorded."""
+        """Delivers a bundle and records it; returns its sync_id."""
         sync_id = self.world.put(*items, **envelope)
         self.world.scan(self.context)
         return sync_id
 
     def run_job(self) -> None:
-        """Makes the queued job a running one."""
+        """Sets the queued job to running."""
         assert claim(self.context, "test/pid:1/0", str(this_instance())) is not None
 
 
 @dataclass
 class Visitor:
-    """Somebody with a browser; `session` is the cookie that it keeps."""
+    """A client of the pages; `session` is its cookie."""
 
     web_client: WebClient
     session: str | None = None
@@ -134,7 +134,7 @@ class Visitor:
         return self.ask("GET", path, None, headers)
 
     def see(self, path: str) -> Element:
-        """A page that is there."""
+        """Gets a page; checks that it exists."""
         answer = self.get(path)
         assert answer.status == 200, answer.text
         return answer.page
@@ -144,7 +144,7 @@ class Visitor:
         return self.ask("POST", path, urlencode(form or {}, doseq=True).encode(), {**kind, **(headers or {})})
 
     def submit(self, page: Element, action: str, **fields: str | list[str]) -> Element:
-        """The page that a form on a page leads to; its hidden fields are sent along."""
+        """Submits a form with its hidden fields; returns the resulting page."""
         form = page.form(action)
         assert form is not None, f"there is no form for {action}"
         names = {element.attributes.get("name") for element in form.walk()}
@@ -157,7 +157,7 @@ class Visitor:
 
 
 def settings_of(world: World, folder: Path, **sections: dict[str, Any]) -> Settings:
-    """Settings of an interface; unless there is a tokens file in the folder, it gets one."""
+    """Settings of a server; creates a tokens file in the folder if there is none."""
     tokens = folder / "tokens"
     if not tokens.exists():
         tokens.write_text(TOKENS)

@@ -1,4 +1,4 @@
-"""A small world for tests: a private database, a plain folder as the mount, and bundles put into it."""
+"""The world of a test: a private database, a plain folder as the mount, and functions that deliver bundles."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ DAY = "2026-04-{:02d}T12:00:00Z"
 
 
 def md5(text: str) -> str:
-    """A hash as upstream makes them, from any text."""
+    """A hash in the format of upstream, from any text."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -34,7 +34,7 @@ def new_sync_id() -> str:
 
 @dataclass
 class World:
-    """One test's database and mount; `context` is made anew by `settings`."""
+    """Database and mount of one test; `context()` creates a new pipeline context."""
 
     server: EmbeddedMariaDB
     root: Path
@@ -42,7 +42,7 @@ class World:
     contexts: list[Context] = field(default_factory=list)
 
     def settings(self, **overrides: dict[str, Any]) -> Settings:
-        """Settings for this world; each keyword is a section with the keys that differ."""
+        """Settings for this world; each keyword is a section with changed keys."""
         mount = {"root": self.root, "require_mount": False, **overrides.pop("mount", {})}
         closed = {"metrics": {"listen": ""}, "http": {"listen": ""}}
         sections: Any = {"mount": mount, **closed, **overrides}
@@ -61,7 +61,7 @@ class World:
     # the database, as its owner sees it
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of one statement, run by the owner in autocommit."""
+        """The rows of one statement, run as the owner in autocommit."""
         return owner_sql(self.server.owner_settings(), statement, *values)
 
     def one(self, statement: str, *values: Any) -> Any:
@@ -91,7 +91,7 @@ class World:
         return {hash_: f"{decision}:{reason}" if reason else decision for hash_, decision, reason in rows}
 
     def tallies(self, *, planned: bool = False) -> list[tuple[Any, ...]]:
-        """How many items of each batch carry each decision and reason, as it is kept; of planned batches, or of all."""
+        """The stored tally of each batch by decision and reason, for planned batches or all."""
         return self.sql(
             "SELECT t.batch_id, decision, reason, items FROM ingest_batch_tally t"
             " JOIN ingest_batch b ON b.id = t.batch_id"
@@ -100,7 +100,7 @@ class World:
         )
 
     def counted(self, *, planned: bool = False) -> list[tuple[Any, ...]]:
-        """The same, counted."""
+        """The same tally, counted from the items."""
         return self.sql(
             "SELECT i.batch_id, decision, IFNULL(reason, ''), COUNT(*) FROM ingest_batch_item i"
             " JOIN ingest_batch b ON b.id = i.batch_id"
@@ -109,7 +109,7 @@ class World:
         )
 
     def library(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every library row, for comparing before and after."""
+        """All library rows, for comparison."""
         tables = ("asset", "asset_file", "asset_source", "asset_ai_run", "asset_cover", "asset_gallery",
                   "asset_gallery_item", "asset_collection", "asset_collection_item")  # fmt: skip
         return {table: self.sql(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in tables}
@@ -149,7 +149,7 @@ class World:
         return Scanner(context).scan()
 
     def run_next(self, context: Context, slot: int = 0) -> str | None:
-        """Claims and runs the next job in this thread; how it ended, or None if there was none."""
+        """Claims and runs the next job in this thread; returns its outcome, or None without a job."""
         lease = claim(context, f"test/pid:1/{slot}", str(this_instance()))
         return None if lease is None else Run(context, lease, stop_event()).execute()
 
@@ -182,14 +182,14 @@ def manifest_of(
 
 
 def photo(name: str, *, title: str | None = None, files: int = 1, **more: Any) -> dict[str, Any]:
-    """A photo item with so many files."""
+    """A photo item with the given number of files."""
     path = f"photo/{md5(name)}"
     listed = [{"variant": f"v{i}" if i else "original", "path": f"{i}.jpg", "bytes": 10 + i} for i in range(files)]
     return {"type": "photo", "hash": md5(name), "path": path, "title": title or name, "files": listed, **more}
 
 
 def cover(name: str, parent: str, **more: Any) -> dict[str, Any]:
-    """A cover item for the asset of that name."""
+    """A cover item for the asset with that name."""
     return {"type": "cover", "hash": md5(name), "parent_hash": md5(parent), **more}
 
 
@@ -210,7 +210,7 @@ def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[
 
 
 def sample(context: Context, name: str, **labels: str) -> float:
-    """One value as it would be scraped of this context, by its name without the prefix."""
+    """One metric value of this context, by its name without the prefix."""
     found = context.instruments.registry.get_sample_value(f"ingestd_{name}", labels)
     assert found is not None, f"there is no {name} {labels}"
     return found

@@ -1,4 +1,4 @@
-"""How fast a job runs, how long it will take, and when it last gave a sign: by the database's clock."""
+"""Rate, remaining time and silence of a job, by the database's clock."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ def job(*, done: int, total: int, seconds: float | None, silence: float | None =
     ("row", "at_claim", "wanted"),
     [
         (job(done=500, total=2000, seconds=10), 0, (50, 30, 2)),
-        # Only what was done since the claim tells how fast it is.
+        # Only items since the claim count for the rate.
         (job(done=1500, total=2000, seconds=10), 1000, (50, 10, 2)),
         (job(done=1000, total=2000, seconds=10), 1000, (None, None, 2)),
         (job(done=900, total=2000, seconds=10), 1000, (None, None, 2)),
