@@ -13,14 +13,15 @@ from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
 from ingestd.mount.mountinfo import mount_point
 from ingestd.mount.records import Listing
-from ingestd.pipeline import delivery
+from ingestd.pipeline import delivery, rotation, settling
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.demands import ScanOutcome
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import Request, queue_and_notify
-from ingestd.pipeline.scanner import Scanner, ScanOutcome
+from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import claim
 from support.wait import until
@@ -48,7 +49,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(scanner_module, "time", made)
+    for module in (scanner_module, settling):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 
@@ -319,7 +321,7 @@ def test_an_absent_mount_is_not_an_empty_one(world: World, absent: str) -> None:
 def test_a_redelivery_is_noticed_by_the_rotation_alone(
     world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanner_module, "ROTATION_BYTES", 1)
+    monkeypatch.setattr(rotation, "BYTES_PER_TURN", 1)
     told: list[int] = []
     context = world.context()
     scanner, reads = Scanner(context, on_recorded=lambda: told.append(1)), Reads(monkeypatch, context)
@@ -554,7 +556,7 @@ def test_a_fault_is_told_without_its_detail(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr(context.mount, "list_sentinels", lambda: int("a secret detail"))
     with pytest.raises(ValueError, match="a secret detail"):
         scanner.run_once()
-    assert scanner.scanned(number) == ScanOutcome("failed", error="it failed for a reason that the log tells")
+    assert scanner.scanned(number) == ScanOutcome("failed", error="it failed unexpectedly; the log has the reason")
 
 
 def test_the_last_outcomes_are_kept_and_not_all_that_a_scan_found(

@@ -1,10 +1,11 @@
-"""The stages, in the order in which a bundle meets them; they meet through rows and are woken by callables.
+"""The stages, in the order in which a bundle passes them. They exchange rows, and wake each other by callables.
 
 watcher     wakes the scanner: something happened in the hand-over folder
-scanner     records what is there as batches, and notices what was delivered again
+scanner     records bundles as batches, and finds re-deliveries: names (what to read), settling (manifests that are not
+            readable yet), rotation (known manifests to read again), delivery (one reading and what it changes)
 preflight   decides ahead of the import what it would do: the plan
-queueing    makes, promotes and cancels jobs; pauses the queue; sweeps for what no crash may forget
-claimer     takes a queued job for one worker thread, and keeps its heart beating
+queueing    makes, promotes and cancels jobs; pauses the queue; sweeps up work that a crash left undone
+worker_pool takes a queued job for one worker thread, and sends its heartbeats
 importer/   writes the library, chunk by fenced chunk
 rescuer     puts the jobs of dead and silent workers back into the queue
 """

@@ -1,16 +1,13 @@
-"""Records what is on the mount as batches. The watcher only wakes it; what it lists and reads is the truth.
+"""Records the bundles on the mount as batches. The watcher only wakes it: its own listing decides what exists.
 
-A bundle is recorded once, with its digest. One that is known already is read again when the watcher names it, when
-somebody asks, and by a slow rotation: another digest under the same sync_id is a re-delivery.
+A bundle is recorded once, with the digest of its manifest. A known manifest is read again when the watcher or a request
+names it, and by a slow rotation: another digest under the same sync_id is a re-delivery.
 """
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import structlog
 
@@ -18,136 +15,83 @@ from ingestd.errors import IngestdError, ManifestUnsettled, SentinelMissing
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivered
+from ingestd.pipeline.demands import Demands, ScanOutcome
+from ingestd.pipeline.names import Names
+from ingestd.pipeline.rotation import Rotation
+from ingestd.pipeline.settling import Settling
 from ingestd.service import tick
 from ingestd.store import batch
 
 log = structlog.get_logger()
 
-FIRST_RETRY, MAX_RETRY = 0.2, 15.0
-ROTATION_BYTES = 16 * 2**20
-SCANS_KEPT, SYNC_IDS_KEPT = 100, 10_000
-
-
-@dataclass(slots=True)
-class _Settling:
-    """A bundle whose manifest is missing or half-written; monotonic times."""
-
-    since: float
-    retry_at: float
-    pause: float
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScanOutcome:
-    """What came of a full scan that was demanded: the bundles that it recorded or found changed, or why it failed."""
-
-    state: Literal["running", "done", "failed"] = "running"
-    sync_ids: tuple[str, ...] = ()
-    unrecorded: int | None = None
-    error: str | None = None
-
-
-class Demands:
-    """Full scans that somebody demanded, by number; what came of the last ones is kept.
-
-    A scan answers all demands made before it began. They share its number, so many of them take no more room than one.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        # Of the clock: a number that another process gave is unknown to this one, rather than that of another scan.
-        self._next = int(time.time() * 1000)
-        self._outcomes: dict[int, ScanOutcome] = {}
-
-    def add(self) -> int:
-        """Notes a demand; the number of the scan that will answer it."""
-        with self._lock:
-            self._outcomes.setdefault(self._next, ScanOutcome())
-            while len(self._outcomes) > SCANS_KEPT:
-                del self._outcomes[min(self._outcomes)]
-            return self._next
-
-    @property
-    def are_open(self) -> bool:
-        """Whether a demand waits for a scan that has yet to begin."""
-        return self._next in self._outcomes
-
-    def begin(self) -> int | None:
-        """The number of the scan that begins now; None if nobody demanded it."""
-        with self._lock:
-            if self._next not in self._outcomes:
-                return None
-            self._next += 1
-            return self._next - 1
-
-    def end(self, number: int | None, outcome: ScanOutcome) -> None:
-        if number is not None:
-            with self._lock:
-                self._outcomes[number] = outcome
-
-    def outcome(self, number: int) -> ScanOutcome | None:
-        with self._lock:
-            return self._outcomes.get(number)
+SYNC_IDS_KEPT = 10_000
 
 
 class Scanner:
-    """One round: what the watcher named, what has settled, and (when due) a full listing and a turn of the rotation."""
+    """Reads new, named and settling manifests at each round; at a full scan also lists the folder and re-reads some.
+
+    Rounds run in one thread. Other threads may call `name`, `demand_full`, `scanned`, `awaits`, `unrecorded` and
+    `last_success`: what these read and the rounds change is guarded by a lock.
+    """
 
     def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_recorded = on_recorded
-        self._settings = context.settings.mount
-        self._lock = threading.Lock()
-        self._named: dict[str, str] = {}
-        self._sources: dict[str, str] = {}
-        self._full_due_at = 0.0
         self._demands = Demands()
+        self._names = Names()
+        self._settling = Settling(context.settings.mount.settle_seconds)
+        self._rotation = Rotation()
+        self._ignored: set[str] = set()
+        self._is_loaded = False
+        self._lock = threading.Lock()
+        # Guarded by the lock; only rounds write `_known` and `_reading`, so they read them without it.
         self._known: set[str] = set()
-        self._known_loaded = False
-        self._rotation: deque[str] = deque()
-        self._settling: dict[str, _Settling] = {}
-        self._odd: set[str] = set()
         self._reading: str | None = None
-        self.last_success: float | None = None
-        """wall-clock time of the last full scan that ended well"""
+        self._full_due_at = 0.0
+        self._last_success: float | None = None
+
+    @property
+    def last_success(self) -> float | None:
+        """Wall-clock time of the last full scan that ended well."""
+        with self._lock:
+            return self._last_success
 
     @property
     def unrecorded(self) -> int:
-        """Sentinels seen, but not recorded yet."""
-        return len([sync_id for sync_id in list(self._settling) if sync_id not in self._known])
+        """Number of sentinels that were seen, but not recorded yet."""
+        settling = self._settling.names
+        with self._lock:
+            return len(settling - self._known)
 
     def awaits(self, sync_id: str) -> bool:
-        """Whether a change of this manifest matters before its sentinel is named: it was read already, or just is."""
-        return sync_id in self._known or sync_id in self._settling or sync_id == self._reading
+        """Whether a change of this manifest matters before its sentinel is named: it was read, or is being read."""
+        if sync_id in self._settling:
+            return True
+        with self._lock:
+            return sync_id in self._known or sync_id == self._reading
 
     def name(self, sync_ids: Iterable[str], source: str = "scan") -> None:
-        """Notes bundles that something happened to, and what told of it; wake the service afterwards."""
-        with self._lock:
-            self._named.update(dict.fromkeys(sync_ids, source))
+        """Makes the next round read these bundles, which `source` named; wake the service afterwards."""
+        self._names.add(sync_ids, source)
 
     def demand_full(self) -> int:
-        """Makes the next round a full scan, also while one runs; the number by which `scanned` tells of it."""
+        """Makes the next round a full scan, also while one runs; returns the number for `scanned`."""
         number = self._demands.add()
         with self._lock:
             self._full_due_at = 0.0
         return number
 
     def scanned(self, number: int) -> ScanOutcome | None:
-        """What came of a scan that was demanded; None for a number that is unknown, or too long ago."""
+        """Outcome of a scan that was demanded; None for a number that is unknown, or too old."""
         return self._demands.outcome(number)
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
-        with self._lock:
-            named, self._named = self._named, {}
-            self._sources = {**{sync_id: self._sources.get(sync_id, "scan") for sync_id in self._settling}, **named}
-            full = time.monotonic() >= self._full_due_at
+        named = self._names.take(remember=self._settling.names)
         try:
-            recorded = self._scan_fully(set(named)) if full else self._look_at_due(set(named))
+            recorded = self._scan_fully(named) if self._is_full_due() else self._read_due(named)
         except BaseException:
-            with self._lock:
-                self._named = {**named, **self._named}
+            self._names.put_back(named)
             raise
         if recorded:
             self._on_recorded()
@@ -157,40 +101,50 @@ class Scanner:
         """One full scan, now; returns the sync_ids that were recorded or changed."""
         return self._scan_fully()
 
-    def _load_known(self) -> None:
-        if not self._known_loaded:
-            self._known = self._context.db.read(batch.known_sync_ids)
-            self._known_loaded = True
+    def _is_full_due(self) -> bool:
+        with self._lock:
+            return time.monotonic() >= self._full_due_at
 
-    def _look_at_due(self, named: set[str]) -> list[str]:
-        """Reads what the watcher named and what has settled; a name without a sentinel is no bundle (yet)."""
-        settled = set(self._settled())
-        if not named and not settled:
+    def _delay(self) -> float:
+        retry_at = self._settling.next_retry_at()
+        with self._lock:
+            return max(0.0, min(self._full_due_at, retry_at) - time.monotonic())
+
+    def _read_due(self, named: set[str]) -> list[str]:
+        """Reads the named and the settling manifests; a name without a sentinel is not a bundle (yet)."""
+        due = set(self._settling.due())
+        if not named and not due:
             return []
         self._context.mount.check()
-        handed_over = self._known
-        if not named <= handed_over:
-            handed_over = {*handed_over, *self._context.mount.list_sentinels().sync_ids}
-        return self._look_at(sorted(settled | (named & handed_over)))
+        is_known = named <= self._known
+        complete = self._known if is_known else {*self._known, *self._context.mount.list_sentinels().sync_ids}
+        return self._read_all(sorted(due | (named & complete)))
 
     def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
-        """A full scan; tells whoever demanded one before it began what came of it."""
+        """A full scan; its outcome answers all demands made before it began."""
         number = self._demands.begin()
         try:
             self._load_known()
             changed = self._scan_counted(named)
         except BaseException as error:
-            told = str(error) if isinstance(error, IngestdError) else "it failed for a reason that the log tells"
-            self._demands.end(number, ScanOutcome("failed", error=told))
+            reason = str(error) if isinstance(error, IngestdError) else "it failed unexpectedly; the log has the reason"
+            self._demands.end(number, ScanOutcome("failed", error=reason))
             raise
         self._demands.end(number, ScanOutcome("done", tuple(changed[:SYNC_IDS_KEPT]), self.unrecorded))
         return changed
+
+    def _load_known(self) -> None:
+        if not self._is_loaded:
+            known = self._context.db.read(batch.known_sync_ids)
+            with self._lock:
+                self._known |= known
+            self._is_loaded = True
 
     def _scan_counted(self, named: Set[str]) -> list[str]:
         """A full scan, timed and counted by how it ends."""
         start, scans = time.monotonic(), self._context.instruments.scans
         try:
-            changed = self._list_and_look(named)
+            changed = self._list_and_read(named)
         except BaseException:
             scans.labels("error").inc()
             raise
@@ -198,72 +152,61 @@ class Scanner:
         self._context.instruments.scan_duration.observe(time.monotonic() - start)
         return changed
 
-    def _list_and_look(self, named: Set[str]) -> list[str]:
+    def _list_and_read(self, named: Set[str]) -> list[str]:
         self._context.mount.check()
         listing = self._context.mount.list_sentinels()
-        self._warn_of_odd(set(listing.invalid_names))
-        here = set(listing.sync_ids)
-        for gone in set(self._settling) - here:
-            del self._settling[gone]
-        new = sorted(here - self._known - set(self._settling) | (named & (here | self._known)))
-        changed = self._look_at(new) + self._look_at(self._settled()) + self._rotate(here)
-        self.last_success = time.time()
+        self._warn_of_ignored(set(listing.invalid_names))
+        listed = set(listing.sync_ids)
+        self._settling.keep_only(listed)
+        new = listed - self._known - self._settling.names
+        changed = self._read_all(sorted(new | (named & (listed | self._known))))
+        changed += self._read_all(self._settling.due())
+        self._rotation.turn(listed & self._known, lambda sync_id: self._read_and_record(sync_id, changed))
+        self._note_success()
+        return changed
+
+    def _warn_of_ignored(self, names: set[str]) -> None:
+        for name in sorted(names - self._ignored):
+            log.warning("sentinel_ignored", name=name, reason="its name is not a lower-case UUID")
+        self._ignored = names
+
+    def _note_success(self) -> None:
         with self._lock:
+            self._last_success = time.time()
             # A demand made since this scan began is not answered by it.
-            self._full_due_at = 0.0 if self._demands.are_open else time.monotonic() + self._settings.rescan_interval
-        return changed
+            interval = self._context.settings.mount.rescan_interval
+            self._full_due_at = 0.0 if self._demands.are_open else time.monotonic() + interval
 
-    def _warn_of_odd(self, odd: set[str]) -> None:
-        for name in sorted(odd - self._odd):
-            log.warning("sentinel_ignored", name=name, reason="its name is no lower-case UUID")
-        self._odd = odd
-
-    def _rotate(self, here: set[str]) -> list[str]:
-        """Reads a few known manifests again, so that each has its turn; at least one, and not many bytes."""
-        if not self._rotation:
-            self._rotation.extend(sorted(here & self._known))
-        changed: list[str] = []
-        budget = ROTATION_BYTES
-        while self._rotation and budget > 0:
-            sync_id = self._rotation.popleft()
-            if sync_id in here:
-                size, outcome = self._read_and_record(sync_id)
-                budget -= size + 2**16
-                changed += outcome
-        return changed
-
-    def _settled(self) -> list[str]:
-        """Bundles whose manifest is due another look."""
-        now = time.monotonic()
-        return [sync_id for sync_id, settling in self._settling.items() if settling.retry_at <= now]
-
-    def _look_at(self, sync_ids: Iterable[str]) -> list[str]:
+    def _read_all(self, sync_ids: Iterable[str]) -> list[str]:
         changed: list[str] = []
         for sync_id in sync_ids:
-            changed += self._read_and_record(sync_id)[1]
+            self._read_and_record(sync_id, changed)
         return changed
 
-    def _read_and_record(self, sync_id: str) -> tuple[int, list[str]]:
-        """Size read, and the sync_id if it was recorded or had changed."""
+    def _read_and_record(self, sync_id: str, changed: list[str]) -> int:
+        """Adds the sync_id to `changed` if it was recorded or has changed; returns the bytes read."""
         tick()
-        self._reading = sync_id
+        with self._lock:
+            self._reading = sync_id
         delivered = self._read(sync_id)
         if delivered is None:
-            return 0, []
-        changed = delivery.record(self._context, sync_id, delivered)
-        if changed and sync_id not in self._known:
-            self._note_discovery(sync_id, delivered)
-        self._known.add(sync_id)
-        return delivered.size, [sync_id] if changed else []
+            return 0
+        if delivery.record(self._context, sync_id, delivered):
+            changed.append(sync_id)
+            if sync_id not in self._known:
+                self._count_discovery(sync_id, delivered)
+        with self._lock:
+            self._known.add(sync_id)
+        return delivered.size
 
-    def _note_discovery(self, sync_id: str, delivered: Delivered) -> None:
-        self._context.instruments.discovered.labels(self._sources.get(sync_id, "scan")).inc()
+    def _count_discovery(self, sync_id: str, delivered: Delivered) -> None:
+        self._context.instruments.discovered.labels(self._names.source_of(sync_id)).inc()
         if delivered.manifest is not None:
             delay = datetime.now(UTC).replace(tzinfo=None) - delivered.manifest.completed_at
             self._context.instruments.discovery_delay.observe(max(0.0, delay.total_seconds()))
 
     def _read(self, sync_id: str) -> Delivered | None:
-        """What is delivered under a name; None while it is worth waiting, or for a known one that cannot be read."""
+        """The delivery under a name; None while its manifest is waited for, or if a known one cannot be read."""
         delivered: Delivered | None
         try:
             delivered = delivery.read(self._context, sync_id)
@@ -271,26 +214,12 @@ class Scanner:
             # Only named, not handed over: the sentinel will be named, or listed, when it comes.
             delivered = None
         except ManifestUnsettled as unsettled:
-            if not self._has_waited_enough(sync_id, unsettled):
+            # A mount that went away makes no manifest invalid.
+            self._context.mount.check()
+            if self._settling.postpone(sync_id):
                 return None
-            error = f"{unsettled} (waited {self._settings.settle_seconds:g} s)"
+            seconds = self._context.settings.mount.settle_seconds
+            error = f"{unsettled} (waited {seconds:g} s)"
             delivered = None if sync_id in self._known else Delivered(error=error)
-        self._settling.pop(sync_id, None)
+        self._settling.end(sync_id)
         return delivered
-
-    def _has_waited_enough(self, sync_id: str, unsettled: ManifestUnsettled) -> bool:
-        """Whether an unreadable manifest has had its time; notes when to look again if not."""
-        self._context.mount.check()
-        now = time.monotonic()
-        settling = self._settling.get(sync_id)
-        if settling is None:
-            self._settling[sync_id] = _Settling(now, now + FIRST_RETRY, FIRST_RETRY, str(unsettled))
-            return False
-        settling.pause = min(settling.pause * 2, MAX_RETRY)
-        settling.retry_at = min(now + settling.pause, max(now, settling.since + self._settings.settle_seconds))
-        settling.error = str(unsettled)
-        return now - settling.since >= self._settings.settle_seconds
-
-    def _delay(self) -> float:
-        due = [self._full_due_at, *(settling.retry_at for settling in self._settling.values())]
-        return max(0.0, min(due) - time.monotonic())

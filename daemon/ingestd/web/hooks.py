@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingestd.pipeline.scanner import ScanOutcome
+from ingestd.pipeline.demands import ScanOutcome
 
 
 @dataclass(frozen=True, slots=True)
