@@ -15,8 +15,8 @@ from common import LOADED, Bench, bench, lean_item, median, put, report, timed
 from ingestd.app import make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Sweeper
 from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
 
 ITEMS = int(os.environ.get("ITEMS", "100000"))

@@ -15,9 +15,9 @@ from ingestd.mount.access import Mount
 from ingestd.notify import Notifier
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.queueing import Sweeper
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Service, tick

@@ -1,7 +1,7 @@
 """What counts as handed over: both files, read by the scanner itself, whoever woke it."""
 
 from ingestd.app import Daemon
-from ingestd.pipeline.queueing import Request, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from support.wait import until
 from support.watching import until_watching
@@ -40,7 +40,7 @@ def test_a_bundle_whose_sentinel_is_gone_is_not_consumed(world: World) -> None:
     context = world.context(mount={"settle_seconds": 0.2})
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     (world.root / "sync" / f"{sync_id}.ready").unlink()
     assert world.run_next(context) == "failed"
     assert world.status(sync_id) == "invalid"

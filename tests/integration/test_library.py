@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ingestd.model import Scope
-from ingestd.pipeline.queueing import Request, Sweeper, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.sweeps import Sweeper
 from support.world import World, cover, md5, photo
 
 
@@ -78,8 +79,8 @@ def test_reimport_decides_everything_anew_and_changes_nothing(world: World) -> N
     context = world.context()
     world.import_all(context, sync_id)
     once = world.library()
-    request = Request(sync_id, "tester", scope=Scope.REIMPORT)
-    queue_and_notify(context, request)
+    request = QueueRequest(sync_id, "tester", scope=Scope.REIMPORT)
+    enqueue(context, request)
     assert world.run_next(context) == "done"
     assert world.library() == once
     assert set(world.decisions(sync_id).values()) == {"skipped:unchanged"}
@@ -132,7 +133,7 @@ def test_at_equal_times_the_bundle_that_names_the_other_is_newer(world: World, n
     world.put(photo("a", title="low"), sync_id=low, prior_sync_id=high if named else None)
     world.import_all(context, high, low)
     assert title(world, "a") == ("low" if named else "high")
-    queue_and_notify(context, Request(high, "tester", scope=Scope.REIMPORT))
+    enqueue(context, QueueRequest(high, "tester", scope=Scope.REIMPORT))
     assert world.run_next(context) == "done"
     assert title(world, "a") == ("low" if named else "high")
 
@@ -339,7 +340,7 @@ def test_a_manifest_replaced_while_queued_is_planned_anew_at_consumption(world: 
     context = world.context()
     sync_id = world.put(photo("a"), day=1)
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     world.put(photo("b"), sync_id=sync_id, day=1)
     assert world.run_next(context) == "done"
     assert world.decisions(sync_id) == {md5("b"): "created"}

@@ -21,7 +21,7 @@ from ingestd.metrics import DatabaseState
 from ingestd.model import DECIDED, FAILURES
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, pause, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue, pause
 from ingestd.pipeline.worker_pool import claim
 from ingestd.store import live as live_rows
 from support.disposable_db import disposable_world, frozen
@@ -183,7 +183,7 @@ def test_a_lease_lost_and_a_scan_that_failed_are_counted(world: World, monkeypat
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     lease = claim(context, "test/pid:1/0", str(this_instance()))
     assert lease is not None
     world.sql("UPDATE import_job SET claim_token = claim_token + 1")
@@ -201,7 +201,7 @@ def test_what_is_queued_and_running_is_told(world: World) -> None:
     first, second = world.put(photo("a"), day=1), world.put(photo("b"), day=2)
     world.scan(context)
     for sync_id in (first, second):
-        queue_and_notify(context, Request(sync_id, "tester"))
+        enqueue(context, QueueRequest(sync_id, "tester"))
     pause(context, "tester", "a look around")
     world.sql(
         "UPDATE import_job SET state = 'running', claimed_by = 'far/pid:1/0', items_done = 1, items_total = 4,"

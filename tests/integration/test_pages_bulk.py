@@ -157,15 +157,15 @@ def test_results_are_shown_despite_an_outage(
     web_client: WebClient, olivia: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [web_client.put(photo(name), day=day) for day, name in enumerate("abcd", 1)]
-    real, asked = queueing.queue_and_notify, []
+    real, asked = queueing.enqueue, []
 
-    def fail_at_the_second(context: Context, queue_request: queueing.Request, *more: Any) -> queueing.Queued:
+    def fail_at_the_second(context: Context, queue_request: queueing.QueueRequest, *more: Any) -> queueing.Queued:
         asked.append(queue_request.sync_id)
         if len(asked) == 2:
             raise DatabaseUnavailable("the database is out of reach")
         return real(context, queue_request, *more)
 
-    monkeypatch.setattr(queueing, "queue_and_notify", fail_at_the_second)
+    monkeypatch.setattr(queueing, "enqueue", fail_at_the_second)
     answer = olivia.post("/queue", {"sync_id": ids})
     assert (answer.status, asked) == (200, ids[:2])
     shown = results(answer.page)

@@ -7,7 +7,8 @@ from ingestd.model import JobState, Scope
 from ingestd.pipeline import queueing
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.queueing import Request, Sweeper, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
 from ingestd.store import batch, item, job, stats
 from support.world import World, md5, new_sync_id, photo
@@ -15,8 +16,8 @@ from support.world import World, md5, new_sync_id, photo
 INSTANCE = str(this_instance())
 
 
-def ask(sync_id: str, **more: object) -> Request:
-    return Request(sync_id, "tester", **more)  # type: ignore[arg-type]
+def ask(sync_id: str, **more: object) -> QueueRequest:
+    return QueueRequest(sync_id, "tester", **more)  # type: ignore[arg-type]
 
 
 def job_states(world: World) -> list[tuple[int, str]]:
@@ -27,7 +28,7 @@ def test_queueing_twice_gives_the_same_job(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    first, second = (queue_and_notify(context, ask(sync_id)) for _ in range(2))
+    first, second = (enqueue(context, ask(sync_id)) for _ in range(2))
     assert first.is_new
     assert not second.is_new
     assert first.job.id == second.job.id
@@ -38,8 +39,8 @@ def test_a_new_priority_reprioritises_a_job_that_does_not_run_yet(world: World) 
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, ask(sync_id))
-    assert queue_and_notify(context, ask(sync_id, priority=5)).job.priority == 5
+    enqueue(context, ask(sync_id))
+    assert enqueue(context, ask(sync_id, priority=5)).job.priority == 5
     assert world.one("SELECT priority FROM import_job") == 5
     assert world.events(sync_id)[-1] == (
         "job_reprioritised",
@@ -53,7 +54,7 @@ def test_order_is_priority_then_age(world: World) -> None:
     ids = [world.put(photo(name)) for name in "abcd"]
     world.scan(context)
     for sync_id, priority in zip(ids, (100, 50, 100, 50), strict=True):
-        queue_and_notify(context, ask(sync_id, priority=priority))
+        enqueue(context, ask(sync_id, priority=priority))
     claimed = []
     while lease := claim(context, "w", INSTANCE):
         claimed.append(context.db.read(lambda tx, id_=lease.batch_id: batch.find_by_id(tx, id_)).sync_id)  # type: ignore[misc]
@@ -68,10 +69,10 @@ def test_cancel(world: World) -> None:
         queueing.cancel(context, new_sync_id(), "tester")
     with pytest.raises(NotEligible, match="no job to cancel"):
         queueing.cancel(context, sync_id, "tester")
-    queue_and_notify(context, ask(sync_id))
+    enqueue(context, ask(sync_id))
     assert queueing.cancel(context, sync_id, "tester").state is JobState.CANCELLED
     assert world.status(sync_id) == "ready"
-    queue_and_notify(context, ask(sync_id))
+    enqueue(context, ask(sync_id))
     claim(context, "w", INSTANCE)
     with pytest.raises(NotEligible, match="only stopping the service"):
         queueing.cancel(context, sync_id, "tester")
@@ -83,7 +84,7 @@ def test_a_job_waits_for_the_batch_it_follows(world: World) -> None:
     second = world.put(photo("a", title="b"), day=2, prior_sync_id=first)
     third = world.put(photo("c"), day=3, prior_sync_id=new_sync_id())
     world.scan(context)
-    states = [queue_and_notify(context, ask(sync_id)).job.state for sync_id in (first, second, third)]
+    states = [enqueue(context, ask(sync_id)).job.state for sync_id in (first, second, third)]
     assert states == ["queued", "waiting", "queued"]
     sweeper = Sweeper(context)
     assert sweeper.promote() == 0
@@ -101,7 +102,7 @@ def test_batches_that_follow_each_other_make_no_circle(world: World) -> None:
     own = new_sync_id()
     world.put(photo("c"), sync_id=own, prior_sync_id=own)
     world.scan(context)
-    states = [queue_and_notify(context, ask(sync_id)).job.state for sync_id in (one, two, own)]
+    states = [enqueue(context, ask(sync_id)).job.state for sync_id in (one, two, own)]
     assert states == ["queued", "waiting", "queued"]
     while world.run_next(context):
         Sweeper(context).promote()
@@ -112,7 +113,7 @@ def test_the_database_refuses_a_second_active_job(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, ask(sync_id))
+    enqueue(context, ask(sync_id))
     insert = "INSERT INTO import_job (batch_id, state, queued_at) SELECT id, '{}', NOW() FROM ingest_batch"
     for state in ("waiting", "queued", "running"):
         with pytest.raises(Exception, match="one_active_job"):
@@ -144,7 +145,7 @@ def test_pausing_stops_claims_on_every_host_and_is_told(world: World) -> None:
     context, elsewhere = world.context(), world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, ask(sync_id))
+    enqueue(context, ask(sync_id))
     assert queueing.pause(context, "tester", "backup")
     assert not queueing.pause(elsewhere, "other", None)
     assert claim(elsewhere, "w", INSTANCE) is None
@@ -165,15 +166,15 @@ def test_a_removal_beyond_the_limit_needs_force_for_that_very_manifest(world: Wo
     removal = world.put(*gone, action="remove", day=2)
     world.scan(context)
     with pytest.raises(RemovalRefused, match="would remove 3 assets"):
-        queue_and_notify(context, ask(removal))
+        enqueue(context, ask(removal))
     assert world.events(removal)[-1][0] == "removal_refused"
-    queue_and_notify(context, ask(removal, force=True))
+    enqueue(context, ask(removal, force=True))
     world.put(*gone[::-1], sync_id=removal, action="remove", day=2)
     assert world.run_next(context) == "failed"
     assert "removal_refused" in [kind for kind, _ in world.events(removal)]
     assert world.one("SELECT COUNT(*) FROM asset WHERE deleted_at IS NULL") == 3
     assert world.status(removal) == "ready"
-    queue_and_notify(context, ask(removal, force=True))
+    enqueue(context, ask(removal, force=True))
     assert world.run_next(context) == "done"
     assert world.one("SELECT COUNT(*) FROM asset WHERE deleted_at IS NULL") == 0
 
@@ -185,9 +186,9 @@ def test_only_failed_takes_only_those(world: World) -> None:
     with_file.unlink()
     world.import_all(context, sync_id)
     with pytest.raises(NotEligible, match="no deferred items"):
-        queue_and_notify(context, ask(sync_id, scope=Scope.DEFERRED))
+        enqueue(context, ask(sync_id, scope=Scope.DEFERRED))
     with_file.write_bytes(b"x" * 10)
-    queue_and_notify(context, ask(sync_id, scope=Scope.FAILED))
+    enqueue(context, ask(sync_id, scope=Scope.FAILED))
     world.run_next(context)
     assert set(world.decisions(sync_id).values()) == {"created"}
     assert world.status(sync_id) == "imported"
@@ -207,7 +208,7 @@ def test_preflight_writes_a_plan_and_no_library(world: World) -> None:
     assert world.library() == before
     assert world.status(sync_id) == "ready"
     assert preflight(context, sync_id) == plan
-    queue_and_notify(context, ask(sync_id))
+    enqueue(context, ask(sync_id))
     claim(context, "w", INSTANCE)
     with pytest.raises(NotEligible, match="is importing"):
         preflight(context, sync_id)
@@ -216,13 +217,13 @@ def test_preflight_writes_a_plan_and_no_library(world: World) -> None:
 def test_what_cannot_be_queued_says_why(world: World) -> None:
     context = world.context(mount={"settle_seconds": 0.001})
     with pytest.raises(NotFound):
-        queue_and_notify(context, ask(new_sync_id()))
+        enqueue(context, ask(new_sync_id()))
     invalid = world.put(photo("a"), status="uploading")
     world.scan(context)
     with pytest.raises(NotEligible, match="expected \"completed\", got 'uploading'"):
-        queue_and_notify(context, ask(invalid))
+        enqueue(context, ask(invalid))
     world.put(photo("a"), sync_id=invalid)
-    assert queue_and_notify(context, ask(invalid)).job.state is JobState.QUEUED
+    assert enqueue(context, ask(invalid)).job.state is JobState.QUEUED
 
 
 def test_the_claim_is_served_by_its_index(world: World) -> None:

@@ -14,8 +14,9 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, Sweeper, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
 from ingestd.store import job
 from support.wait import stop_event, until
@@ -58,7 +59,7 @@ def runner(context: Context, lease: Lease) -> Callable[[], str]:
 
 
 def ask(context: Context, sync_id: str, **more: Any) -> queueing.Queued:
-    return queue_and_notify(context, Request(sync_id, "tester", **more))
+    return enqueue(context, QueueRequest(sync_id, "tester", **more))
 
 
 def kinds(world: World, sync_id: str) -> list[str]:

@@ -17,7 +17,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, host, start_time, this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import Heartbeat, WorkerPool, claim
 from ingestd.store import batch, item
@@ -40,7 +40,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 def queued(world: World, context: Context, *names: str) -> str:
     sync_id = world.put(*({"type": "photo", "hash": md5(name)} for name in names or ("a",)))
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     return sync_id
 
 
@@ -415,7 +415,7 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
     sync_id = world.put(entry)
     world.file("photo/a/source/data/photo.meaning.json", b'{"a": 1}')
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     lease = claim(context, "w", str(ME))
     assert lease is not None
     seen: list[float] = []

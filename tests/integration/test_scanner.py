@@ -20,7 +20,7 @@ from ingestd.pipeline.demands import ScanOutcome
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.queueing import Request, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import claim
@@ -330,7 +330,7 @@ def test_a_redelivery_is_noticed_by_the_rotation_alone(
     assert reads.take()[:5] == sync_ids
     invalid = str(world.one("SELECT sync_id FROM ingest_batch WHERE status = 'invalid'"))
     finished = next(sync_id for sync_id in sync_ids if sync_id != invalid)
-    queue_and_notify(context, Request(finished, "tester"))
+    enqueue(context, QueueRequest(finished, "tester"))
     assert world.run_next(context) == "done"
     reads.take()
     told.clear()
@@ -370,7 +370,7 @@ def test_what_a_redelivery_does_to_the_items(world: World) -> None:
     listed = world.sql("SELECT asset_hash, in_manifest FROM ingest_batch_item WHERE decision = 'created' ORDER BY 2")
     assert listed == [(md5("gone"), 0), (md5("same"), 1)]
     assert world.scan(context) == []
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     assert world.run_next(context) == "done"
     assert world.decisions(sync_id) == {md5("new"): "created", md5("changed"): "updated", md5("same"): "created"}
     assert world.status(sync_id) == "imported"
@@ -382,7 +382,7 @@ def test_a_manifest_that_changes_while_its_job_runs_is_left_for_later(
     context, other = world.context(), world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     scanner = Scanner(other)
     real, meanwhile = chunk_writer.write, []
 
@@ -408,7 +408,7 @@ def test_a_manifest_that_changes_while_its_job_is_queued_is_imported_as_it_is_th
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     world.put(photo("b"), sync_id=sync_id)
     assert world.scan(context) == [sync_id]
     assert world.status(sync_id) == "queued", "its job is still there"

@@ -7,7 +7,7 @@ import pytest
 from ingestd.model import Scope
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.queueing import Request, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.store import item
 from support.world import World, cover, photo
 
@@ -52,10 +52,10 @@ def test_what_fails_and_is_mended_moves_on(world: World, uncorrected: None) -> N
     assert world.import_all(context, sync_id) == ["done"]
     assert by_decision(world) == {"created": 1, "failed file_missing": 1}
     world.file(f"{lost['path']}/0.jpg", b"x" * 10)
-    queue_and_notify(context, Request(sync_id, "tester", scope=Scope.FAILED))
+    enqueue(context, QueueRequest(sync_id, "tester", scope=Scope.FAILED))
     assert world.run_next(context) == "done"
     assert by_decision(world) == {"created": 2}
-    queue_and_notify(context, Request(sync_id, "tester", scope=Scope.REIMPORT))
+    enqueue(context, QueueRequest(sync_id, "tester", scope=Scope.REIMPORT))
     assert by_decision(world) == {"pending": 2}
     assert world.run_next(context) == "done"
     assert by_decision(world) == {"skipped unchanged": 2}

@@ -15,7 +15,7 @@ from ingestd.embedded import EmbeddedMariaDB
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import Request, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import claim
 from support.wait import stop_event
@@ -158,7 +158,7 @@ class World:
         self.scan(context)
         outcomes = []
         for sync_id in sync_ids:
-            queue_and_notify(context, Request(sync_id, "tester"))
+            enqueue(context, QueueRequest(sync_id, "tester"))
             outcomes.append(self.run_next(context))
         return outcomes
 

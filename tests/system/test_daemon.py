@@ -12,7 +12,8 @@ import pytest
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.pipeline import queueing
-from ingestd.pipeline.queueing import Request, Sweeper, queue_and_notify
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.store.migrate import migrate
 from support.process import Daemons, Process, daemons_of
 from support.wait import until
@@ -85,7 +86,7 @@ def put_big(world: World) -> str:
     sync_id = world.put(*lean("big", BIG))
     context = world.context()
     world.scan(context)
-    queue_and_notify(context, Request(sync_id, "tester"))
+    enqueue(context, QueueRequest(sync_id, "tester"))
     return sync_id
 
 
@@ -214,7 +215,7 @@ def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
     later = world.put(*lean("later", 3), day=2)
     context = world.context()
     world.scan(context)
-    queue_and_notify(context, Request(later, "tester"))
+    enqueue(context, QueueRequest(later, "tester"))
     until(lambda: world.status(later) == "imported", what=f"for the thawed daemon; log: {frozen.log}")
     assert frozen.terminate(STOP_SECONDS) == 0
     view.demand_each_item_once(BIG + 3)

@@ -55,8 +55,8 @@ class Local:
         return {"sync_id": sync_id, **planning.preflight(self._session.context, sync_id)}
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
-        request = queueing.Request(sync_id, self._session.requested_by, priority, force, scope)
-        queued = queueing.queue_and_notify(self._session.context, request)
+        request = queueing.QueueRequest(sync_id, self._session.requested_by, priority, force, scope)
+        queued = queueing.enqueue(self._session.context, request)
         made = queued.job
         return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
 

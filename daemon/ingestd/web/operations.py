@@ -29,13 +29,13 @@ class Operations:
     def __init__(self, context: Context, hooks: Hooks, planner: Planner) -> None:
         self._context, self._hooks, self._planner = context, hooks, planner
 
-    def queue(self, queue_request: queueing.Request) -> tuple[int, stats.Row]:
+    def queue(self, queue_request: queueing.QueueRequest) -> tuple[int, stats.Row]:
         """201 and the new job, or 200 and the one that was active already."""
         with mount_asked(self._context):
-            queued = queueing.queue_and_notify(self._context, queue_request, self._hooks.on_queued)
+            queued = queueing.enqueue(self._context, queue_request, self._hooks.on_queued)
         return 201 if queued.is_new else 200, self.job(queued.job.id)
 
-    def queue_result(self, queue_request: queueing.Request) -> dict[str, Any]:
+    def queue_result(self, queue_request: queueing.QueueRequest) -> dict[str, Any]:
         """What became of one batch of many; what no other batch could do any better is raised."""
         try:
             status, row = self.queue(queue_request)

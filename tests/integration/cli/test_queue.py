@@ -8,7 +8,7 @@ import pytest
 from ingestd.errors import DatabaseUnavailable
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.queueing import Request
+from ingestd.pipeline.queueing import QueueRequest
 from support.command import BY, RFC_3339, UNKNOWN, Run, properties
 from support.world import World, cover, md5, photo
 
@@ -103,14 +103,14 @@ def test_an_outage_stops_queueing_but_prints_the_results_so_far(
 ) -> None:
     first, second = configured.put(photo("a")), configured.put(photo("b"))
     run("scan")
-    real = queueing.queue_and_notify
+    real = queueing.enqueue
 
-    def gone_after_the_first(context: Context, request: Request) -> Any:
+    def gone_after_the_first(context: Context, request: QueueRequest) -> Any:
         if request.sync_id == second:
             raise DatabaseUnavailable("the database is out of reach")
         return real(context, request)
 
-    monkeypatch.setattr(queueing, "queue_and_notify", gone_after_the_first)
+    monkeypatch.setattr(queueing, "enqueue", gone_after_the_first)
     result = run("queue", first, second, UNKNOWN)
     assert (result.code, result.stderr) == (69, "ingestd: the database is out of reach\n")
     assert [row["sync_id"] for row in result.table] == [first]

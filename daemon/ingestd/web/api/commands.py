@@ -22,13 +22,13 @@ class Commands:
     def queue(self, path: BatchPath, body: QueueBody) -> Response:
         """Queues a batch: 201 a new job, 200 the one that was active already, with its priority changed if asked."""
         scope = Scope(body.only) if body.only else Scope.ALL
-        queue_request = queueing.Request(path.sync_id, requested_by(), body.priority, body.force, scope)
+        queue_request = queueing.QueueRequest(path.sync_id, requested_by(), body.priority, body.force, scope)
         status, row = self._operations.queue(queue_request)
         return answer(row, status, {"Location": f"/api/v1/jobs/{row['id']}"})
 
     def queue_many(self, body: QueueManyBody) -> Response:
         """Queues batches one after another. An outage ends it with 503; asking again does no harm."""
-        queue_requests = [queueing.Request(sync_id, requested_by(), body.priority) for sync_id in body.sync_ids]
+        queue_requests = [queueing.QueueRequest(sync_id, requested_by(), body.priority) for sync_id in body.sync_ids]
         return answer({"results": [self._operations.queue_result(queue_request) for queue_request in queue_requests]})
 
     def cancel(self, path: BatchPath, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty

@@ -52,12 +52,12 @@ class Bulk:
 
     def queue(self) -> Response:
         by, priority = requested_by(), forms.selected().priority
-        queue_requests = [queueing.Request(sync_id, by, priority) for sync_id in _selected()]
+        queue_requests = [queueing.QueueRequest(sync_id, by, priority) for sync_id in _selected()]
         results = self._queue_each(queue_requests)
         queued = len([result for result in results if result["status"] == 201])
         return self._results(f"{queued} of {len(results)} queued", "Result", results)
 
-    def _queue_each(self, queue_requests: list[queueing.Request]) -> list[dict[str, Any]]:
+    def _queue_each(self, queue_requests: list[queueing.QueueRequest]) -> list[dict[str, Any]]:
         """One result for each batch, even when an outage or the time limit ends it early."""
         deadline, ended, results = time.monotonic() + QUEUED_FOR, "", list[dict[str, Any]]()
         for queue_request in queue_requests:
