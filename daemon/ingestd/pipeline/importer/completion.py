@@ -79,10 +79,10 @@ def _append_finish_event(tx: Tx, lease: Lease, progress: Progress, error: str | 
 
 
 def _batch_error(items: Counter[str], containers: Counter[str]) -> str | None:
-    """What a batch that did not come through in full says of itself."""
+    """The counts of failed and deferred items and containers: "1 item failed, 2 containers deferred"."""
     parts = [
-        f"{counts[decision]} {what} {decision}"
-        for what, counts in (("items", items), ("containers", containers))
+        f"{counts[decision]} {noun}{'' if counts[decision] == 1 else 's'} {decision}"
+        for noun, counts in (("item", items), ("container", containers))
         for decision in (Decision.FAILED.value, Decision.DEFERRED.value)
         if counts[decision]
     ]
