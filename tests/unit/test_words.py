@@ -55,7 +55,6 @@ STILL_TO_DO = [
     "daemon/ingestd/logs/sink.py",
     "daemon/ingestd/metrics.py",
     "daemon/ingestd/notify.py",
-    "daemon/ingestd/pipeline/delivery.py",
     "daemon/ingestd/pipeline/identity.py",
     "daemon/ingestd/pipeline/importer/completion.py",
     "daemon/ingestd/pipeline/importer/container_writer.py",

@@ -1,13 +1,16 @@
-"""What is delivered under a sync_id, and what that means for its batch: new, the same again, or another one."""
+"""What is delivered under a sync_id, and what that means for its batch: new, unchanged, or changed.
+
+The digest comes first: a manifest is parsed only when its batch is not recorded with the same digest already.
+"""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.format.manifest import Manifest, parse_manifest
-from ingestd.format.manifest_index import index_manifest
+from ingestd.format.manifest_index import ManifestIndex, index_manifest
 from ingestd.model import Batch, BatchStatus, JobState
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
@@ -15,48 +18,81 @@ from ingestd.store import batch, job, ledger
 from ingestd.store.db import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """One reading of a manifest: consumable (`manifest`), or not (`error`). `sha256` None: nothing could be read."""
+class Delivery:
+    """One reading of a manifest: its digest and size; its content is parsed and indexed once, when first asked for.
 
-    sha256: str | None = None
-    manifest: Manifest | None = None
-    error: str | None = None
-    size: int = 0
+    `sha256` None: the manifest could not be read, and `error` says why. `size` is in bytes. `max_items` is the limit
+    of items in a manifest.
+    """
+
+    def __init__(self, sync_id: str, data: bytes | None, max_items: int = 0, error: str | None = None) -> None:
+        self.sync_id = sync_id
+        self.sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+        self.size = len(data or b"")
+        self._data, self._max_items, self._error = data, max_items, error
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The manifest if it is consumable. Raises ManifestUnsettled when the bytes are not complete JSON."""
+        return self._parsed[0]
+
+    @property
+    def error(self) -> str | None:
+        """Why it is not consumable. Raises as `manifest` does."""
+        return self._parsed[1]
+
+    @cached_property
+    def index(self) -> ManifestIndex:
+        """The index of a consumable manifest."""
+        assert self.manifest is not None, "only a consumable manifest has an index"
+        return index_manifest(self.manifest)
+
+    @cached_property
+    def _parsed(self) -> tuple[Manifest | None, str | None]:
+        if self._data is None:
+            return None, self._error
+        try:
+            return parse_manifest(self._data, sync_id=self.sync_id, max_items=self._max_items), None
+        except ManifestUnsettled:
+            raise
+        except ManifestError as error:
+            return None, str(error)
 
 
-def read(context: Context, sync_id: str) -> Delivered:
-    """Reads the manifest of a bundle. Raises ManifestUnsettled, or MountUnavailable."""
-    settings = context.settings.mount
+def read(context: Context, sync_id: str) -> Delivery:
+    """Reads the manifest of a bundle, unparsed. Raises SentinelMissing, ManifestUnsettled or MountUnavailable."""
     try:
         data = context.mount.read_manifest(sync_id)
     except ManifestUnsettled:
         raise
     except ManifestError as error:
-        return Delivered(error=str(error))
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        manifest = parse_manifest(data, sync_id=sync_id, max_items=settings.max_items)
-    except ManifestUnsettled:
-        raise
-    except ManifestError as error:
-        return Delivered(sha256, error=str(error), size=len(data))
-    return Delivered(sha256, manifest, size=len(data))
+        return Delivery(sync_id, None, error=str(error))
+    return Delivery(sync_id, data, context.settings.mount.max_items)
 
 
-def record(context: Context, sync_id: str, delivered: Delivered) -> bool:
-    """Records a reading in a transaction of its own; True if the batch is new or its content changed."""
+def record(context: Context, delivered: Delivery) -> bool:
+    """Records a reading in its own transaction; True if the batch is new or its content changed.
+
+    Raises ManifestUnsettled when the digest is new and the bytes are not complete JSON.
+    """
+    if _is_recorded(context, delivered):
+        return False
     columns = columns_of(delivered)
-    return context.db.transaction(lambda tx: _record(tx, context, sync_id, delivered, columns))
+    return context.db.transaction(lambda tx: _record(tx, context, delivered, columns))
 
 
-def _record(tx: Tx, context: Context, sync_id: str, delivered: Delivered, columns: dict[str, Any]) -> bool:
-    known = batch.lock(tx, sync_id)
+def _is_recorded(context: Context, delivered: Delivery) -> bool:
+    known = context.db.read(lambda tx: batch.find(tx, delivered.sync_id))
+    return known is not None and known.manifest_sha256 == delivered.sha256
+
+
+def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any]) -> bool:
+    known = batch.lock(tx, delivered.sync_id)
     columns = _with_clock(tx, context, delivered, columns)
     if known is None:
-        batch_id = batch.insert(tx, sync_id, columns)
-        ledger.append(tx, batch_id, "scan", **_scan_payload(sync_id, columns))
-        _note_invalid(tx, batch_id, columns)
+        batch_id = batch.insert(tx, delivered.sync_id, columns)
+        ledger.append(tx, batch_id, "scan", **_scan_payload(delivered.sync_id, columns))
+        _append_invalid(tx, batch_id, columns)
         return True
     active = job.active(tx, known.id)
     if known.manifest_sha256 == delivered.sha256 or (active and active.state is JobState.RUNNING):
@@ -66,19 +102,19 @@ def _record(tx: Tx, context: Context, sync_id: str, delivered: Delivered, column
 
 
 def change(
-    tx: Tx, known: Batch, delivered: Delivered, columns: dict[str, Any], *, queued: bool, phase: str = "scan"
+    tx: Tx, known: Batch, delivered: Delivery, columns: dict[str, Any], *, queued: bool, phase: str = "scan"
 ) -> None:
-    """Another digest under a known sync_id: says so, and brings its item rows back to what is to be decided."""
+    """Records another digest under a known sync_id: appends `manifest_changed`, resets changed items to pending."""
     status = BatchStatus.QUEUED.value if queued else columns["status"]
     batch.redeliver(tx, known.id, {**columns, "status": status})
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}
     ledger.append(tx, known.id, "manifest_changed", **payload)
-    _note_invalid(tx, known.id, columns)
+    _append_invalid(tx, known.id, columns)
     if delivered.manifest is not None:
-        staging.restage(tx, known.id, delivered.manifest)
+        staging.restage(tx, known.id, delivered.manifest, delivered.index)
 
 
-def columns_of(delivered: Delivered) -> dict[str, Any]:
+def columns_of(delivered: Delivery) -> dict[str, Any]:
     """The columns of a batch that follow from a reading."""
     manifest = delivered.manifest
     if manifest is None:
@@ -90,7 +126,7 @@ def columns_of(delivered: Delivered) -> dict[str, Any]:
         action=manifest.action,
         source_host=manifest.source_host,
         item_count=len(manifest.raw_items),
-        total_bytes=index_manifest(manifest).total_bytes,
+        total_bytes=delivered.index.total_bytes,
         summary=manifest.summary,
         completed_at=manifest.completed_at,
         prior_sync_id=manifest.prior_sync_id,
@@ -98,7 +134,7 @@ def columns_of(delivered: Delivered) -> dict[str, Any]:
 
 
 def future_problem(completed_at: datetime, now: datetime, max_future: float) -> str | None:
-    """Why a bundle from the future is not taken: it would outrank every later one."""
+    """Why a bundle from the future is invalid, else None: it would take precedence over every later one."""
     if completed_at <= now + timedelta(seconds=max_future):
         return None
     return (
@@ -106,7 +142,7 @@ def future_problem(completed_at: datetime, now: datetime, max_future: float) -> 
     )
 
 
-def _with_clock(tx: Tx, context: Context, delivered: Delivered, columns: dict[str, Any]) -> dict[str, Any]:
+def _with_clock(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any]) -> dict[str, Any]:
     if delivered.manifest is None:
         return columns
     max_future = context.settings.mount.max_future
@@ -114,7 +150,7 @@ def _with_clock(tx: Tx, context: Context, delivered: Delivered, columns: dict[st
     return {**columns, "status": BatchStatus.INVALID.value, "last_error": problem} if problem else columns
 
 
-def _note_invalid(tx: Tx, batch_id: int, columns: dict[str, Any]) -> None:
+def _append_invalid(tx: Tx, batch_id: int, columns: dict[str, Any]) -> None:
     if columns["status"] == BatchStatus.INVALID.value:
         ledger.append(tx, batch_id, "batch_invalid", phase="scan", error=columns["last_error"])
 

@@ -11,7 +11,7 @@ import structlog
 from ingestd.errors import NotEligible, NotFound
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.format.manifest_index import ManifestIndex, index_manifest
+from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import Batch, BatchStatus, Decision, JobState, Verdict
 from ingestd.pipeline import delivery, staging, status
 from ingestd.pipeline.context import Context
@@ -30,12 +30,12 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     if context.db.read(lambda tx: batch.find(tx, sync_id)) is None:
         raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
     delivered = delivery.read(context, sync_id)
-    delivery.record(context, sync_id, delivered)
+    delivery.record(context, delivered)
     manifest = delivered.manifest
     if manifest is None:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
-    found = index_manifest(manifest)
-    plan = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, found))
+    index = delivered.index
+    plan = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, index))
     count(context, plan)
     return plan_payload(plan)
 
@@ -45,7 +45,7 @@ def count(context: Context, plan: Plan) -> None:
     context.instruments.preflights.labels("ok" if plan.is_ok else "failed").inc()
 
 
-def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: ManifestIndex) -> Plan:
+def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, index: ManifestIndex) -> Plan:
     known = batch.lock(tx, sync_id)
     assert known is not None, "batches are never deleted"
     active = job.active(tx, known.id)
@@ -55,7 +55,7 @@ def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, found: Ma
         raise NotEligible(f"batch {sync_id} is invalid: {known.last_error}")
     if known.manifest_sha256 != manifest.sha256:
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
-    plan = make_plan(tx, db, known, manifest, found)
+    plan = make_plan(tx, db, known, manifest, index)
     status.refresh(tx, known.id)
     return plan
 
@@ -65,33 +65,33 @@ def make_plan(
     db: Database,
     known: Batch,
     manifest: Manifest,
-    found: ManifestIndex,
+    index: ManifestIndex,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Stages all items with their forecast, in the caller's transaction, between the two events that frame it."""
     containers = manifest.containers()
-    types = _types(found)
-    started = {"item_count": len(found.first), "item_type_counts": types, "container_count": len(containers)}
+    types = _types(index)
+    started = {"item_count": len(index.first), "item_type_counts": types, "container_count": len(containers)}
     ledger.append(
         tx, known.id, "preflight_started",
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
     )  # fmt: skip
-    bundle = bundle_of(manifest, found)
-    plan = staging.stage(tx, db, known.id, manifest, found, _forecast(bundle), on_progress)
+    bundle = bundle_of(manifest, index)
+    plan = staging.stage(tx, db, known.id, manifest, index, _forecast(bundle), on_progress)
     batch.set_plan(tx, known.id, manifest.sha256)
-    ignored = {"derivatives_ignored": found.derivatives_ignored, "duplicates_collapsed": found.duplicates_collapsed}
+    ignored = {"derivatives_ignored": index.derivatives_ignored, "duplicates_collapsed": index.duplicates_collapsed}
     told = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
     ledger.append(tx, known.id, "preflight_finished", phase="preflight", **told)
     return plan
 
 
-def bundle_of(manifest: Manifest, found: ManifestIndex) -> Bundle:
-    return Bundle(manifest.action, manifest.version, found)
+def bundle_of(manifest: Manifest, index: ManifestIndex) -> Bundle:
+    return Bundle(manifest.action, manifest.version, index)
 
 
-def _types(found: ManifestIndex) -> dict[str, int]:
+def _types(index: ManifestIndex) -> dict[str, int]:
     types: dict[str, int] = {}
-    for kind, _, _ in found.first:
+    for kind, _, _ in index.first:
         types[kind] = types.get(kind, 0) + 1
     return types
 

@@ -14,7 +14,7 @@ import structlog
 from ingestd.errors import IngestdError, ManifestUnsettled, SentinelMissing
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.delivery import Delivered
+from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.demands import Demands, ScanOutcome
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.rotation import Rotation
@@ -188,38 +188,42 @@ class Scanner:
         tick()
         with self._lock:
             self._reading = sync_id
-        delivered = self._read(sync_id)
-        if delivered is None:
-            return 0
-        if delivery.record(self._context, sync_id, delivered):
+        size = 0
+        try:
+            size = self._record(delivery.read(self._context, sync_id), changed)
+        except SentinelMissing:
+            # Only named, not handed over: the sentinel will be named, or listed, when it comes.
+            pass
+        except ManifestUnsettled as unsettled:
+            if self._may_wait(sync_id):
+                return 0
+            self._record_unreadable(sync_id, unsettled, changed)
+        self._settling.end(sync_id)
+        return size
+
+    def _record(self, delivered: Delivery, changed: list[str]) -> int:
+        sync_id = delivered.sync_id
+        if delivery.record(self._context, delivered):
             changed.append(sync_id)
             if sync_id not in self._known:
-                self._count_discovery(sync_id, delivered)
+                self._count_discovery(delivered)
         with self._lock:
             self._known.add(sync_id)
         return delivered.size
 
-    def _count_discovery(self, sync_id: str, delivered: Delivered) -> None:
-        self._context.instruments.discovered.labels(self._names.source_of(sync_id)).inc()
+    def _count_discovery(self, delivered: Delivery) -> None:
+        self._context.instruments.discovered.labels(self._names.source_of(delivered.sync_id)).inc()
         if delivered.manifest is not None:
             delay = datetime.now(UTC).replace(tzinfo=None) - delivered.manifest.completed_at
             self._context.instruments.discovery_delay.observe(max(0.0, delay.total_seconds()))
 
-    def _read(self, sync_id: str) -> Delivered | None:
-        """The delivery under a name; None while its manifest is waited for, or if a known one cannot be read."""
-        delivered: Delivered | None
-        try:
-            delivered = delivery.read(self._context, sync_id)
-        except SentinelMissing:
-            # Only named, not handed over: the sentinel will be named, or listed, when it comes.
-            delivered = None
-        except ManifestUnsettled as unsettled:
-            # A mount that went away makes no manifest invalid.
-            self._context.mount.check()
-            if self._settling.postpone(sync_id):
-                return None
+    def _may_wait(self, sync_id: str) -> bool:
+        """Whether an unreadable manifest still has time. A mount that went away raises, and costs it no time."""
+        self._context.mount.check()
+        return self._settling.postpone(sync_id)
+
+    def _record_unreadable(self, sync_id: str, unsettled: ManifestUnsettled, changed: list[str]) -> None:
+        """Records a bundle as invalid after the wait for its manifest; a known batch keeps its status."""
+        if sync_id not in self._known:
             seconds = self._context.settings.mount.settle_seconds
-            error = f"{unsettled} (waited {seconds:g} s)"
-            delivered = None if sync_id in self._known else Delivered(error=error)
-        self._settling.end(sync_id)
-        return delivered
+            self._record(Delivery(sync_id, None, error=f"{unsettled} (waited {seconds:g} s)"), changed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.format.manifest_index import ManifestIndex, index_manifest
+from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.service import tick
@@ -47,17 +47,16 @@ class Plan:
         return self.counts.total()
 
 
-def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
+def restage(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> None:
     """After a re-delivery: changed items are pending again, those no longer listed count nowhere.
 
     A batch that never had a plan has no rows to bring into step.
     """
     existing = item.existing(tx, batch_id)
     if existing:
-        found = index_manifest(manifest)
         staging = _Staging(tx, batch_id, existing, None)
-        steps = (staging.compare(part, None) for part in parts(standing(manifest, found)))
-        staging.write(steps, found, tick)
+        steps = (staging.compare(part, None) for part in parts(standing(manifest, index)))
+        staging.write(steps, index, tick)
         item.recount(tx, batch_id)
         stage_containers(tx, batch_id, manifest)
 
@@ -67,7 +66,7 @@ def stage(
     db: Database,
     batch_id: int,
     manifest: Manifest,
-    found: ManifestIndex,
+    index: ManifestIndex,
     forecast: Forecast,
     on_progress: Callable[[], None],
 ) -> Plan:
@@ -77,20 +76,20 @@ def stage(
     locks, and reads nothing that this transaction writes.
     """
     staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
-    listed = parts(standing(manifest, found))
-    if len(found.first) > ENTRIES_PER_STEP:
+    listed = parts(standing(manifest, index))
+    if len(index.first) > ENTRIES_PER_STEP:
         steps = prefetch((staging.compare(part, db) for part in listed), db.close)
     else:
         steps = (staging.compare(part, None) for part in listed)
-    staging.write(steps, found, on_progress)
+    staging.write(steps, index, on_progress)
     item.recount(tx, batch_id)
     stage_containers(tx, batch_id, manifest)
     return staging.plan
 
 
-def standing(manifest: Manifest, found: ManifestIndex) -> Iterator[Entry]:
+def standing(manifest: Manifest, index: ManifestIndex) -> Iterator[Entry]:
     """The entries that stand for their identity."""
-    return (entry for entry in manifest.entries() if found.first[entry.identity] == entry.ordinal)
+    return (entry for entry in manifest.entries() if index.first[entry.identity] == entry.ordinal)
 
 
 @dataclass(slots=True)
@@ -110,9 +109,9 @@ class _Staging:
         self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
         self.plan = Plan()
 
-    def write(self, steps: Generator[_Step, None, None], found: ManifestIndex, on_progress: Callable[[], None]) -> None:
+    def write(self, steps: Generator[_Step, None, None], index: ManifestIndex, on_progress: Callable[[], None]) -> None:
         """Writes what each step found. Ordinals move when entries come or go; the rows' identity does not."""
-        gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in found.first]
+        gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in index.first]
         item.drop(self._tx, gone)
         with closing(steps):
             for step in steps:

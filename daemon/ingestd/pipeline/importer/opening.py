@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from ingestd import logs
 from ingestd.errors import ManifestError, ManifestUnsettled, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.format.manifest_index import index_manifest
 from ingestd.model import SUCCEEDED, Action, Batch, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
 from ingestd.pipeline import delivery, preflight, status
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.staging import Plan
@@ -40,36 +40,39 @@ class Opening:
 
     def open(self) -> Opened:
         """Raises ManifestError, RemovalRefused, MountUnavailable, LeaseLost."""
-        manifest = self._read_manifest()
-        bundle = preflight.bundle_of(manifest, index_manifest(manifest))
-        opened, refusal = self.fence.fenced(lambda tx: self._prepare(tx, manifest, bundle))
+        delivered, manifest = self._read_manifest()
+        bundle = preflight.bundle_of(manifest, delivered.index)
+        opened, refusal = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest, bundle))
         if opened.plan is not None:
             preflight.count(self.context, opened.plan)
         if refusal is not None:
             raise refusal
         return opened
 
-    def _read_manifest(self) -> Manifest:
-        """The manifest; one that cannot be read is tried again for mount.settle_seconds."""
+    def _read_manifest(self) -> tuple[Delivery, Manifest]:
+        """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds."""
         sync_id = self.context.db.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
         logs.correlate(sync_id=sync_id)
         deadline = time.monotonic() + self.context.settings.mount.settle_seconds
         for pause in pauses():
             try:
                 delivered = delivery.read(self.context, sync_id)
+                manifest = delivered.manifest
                 break
             except ManifestUnsettled:
                 self.context.mount.require_same(self.identity)
                 if time.monotonic() >= deadline:
                     raise
                 self.fence.pause(pause)
-        if delivered.manifest is None:
+        if manifest is None:
             raise ManifestError([delivered.error or "unreadable"])
-        return delivered.manifest
+        return delivered, manifest
 
-    def _prepare(self, tx: Tx, manifest: Manifest, bundle: Bundle) -> tuple[Opened, RemovalRefused | None]:
+    def _prepare(
+        self, tx: Tx, delivered: Delivery, manifest: Manifest, bundle: Bundle
+    ) -> tuple[Opened, RemovalRefused | None]:
         """Plans the batch if needed. A refusal is returned, not raised, so that the plan it rests on is committed."""
-        known = self._current_batch(tx, manifest)
+        known = self._current_batch(tx, delivered)
         self._check_time(tx, manifest)
         plan = None
         # A removal is planned each time: the library, and with it the number of removals, may have grown since.
@@ -82,12 +85,11 @@ class Opening:
             return Opened(manifest, bundle, 0, plan), refusal
         return Opened(manifest, bundle, self._record_start(tx, manifest), plan), None
 
-    def _current_batch(self, tx: Tx, manifest: Manifest) -> Batch:
+    def _current_batch(self, tx: Tx, delivered: Delivery) -> Batch:
         """The batch under its row lock, brought up to date when another manifest was read than was recorded."""
         known = batch.lock_by_id(tx, self.lease.batch_id)
-        if known.manifest_sha256 == manifest.sha256:
+        if known.manifest_sha256 == delivered.sha256:
             return known
-        delivered = delivery.Delivered(manifest.sha256, manifest)
         delivery.change(tx, known, delivered, delivery.columns_of(delivered), queued=True, phase="import")
         return batch.lock_by_id(tx, known.id)
 

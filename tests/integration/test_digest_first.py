@@ -1,0 +1,124 @@
+"""A manifest is parsed only when its digest is new for its batch, and indexed once per reading."""
+
+from typing import Any
+
+import pytest
+
+from ingestd.format import manifest, manifest_index
+from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.scanner import Scanner
+from support.world import World, md5, photo
+
+
+class Work:
+    """Counts how often manifests are parsed and indexed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parsed = self.indexed = 0
+        split, choose_covers = manifest.split_fields, manifest_index._IndexBuilder.choose_covers
+
+        def counted_split(data: bytes) -> Any:
+            self.parsed += 1
+            return split(data)
+
+        def counted_covers(builder: Any) -> None:
+            self.indexed += 1
+            choose_covers(builder)
+
+        monkeypatch.setattr(manifest, "split_fields", counted_split)
+        monkeypatch.setattr(manifest_index._IndexBuilder, "choose_covers", counted_covers)
+
+    def take(self) -> tuple[int, int]:
+        """(parsed, indexed) since the last call."""
+        counts, self.parsed, self.indexed = (self.parsed, self.indexed), 0, 0
+        return counts
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    return Work(monkeypatch)
+
+
+def read_in_every_way(scanner: Scanner, sync_id: str) -> None:
+    """By the rotation of a full scan, and named by the watcher."""
+    scanner.scan()
+    scanner.name({sync_id})
+    scanner.run_once()
+    scanner.name({sync_id})
+    scanner.run_once()
+
+
+def test_recorded_manifest_is_not_parsed_again(world: World, work: Work) -> None:
+    scanner = Scanner(world.context())
+    sync_id = world.put(photo("a"), photo("b"))
+    scanner.scan()
+    assert work.take() == (1, 1)
+    read_in_every_way(scanner, sync_id)
+    read_in_every_way(Scanner(world.context()), sync_id)
+    assert work.take() == (0, 0)
+    assert [kind for kind, _ in world.events(sync_id)] == ["scan"]
+
+
+@pytest.mark.parametrize("envelope", [{"status": "uploading"}, {"completed_at": "2999-01-01T00:00:00Z"}])
+def test_invalid_manifest_is_not_parsed_again(world: World, work: Work, envelope: dict[str, Any]) -> None:
+    scanner = Scanner(world.context())
+    sync_id = world.put(photo("a"), **envelope)
+    scanner.scan()
+    assert work.take()[0] == 1
+    read_in_every_way(scanner, sync_id)
+    assert work.take() == (0, 0)
+    assert world.status(sync_id) == "invalid"
+    assert [kind for kind, _ in world.events(sync_id)] == ["scan", "batch_invalid"]
+
+
+def test_changed_manifest_is_parsed_and_indexed_once(world: World, work: Work) -> None:
+    context = world.context()
+    scanner = Scanner(context)
+    sync_id = world.put(photo("a"))
+    scanner.scan()
+    preflight(context, sync_id)
+    work.take()
+    world.put(photo("b"), sync_id=sync_id)
+    assert scanner.scan() == [sync_id]
+    assert work.take() == (1, 1), "its item rows were restaged with the same index"
+    assert world.decisions(sync_id) == {md5("b"): "pending"}
+    read_in_every_way(scanner, sync_id)
+    assert work.take() == (0, 0)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_preflight_parses_and_indexes_once(world: World, work: Work, changed: bool) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    preflight(context, sync_id)
+    if changed:
+        world.put(photo("b"), sync_id=sync_id)
+    work.take()
+    assert preflight(context, sync_id)["item_count"] == 1
+    assert work.take() == (1, 1)
+
+
+def test_queueing_a_planned_batch_only_digests_its_manifest(world: World, work: Work) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    preflight(context, sync_id)
+    work.take()
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    assert work.take() == (0, 0)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_run_parses_and_indexes_once(world: World, work: Work, changed: bool) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    if changed:
+        world.put(photo("b"), sync_id=sync_id)
+    work.take()
+    assert world.run_next(context) == "done"
+    assert work.take() == (1, 1)
+    assert world.decisions(sync_id) == {md5("b" if changed else "a"): "created"}
