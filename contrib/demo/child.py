@@ -1,4 +1,4 @@
-"""The real daemon as a child process, with a private MariaDB in a folder of its own."""
+"""The real daemon as a child process, with a private MariaDB in its own folder."""
 
 import os
 import re
@@ -18,11 +18,11 @@ SOCKET = re.compile(r"INGESTD_DATABASE__UNIX_SOCKET=(\S+)")
 
 
 class DaemonFailed(Exception):
-    """The daemon ended unasked, or does not do its work; the message says where to look."""
+    """The daemon ended unexpectedly or makes no progress; the message names its log."""
 
 
 class Child:
-    """A running `ingestd run --embedded`; its standard error goes to `log`. Ctrl-C does not reach it."""
+    """A running `ingestd run --embedded`, logging to `log`. Ctrl-C does not reach it."""
 
     def __init__(self, settings: dict[str, str], database: Path, log: Path) -> None:
         self._log = log
@@ -33,11 +33,11 @@ class Child:
             )
 
     def socket(self) -> str:
-        """Where its database listens, as it says itself once that is ready."""
+        """The socket of its database, once the daemon has printed it."""
         return self.wait_for(lambda: SOCKET.search(self._log.read_text(encoding="utf-8")), START_SECONDS, "up")[1]
 
     def wait_for(self, look: Callable[[], T | None], seconds: float, what: str) -> T:
-        """The first value that `look` finds. Raises DaemonFailed when the daemon ends or time runs out before."""
+        """The first true value of `look`. Raises DaemonFailed if the daemon ends or time runs out."""
         deadline = time.monotonic() + seconds
         while (found := look()) is None:
             if self._process.poll() is not None:
@@ -48,25 +48,25 @@ class Child:
         return found
 
     def wait(self) -> int:
-        """Waits for its end; its exit status."""
+        """Waits until it ends; returns the exit status."""
         return self._process.wait()
 
     def stop(self) -> int:
-        """Asks it to end as a service manager does (SIGTERM); its exit status."""
+        """Stops it with SIGTERM, like a service manager; returns the exit status."""
         if self._process.poll() is None:
             self._process.terminate()
         return self._process.wait(STOP_SECONDS)
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    """This process's environment with these settings of ingestd, and no other ones."""
+    """The environment of this process, with these settings of ingestd and no others."""
     others = {name: value for name, value in os.environ.items() if not name.upper().startswith("INGESTD_")}
     return {**others, **settings}
 
 
 @contextmanager
 def running(settings: dict[str, str], database: Path, log: Path) -> Iterator[Child]:
-    """The daemon, stopped afterwards whatever happens."""
+    """Starts the daemon; stops it afterwards."""
     child = Child(settings, database, log)
     try:
         yield child

@@ -1,6 +1,6 @@
-"""The demo: real photographs become bundles, and the real daemon imports them into a private MariaDB.
+"""The demo: makes bundles from real photographs and imports them with the real daemon and a private MariaDB.
 
-Everything is kept in .demo, which each run makes anew. Run it as `make demo`.
+All data is in .demo, which each run recreates. Run it as `make demo`.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("interrupted; the daemon has stopped")
     except subprocess.CalledProcessError as failed:
-        say(f"`ingestd bundle make` ended with {failed.returncode}")
+        say(f"`ingestd bundle make` exited with {failed.returncode}")
     return 1
 
 
@@ -60,7 +60,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def make_room() -> None:
-    """An empty .demo with an empty mount in it. Raises DaemonFailed while another demo is using it."""
+    """Creates an empty .demo with an empty mount. Raises DaemonFailed if another demo is using it."""
     if DATABASE.is_dir():
         with (DATABASE / "lock").open("w") as lock:
             try:
@@ -72,24 +72,24 @@ def make_room() -> None:
 
 
 def show(child: Child, pages: Pages, albums: list[Album], *, once: bool) -> int:
-    """Hands over bundles while the daemon runs, and tells what became of them; the daemon's exit status."""
+    """Delivers bundles to the running daemon and prints the result; returns the daemon's exit status."""
     started = time.monotonic()
     say(f"the daemon starts with an empty library; its log is {relative(LOG)}")
     socket = child.socket()
-    say(f"look at {pages.url} and sign in with the token {pages.token}")
+    say(f"open {pages.url} and sign in with the token {pages.token}")
     summary = Summary(socket)
     sync_ids: list[str] = []
     for wave in (hand_over_new, hand_over_update, hand_over_removal):
         sync_ids += wave(albums, sync_ids)
         await_import(child, summary, len(sync_ids))
-    say(f"everything is imported, {time.monotonic() - started:.1f} s after the daemon's start:")
+    say(f"everything was imported within {time.monotonic() - started:.1f} s of the daemon's start:")
     print("\n".join(table(summary.counts())), flush=True)
     summary.close()
     return end(child) if once else stay(child, pages, socket, sync_ids[0])
 
 
 def hand_over_new(albums: list[Album], _before: list[str]) -> list[str]:
-    """A bundle with a gallery for each album."""
+    """Delivers one bundle with a gallery for each album."""
     return [
         make_bundle("create", album, lay_out(album, MEDIA / str(number)), "--gallery", album.title)
         for number, album in enumerate(albums)
@@ -97,13 +97,13 @@ def hand_over_new(albums: list[Album], _before: list[str]) -> list[str]:
 
 
 def hand_over_update(albums: list[Album], before: list[str]) -> list[str]:
-    """The first album again, a few of its photographs with new titles."""
+    """Delivers the first album again, with some new titles."""
     folder = with_new_titles(albums[0], MEDIA / "update")
     return [make_bundle("update", albums[0], folder, "--prior", before[0])]
 
 
 def hand_over_removal(albums: list[Album], before: list[str]) -> list[str]:
-    """A few of the last album are to be removed; of an album of one, none."""
+    """Delivers a removal of some photographs of the last album, but never of all."""
     few = last_few(albums[-1])
     if not few.photos:
         return []
@@ -119,19 +119,19 @@ def make_bundle(action: str, album: Album, folder: Path, *more: str) -> str:
     command += ["--action", action, *more]
     done = subprocess.run(command, env=environment(SETTINGS), stdout=subprocess.PIPE, text=True, check=True)
     sync_id = done.stdout.split()[0]
-    say(f"handed over {sync_id}: {action} {len(album.photos):>3} of {album.title}")
+    say(f"delivered {sync_id}: {action} {len(album.photos):>3} of {album.title}")
     return sync_id
 
 
 def end(child: Child) -> int:
     status = child.stop()
-    say(f"the daemon was asked to stop, and ended with {status}")
+    say(f"the daemon was stopped and exited with {status}")
     return status
 
 
 def stay(child: Child, pages: Pages, socket: str, sync_id: str) -> int:
-    """Leaves the daemon running until Ctrl-C."""
-    say(f"the daemon goes on until Ctrl-C, and so do its pages: {pages.url}, token {pages.token}")
+    """Keeps the daemon running until Ctrl-C."""
+    say(f"the daemon keeps running until Ctrl-C; its pages are at {pages.url}, token {pages.token}")
     say("in another terminal, in this folder, try:\n")
     settings = {**SETTINGS, "INGESTD_DATABASE__UNIX_SOCKET": socket}
     for name in ("INGESTD_DATABASE__UNIX_SOCKET", "INGESTD_MOUNT__ROOT", "INGESTD_MOUNT__REQUIRE_MOUNT"):
@@ -143,7 +143,7 @@ def stay(child: Child, pages: Pages, socket: str, sync_id: str) -> int:
         status = child.wait()
     except KeyboardInterrupt:
         status = child.stop()
-    say(f"the daemon ended with {status}")
+    say(f"the daemon exited with {status}")
     return status
 
 

@@ -1,4 +1,4 @@
-"""The operator's pages of the demo: an address that is free, and a token made for this run."""
+"""The operator pages of the demo: a free address, and a token for this run."""
 
 import json
 import secrets
@@ -11,7 +11,7 @@ USUAL_PORT = 8640
 
 @dataclass(frozen=True)
 class Pages:
-    """Where the pages are, and how to get in."""
+    """Address and token of the pages."""
 
     port: int
     token: str
@@ -22,7 +22,7 @@ class Pages:
         return f"http://127.0.0.1:{self.port}/"
 
     def settings(self) -> dict[str, str]:
-        """What tells the daemon of it."""
+        """The settings for the daemon."""
         hosts = [f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")]
         return {
             "INGESTD_HTTP__LISTEN": f"127.0.0.1:{self.port}",
@@ -32,7 +32,7 @@ class Pages:
 
 
 def make_pages(tokens_file: Path) -> Pages:
-    """An operator called demo, who may look in from this machine."""
+    """Creates the operator `demo`, with access from this machine."""
     made = Pages(_free_port(), secrets.token_urlsafe(9), tokens_file)
     tokens_file.touch(mode=0o600)
     tokens_file.write_text(f"demo:operator:{made.token}\n", encoding="utf-8")
@@ -40,7 +40,7 @@ def make_pages(tokens_file: Path) -> Pages:
 
 
 def _free_port() -> int:
-    """The usual one, or whichever is free."""
+    """The default port, or any free one."""
     for port in (USUAL_PORT, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as listening:

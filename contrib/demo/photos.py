@@ -1,4 +1,4 @@
-"""Which photographs the demo takes, and the folders that become its bundles."""
+"""Selects photographs for the demo, and prepares the folders that become bundles."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """Some photographs that are handed over together."""
+    """Photographs that are delivered together."""
 
     title: str
     photos: list[Path]
 
 
 class NoPhotographs(Exception):
-    """There is nothing to show; the message says what to do."""
+    """No photographs were found; the message says what to do."""
 
 
 def find_albums(media: Path | None, limit: int) -> list[Album]:
@@ -61,18 +61,18 @@ def _what_to_do(media: Path | None) -> str:
 
 
 def lay_out(album: Album, folder: Path) -> Path:
-    """A folder that holds the photographs of an album and nothing else, without copying them where that is possible."""
+    """Fills a folder with the photographs of an album, by hard links if possible."""
     return _lay_out(((photo, photo.name) for photo in album.photos), folder)
 
 
 def with_new_titles(album: Album, folder: Path) -> Path:
-    """As `lay_out`, with the first few under another name, as after somebody corrected their titles."""
+    """Like `lay_out`, but renames the first few photographs, which changes their titles."""
     names = {photo: f"New {photo.name}" for photo in album.photos[:FEW]}
     return _lay_out(((photo, names.get(photo, photo.name)) for photo in album.photos), folder)
 
 
 def last_few(album: Album) -> Album:
-    """Those that somebody wants to be gone again; never all of them."""
+    """The photographs to remove; never all of them."""
     return Album(album.title, album.photos[len(album.photos) - min(FEW, len(album.photos) // 2) :])
 
 

@@ -1,4 +1,4 @@
-"""What became of the bundles, read from the daemon's database."""
+"""A summary of the imported bundles, read from the daemon's database."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,13 +17,13 @@ Counts = list[tuple[str, int]]
 
 
 class Summary:
-    """Looks into the database behind `socket`."""
+    """Reads the database at `socket`."""
 
     def __init__(self, socket: str) -> None:
         self._db = Database(DatabaseSettings(unix_socket=socket))
 
     def is_settled(self, bundles: int) -> bool:
-        """Whether that many bundles have been recorded, and each has come to its end."""
+        """Whether this many bundles are recorded, and all are finished."""
         return int(self._ask("recorded")) >= bundles and not self._ask("unfinished")
 
     def counts(self) -> dict[str, Counts]:
@@ -37,7 +37,7 @@ class Summary:
 
 
 def table(counts: dict[str, Counts]) -> Iterable[str]:
-    """Lines of text: a section's name, what was counted, how often."""
+    """Rows of a section name, a label and a count."""
     for section, rows in counts.items():
         for at, (what, count) in enumerate(rows or [("none", 0)]):
             yield f"  {section if not at else '':<9}{what:<22}{count:>7,}"

@@ -61,8 +61,8 @@ STILL_TO_DO = [
     "daemon/ingestd/pipeline/importer/cover_writer.py",
     "daemon/ingestd/pipeline/importer/prepared_chunk.py",
     "daemon/ingestd/pipeline/preflight.py",
-    "daemon/ingestd/pipeline/queueing.py",
     "daemon/ingestd/pipeline/rescuer.py",
+    "daemon/ingestd/pipeline/sweeps.py",
     "daemon/ingestd/pipeline/watcher.py",
     "daemon/ingestd/pipeline/worker_pool.py",
     "daemon/ingestd/store/batch.py",
@@ -129,9 +129,6 @@ STILL_TO_DO = [
     "sql/ledger.sql",
     "sql/migrations/0001_ingest.sql",
     "sql/stats.sql",
-    "contrib/demo/demo.py",
-    "contrib/demo/pages.py",
-    "contrib/demo/summary.py",
 ]
 
 
