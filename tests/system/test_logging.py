@@ -1,4 +1,4 @@
-"""The log of the real daemon: every line of it, as the journal and as a machine reads it."""
+"""The log of a real daemon: every line, in the format of the journal and as JSON."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
 
 
 def import_one(world: World, daemons: Daemons, environment: dict[str, str], **sections: Any) -> tuple[str, list[str]]:
-    """Has a daemon import a bundle beside one that tries to forge a line; returns the sync_id and the log's lines."""
+    """Lets a daemon import a bundle next to one that tries to forge a line; returns the sync_id and the log's lines."""
     (world.root / "sync" / HOSTILE).touch()
     process = daemons.make("run", database={"unix_socket": world.server.socket, "user": "ingestd"}, **sections)
     daemons.started.append((process, None))
@@ -50,7 +50,7 @@ def wait_for_import(world: World, process: Process, sync_id: str) -> None:
     process.wait_for("sentinel_ignored")
 
 
-def test_the_journal_gets_the_priority_of_every_line_and_no_time(world: World, daemons: Daemons) -> None:
+def test_every_line_for_the_journal_has_a_priority_and_no_time(world: World, daemons: Daemons) -> None:
     journal = {"JOURNAL_STREAM": "{0.st_dev}:{0.st_ino}"}
     _, lines = import_one(world, daemons, journal, **SETTINGS, log={"level": "debug"})
     assert [line for line in lines if not LINE.fullmatch(line)] == []
@@ -59,12 +59,12 @@ def test_the_journal_gets_the_priority_of_every_line_and_no_time(world: World, d
     assert "forged" not in events
 
 
-def test_a_journal_that_reads_something_else_is_none(world: World, daemons: Daemons) -> None:
+def test_journal_stream_of_another_file_is_ignored(world: World, daemons: Daemons) -> None:
     _, lines = import_one(world, daemons, {"JOURNAL_STREAM": "{0.st_dev}:1"}, **SETTINGS)
     assert [line for line in lines if not re.match(r"timestamp=\S+Z level=\w+ event=\w+( |$)", line)] == []
 
 
-def test_json_is_json_in_every_line(world: World, daemons: Daemons) -> None:
+def test_every_line_is_json_on_request(world: World, daemons: Daemons) -> None:
     _, lines = import_one(world, daemons, {}, **SETTINGS, log={"level": "debug", "format": "json"})
     events = [json.loads(line) for line in lines]
     (ignored,) = (event for event in events if event["event"] == "sentinel_ignored")

@@ -10,6 +10,7 @@ from ingestd.cli import look, operate, serve
 from ingestd.cli.bundle import bundle
 from ingestd.cli.output import echo
 from ingestd.cli.session import Session
+from ingestd.config import LogSettings
 from ingestd.errors import IngestdError
 
 
@@ -29,7 +30,7 @@ for command in (*serve.COMMANDS, *operate.COMMANDS, *look.COMMANDS, bundle):
 
 def main() -> None:
     """Runs one command; an error of ours becomes a sentence and an exit status."""
-    logs.configure_default()
+    logs.configure(LogSettings(level="warning"), attended=True)
     try:
         status = cli.main(standalone_mode=False)
     except IngestdError as error:

@@ -1,130 +1,77 @@
-"""Logging: one line an event, as key=value or JSON, on standard error.
+"""Logging: structlog and Python's own logging, as one stream of logfmt or JSON lines on standard error.
 
-`configure` serves the daemon: nobody watches it, and whoever reads its log may stall, so that threads only queue their
-lines. For a command that somebody waits for (`attended`) lines are written at once.
+The daemon queues its lines, so that a stalled reader of standard error blocks no thread; a command writes at once.
+Lines are not rate-limited here: the journal does that (RateLimitBurst=), and reports how many lines it dropped.
 """
 
-import atexit
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
-from contextvars import copy_context
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+import threading
+from typing import Any
 
 import structlog
-from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+from structlog.stdlib import ProcessorFormatter
 
 from ingestd.config import LogSettings
-from ingestd.logs import bridge
-from ingestd.logs.limit import Limiter
-from ingestd.logs.lines import Layout, is_journal
-from ingestd.logs.sink import DirectSink, Drops, Outlet, QueuedSink
+from ingestd.logs.handler import BoundedQueueHandler
+from ingestd.logs.lines import LineFormatter, is_journal
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-FLUSH_SECONDS = 1.0
-
-_drops = Drops()
-_queued: list[QueuedSink] = []
+log = structlog.get_logger()
 
 
 def configure(settings: LogSettings, *, attended: bool = False) -> None:
-    """Sets up logging for the whole process: structlog, Python's own logging, warnings and uncaught exceptions."""
-    shutdown()
-    fd = _descriptor()
-    layout = Layout(as_json=settings.format == "json", with_priority=is_journal(fd))
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
-    if attended or fd is None:
-        _configure_structlog(level, [], layout, Outlet(DirectSink(_drops)))
-    else:
-        limiter = Limiter()
-        _configure_structlog(level, [limiter], layout, Outlet(_queue_to(fd, layout, limiter)))
-    bridge.take_library_messages(level)
+    """Sets up logging for the whole process. `attended`: for a command, which writes at once and installs no hooks."""
+    fd = _stderr_fd()
+    handler = logging.StreamHandler() if attended or fd < 0 else BoundedQueueHandler(fd)
+    handler.setFormatter(LineFormatter(as_json=settings.format == "json", for_journal=is_journal(fd)))
+    _route_all_to(handler, logging.getLevelNamesMapping()[settings.level.upper()])
     if not attended:
-        bridge.take_warnings_and_uncaught()
-
-
-def configure_default() -> None:
-    """For commands, before the configuration is read: only what is worth a warning."""
-    configure(LogSettings(level="warning"), attended=True)
+        _install_hooks()
 
 
 def dropped() -> int:
-    """How many events were lost because nobody read them in time, since the process began."""
-    return _drops.total
+    """Lines of this process that were lost, because standard error was not read in time or could not be written."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, BoundedQueueHandler))
 
 
-def shutdown() -> None:
-    """Writes what is queued, for a second at most. At exit this is called by itself; it may be called twice."""
-    while _queued:
-        _queued.pop().close(FLUSH_SECONDS)
-
-
-# correlation
-
-
-@contextmanager
-def correlated(**keys: Any) -> Iterator[None]:
-    """Every line logged within has these keys, and those that `correlate` adds within; none of them afterwards."""
-    before = get_contextvars()
-    correlate(**keys)
-    try:
-        yield
-    finally:
-        clear_contextvars()
-        bind_contextvars(**before)
-
-
-def correlate(**keys: Any) -> None:
-    """Adds keys to every later line of the present `correlated`."""
-    bind_contextvars(**keys)
-
-
-def submit(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-    """As pool.submit, with the keys of whoever submits: by itself a context does not cross into a pool's thread."""
-    return pool.submit(copy_context().run, partial(work, *args, **kwargs))
-
-
-# how it is put together
-
-
-def _descriptor() -> int | None:
-    """Where standard error really goes; None when it is closed (its number may be another file's), or no file."""
+def _stderr_fd() -> int:
+    """The descriptor of standard error; -1 if it is closed (another file may have its number) or not a file."""
     try:
         return sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):
-        return None
+        return -1
 
 
-def _queue_to(fd: int, layout: Layout, limiter: Limiter) -> QueuedSink:
-    def format_drops(count: int) -> bytes:
-        return layout.render({"level": "warning", "event": "log_lines_dropped", "count": count})
-
-    def due(everything: bool) -> list[bytes]:
-        return [layout.render(summary) for summary in limiter.summaries(everything=everything)]
-
-    sink = QueuedSink(fd, _drops, format_drops, due)
-    _queued.append(sink)
-    atexit.unregister(shutdown)
-    atexit.register(shutdown)
-    return sink
-
-
-def _configure_structlog(level: int, limits: list[structlog.typing.Processor], layout: Layout, outlet: Outlet) -> None:
+def _route_all_to(handler: logging.Handler, level: int) -> None:
+    """Routes structlog and all libraries to `handler`, which replaces the former handler of ingestd."""
+    root = logging.getLogger()
+    for former in [known for known in root.handlers if isinstance(known.formatter, LineFormatter)]:
+        root.removeHandler(former)
+        former.close()
+    root.addHandler(handler)
+    root.setLevel(level)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            *limits,
-            structlog.processors.format_exc_info,
-            layout,
-        ],
+        processors=[structlog.processors.add_log_level, ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: outlet,
-        # Modules keep their loggers from the start; a cached one would stay as it was when it was first used.
-        cache_logger_on_first_use=False,
+        logger_factory=lambda *_: logging.getLogger("ingestd"),
+        cache_logger_on_first_use=False,  # a cached one would keep the configuration of its first use
     )
+
+
+def _install_hooks() -> None:
+    """Logs warnings and uncaught exceptions. Keeps the hooks of another program, such as a test runner."""
+    logging.captureWarnings(True)
+    sys.excepthook = lambda *error: log.critical("uncaught_exception", exc_info=error)
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_uncaught_in_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _log_unraisable
+
+
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:  # it ends a thread silently, as with Python's own hook
+        log.error("uncaught_exception", thread=args.thread and args.thread.name, exc_info=args[:3])
+
+
+def _log_unraisable(args: Any) -> None:
+    log.error("unraisable_exception", source=args.object, message=args.err_msg, exc_info=args[:3])

@@ -1,132 +1,94 @@
-"""What a line looks like: logfmt or JSON, with a priority for the journal; no value can begin a line of its own."""
+"""Log lines: logfmt or JSON, with a priority for the journal. No value can forge a line or a field."""
 
 import json
-import math
+import logging
 import os
-import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import reprlib
 from typing import Any
 
-PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+from structlog.contextvars import merge_contextvars
+from structlog.processors import JSONRenderer, LogfmtRenderer, TimeStamper, format_exc_info
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+PRIORITIES = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # Python's levels, the journal's priorities
 FIRST = ("timestamp", "level", "event", "sync_id", "job_id", "worker", "claim_token")
-BLOCKS = ("exception", "stack")
+BLOCKS = ("exception", "stack_info")
 BLOCK_MARGIN = "  | "
-MAX_VALUE, MAX_BLOCK, FEW = 2000, 12_000, 200
-# The journal cuts longer lines at 48 KiB, and the rest would come without its priority.
-MAX_LINE = 40_000
-NEEDS_QUOTES = re.compile(r'[ "=\\]|^$')
-NOT_IN_KEYS = re.compile(r"[^\w.\-]", re.ASCII)
+MAX_VALUE, MAX_BLOCK = 2000, 12_000
+# The journal splits longer lines at 48 KiB, and the second part would have no priority. UTF-8 needs up to 4 bytes.
+MAX_LINE = 10_000
+
+_logfmt = LogfmtRenderer(key_order=FIRST, drop_missing=True, bool_as_flag=False)
+_json = JSONRenderer(default=str, skipkeys=True)  # ASCII: some readers end a line at other characters than \n
 
 
-def is_journal(fd: int | None) -> bool:
-    """Whether the journal reads `fd`: JOURNAL_STREAM alone may be inherited by somebody whose output goes elsewhere."""
+def is_journal(fd: int) -> bool:
+    """Whether the journal reads `fd`. JOURNAL_STREAM alone may be inherited by a process that writes elsewhere."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
-        status = None if fd is None else os.fstat(fd)
+        status = os.fstat(fd)
     except OSError:
-        status = None
-    return status is not None and (device, inode) == (str(status.st_dev), str(status.st_ino))
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
-class Layout:
-    """Makes an event into bytes that end with a line break. As a structlog processor it is the last one."""
+class LineFormatter(ProcessorFormatter):
+    """Formats events of structlog and records of Python's logging; several lines for an event with a traceback."""
 
-    def __init__(self, *, as_json: bool, with_priority: bool) -> None:
-        self._as_json, self._with_priority = as_json, with_priority
+    def __init__(self, *, as_json: bool, for_journal: bool) -> None:
+        self._for_journal = for_journal
+        timestamp: list[Processor] = [] if for_journal else [TimeStamper(fmt="iso", utc=True)]
+        shared: list[Processor] = [self.remove_processors_meta, merge_contextvars, *timestamp, format_exc_info, _cut]
+        renderer = _render_json if as_json else _render_text
+        super().__init__(processors=[*shared, renderer], foreign_pre_chain=[_from_library])
 
-    def __call__(self, _logger: Any, _name: str, event_dict: Mapping[str, Any]) -> bytes:
-        return self.render(event_dict)
-
-    def render(self, event: Mapping[str, Any]) -> bytes:
-        """Keys that begin with an underscore are for the processors before this one."""
-        fields = {"timestamp": _now()} if not self._with_priority else {}
-        fields |= {key: event[key] for key in FIRST if key in event}
-        fields |= {key: value for key, value in event.items() if key not in FIRST and key[:1] != "_"}
-        lines = [_json(fields)] if self._as_json else _text(fields)
-        prefix = f"<{PRIORITIES.get(str(event.get('level')), 6)}>" if self._with_priority else ""
-        return "".join(f"{prefix}{line}\n" for line in lines).encode()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            text = super().format(record)
+        except Exception:  # noqa: BLE001  a template that does not fit its values, an object without text
+            fields = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname}
+            text = super().format(logging.makeLogRecord({**fields, "msg": reprlib.repr((record.msg, record.args))}))
+        prefix = f"<{PRIORITIES[_level(record)]}>" if self._for_journal else ""
+        return "\n".join(prefix + line for line in text.split("\n"))
 
 
-# logfmt
+def _from_library(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord = event["_record"]
+    event.update(level=logging.getLevelName(_level(record)).lower(), logger=record.name)
+    return {**event, "event": "log_message", "message": event["event"].rstrip()}
 
 
-def _text(fields: Mapping[str, Any]) -> list[str]:
-    """The line, and below it what is long by nature; its margin says that it is no event."""
-    pairs = [f"{NOT_IN_KEYS.sub('_', key)}={_value(value)}" for key, value in fields.items() if key not in BLOCKS]
-    blocks = [line for key in BLOCKS if fields.get(key) for line in _block(words(fields[key])).split("\n")]
-    return [_cut(" ".join(pairs), MAX_LINE // 4), *(BLOCK_MARGIN + _escaped(_cut(line, FEW * 5)) for line in blocks)]
+def _level(record: logging.LogRecord) -> int:
+    """One of the five levels; a level between two counts as the lower one."""
+    return min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
 
 
-def _value(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple | dict):
-        value = _dumped(value)
-    text = _cut(words(value), MAX_VALUE)
-    if text.isprintable() and not NEEDS_QUOTES.search(text):
-        return text
-    return '"' + _escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+def _cut(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    """Bounds values. The end of a traceback is kept, because it names the error."""
+    for key, value in event.items():
+        if key in BLOCKS:
+            event[key] = value if len(value) <= MAX_BLOCK else "… " + value[-MAX_BLOCK:]
+        elif not isinstance(value, int | float | list | tuple | dict | None):
+            event[key] = text if len(text := str(value)) <= MAX_VALUE else text[:MAX_VALUE] + "…"
+    return event
 
 
-def _escaped(text: str) -> str:
-    """Without control characters, line breaks of every kind, and what reverses the direction of writing."""
+def _render_text(logger: Any, name: str, event: EventDict) -> str:
+    """A line, and below it the traceback with a margin, so that its lines are not taken for events."""
+    blocks = [line for key in BLOCKS if key in event for line in event.pop(key).split("\n")]
+    lines = [_logfmt(logger, name, event), *(BLOCK_MARGIN + line for line in blocks)]
+    return "\n".join(_escape(line)[:MAX_LINE] for line in lines)
+
+
+def _escape(text: str) -> str:
+    """Escapes control characters, line breaks of every kind, and characters that reverse the writing direction."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-# JSON
-
-
-def _json(fields: Mapping[str, Any]) -> str:
-    line = _json_cut(fields, MAX_VALUE)
-    return line if len(line) <= MAX_LINE else _json_cut(fields, FEW)
-
-
-def _json_cut(fields: Mapping[str, Any], limit: int) -> str:
-    def fitted(key: str, value: Any) -> Any:
-        if key in BLOCKS and limit > FEW:
-            return _block(words(value))
-        if isinstance(value, list | tuple | dict):
-            dumped = _dumped(value)
-            return json.loads(dumped) if len(dumped) <= limit else _cut(dumped, limit)
-        if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-            return value
-        return _cut(words(value), limit)
-
-    return _dumped({key: fitted(key, value) for key, value in fields.items()})
-
-
-def _dumped(value: Any) -> str:
-    """JSON in ASCII, because a reader may take more than \\n for the end of a line; what JSON cannot hold is told."""
-    try:
-        return json.dumps(value, default=words, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return json.dumps(words(value))
-
-
-# texts
-
-
-def words(value: Any) -> str:
-    """A value as text, even if it is an object that fails to tell what it is."""
-    try:
-        return str(value)
-    except Exception as error:  # noqa: BLE001  whoever logs something must not fail for it
-        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} more)"
-
-
-def _block(text: str) -> str:
-    """A traceback: what went wrong is said at its end."""
-    return text if len(text) <= MAX_BLOCK else f"({len(text) - MAX_BLOCK} more) …{text[-MAX_BLOCK:]}"
+def _render_json(logger: Any, name: str, event: EventDict) -> str:
+    line = str(_json(logger, name, event))
+    short = {**{key: event[key] for key in FIRST if key in event}, "truncated": line[:MAX_LINE]}
+    return line if len(line) <= 4 * MAX_LINE else json.dumps(short)

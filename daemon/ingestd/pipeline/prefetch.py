@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import islice
 from typing import TypeVar
-
-from ingestd import logs
 
 T = TypeVar("T")
 
@@ -15,14 +14,15 @@ def prefetch(parts: Iterator[T], close: Callable[[], None]) -> Generator[T, None
 
     `close` runs in that thread at the end, for its database connection. An error of `parts` is raised in its place.
     """
+    # A thread of a pool does not inherit the context, and with it the keys of log lines.
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
-        following = logs.submit(pool, _next, parts)
+        following = pool.submit(copy_context().run, _next, parts)
         try:
             while part := following.result():
-                following = logs.submit(pool, _next, parts)
+                following = pool.submit(copy_context().run, _next, parts)
                 yield part[0]
         finally:
-            logs.submit(pool, close)
+            pool.submit(copy_context().run, close)
 
 
 def _next(parts: Iterator[T]) -> list[T]:

@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from ingestd import logs
+from structlog.contextvars import bind_contextvars
+
 from ingestd.errors import ManifestError, ManifestUnsettled, RemovalRefused
 from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, Action, Batch, BatchStatus, Lease
@@ -52,7 +53,7 @@ class Opening:
     def _read_manifest(self) -> tuple[Delivery, Manifest]:
         """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds."""
         sync_id = self.context.db.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
-        logs.correlate(sync_id=sync_id)
+        bind_contextvars(sync_id=sync_id)
         deadline = time.monotonic() + self.context.settings.mount.settle_seconds
         for pause in pauses():
             try:

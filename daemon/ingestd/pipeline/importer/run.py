@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
-from ingestd import logs
 from ingestd.errors import (
     DatabaseUnavailable,
     DataRefused,
@@ -47,11 +48,12 @@ class Run:
 
     def execute(self) -> str:
         """Runs the job; returns how the run ended: done, failed, released or lost."""
-        lease = self._lease
-        with logs.correlated(job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token):
-            return self._execute()
+        # In a context of its own, so that the keys added to log lines end with the run.
+        return copy_context().run(self._execute)
 
     def _execute(self) -> str:
+        lease = self._lease
+        bind_contextvars(job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token)
         try:
             return self._import()
         except Stopping:
