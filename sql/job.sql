@@ -58,8 +58,11 @@ WHERE id = 1 AND paused = 1;
 SELECT id, claim_token, TIMESTAMPDIFF(MICROSECOND, queued_at, UTC_TIMESTAMP(6)) / 1e6 FROM import_job
 WHERE state = 'queued' ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
--- name: any_queued$
-SELECT EXISTS (SELECT 1 FROM import_job WHERE state = 'queued');
+-- name: queued^
+-- One statement for all queued work: every daemon asks it every second.
+SELECT EXISTS (SELECT 1 FROM import_job WHERE state = 'queued'),
+       EXISTS (SELECT 1 FROM ingest_request WHERE state = 'queued' AND kind = 'scan'),
+       EXISTS (SELECT 1 FROM ingest_request WHERE state = 'queued' AND kind = 'preflight');
 
 -- name: claim!
 UPDATE import_job

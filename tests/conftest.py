@@ -16,8 +16,9 @@ from ingestd.store.migrate import migrate
 from support.world import World
 
 TABLES = (
-    "ingest_event", "import_job", "ingest_batch_item", "ingest_batch_tally", "ingest_batch_container", "ingest_batch",
-    "asset_gallery_item", "asset_collection_item", "asset_gallery", "asset_collection", "asset_cover",
+    "ingest_event", "ingest_request", "import_job", "ingest_batch_item", "ingest_batch_tally",
+    "ingest_batch_container", "ingest_batch", "asset_gallery_item", "asset_collection_item",
+    "asset_gallery", "asset_collection", "asset_cover",
     "asset_source", "asset_ai_run", "asset_file", "asset",
 )  # fmt: skip
 

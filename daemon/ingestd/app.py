@@ -15,6 +15,7 @@ from ingestd.mount.access import Mount
 from ingestd.notify import Notifier
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
@@ -23,6 +24,8 @@ from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Service, tick
 from ingestd.store import job, stats
 from ingestd.store.db import Database, Tx
+from ingestd.store.job import Queued
+from ingestd.store.request import Claim
 from ingestd.web import Hooks, make_app, make_listener
 
 log = structlog.get_logger()
@@ -55,10 +58,13 @@ class Daemon:
         self.scanner = Scanner(self.context, on_recorded=self._wake_enqueuer)
         self.watcher = Watcher(self.context.mount, self._name, self.scanner.awaits, self._rescan)
         self.rescuer = Rescuer(self.context, instance, on_reset=self.worker_pool.wake)
-        poller = Poller(self.context, self.worker_pool.wake)
-        heartbeat = Heartbeat(self.context, lambda: self.worker_pool.leases)
+        self._scans, preflights = ScanStep(self.context, instance, self.scanner), PreflightStep(self.context, instance)
+        self.runners = (self._scans.runner, preflights.runner)
+        poller = Poller(self.context, self._wake_for)
+        heartbeat = Heartbeat(self.context, lambda: self.worker_pool.leases, self._claims)
         self._rescue = Service("rescuer", self.rescuer.run_once, finally_do=close)
-        self._scan = Service("scanner", self.scanner.run_once, finally_do=close)
+        self._scan = Service("scanner", self._scans.run_once, finally_do=close)
+        self._preflight = Service("preflight", preflights.run_once, finally_do=close)
         self._watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
         self._enqueuer = Service("auto-enqueuer", self.sweeper.enqueue_new, finally_do=close)
         self._promoter = Service(
@@ -67,7 +73,7 @@ class Daemon:
         self._poll = Service("poller", poller.run_once, finally_do=close)
         self._heartbeat = Service("heartbeat", heartbeat.run_once, finally_do=close)
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
-        self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._rescan, self.scanner.scanned, self.health))
+        self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._wake_runners, self.health))
         self.http = make_listener(settings, self.web)
         self.services = [
             self._rescue,
@@ -77,8 +83,8 @@ class Daemon:
             self._promoter,
             self._poll,
             self._heartbeat,
+            self._preflight,
         ]
-        self.services.append(self.web.planner)
         self.status_reporter = StatusReporter(self.context, self._notifier, lambda: len(self.worker_pool.leases))
         if self._notifier.is_wanted:
             self.services.append(
@@ -110,6 +116,8 @@ class Daemon:
         """Stops within worker.stop_seconds: chunks in hand are committed or rolled back, jobs go back to queued."""
         deadline = time.monotonic() + self.context.settings.worker.stop_seconds * 0.8
         self.worker_pool.stop()
+        for runner in self.runners:
+            runner.stop()
         for service in self.services:
             if service is not self._heartbeat:
                 service.stop()
@@ -121,6 +129,7 @@ class Daemon:
         self._heartbeat.stop()
         for service in self.services:
             service.join(max(0.1, deadline - time.monotonic()))
+        self._put_back_requests()
         self.metrics.stop()
         self.context.mount.close()
         self.context.db.close()
@@ -167,6 +176,13 @@ class Daemon:
         except DatabaseUnavailable as error:
             log.warning("release_failed", error=str(error))
 
+    def _put_back_requests(self) -> None:
+        try:
+            for runner in self.runners:
+                runner.put_back()
+        except DatabaseUnavailable as error:
+            log.warning("put_back_failed", error=str(error))
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_asked.set()
 
@@ -174,10 +190,29 @@ class Daemon:
         self.scanner.name(sync_ids, self.watcher.kind or "scan")
         self._scan.wake()
 
-    def _rescan(self) -> int:
-        number = self.scanner.demand_full()
+    def _rescan(self) -> None:
+        self.scanner.demand_full()
         self._scan.wake()
-        return number
+
+    def _wake_scan(self) -> None:
+        self._scans.notify()
+        self._scan.wake()
+
+    def _wake_runners(self) -> None:
+        self._wake_scan()
+        self._preflight.wake()
+
+    def _wake_for(self, queued: Queued) -> None:
+        """Wakes the parts that can claim what is queued. Requests wait for the mount, and wakes would cut backoffs."""
+        if queued.jobs:
+            self.worker_pool.wake()
+        if queued.scans and self.context.mount.up:
+            self._wake_scan()
+        if queued.preflights and self.context.mount.up:
+            self._preflight.wake()
+
+    def _claims(self) -> list[Claim]:
+        return [claim for runner in self.runners for claim in runner.claims]
 
     def _wake_enqueuer(self) -> None:
         self._enqueuer.wake()

@@ -44,6 +44,18 @@ class Scope(StrEnum):
     REIMPORT = "reimport"
 
 
+class RequestKind(StrEnum):
+    SCAN = "scan"
+    PREFLIGHT = "preflight"
+
+
+class RequestState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class Decision(StrEnum):
     PENDING = "pending"
     WILL_CREATE = "will_create"

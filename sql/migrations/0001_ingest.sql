@@ -128,6 +128,33 @@ CREATE TABLE IF NOT EXISTS import_job (
   KEY by_batch (batch_id, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
+-- Scans and pre-flights that were accepted for later. Unlike the ledger they are deleted some days after their end.
+CREATE TABLE IF NOT EXISTS ingest_request (
+  id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  kind              VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL COMMENT 'scan, preflight',
+  sync_id           VARCHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'the batch; NULL for a scan',
+  state             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL
+                    COMMENT 'queued, running, done, failed',
+  result            JSON NULL COMMENT 'what the scan found, or the plan',
+  error             TEXT NULL COMMENT 'why it failed',
+  requested_by      VARCHAR(255) NULL,
+  requested_at      DATETIME(6) NOT NULL,
+  claimed_at        DATETIME(6) NULL,
+  claimed_by        VARCHAR(255) NULL,
+  claimed_instance  VARCHAR(255) NULL,
+  claim_token       BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  heartbeat_at      DATETIME(6) NULL,
+  finished_at       DATETIME(6) NULL,
+  open_key          VARCHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
+                      CASE WHEN kind = 'scan' AND state = 'queued' AND claim_token = 0 THEN kind
+                           WHEN kind = 'preflight' AND state IN ('queued', 'running') THEN sync_id END) PERSISTENT
+                    COMMENT 'what a further request shares: the scan that never began, the open pre-flight of a batch',
+  UNIQUE KEY one_open_request (open_key),
+  KEY claim (state, kind, id),
+  KEY by_batch (sync_id, id),
+  KEY by_finished (finished_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
 CREATE TABLE IF NOT EXISTS ingest_event (
   id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
   batch_id    BIGINT UNSIGNED NULL,

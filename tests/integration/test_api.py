@@ -3,8 +3,7 @@
 import http.client
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from openapi_spec_validator import validate
 
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings, Settings
-from ingestd.errors import MountUnavailable, NotEligible
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import claim
+from ingestd.service import Service
 from ingestd.store import stats
 from ingestd.web import Hooks, make_app, make_listener
 from support.wait import until
@@ -32,6 +32,7 @@ HOST = "ingestd.test"
 TOKENS = "# those who may\nolivia:operator:operator-token\n\nvictor:viewer:viewer-token\n"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 PROBLEM = "application/problem+json"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 @dataclass
@@ -61,26 +62,31 @@ class Site:
     spec: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scanner = Scanner(self.context)
+        instance = this_instance()
+        self.scans = ScanStep(self.context, instance, Scanner(self.context))
+        self.preflights = Service("preflight", PreflightStep(self.context, instance).run_once, finally_do=self._close)
         on_queued, health = (lambda: self.told.append("queued")), (lambda: list(self.reasons))
-        self.web = make_app(self.context, Hooks(on_queued, self._rescan, self.scanner.scanned, health))
+        self.web = make_app(self.context, Hooks(on_queued, self._on_request, health))
         listener = make_listener(self.context.settings, self.web)
         assert listener is not None
         self.listener = listener
 
-    def _rescan(self) -> int:
-        self.told.append("rescan")
-        return self.scanner.demand_full()
+    def _on_request(self) -> None:
+        self.told.append("request")
+        self.preflights.wake()
+
+    def _close(self) -> None:
+        self.context.db.close()
 
     def start(self) -> None:
         self.listener.start()
-        self.web.planner.start()
+        self.preflights.start()
         self.spec = json.loads(self.send("GET", "/openapi.json").text)
 
     def stop(self) -> None:
         self.listener.stop()
-        self.web.planner.stop()
-        assert self.web.planner.join(30)
+        self.preflights.stop()
+        assert self.preflights.join(30)
 
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request as it is; a header's underscores are dashes."""
@@ -304,104 +310,69 @@ def test_no_plan_while_its_job_runs(world: World, site: Site, items: int) -> Non
 def test_a_large_plan_is_made_in_the_background(world: World, site: Site) -> None:
     sync_id = put(world, site, photo("a"))
     world.sql("UPDATE ingest_batch SET item_count = 5000")
-    assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 200
+    at_once = site.post(f"/api/v1/batches/{sync_id}/preflight")
+    assert at_once.status == 200
     world.sql("UPDATE ingest_batch SET item_count = 5001, plan_sha256 = NULL")
     accepted = site.post(f"/api/v1/batches/{sync_id}/preflight")
-    assert (accepted.status, accepted.headers["Location"]) == (202, f"/api/v1/batches/{sync_id}")
-    until(lambda: site.get(f"/api/v1/batches/{sync_id}")["preflight"] == {"pending": False, "error": None})
+    number, address = accepted.json["id"], accepted.headers["Location"]
+    assert (accepted.status, address) == (202, f"/api/v1/requests/{number}")
+    assert address in accepted.detail
+    request = until(lambda: (found := site.get(address))["state"] == "done" and found)
+    assert request["result"] == at_once.json
+    assert (request["kind"], request["sync_id"], request["error"]) == ("preflight", sync_id, None)
+    assert (request["requested_by"], request["id"]) == ("olivia", number)
+    assert TIME.fullmatch(request["requested_at"])
+    assert request["requested_at"] <= request["claimed_at"] <= request["finished_at"]
+    assert site.get(f"/api/v1/batches/{sync_id}")["preflight"] == {"pending": False, "error": None}
     assert site.get(f"/api/v1/batches/{sync_id}")["plan_sha256"] is not None
 
 
-class Gate:
-    """A pre-flight that waits until it may go on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> None:
-        self.made: list[str] = []
-        self.open = threading.Event()
-        self._then = then
-        monkeypatch.setattr("ingestd.web.planner.preflight", self._plan)
-
-    def _plan(self, _context: Context, sync_id: str) -> None:
-        self.made.append(sync_id)
-        assert self.open.wait(30)
-        self._then()
-
-
-def test_a_batch_is_planned_once_at_a_time_and_none_is_forgotten(
-    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = put(world, site, photo("a"), day=1), put(world, site, photo("b"), day=2)
-    world.sql("UPDATE ingest_batch SET item_count = 5001")
-    gate = Gate(monkeypatch)
-    for sync_id in (first, first, second, second):
-        assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 202
-    assert site.get(f"/api/v1/batches/{second}")["preflight"]["pending"]
-    until(lambda: gate.made)
-    site.web.planner.stop()
-    gate.open.set()
-    assert site.web.planner.join(30)
-    assert gate.made == [first, second]
-    late = site.post(f"/api/v1/batches/{first}/preflight")
-    assert (late.status, late.detail) == (503, "This process is stopping.")
-
-
-def refuse() -> None:
-    raise NotEligible("not now")
-
-
-def break_down() -> None:
-    raise RuntimeError("a secret detail")
-
-
-@pytest.mark.parametrize(("failure", "told"), [(refuse, "not now"), (break_down, "a reason that the log")])
-def test_a_plan_that_came_to_nothing_is_told(
-    world: World, site: Site, monkeypatch: pytest.MonkeyPatch, failure: Callable[[], None], told: str
-) -> None:
+def test_a_batch_shows_the_state_of_its_newest_preflight(world: World, site: Site) -> None:
     sync_id = put(world, site, photo("a"))
+    path = f"/api/v1/batches/{sync_id}"
     world.sql("UPDATE ingest_batch SET item_count = 5001")
-    Gate(monkeypatch, failure).open.set()
-    site.post(f"/api/v1/batches/{sync_id}/preflight")
-    error = until(lambda: site.get(f"/api/v1/batches/{sync_id}")["preflight"]["error"])
-    assert told in error
-    assert "secret" not in error
+    site.preflights.stop()
+    site.preflights.join()
+    site.post(f"{path}/preflight")
+    assert site.get(path)["preflight"] == {"pending": True, "error": None}
+    world.sql("UPDATE ingest_request SET state = 'running'")
+    assert site.get(path)["preflight"] == {"pending": True, "error": None}
+    world.sql("UPDATE ingest_request SET state = 'failed', error = 'not now'")
+    assert site.get(path)["preflight"] == {"pending": False, "error": "not now"}
+    site.post(f"{path}/preflight")
+    assert site.get(path)["preflight"] == {"pending": True, "error": None}
 
 
 # scan, pause, resume
 
 
-def test_a_scan_is_asked_for_and_tells_what_it_found(world: World, site: Site) -> None:
+def test_a_scan_is_accepted_and_its_request_has_the_result(world: World, site: Site) -> None:
     sync_ids = sorted((world.put(photo("a")), world.put(photo("b"))))
     world.file(f"sync/{UNKNOWN}.ready", b"")
     accepted = site.post("/api/v1/scan")
     assert accepted.status == 202
-    assert site.told == ["rescan"]
+    assert site.told == ["request"]
     number, address = accepted.json["id"], accepted.headers["Location"]
-    assert address == f"/api/v1/scans/{number}"
+    assert address == f"/api/v1/requests/{number}"
     assert address in accepted.detail
-    running = {"id": number, "state": "running", "sync_ids": [], "unrecorded": None, "error": None}
-    assert site.get(address) == running
-    site.scanner.run_once()
-    assert site.get(address) == {**running, "state": "done", "sync_ids": sync_ids, "unrecorded": 1}
+    queued = site.get(address)
+    assert (queued["kind"], queued["state"], queued["sync_id"], queued["result"]) == ("scan", "queued", None, None)
+    assert site.post("/api/v1/scan").json["id"] == number, "a scan that has not begun answers both"
+    site.scans.notify()
+    site.scans.run_once()
+    done = site.get(address)
+    assert (done["state"], done["result"]) == ("done", {"sync_ids": sync_ids, "unrecorded": 1})
     assert [batch["sync_id"] for batch in site.get("/api/v1/batches")["items"]] == sync_ids[::-1]
 
 
-def test_a_scan_that_failed_says_why(world: World, site: Site) -> None:
-    world.root.rename(world.root.with_name("elsewhere"))
-    address = site.post("/api/v1/scan").headers["Location"]
-    with pytest.raises(MountUnavailable) as why:
-        site.scanner.run_once()
-    told = site.get(address)
-    assert (told["state"], told["sync_ids"], told["unrecorded"]) == ("failed", [], None)
-    assert told["error"] == str(why.value)
-
-
 @pytest.mark.parametrize("number", ["0", "1", "9" * 18])
-def test_a_scan_of_another_process_is_unknown(site: Site, number: str) -> None:
+def test_an_unknown_request_is_not_found(world: World, site: Site, number: str) -> None:
+    world.sql("ALTER TABLE ingest_request AUTO_INCREMENT = 1000")
     site.post("/api/v1/scan")
-    answer = site.call("GET", f"/api/v1/scans/{number}")
+    answer = site.call("GET", f"/api/v1/requests/{number}")
     assert answer.status == 404
-    assert f"knows of no scan {number}" in answer.detail
-    assert site.send("GET", "/api/v1/scans/x").status == 404
+    assert f"no request {number}" in answer.detail
+    assert site.send("GET", "/api/v1/requests/x").status == 404
 
 
 def test_the_queue_is_paused_and_resumed(site: Site) -> None:
@@ -588,6 +559,10 @@ def test_a_wrong_method_is_refused(site: Site, method: str, path: str, allowed: 
     assert (answer.status, answer.headers["Content-Type"], answer.headers["Allow"]) == (405, PROBLEM, allowed)
 
 
+def break_down() -> None:
+    raise RuntimeError("a secret detail")
+
+
 def test_an_error_nobody_thought_of_tells_no_detail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "job_page", lambda *_args, **_more: break_down())
     answer = site.call("GET", "/api/v1/jobs")
@@ -648,7 +623,7 @@ def test_the_description_is_true(site: Site) -> None:
     described = {(m.upper(), path) for path, methods in site.spec["paths"].items() for m in methods}
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in site.web.flask.url_map.iter_rules()
+        for rule in site.web.url_map.iter_rules()
         if not rule.endpoint.startswith(("pages.", "static"))
         for method in (rule.methods or set()) - {"HEAD"}
     }

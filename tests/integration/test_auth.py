@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from ingestd.app import make_context
 from ingestd.config import Settings
 from ingestd.errors import ConfigError
-from ingestd.web import Hooks, Web, make_app, make_listener
+from ingestd.web import Hooks, make_app, make_listener
 from ingestd.web.security.tokens import Identity, parse
 from support.world import World, photo
 
@@ -25,7 +25,7 @@ LOOKS = [
     ("GET", path)
     for path in (
         "/api/v1/batches", f"/api/v1/batches/{SYNC_ID}", f"/api/v1/batches/{SYNC_ID}/items",
-        f"/api/v1/batches/{SYNC_ID}/events", "/api/v1/jobs", "/api/v1/jobs/1", "/api/v1/scans/1",
+        f"/api/v1/batches/{SYNC_ID}/events", "/api/v1/jobs", "/api/v1/jobs/1", "/api/v1/requests/1",
         "/openapi.json",
     )
 ]  # fmt: skip
@@ -50,16 +50,12 @@ class Door:
         self.settings = world.settings(http={"listen": "127.0.0.1:0", "allowed_hosts": HOSTS, **http_section})
         self.context = make_context(self.settings)
         world.contexts.append(self.context)
-        self.scans: list[str] = []
-        self.web: Web = make_app(self.context, Hooks(lambda: None, self._rescan, lambda _: None, list))
+        self.requests: list[str] = []
+        self.web = make_app(self.context, Hooks(lambda: None, lambda: self.requests.append("request"), list))
         listener = make_listener(self.settings, self.web)
         assert listener is not None
         self.listener = listener
         self.listener.start()
-
-    def _rescan(self) -> int:
-        self.scans.append("scan")
-        return len(self.scans)
 
     def ask(self, method: str, path: str, token: str | bytes | None = None, **headers: str | None) -> int:
         return self.answer(method, path, token, **headers)[0]
@@ -150,7 +146,7 @@ def test_without_a_tokens_file_only_health_answers(world: World, tmp_path: Path,
         assert {door.ask(method, path) for method, path in HEALTH} == {200}
         for token in (None, "", "op-token"):
             assert {door.ask(method, path, token) for method, path in LOOKS + ACTS + NOWHERE} == {401}
-        assert door.scans == []
+        assert door.requests == []
     finally:
         door.listener.stop()
 
@@ -221,7 +217,7 @@ def test_who_may_look_may_not_act(door: Door, world: World, method: str, path: s
     status, _, body = door.answer(method, path, "view:token")
     assert status == 403
     assert "victor" in body["detail"]
-    assert door.scans == []
+    assert door.requests == []
     assert world.one("SELECT COUNT(*) FROM ingest_event") == 0
 
 
@@ -230,7 +226,7 @@ def test_who_may_look_may_look(door: Door, world: World) -> None:
     world.scan(door.context)
     for _, path in LOOKS:
         found = door.ask("GET", path.replace(SYNC_ID, sync_id), "view:token")
-        assert found == (404 if path.endswith(("/jobs/1", "/scans/1")) else 200)
+        assert found == (404 if path.endswith(("/jobs/1", "/requests/1")) else 200)
     assert door.ask("GET", "/api/v1/nothing", "view:token") == 404
     assert door.ask("POST", "/api/v1/jobs", "view:token") == 405
 
@@ -242,7 +238,7 @@ def test_who_may_look_may_look(door: Door, world: World) -> None:
 def test_a_foreign_host_is_answered_nowhere(door: Door, method: str, path: str) -> None:
     for host in ("evil.example", f"{HOSTS[0]}:80", f"{HOSTS[0]}.evil.example", f"evil.example, {HOSTS[0]}", "", None):
         assert door.ask(method, path, "op-token", Host=host) == 421
-    assert door.scans == []
+    assert door.requests == []
 
 
 @pytest.mark.parametrize("host", [*HOSTS, "INGESTD.Test"])
@@ -277,13 +273,13 @@ SAME_SITE: list[dict[str, str]] = [
 def test_a_post_from_another_site_is_refused(door: Door, method: str, path: str) -> None:
     for headers in CROSS_SITE:
         assert door.ask(method, path, "op-token", **headers) == 403, headers
-    assert door.scans == []
+    assert door.requests == []
 
 
 def test_a_post_from_here_is_taken(door: Door) -> None:
     for headers in SAME_SITE:
         assert door.ask("POST", "/api/v1/scan", "op-token", **headers) == 202, headers
-    assert len(door.scans) == len(SAME_SITE)
+    assert len(door.requests) == len(SAME_SITE)
 
 
 def test_looking_is_not_acting(door: Door) -> None:

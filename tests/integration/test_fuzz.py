@@ -1,6 +1,7 @@
 """Whatever is asked, in keeping with /openapi.json or against it: no 5xx, and no answer that it does not describe."""
 
 import json
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -11,6 +12,10 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation.modes import GenerationMode
 from schemathesis.specs.openapi import checks
 
+from ingestd.model import RequestKind
+from ingestd.store import request
+from ingestd.store.request import PreflightState
+from support.wait import until
 from support.web_client import HOST, UNKNOWN, WebClient
 from support.world import World, cover, photo
 
@@ -29,7 +34,7 @@ OPERATIONS = [
     ("POST", "/api/v1/pause"), ("POST", "/api/v1/resume"), ("GET", "/api/v1/batches"),
     ("GET", "/api/v1/batches/{sync_id}"), ("GET", "/api/v1/batches/{sync_id}/items"),
     ("GET", "/api/v1/batches/{sync_id}/events"), ("GET", "/api/v1/jobs"), ("GET", "/api/v1/jobs/{job_id}"),
-    ("GET", "/api/v1/scans/{scan_id}"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json"),
+    ("GET", "/api/v1/requests/{request_id}"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json"),
 ]  # fmt: skip
 TAKE_NOTHING = ("/healthz", "/readyz", "/openapi.json")
 """They have no parameters, so nothing can be wrong with one."""
@@ -44,10 +49,19 @@ def filled(world: World, web_client: WebClient) -> dict[str, list[Any]]:
     imported = world.put(photo("a"), cover("c", "nobody"), {"type": "photo", "hash": "bad"}, day=1)
     world.import_all(web_client.context, imported)
     others = [world.put(photo("b"), day=2), world.put(photo("c"), verification={"passed": False}, day=3)]
-    web_client.scanner.demand_full()
-    web_client.scanner.run_once()
     job_id = world.one("SELECT MAX(id) FROM import_job")
-    return {"sync_id": [imported, *others, UNKNOWN], "job_id": [job_id, 0], "scan_id": [1]}
+    scan, plan = run_requests(web_client, imported)
+    return {"sync_id": [imported, *others, UNKNOWN], "job_id": [job_id, 0], "request_id": [scan, plan, 0]}
+
+
+def run_requests(web_client: WebClient, sync_id: str) -> list[int]:
+    """A scan and a pre-flight that are done: their ids."""
+    db, kinds = web_client.context.db, ((RequestKind.SCAN, None), (RequestKind.PREFLIGHT, sync_id))
+    ids = [db.transaction(partial(request.insert, kind=kind, requested_by="x", sync_id=id_)) for kind, id_ in kinds]
+    web_client.run_scan()
+    web_client.preflights.wake()
+    until(lambda: db.read(partial(request.preflight_state, sync_id=sync_id)) == PreflightState())
+    return ids
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), IN_KEEPING + AGAINST)

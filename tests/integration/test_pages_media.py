@@ -197,8 +197,8 @@ def test_scan_now_starts_a_scan(web_client: WebClient, olivia: Visitor, world: W
     sync_id = world.put(photo("a"))
     page = olivia.submit(olivia.see("/"), "/scan")
     assert page.one(class_="notice").text.startswith("Scan started…")
-    assert web_client.woken == ["scanner"]
-    web_client.scanner.run_once()
+    assert web_client.woken == ["requests"]
+    web_client.run_scan()
     assert names(olivia.see("/")) == [sync_id]
 
 

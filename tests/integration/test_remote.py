@@ -25,6 +25,7 @@ from ingestd.pipeline import queueing
 from ingestd.web import operations
 from support.command import Result, Run, commands
 from support.proxy import Answer, http_answer, reverse_proxy, says, stranger
+from support.wait import until
 from support.watching import until_watching
 from support.world import World, cover, md5, photo
 
@@ -261,21 +262,39 @@ def test_a_reimport_is_for_the_host_itself(world: World, daemon: Daemon, run: Ru
 # outages
 
 
-def test_an_outage_of_what_the_daemon_needs(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+def test_an_outage_of_what_the_daemon_needs(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
+) -> None:
     first, second = sorted((world.put(photo("a")), world.put(photo("b"))))
     run("scan", *elsewhere)
     assert run("queue", first, *elsewhere).code == 0
     away = world.root.with_name("away")
     world.root.rename(away)
     try:
-        failed = run("scan", *elsewhere)
         queued = run("queue", first, second, *elsewhere)
     finally:
         away.rename(world.root)
-    assert (failed.code, failed.stdout) == (69, "")
-    assert str(world.root) in failed.stderr
-    assert (queued.code, queued.stderr) == (69, failed.stderr.splitlines()[-1] + "\n")
+    assert queued.code == 69
+    assert str(world.root) in queued.stderr
     assert [row["sync_id"] for row in queued.table] == [first], "what was done is told"
+
+
+def test_a_scan_waits_for_the_mount(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
+) -> None:
+    sync_id = world.put(photo("a"))
+    away = world.root.with_name("away")
+    world.root.rename(away)
+    until(lambda: not daemon.context.mount.up, what="for the mount to be missed")
+    monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.3)
+    waiting = run("scan", *elsewhere)
+    assert (waiting.code, waiting.stdout) == (69, "")
+    assert "is queued; no host with a mount has taken it yet" in waiting.stderr
+    monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 60.0)
+    away.rename(world.root)
+    assert run("scan", *elsewhere).code == 0
+    assert world.status(sync_id) == "new"
+    assert world.sql("SELECT DISTINCT state FROM ingest_request") == [("done",)]
 
 
 def test_nobody_is_there(run: Run, token: Path) -> None:
@@ -397,61 +416,60 @@ def ok(value: Any, status: int = 200) -> bytes:
     return http_answer(f"{status} x", json.dumps(value).encode())
 
 
-RUNNING = {"id": 5, "state": "running", "sync_ids": [], "unrecorded": None, "error": None}
+RUNNING = {"id": 5, "state": "running", "result": None, "error": None}
 
 
-def test_a_scan_that_takes_long_is_told_and_not_waited_for_for_ever(
-    run: Run, token: Path, monkeypatch: pytest.MonkeyPatch
+def accepting(request: dict[str, Any]) -> Answer:
+    """Accepts everything, and answers with this request."""
+    accepted = ok({"id": 5}, 202)
+    return by_path({"/requests/5": ok(request), "/scan": accepted, f"/batches/{UNKNOWN}/preflight": accepted})
+
+
+@pytest.mark.parametrize(("state", "sentence"), [("running", "is running"), ("queued", "is queued")])
+def test_a_long_wait_is_announced_and_ends(
+    run: Run, token: Path, monkeypatch: pytest.MonkeyPatch, state: str, sentence: str
 ) -> None:
-    monkeypatch.setattr(remote, "SAY_SECONDS", 0.15)
+    monkeypatch.setattr(remote, "ANNOUNCE_SECONDS", 0.15)
     monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.5)
-    with stranger(by_path({"/scans/5": ok(RUNNING), "/scan": ok({"id": 5}, 202)})) as url:
+    with stranger(accepting({**RUNNING, "state": state})) as url:
         result = run("scan", "--url", url, "--token-file", token)
     assert (result.code, result.stdout) == (69, "")
-    assert result.stderr.splitlines() == [
-        f"ingestd: the scan at {url} goes on; waiting for its end",
-        f"ingestd: the scan at {url} took too long to wait for; it goes on there",
-    ]
+    announced, gave_up = result.stderr.splitlines()
+    assert announced.startswith(f"ingestd: request 5 (the scan) at {url} {sentence}")
+    assert announced.endswith("; waiting for its result")
+    assert gave_up.startswith(f"ingestd: request 5 (the scan) at {url} {sentence}")
+    assert gave_up.endswith("; it stays there and was not waited for any longer")
 
 
-def test_a_scan_that_the_daemon_forgot_is_no_batch_that_is_missing(run: Run, token: Path) -> None:
-    with stranger(
-        by_path({"/scans/": problem(404, "this process knows of no scan 5"), "/scan": ok({"id": 5}, 202)})
-    ) as url:
+def test_an_unknown_request_ends_the_wait(run: Run, token: Path) -> None:
+    with stranger(by_path({"/requests/": problem(404, "there is no request 5"), "/scan": ok({"id": 5}, 202)})) as url:
         result = run("scan", "--url", url, "--token-file", token)
-    assert (result.code, result.stdout) == (69, "")
-    assert "this process knows of no scan 5: it was started anew" in result.stderr
+    assert (result.code, result.stdout, result.stderr) == (3, "", "ingestd: there is no request 5\n")
+
+
+def test_a_failed_request_ends_with_its_error(run: Run, token: Path) -> None:
+    with stranger(accepting({**RUNNING, "state": "failed", "error": "the disk is full"})) as url:
+        result = run("scan", "--url", url, "--token-file", token)
+        plan = run("preflight", UNKNOWN, "--url", url, "--token-file", token)
+    assert result == plan == (3, "", "ingestd: the disk is full\n")
 
 
 def test_names_that_a_stranger_gives_lead_nowhere(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "SYNC_IDS_KEPT", 2)
-    done = {**RUNNING, "state": "done", "sync_ids": ["../../secret", UNKNOWN, UNKNOWN], "unrecorded": 0}
-    with stranger(by_path({"/scans/": ok(done), "/scan": ok({"id": 5}, 202)})) as url:
-        result = run("scan", "--url", url, "--token-file", token)
-    assert (result.code, result.stdout) == (0, "")
-    assert "only the first 2 batches are told" in result.stderr
+    monkeypatch.setattr(remote, "MAX_SYNC_IDS", 2)
+    result = {"sync_ids": ["../../secret", UNKNOWN, UNKNOWN], "unrecorded": 0}
+    with stranger(accepting({**RUNNING, "state": "done", "result": result})) as url:
+        found = run("scan", "--url", url, "--token-file", token)
+    assert (found.code, found.stdout) == (0, "")
+    assert "only the first 2 batches are shown" in found.stderr
 
 
-@pytest.mark.parametrize(
-    ("events", "code", "sentence"),
-    [
-        ([], 69, "the plan was not made"),
-        ([{"id": 3, "event_type": "preflight_finished", "payload": {}}], 69, "the plan was not made"),
-        ([{"id": 4, "event_type": "preflight_finished", "payload": {}}], 1, "not as ingestd does"),
-        ([{"id": 4, "event_type": "preflight_finished", "payload": 5}], 1, "not as ingestd does"),
-    ],
-)
-def test_a_plan_that_is_not_there_is_said_to_be_missing(
-    run: Run, token: Path, events: list[Any], code: int, sentence: str
-) -> None:
-    path = f"/batches/{UNKNOWN}"
-    before = {"items": [{"id": 3, "event_type": "scan", "payload": {}}]}
-    answers = {f"{path}/events?limit=1 ": b"", f"{path}/preflight": ok({"detail": "x"}, 202)}
-    answers |= {f"{path}/events?limit=500": ok({"items": events}), f"{path}/events": ok(before)}
-    with stranger(by_path({**answers, path: ok({"preflight": {"pending": False, "error": None}})})) as url:
-        result = run("preflight", UNKNOWN, "--url", url, "--token-file", token)
-    assert (result.code, result.stdout) == (code, "")
-    assert sentence in result.stderr
+@pytest.mark.parametrize("result", [None, {}, {"sync_ids": 5, "unrecorded": 0}, {"ok": 1, "counts": {}}])
+def test_a_result_of_another_shape_is_refused(run: Run, token: Path, result: Any) -> None:
+    with stranger(accepting({**RUNNING, "state": "done", "result": result})) as url:
+        for command in (["scan"], ["preflight", UNKNOWN]):
+            found = run(*command, "--url", url, "--token-file", token)
+            assert (found.code, found.stdout) == (1, "")
+            assert "has no result that ingestd would give" in found.stderr
 
 
 # TLS

@@ -365,7 +365,7 @@ def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypa
 
 def heart_of(world: World, *leases: Lease) -> tuple[Heartbeat, Context]:
     context = world.context(worker={"stale_after": 90.0, "heartbeat_interval": 7.0})
-    return Heartbeat(context, lambda: leases), context
+    return Heartbeat(context, lambda: leases, list), context
 
 
 def age(world: World) -> float:

@@ -16,7 +16,6 @@ from ingestd.mount.records import Listing
 from ingestd.pipeline import delivery, rotation, settling
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.demands import ScanOutcome
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.preflight import preflight
@@ -497,86 +496,30 @@ def test_a_full_scan_demanded_while_one_runs_is_not_lost(world: World, monkeypat
     assert recorded(world) == [(late[0], "new")]
 
 
-def test_a_scan_answers_what_was_demanded_before_it_began(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = world.context(mount={"rescan_interval": 1000.0})
-    scanner, meanwhile = Scanner(context), []
-    first, second = sorted((world.put(photo("a")), world.put(photo("b"))))
-    write_sentinel(world, new_sync_id())
-    number = scanner.demand_full()
-    assert scanner.demand_full() == number, "nobody began it yet"
-    assert scanner.scanned(number) == ScanOutcome("running")
-    Middle(monkeypatch, context, lambda: meanwhile.append((scanner.demand_full(), scanner.scanned(number))))
-    scanner.run_once()
-    ((later, then),) = meanwhile
-    assert then == ScanOutcome("running")
-    assert later != number
-    assert scanner.scanned(number) == ScanOutcome("done", (first, second), 1)
-    assert scanner.scanned(later) == ScanOutcome("running")
-    scanner.run_once()
-    assert scanner.scanned(later) == ScanOutcome("done", (), 1)
-    scanner.scan()
-    assert scanner.demand_full() == later + 1, "a scan that nobody demanded has no number"
-    assert scanner.scanned(later + 2) is scanner.scanned(0) is None
-
-
-def test_a_scan_that_fails_says_why_and_is_tried_again(world: World, clock: Clock) -> None:
+def test_a_demanded_scan_that_fails_is_tried_again(world: World, clock: Clock) -> None:
     scanner = Scanner(world.context(mount={"rescan_interval": 1000.0}))
     scanner.run_once()
     away = world.root.with_name("away")
     sync_id = world.put(photo("a"))
     world.root.rename(away)
-    number = scanner.demand_full()
-    with pytest.raises(MountUnavailable) as why:
+    scanner.demand_full()
+    with pytest.raises(MountUnavailable):
         scanner.run_once()
-    assert scanner.scanned(number) == ScanOutcome("failed", error=str(why.value))
     away.rename(world.root)
     scanner.run_once()
     assert recorded(world) == [(sync_id, "new")]
-    assert scanner.scanned(number) == ScanOutcome("failed", error=str(why.value)), "it was answered"
 
 
-def test_a_scan_without_the_database_fails_before_anything_is_listed(world: World, tmp_path: Path) -> None:
+def test_a_scan_without_the_database_fails_before_anything_is_listed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))
     context = make_context(world.settings().model_copy(update={"database": nowhere}))
     world.contexts.append(context)
     scanner = Scanner(context)
-    number = scanner.demand_full()
+    Middle(monkeypatch, context, lambda: pytest.fail("the folder was listed"))
     with pytest.raises(DatabaseUnavailable):
         scanner.run_once()
-    outcome = scanner.scanned(number)
-    assert outcome is not None
-    assert (outcome.state, outcome.unrecorded) == ("failed", None)
-    assert "out of reach" in str(outcome.error)
-
-
-def test_a_fault_is_told_without_its_detail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = world.context()
-    scanner = Scanner(context)
-    number = scanner.demand_full()
-    monkeypatch.setattr(context.mount, "list_sentinels", lambda: int("a secret detail"))
-    with pytest.raises(ValueError, match="a secret detail"):
-        scanner.run_once()
-    assert scanner.scanned(number) == ScanOutcome("failed", error="it failed unexpectedly; the log has the reason")
-
-
-def test_the_last_outcomes_are_kept_and_not_all_that_a_scan_found(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scanner_module, "SYNC_IDS_KEPT", 2)
-    scanner = Scanner(world.context())
-    found = sorted(world.put(photo(name)) for name in "abc")
-    first = scanner.demand_full()
-    scanner.run_once()
-    outcome = scanner.scanned(first)
-    assert outcome is not None
-    assert outcome.sync_ids == tuple(found[:2])
-    for _ in range(99):
-        scanner.demand_full()
-        scanner.run_once()
-    assert scanner.scanned(first) == outcome
-    last = scanner.demand_full()
-    assert (last, scanner.scanned(first)) == (first + 100, None)
-    assert scanner.scanned(first + 1) == ScanOutcome("done", (), 0)
 
 
 # the watcher

@@ -164,7 +164,7 @@ def test_session_changes_something_only_from_our_own_pages(world: World, web_cli
     for headers in HERE:
         assert olivia.post("/scan", None, headers).status == 303
         assert olivia.ask("POST", "/api/v1/scan", b"{}", headers).status == 202
-    assert web_client.woken == ["scanner"] * 2 * len(HERE)
+    assert web_client.woken == ["requests"] * 2 * len(HERE)
 
 
 def test_page_of_another_site_cannot_sign_in(web_client: WebClient) -> None:

@@ -14,8 +14,10 @@ from ingestd.app import make_context
 from ingestd.config import Settings
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import claim
+from ingestd.service import Service
 from ingestd.web import Hooks, make_app, make_listener
 from ingestd.web.security.session import COOKIE
 from support.html import Element, parse
@@ -64,7 +66,7 @@ class Answer:
 
 @dataclass
 class WebClient:
-    """A served interface, its scanner in the test's hand, and how often those who claim were woken."""
+    """A served interface that plans in the background. Scans run on demand; `woken` lists the hooks called."""
 
     world: World
     context: Context
@@ -72,16 +74,23 @@ class WebClient:
     woken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scanner = Scanner(self.context)
-        hooks = Hooks(lambda: self.woken.append("worker_pool"), self._rescan, self.scanner.scanned, list)
+        instance = this_instance()
+        self.scans = ScanStep(self.context, instance, Scanner(self.context))
+        preflights = PreflightStep(self.context, instance)
+        self.preflights = Service("preflight", preflights.run_once, finally_do=self.context.db.close)
+        hooks = Hooks(lambda: self.woken.append("worker_pool"), self._on_request, list)
         self.web = make_app(self.context, hooks)
         listener = make_listener(self.context.settings, self.web)
         assert listener is not None
         self.listener = listener
 
-    def _rescan(self) -> int:
-        self.woken.append("scanner")
-        return self.scanner.demand_full()
+    def _on_request(self) -> None:
+        self.woken.append("requests")
+        self.preflights.wake()
+
+    def run_scan(self) -> None:
+        """Runs the requested scan."""
+        assert self.scans.runner.run_next()
 
     def send(self, method: str, path: str, body: bytes | None = None, headers: Headers | None = None) -> Answer:
         """Sends one request; headers with the value None are omitted."""
@@ -171,10 +180,10 @@ def serving(world: World, settings: Settings) -> Iterator[WebClient]:
     world.contexts.append(context)
     web_client = WebClient(world, context, Path(settings.http.tokens_file))
     web_client.listener.start()
-    web_client.web.planner.start()
+    web_client.preflights.start()
     try:
         yield web_client
     finally:
         web_client.listener.stop()
-        web_client.web.planner.stop()
-        assert web_client.web.planner.join(30)
+        web_client.preflights.stop()
+        assert web_client.preflights.join(30)

@@ -76,7 +76,6 @@ STILL_TO_DO = [
     "daemon/ingestd/web/api/schemas.py",
     "daemon/ingestd/web/hooks.py",
     "daemon/ingestd/web/operations.py",
-    "daemon/ingestd/web/planner.py",
     "daemon/ingestd/web/problem.py",
     "daemon/ingestd/web/read_database.py",
     "daemon/ingestd/web/responses.py",

@@ -2,8 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -11,14 +10,17 @@ import msgspec
 from ingestd.cli.client import Client, shaped
 from ingestd.cli.output import Row, echo
 from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
-from ingestd.model import Scope
+from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
-from ingestd.pipeline.scanner import SYNC_IDS_KEPT
+from ingestd.pipeline.requests import MAX_SYNC_IDS
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
-SAY_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
+ANNOUNCE_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
 NAME = re.compile(r"[0-9A-Za-z-]{1,64}")
-MAX_EVENTS = 500
+STANDING = {
+    RequestState.QUEUED: "queued; no host with a mount has taken it yet",
+    RequestState.RUNNING: "running",
+}
 
 T = TypeVar("T")
 
@@ -51,27 +53,17 @@ class _Plan(msgspec.Struct):
 
 
 class _Accepted(msgspec.Struct):
-    detail: str
-
-
-class _Event(msgspec.Struct):
-    id: int
-    event_type: str
-    payload: dict[str, Any]
-
-
-class _Events(msgspec.Struct):
-    items: list[_Event]
-
-
-class _ScanAccepted(msgspec.Struct):
     id: int
 
 
-class _Scan(msgspec.Struct):
-    state: Literal["running", "done", "failed"]
+class _ScanResult(msgspec.Struct):
     sync_ids: list[str]
-    unrecorded: int | None
+    unrecorded: int
+
+
+class _Request(msgspec.Struct):
+    state: RequestState
+    result: dict[str, Any] | None
     error: str | None
 
 
@@ -92,15 +84,6 @@ class _Batch(msgspec.Struct):
     last_error: str | None
 
 
-class _Planning(msgspec.Struct):
-    pending: bool
-    error: str | None
-
-
-class _BatchPlanning(msgspec.Struct):
-    preflight: _Planning
-
-
 # the commands
 
 
@@ -111,22 +94,12 @@ class Remote:
         self._client = client
 
     def scan(self) -> tuple[list[Row], int]:
-        number = self._client.post("/scan", {202: _ScanAccepted}).id
-        found = self._until(lambda: self._scanned(number), "the scan")
-        if len(found.sync_ids) >= SYNC_IDS_KEPT:
-            echo(f"only the first {SYNC_IDS_KEPT} batches are told; `ingestd batches` there has them all")
-        rows = [self._batch(sync_id) for sync_id in found.sync_ids[:SYNC_IDS_KEPT]]
-        return [row for row in rows if row], found.unrecorded or 0
-
-    def _scanned(self, number: int) -> _Scan | None:
-        """What a scan found; None while it runs."""
-        try:
-            found = self._client.get(f"/scans/{number}", _Scan)
-        except NotFound as error:
-            raise DaemonUnavailable(f"{error}: it was started anew, or another one answers here; scan again") from error
-        if found.state == "failed":
-            raise DaemonUnavailable(found.error or "the scan failed")
-        return found if found.state == "done" else None
+        request_id = self._client.post("/scan", {202: _Accepted}).id
+        found = self._result(request_id, _ScanResult, "the scan")
+        if len(found.sync_ids) >= MAX_SYNC_IDS:
+            echo(f"only the first {MAX_SYNC_IDS} batches are shown; `ingestd batches` there lists them all")
+        rows = [self._batch(sync_id) for sync_id in found.sync_ids[:MAX_SYNC_IDS]]
+        return [row for row in rows if row], found.unrecorded
 
     def _batch(self, sync_id: str) -> Row | None:
         try:
@@ -135,34 +108,12 @@ class Remote:
             return None
 
     def preflight(self, sync_id: str) -> Row:
-        path = _path(sync_id)
-        newest = max((event.id for event in self._events(path, 1)), default=0)
         shapes: dict[int, type[_Plan | _Accepted]] = {200: _Plan, 202: _Accepted}
-        plan = self._client.post(f"{path}/preflight", shapes)
+        plan = self._client.post(f"{_path(sync_id)}/preflight", shapes)
         if isinstance(plan, _Accepted):
-            self._until(lambda: self._is_planned(path), "the plan")
-            plan = self._plan_after(path, newest)
+            plan = self._result(plan.id, _Plan, "the pre-flight")
         counts = {forecast: plan.counts.get(forecast, 0) for forecast in FORECASTS}
         return {"sync_id": sync_id, **msgspec.to_builtins(plan), "ok": int(plan.ok), "counts": counts}
-
-    def _is_planned(self, path: str) -> bool | None:
-        planning = self._client.get(path, _BatchPlanning).preflight
-        if planning.error is not None:
-            raise NotEligible(planning.error)
-        return None if planning.pending else True
-
-    def _plan_after(self, path: str, newest: int) -> _Plan:
-        """The plan as the ledger tells it. One that is not there was given up when its process stopped."""
-        try:
-            for event in self._events(path, MAX_EVENTS):
-                if event.event_type == "preflight_finished" and event.id > newest:
-                    return shaped(event.payload, _Plan)
-        except ValueError as error:
-            raise NoDaemon(f"{self._client.address} tells of a plan, but not as ingestd does: {error}") from error
-        raise DaemonUnavailable("the plan was not made: the daemon was started anew, or another one answers; ask again")
-
-    def _events(self, path: str, limit: int) -> list[_Event]:
-        return self._client.get(f"{path}/events?limit={limit}", _Events).items
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         if scope is Scope.REIMPORT:
@@ -176,19 +127,32 @@ class Remote:
         cancelled = self._client.post(f"{_path(sync_id)}/cancel", {200: _Job})
         return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
 
-    def _until(self, look: Callable[[], T | None], what: str) -> T:
-        """The first that `look` finds. Says so when it takes long, and does not wait for ever."""
-        began, pause, told = time.monotonic(), FIRST_PAUSE, False
-        while (found := look()) is None:
+    def _result(self, request_id: int, shape: type[T], what: str) -> T:
+        """The result of a request, which is asked for until the request has ended."""
+        request = self._ended(request_id, what)
+        if request.state is RequestState.FAILED:
+            raise NotEligible(request.error or f"{what} failed")
+        try:
+            return shaped(request.result, shape)
+        except ValueError as error:
+            raise NoDaemon(
+                f"{self._client.address} answers, but {what} has no result that ingestd would give: {error}"
+            ) from error
+
+    def _ended(self, request_id: int, what: str) -> _Request:
+        """A request that has ended. Announces a long wait once. Raises DaemonUnavailable when the wait is too long."""
+        began, pause, is_announced = time.monotonic(), FIRST_PAUSE, False
+        while (request := self._client.get(f"/requests/{request_id}", _Request)).state in STANDING:
             waited = time.monotonic() - began
+            standing = f"request {request_id} ({what}) at {self._client.address} is {STANDING[request.state]}"
             if waited > GIVE_UP_SECONDS:
-                raise DaemonUnavailable(f"{what} at {self._client.address} took too long to wait for; it goes on there")
-            if waited > SAY_SECONDS and not told:
-                echo(f"{what} at {self._client.address} goes on; waiting for its end")
-                told = True
+                raise DaemonUnavailable(f"{standing}; it stays there and was not waited for any longer")
+            if waited > ANNOUNCE_SECONDS and not is_announced:
+                echo(f"{standing}; waiting for its result")
+                is_announced = True
             time.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE)
-        return found
+        return request
 
 
 def _path(sync_id: str) -> str:

@@ -53,7 +53,7 @@ def host() -> str:
     return socket.gethostname()
 
 
-def worker_id(slot: int) -> str:
+def worker_id(slot: int | str) -> str:
     return f"{host()}/pid:{os.getpid()}/{slot}"
 
 

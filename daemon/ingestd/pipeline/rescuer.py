@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from ingestd.model import BatchStatus
+from ingestd.pipeline import requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, host
 from ingestd.store import batch, item, job, ledger
@@ -30,9 +31,11 @@ class Rescuer:
         count = 0
         if not self._started:
             count += self.reset_dead()
+            requests.reset_dead(self._context, self._instance)
             self._started = True
         if self._may_judge():
             count += self.reset_stale()
+            requests.reset_stale(self._context)
         if count:
             self._on_reset()
         settings = self._context.settings.worker

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from ingestd.errors import IngestdError, ManifestUnsettled, SentinelMissing
+from ingestd.errors import ManifestUnsettled, SentinelMissing
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.demands import Demands, ScanOutcome
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.rotation import Rotation
 from ingestd.pipeline.settling import Settling
@@ -24,20 +23,17 @@ from ingestd.store import batch
 
 log = structlog.get_logger()
 
-SYNC_IDS_KEPT = 10_000
-
 
 class Scanner:
     """Reads new, named and settling manifests at each round; at a full scan also lists the folder and re-reads some.
 
-    Rounds run in one thread. Other threads may call `name`, `demand_full`, `scanned`, `awaits`, `unrecorded` and
+    Rounds run in one thread. Other threads may call `name`, `demand_full`, `awaits`, `unrecorded` and
     `last_success`: what these read and the rounds change is guarded by a lock.
     """
 
     def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_recorded = on_recorded
-        self._demands = Demands()
         self._names = Names()
         self._settling = Settling(context.settings.mount.settle_seconds)
         self._rotation = Rotation()
@@ -47,6 +43,7 @@ class Scanner:
         # Guarded by the lock; only rounds write `_known` and `_reading`, so they read them without it.
         self._known: set[str] = set()
         self._reading: str | None = None
+        self._is_demanded = False
         self._full_due_at = 0.0
         self._last_success: float | None = None
 
@@ -74,16 +71,10 @@ class Scanner:
         """Makes the next round read these bundles, which `source` named; wake the service afterwards."""
         self._names.add(sync_ids, source)
 
-    def demand_full(self) -> int:
-        """Makes the next round a full scan, also while one runs; returns the number for `scanned`."""
-        number = self._demands.add()
+    def demand_full(self) -> None:
+        """Makes the next round a full scan, also while one runs; wake the service afterwards."""
         with self._lock:
-            self._full_due_at = 0.0
-        return number
-
-    def scanned(self, number: int) -> ScanOutcome | None:
-        """Outcome of a scan that was demanded; None for a number that is unknown, or too old."""
-        return self._demands.outcome(number)
+            self._is_demanded = True
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
@@ -99,16 +90,20 @@ class Scanner:
 
     def scan(self) -> list[str]:
         """One full scan, now; returns the sync_ids that were recorded or changed."""
-        return self._scan_fully()
+        changed = self._scan_fully()
+        if changed:
+            self._on_recorded()
+        return changed
 
     def _is_full_due(self) -> bool:
         with self._lock:
-            return time.monotonic() >= self._full_due_at
+            return self._is_demanded or time.monotonic() >= self._full_due_at
 
     def _delay(self) -> float:
         retry_at = self._settling.next_retry_at()
         with self._lock:
-            return max(0.0, min(self._full_due_at, retry_at) - time.monotonic())
+            full_due_at = 0.0 if self._is_demanded else self._full_due_at
+        return max(0.0, min(full_due_at, retry_at) - time.monotonic())
 
     def _read_due(self, named: set[str]) -> list[str]:
         """Reads the named and the settling manifests; a name without a sentinel is not a bundle (yet)."""
@@ -121,17 +116,11 @@ class Scanner:
         return self._read_all(sorted(due | (named & complete)))
 
     def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
-        """A full scan; its outcome answers all demands made before it began."""
-        number = self._demands.begin()
-        try:
-            self._load_known()
-            changed = self._scan_counted(named)
-        except BaseException as error:
-            reason = str(error) if isinstance(error, IngestdError) else "it failed unexpectedly; the log has the reason"
-            self._demands.end(number, ScanOutcome("failed", error=reason))
-            raise
-        self._demands.end(number, ScanOutcome("done", tuple(changed[:SYNC_IDS_KEPT]), self.unrecorded))
-        return changed
+        """A full scan. One that fails stays due; one that is demanded after this begins follows it."""
+        with self._lock:
+            self._is_demanded, self._full_due_at = False, 0.0
+        self._load_known()
+        return self._scan_counted(named)
 
     def _load_known(self) -> None:
         if not self._is_loaded:
@@ -173,9 +162,7 @@ class Scanner:
     def _note_success(self) -> None:
         with self._lock:
             self._last_success = time.time()
-            # A demand made since this scan began is not answered by it.
-            interval = self._context.settings.mount.rescan_interval
-            self._full_due_at = 0.0 if self._demands.are_open else time.monotonic() + interval
+            self._full_due_at = time.monotonic() + self._context.settings.mount.rescan_interval
 
     def _read_all(self, sync_ids: Iterable[str]) -> list[str]:
         changed: list[str] = []

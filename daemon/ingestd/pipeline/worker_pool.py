@@ -17,8 +17,10 @@ from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
 from ingestd.service import Service
-from ingestd.store import batch, job, ledger
+from ingestd.store import batch, job, ledger, request
 from ingestd.store.db import Tx
+from ingestd.store.job import Queued
+from ingestd.store.request import Claim
 
 log = structlog.get_logger()
 
@@ -167,22 +169,26 @@ def _build_lease(tx: Tx, job_id: int, token: int, waited: float, worker: str) ->
 
 
 class Poller:
-    """Wakes idle claimers for jobs that were queued elsewhere. One a process."""
+    """Wakes the parts whose work was queued by another process. One statement a round for all of them."""
 
-    def __init__(self, context: Context, wake: Callable[[], None]) -> None:
+    def __init__(self, context: Context, wake: Callable[[Queued], None]) -> None:
         self._context, self._wake = context, wake
 
     def run_once(self) -> float:
-        if self._context.db.read(job.any_queued):
-            self._wake()
+        self._wake(self._context.db.read(job.queued))
         return self._context.settings.worker.poll_interval
 
 
 class Heartbeat:
-    """Keeps the heartbeats of this process's jobs going, on a connection of its own, as long as they progress."""
+    """Keeps the heartbeats of this process's jobs and requests going, on a connection of its own.
 
-    def __init__(self, context: Context, leases: Callable[[], Iterable[Lease]]) -> None:
-        self._context, self._leases = context, leases
+    A job gets its heartbeat as long as it progresses, a request as long as it runs.
+    """
+
+    def __init__(
+        self, context: Context, leases: Callable[[], Iterable[Lease]], claims: Callable[[], Iterable[Claim]]
+    ) -> None:
+        self._context, self._leases, self._claims = context, leases, claims
 
     def run_once(self) -> float:
         settings = self._context.settings.worker
@@ -190,4 +196,6 @@ class Heartbeat:
             if time.monotonic() - lease.progress_at < settings.stale_after / 3:
                 ok = self._context.db.transaction(partial(job.beat, lease=lease))
                 self._context.instruments.heartbeats.labels("ok" if ok else "error").inc()
+        for claim in self._claims():
+            self._context.db.transaction(partial(request.beat, claim=claim))
         return settings.heartbeat_interval

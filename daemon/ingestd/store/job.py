@@ -38,6 +38,15 @@ class Control:
     at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Whether work of each kind is queued."""
+
+    jobs: bool
+    scans: bool
+    preflights: bool
+
+
 def find(tx: Tx, job_id: int) -> Job | None:
     return _job(_sql.find(tx.connection, job_id=job_id))
 
@@ -113,8 +122,9 @@ def resume(tx: Tx) -> bool:
     return bool(_sql.resume(tx.connection))
 
 
-def any_queued(tx: Tx) -> bool:
-    return bool(_sql.any_queued(tx.connection))
+def queued(tx: Tx) -> Queued:
+    """Which kinds of work are queued, on any host."""
+    return Queued(*map(bool, _sql.queued(tx.connection)))
 
 
 def claim_next(tx: Tx, worker_id: str, instance: str) -> tuple[int, int, float] | None:

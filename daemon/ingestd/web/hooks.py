@@ -1,20 +1,16 @@
-"""What the interface may ask of the rest of the daemon, connected by the composition root."""
+"""The connections from the web interface to the rest of the daemon, made by the composition root."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingestd.pipeline.demands import ScanOutcome
-
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """No callable may wait for anything."""
+    """Callables must not block."""
 
     on_queued: Callable[[], None]
-    """wakes those who claim"""
-    rescan: Callable[[], int]
-    """wakes the scanner for a full scan; the number of that scan"""
-    scanned: Callable[[int], ScanOutcome | None]
-    """what came of the scan of that number; None if this process does not know it"""
+    """wakes the workers: a job was queued"""
+    on_request: Callable[[], None]
+    """wakes the parts that run requests: a scan or a pre-flight was accepted"""
     health: Callable[[], list[str]]
-    """why this daemon is not well; empty if it is. Waiting for the database or the mount is no reason"""
+    """the reasons why this daemon is unhealthy, empty if it is well; waiting for database or mount is no reason"""

@@ -1,42 +1,41 @@
-"""What operators do, for the interface and for the pages alike: queue, cancel, plan, pause, resume."""
+"""The operations of the JSON interface and of the pages: queue, cancel, plan, scan, pause, resume."""
 
 from typing import Any
 
 from flask import g
 
 from ingestd.errors import IngestdError, NotEligible, NotFound
-from ingestd.model import JobState
+from ingestd.model import JobState, RequestKind
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.preflight import preflight
-from ingestd.store import batch, job, stats
+from ingestd.pipeline.requests import mount_checked, plan
+from ingestd.store import batch, job, request, stats
 from ingestd.web.hooks import Hooks
-from ingestd.web.planner import Planner, mount_asked
 from ingestd.web.problem import status_of
 from ingestd.web.security.tokens import Identity
 
 PLANNED_AT_ONCE = 5000
-"""items of the largest batch whose plan a request waits for"""
+"""items of the largest batch that is planned while the client waits"""
 
 
 def requested_by() -> str:
-    """Whom the ledger names for what this request asks."""
+    """The name of the token's owner, for the ledger and the rows."""
     identity: Identity = g.identity
     return identity.name
 
 
 class Operations:
-    def __init__(self, context: Context, hooks: Hooks, planner: Planner) -> None:
-        self._context, self._hooks, self._planner = context, hooks, planner
+    def __init__(self, context: Context, hooks: Hooks) -> None:
+        self._context, self._hooks = context, hooks
 
     def queue(self, queue_request: queueing.QueueRequest) -> tuple[int, stats.Row]:
-        """201 and the new job, or 200 and the one that was active already."""
-        with mount_asked(self._context):
+        """201 and the new job, or 200 and the job that was active already."""
+        with mount_checked(self._context):
             queued = queueing.enqueue(self._context, queue_request, self._hooks.on_queued)
         return 201 if queued.is_new else 200, self.job(queued.job.id)
 
     def queue_result(self, queue_request: queueing.QueueRequest) -> dict[str, Any]:
-        """What became of one batch of many; what no other batch could do any better is raised."""
+        """The result for one batch of several. Raises errors that every other batch would meet as well."""
         try:
             status, row = self.queue(queue_request)
         except IngestdError as error:
@@ -46,20 +45,28 @@ class Operations:
         return {"sync_id": queue_request.sync_id, "status": status, "job": row, "error": None}
 
     def cancel(self, sync_id: str) -> stats.Row:
-        """The job that was waiting or queued, as it is now."""
+        """The job that was waiting or queued, after it was cancelled."""
         return self.job(queueing.cancel(self._context, sync_id, requested_by()).id)
 
-    def plan(self, sync_id: str, *, at_once: bool = True) -> dict[str, Any] | None:
-        """The plan of a batch; None when it is made in the background: it is large, or not wanted at once."""
+    def plan(self, sync_id: str, *, at_once: bool = True) -> dict[str, Any] | int:
+        """The plan of a batch; or the id of the request, if the batch is large or must not be planned at once."""
         if self._count(sync_id) > PLANNED_AT_ONCE or not at_once:
-            self._planner.accept(sync_id)
-            return None
-        with mount_asked(self._context):
-            plan = preflight(self._context, sync_id)
-        return {"sync_id": sync_id, **plan, "ok": bool(plan["ok"])}
+            return self._request(RequestKind.PREFLIGHT, sync_id)
+        with mount_checked(self._context):
+            return plan(self._context, sync_id)
+
+    def scan(self) -> int:
+        """The id of the request for a full scan."""
+        return self._request(RequestKind.SCAN)
+
+    def _request(self, kind: RequestKind, sync_id: str | None = None) -> int:
+        by = requested_by()
+        request_id = self._context.db.transaction(lambda tx: request.insert(tx, kind, by, sync_id))
+        self._hooks.on_request()
+        return request_id
 
     def _count(self, sync_id: str) -> int:
-        """How many items a batch has. Raises NotFound, or NotEligible while it is imported."""
+        """The number of items of a batch. Raises NotFound, or NotEligible while its job runs."""
         known = self._context.db.read(lambda tx: batch.find(tx, sync_id))
         if known is None:
             raise NotFound(f"there is no batch {sync_id}")
@@ -69,11 +76,11 @@ class Operations:
         return known.item_count
 
     def pause(self, reason: str | None) -> bool:
-        """Whether this made a difference."""
+        """Whether this call paused the queue; False if it was paused already."""
         return queueing.pause(self._context, requested_by(), reason)
 
     def resume(self) -> bool:
-        """Whether this made a difference."""
+        """Whether this call resumed the queue; False if it was not paused."""
         changed = queueing.resume(self._context, requested_by())
         if changed:
             self._hooks.on_queued()

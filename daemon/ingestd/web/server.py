@@ -2,8 +2,6 @@
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
@@ -17,7 +15,6 @@ from ingestd.errors import ConfigError
 from ingestd.listener import Listener
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
-from ingestd.service import Service
 from ingestd.web import pages, problem
 from ingestd.web.api import routes
 from ingestd.web.api.commands import Commands
@@ -26,7 +23,6 @@ from ingestd.web.api.queries import Queries
 from ingestd.web.api.schemas import Problem
 from ingestd.web.hooks import Hooks
 from ingestd.web.operations import Operations
-from ingestd.web.planner import Planner
 from ingestd.web.problem import ProblemError
 from ingestd.web.read_database import ReadDatabase
 from ingestd.web.responses import BODY_LIMIT, JsonRequest
@@ -44,30 +40,19 @@ POLICY = (
 """Nothing from elsewhere, nothing inline: markup that got into a page in spite of all would be dead there."""
 
 
-class Web:
-    """The WSGI application. `planner` is its background part, to be started and stopped like all others."""
-
-    def __init__(self, flask: OpenAPI, planner: Service) -> None:
-        self.flask, self.planner = flask, planner
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answered: Iterable[bytes] = self.flask(environ, start_response)
-        return answered
-
-
-def make_app(context: Context, hooks: Hooks) -> Web:
+def make_app(context: Context, hooks: Hooks) -> OpenAPI:
     """The application; once for each context, whose registry has its counters from then on."""
-    app, planner = _bare_app(), Planner(context)
+    app = _bare_app()
     tokens = Tokens(context.settings.http.tokens_file)
     app.before_request(Guard(context.settings.http, tokens, routes.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
     problem.register(app, pages.refusal)
-    views, operations = Views(ReadDatabase(context.settings.database), planner), Operations(context, hooks, planner)
-    routes.register(app, Commands(context, hooks, operations), Queries(views), Health(context, hooks))
-    pages.register(app, context.settings, tokens, views, operations, hooks.rescan)
+    views, operations = Views(ReadDatabase(context.settings.database)), Operations(context, hooks)
+    routes.register(app, Commands(context, operations), Queries(views), Health(context, hooks))
+    pages.register(app, context.settings, tokens, views, operations)
     _count_requests(app, context.instruments.registry)
     app.after_request(_harden)
-    return Web(app, planner.service)
+    return app
 
 
 class _IdConverter(BaseConverter):
@@ -141,7 +126,7 @@ def _count_requests(app: OpenAPI, registry: CollectorRegistry) -> None:
     app.after_request(end)
 
 
-def make_listener(settings: Settings, app: Web) -> Listener | None:
+def make_listener(settings: Settings, app: OpenAPI) -> Listener | None:
     """Where the application is served; None without an address.
 
     Raises ConfigError for an address that others can reach while there is no tokens file.

@@ -1,22 +1,22 @@
 """What there is to see of batches, for the interface and for the pages alike."""
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from ingestd.errors import NotFound
 from ingestd.model import Decision
-from ingestd.store import item, stats
+from ingestd.store import item, request, stats
 from ingestd.store.db import Database
-from ingestd.web.planner import Planner
 
 JOBS_SHOWN = 10
 NEEDS_ATTENTION = (Decision.FAILED, Decision.WILL_FAIL, Decision.DEFERRED, Decision.WILL_DEFER)
 
 
 class Views:
-    def __init__(self, db: Database, planner: Planner) -> None:
-        self.db, self._planner = db, planner
+    def __init__(self, db: Database) -> None:
+        self.db = db
 
     def batch(self, sync_id: str) -> stats.Row:
         """A batch's own row. Raises NotFound."""
@@ -37,7 +37,7 @@ class Views:
             "manifest_summary": _json(row["manifest_summary"]),
             "decisions": decisions,
             "failures": _failures(counts),
-            "preflight": self._planner.state(sync_id),
+            "preflight": asdict(self.db.read(lambda tx: request.preflight_state(tx, sync_id))),
             "jobs": self.db.read(lambda tx: stats.jobs_of_batch(tx, sync_id, row["id"], limit=JOBS_SHOWN)),
         }
 

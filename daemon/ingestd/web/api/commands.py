@@ -1,23 +1,19 @@
 """The routes by which operators act: queue, cancel, plan, scan, pause, resume."""
 
-from dataclasses import asdict
-
 from flask import Response
 
-from ingestd.errors import NotFound
 from ingestd.model import Scope
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.store import job
-from ingestd.web.api.schemas import BatchPath, NoBody, PauseBody, QueueBody, QueueManyBody, ScanPath
-from ingestd.web.hooks import Hooks
+from ingestd.web.api.schemas import BatchPath, NoBody, PauseBody, QueueBody, QueueManyBody
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.responses import answer
 
 
 class Commands:
-    def __init__(self, context: Context, hooks: Hooks, operations: Operations) -> None:
-        self._context, self._hooks, self._operations = context, hooks, operations
+    def __init__(self, context: Context, operations: Operations) -> None:
+        self._context, self._operations = context, operations
 
     def queue(self, path: BatchPath, body: QueueBody) -> Response:
         """Queues a batch: 201 a new job, 200 the one that was active already, with its priority changed if asked."""
@@ -36,28 +32,13 @@ class Commands:
         return answer(self._operations.cancel(path.sync_id))
 
     def preflight(self, path: BatchPath, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
-        """Plans a batch: 200 the plan; 202 if it has more than 5,000 items, and the plan is made in the background."""
+        """Plans a batch: 200 the plan; 202 a request that will plan it, if it has more than 5,000 items."""
         plan = self._operations.plan(path.sync_id)
-        if plan is None:
-            address = f"/api/v1/batches/{path.sync_id}"
-            told = f"The plan is made in the background; `preflight` of {address} tells when it is there."
-            return answer({"detail": told}, 202, {"Location": address})
-        return answer(plan)
+        return _accepted(plan, "pre-flight") if isinstance(plan, int) else answer(plan)
 
     def scan(self, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
-        """Asks for a full scan of the hand-over folder, and gives the number by which to ask what it found."""
-        number = self._hooks.rescan()
-        address = f"/api/v1/scans/{number}"
-        return answer(
-            {"detail": f"The scan begins now; {address} tells what it finds.", "id": number}, 202, {"Location": address}
-        )
-
-    def scanned(self, path: ScanPath) -> Response:
-        """What came of a scan that was asked for: the batches that it recorded or found changed, or why it failed."""
-        outcome = self._hooks.scanned(path.scan_id)
-        if outcome is None:
-            raise NotFound(f"this process knows of no scan {path.scan_id}, or no more")
-        return answer({"id": path.scan_id, **asdict(outcome)})
+        """Requests a full scan, by any host. One scan answers all requests that were made before it begins."""
+        return _accepted(self._operations.scan(), "scan")
 
     def pause(self, body: PauseBody) -> Response:
         """Stops claiming on every host."""
@@ -71,3 +52,9 @@ class Commands:
         now = self._context.db.read(job.control)
         told = {"paused_by": now.by, "paused_reason": now.reason, "paused_at": now.at}
         return answer({"paused": now.paused, "changed": changed, **told})
+
+
+def _accepted(request_id: int, what: str) -> Response:
+    address = f"/api/v1/requests/{request_id}"
+    detail = f"The {what} was accepted; {address} has its state and its result."
+    return answer({"id": request_id, "detail": detail}, 202, {"Location": address})

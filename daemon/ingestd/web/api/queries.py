@@ -4,7 +4,7 @@ from flask import Response
 
 from ingestd.errors import NotFound
 from ingestd.model import ACTIVE_STATES
-from ingestd.store import stats
+from ingestd.store import request, stats
 from ingestd.store.db import Tx
 from ingestd.web.api.schemas import (
     Batch,
@@ -15,6 +15,7 @@ from ingestd.web.api.schemas import (
     JobPath,
     JobsQuery,
     PageQuery,
+    RequestPath,
 )
 from ingestd.web.responses import answer, page
 from ingestd.web.views import Views
@@ -64,6 +65,13 @@ class Queries:
         if row is None:
             raise NotFound(f"there is no job {path.job_id}")
         return answer(row)
+
+    def request(self, path: RequestPath) -> Response:
+        """A scan or a pre-flight that was accepted: its state, and its result once it is done."""
+        found = self._db.read(lambda tx: request.find(tx, path.request_id))
+        if found is None:
+            raise NotFound(f"there is no request {path.request_id}; it may have ended long ago")
+        return answer(found)
 
 
 def _only(model: type[Batch], row: stats.Row) -> stats.Row:

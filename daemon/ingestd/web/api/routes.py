@@ -47,8 +47,7 @@ def commands_of(commands: Commands) -> list[Route]:
         Route("POST", f"{batch}/cancel", commands.cancel, {200: job}, (404, 409)),
         Route("POST", f"{batch}/preflight", commands.preflight, {200: plan, 202: schemas.Accepted}, (404, 409)),
         Route("POST", f"{PREFIX}/queue", commands.queue_many, {200: schemas.QueueResults}),
-        Route("POST", f"{PREFIX}/scan", commands.scan, {202: schemas.ScanAccepted}),
-        Route("GET", f"{PREFIX}/scans/<id:scan_id>", commands.scanned, {200: schemas.Scan}, (404,)),
+        Route("POST", f"{PREFIX}/scan", commands.scan, {202: schemas.Accepted}),
         Route("POST", f"{PREFIX}/pause", commands.pause, {200: control}),
         Route("POST", f"{PREFIX}/resume", commands.resume, {200: control}),
     ]
@@ -63,6 +62,7 @@ def queries_of(queries: Queries) -> list[Route]:
         Route("GET", f"{batch}/events", queries.events, {200: schemas.EventPage}, (404,)),
         Route("GET", f"{PREFIX}/jobs", queries.jobs, {200: schemas.JobPage}),
         Route("GET", f"{PREFIX}/jobs/<id:job_id>", queries.job, {200: schemas.Job}, (404,)),
+        Route("GET", f"{PREFIX}/requests/<id:request_id>", queries.request, {200: schemas.Request}, (404,)),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingestd.model import Action, BatchStatus, Decision, JobState, Reason, Scope
+from ingestd.model import Action, BatchStatus, Decision, JobState, Reason, RequestKind, RequestState, Scope
 from ingestd.store.stats import NEWEST
 
 MAX_PAGE = 500
@@ -44,8 +44,8 @@ class JobPath(RequestModel):
     job_id: int
 
 
-class ScanPath(RequestModel):
-    scan_id: int
+class RequestPath(RequestModel):
+    request_id: int
 
 
 class NoBody(Body):
@@ -164,21 +164,29 @@ class Plan(ResponseModel):
 
 
 class Accepted(ResponseModel):
+    id: int = Field(description="Of the request.")
     detail: str
 
 
-class ScanAccepted(Accepted):
-    id: int = Field(description="Of the scan; known to the process that answers, while it runs.")
+class ScanResult(ResponseModel):
+    sync_ids: list[str] = Field(description="Batches that the scan recorded or found changed; the first 10,000.")
+    unrecorded: int = Field(description="Bundles whose manifest could not be read yet.")
 
 
-class Scan(ResponseModel):
-    """A full scan that was asked for, as the process that made it knows."""
+class Request(ResponseModel):
+    """A scan or a pre-flight that was accepted. It is deleted some days after its end."""
 
     id: int
-    state: Literal["running", "done", "failed"] = Field(description="`running` also before it begins.")
-    sync_ids: list[str] = Field(description="Batches that it recorded or found changed; the first 10,000.")
-    unrecorded: int | None = Field(description="Bundles whose manifest could not be read yet, once it is done.")
+    kind: RequestKind
+    sync_id: str | None = Field(description="The batch of a pre-flight; null for a scan.")
+    state: RequestState
+    result: ScanResult | Plan | None = Field(description="Of a request that is done: what the scan found, or the plan.")
     error: str | None = Field(description="Why it failed.")
+    requested_by: str | None = Field(description="Who made the first of the requests that share this one.")
+    requested_at: datetime
+    claimed_at: datetime | None
+    claimed_by: str | None
+    finished_at: datetime | None
 
 
 class Control(ResponseModel):
@@ -212,10 +220,10 @@ class FailureGroup(ResponseModel):
 
 
 class Preflight(ResponseModel):
-    """A plan being made in the background, by the process that answers."""
+    """The newest request for a plan of this batch."""
 
-    pending: bool
-    error: str | None = Field(description="Why the last one came to nothing.")
+    pending: bool = Field(description="Whether it is queued or running.")
+    error: str | None = Field(description="Why it failed.")
 
 
 class BatchDetail(Batch):

@@ -46,9 +46,10 @@ class BatchPage:
 
     def preflight(self, sync_id: str) -> Response:
         try:
-            plan = self._operations.plan(sync_id)
+            plan_or_id = self._operations.plan(sync_id)
         except IngestdError as error:
             return self._refused(sync_id, error)
+        plan = None if isinstance(plan_or_id, int) else plan_or_id
         message = None if plan else "Planning continues in the background; the details below show when it is done."
         return self._page(sync_id, ItemsQuery(), plan=plan, message=message)
 

@@ -77,7 +77,8 @@ class Bulk:
 
     def _plan(self, sync_id: str, *, at_once: bool) -> dict[str, Any]:
         try:
-            return {"sync_id": sync_id, "plan": self._operations.plan(sync_id, at_once=at_once)}
+            plan = self._operations.plan(sync_id, at_once=at_once)
+            return {"sync_id": sync_id, "plan": None if isinstance(plan, int) else plan}
         except IngestdError as error:
             if status_of(error) >= 500:
                 raise

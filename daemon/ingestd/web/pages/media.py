@@ -1,6 +1,5 @@
 """Import Media: the table of batches, with scan, pause and resume."""
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request, url_for
@@ -16,8 +15,8 @@ from ingestd.web.pages.layout import MAX_COUNTED, Layout, back, local_address
 
 
 class Media:
-    def __init__(self, layout: Layout, operations: Operations, rescan: Callable[[], Any]) -> None:
-        self._layout, self._operations, self._rescan = layout, operations, rescan
+    def __init__(self, layout: Layout, operations: Operations) -> None:
+        self._layout, self._operations = layout, operations
 
     def show(self) -> Response:
         query = forms.query(BatchesQuery)
@@ -42,7 +41,7 @@ class Media:
         )
 
     def scan(self) -> Response:
-        self._rescan()
+        self._operations.scan()
         return _back("scan")
 
     def pause(self) -> Response:

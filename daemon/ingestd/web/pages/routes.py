@@ -31,13 +31,11 @@ class Address:
     view: Callable[..., Response]
 
 
-def register(
-    app: Flask, settings: Settings, tokens: Tokens, views: Views, operations: Operations, rescan: Callable[[], int]
-) -> None:
+def register(app: Flask, settings: Settings, tokens: Tokens, views: Views, operations: Operations) -> None:
     """Adds all pages."""
     formatting.register(app)
     layout, priority = Layout(views.db), settings.queue.priority
-    media, selected = Media(layout, operations, rescan), Bulk(layout, operations, priority)
+    media, selected = Media(layout, operations), Bulk(layout, operations, priority)
     batch, tasks = BatchPage(layout, views, operations, priority), Tasks(layout)
     for address in (*_views(media, batch, tasks), *_actions(media, selected, batch), *_session(SignIn(tokens))):
         app.add_url_rule(address.rule, f"pages.{address.name}", address.view, methods=[address.method])

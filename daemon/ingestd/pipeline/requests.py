@@ -1,0 +1,194 @@
+"""Runs accepted requests: rows of ingest_request, which any host may claim and any host can answer.
+
+Each kind has its own runner, in the thread that owns what the work needs: a scan runs in the scanner's thread, a
+pre-flight in a thread that makes one plan after another. Both kinds may run twice without harm, so a request whose
+process died or fell silent is simply queued again.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+
+from ingestd.errors import DatabaseUnavailable, IngestdError, ManifestUnsettled, MountUnavailable
+from ingestd.model import RequestKind
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import Instance, worker_id
+from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import UNTIL_WOKEN, is_open
+from ingestd.store import request
+from ingestd.store.db import Tx
+from ingestd.store.request import Claim
+
+log = structlog.get_logger()
+
+MAX_SYNC_IDS = 10_000
+"""sync_ids in the result of a scan"""
+KEEP_SECONDS, DELETE_ROWS = 7 * 86400.0, 500
+UNEXPECTED = "it failed unexpectedly; the log of the daemon that ran it has the details"
+
+Work = Callable[[Claim], dict[str, Any]]
+
+
+class RequestRunner:
+    """Claims the queued requests of one kind and runs them, one at a time.
+
+    An outage of the database or the mount puts the request back into the queue. Any other error ends it as failed.
+    """
+
+    def __init__(self, context: Context, instance: Instance, kind: RequestKind, work: Work) -> None:
+        self._context, self._instance, self._kind, self._work = context, str(instance), kind, work
+        self._stopping = threading.Event()
+        self._claim: Claim | None = None
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The running request, if there is one."""
+        claim = self._claim
+        return [] if claim is None else [claim]
+
+    def run_next(self) -> bool:
+        """Runs the oldest queued request. False if there is none, the mount is absent, or the daemon is stopping."""
+        if self._stopping.is_set() or not is_open(self._context):
+            return False
+        claim = self._claim_next()
+        if claim is None:
+            return False
+        self._claim = claim
+        try:
+            self._run(claim)
+        finally:
+            self._claim = None
+        return True
+
+    def stop(self) -> None:
+        """Stops claiming, and stops waiting for the database."""
+        self._stopping.set()
+
+    def put_back(self) -> None:
+        """Puts a request that is still running back into the queue. Its own end will then change nothing."""
+        for claim in self.claims:
+            self._release(claim)
+
+    def _claim_next(self) -> Claim | None:
+        claimed: list[Claim] = []
+
+        def work(tx: Tx) -> list[Claim]:
+            claimed.clear()
+            claim = request.claim_next(tx, self._kind, worker_id(self._kind), self._instance)
+            claimed.extend([] if claim is None else [claim])
+            return claimed
+
+        def was_committed(tx: Tx) -> list[Claim] | None:
+            return claimed if claimed and request.is_claimed_by(tx, claimed[0], self._instance) else None
+
+        claims = self._context.db.transaction(work, was_committed=was_committed)
+        return claims[0] if claims else None
+
+    def _run(self, claim: Claim) -> None:
+        log.info("request_claimed", kind=self._kind, request_id=claim.request_id, sync_id=claim.sync_id)
+        try:
+            with mount_checked(self._context):
+                result = self._work(claim)
+        except (DatabaseUnavailable, MountUnavailable):
+            self._release(claim)
+            raise
+        except IngestdError as error:
+            self._finish(claim, None, str(error))
+        except Exception:
+            self._finish(claim, None, UNEXPECTED)
+            raise
+        else:
+            self._finish(claim, result, None)
+
+    def _finish(self, claim: Claim, result: dict[str, Any] | None, error: str | None) -> None:
+        ended = self._write(partial(request.finish, claim=claim, result=result, error=error))
+        keys = {"kind": self._kind, "request_id": claim.request_id, "sync_id": claim.sync_id}
+        if not ended:
+            log.warning("request_lost", **keys)
+        elif error is not None:
+            log.warning("request_failed", error=error, **keys)
+        else:
+            log.info("request_done", **keys)
+
+    def _release(self, claim: Claim) -> None:
+        if self._write(partial(request.release, claim=claim)):
+            log.warning("request_released", kind=self._kind, request_id=claim.request_id)
+
+    def _write(self, work: Callable[[Tx], bool]) -> bool:
+        """Waits for the database: until it knows better, it takes the request for running."""
+        return self._context.db.transaction(work, keep_waiting=lambda: not self._stopping.is_set())
+
+
+class ScanStep:
+    """The scanner's step: a requested full scan if `notify` said that one is queued, then the scanner's own round."""
+
+    def __init__(self, context: Context, instance: Instance, scanner: Scanner) -> None:
+        self._scanner = scanner
+        self._is_notified = threading.Event()
+        self.runner = RequestRunner(context, instance, RequestKind.SCAN, self._scan)
+
+    def notify(self) -> None:
+        """Makes the next round look for a queued request; wake the service afterwards."""
+        self._is_notified.set()
+
+    def run_once(self) -> float:
+        if self._is_notified.is_set():
+            self._is_notified.clear()
+            self.runner.run_next()
+        return self._scanner.run_once()
+
+    def _scan(self, _claim: Claim) -> dict[str, Any]:
+        changed = self._scanner.scan()
+        return {"sync_ids": changed[:MAX_SYNC_IDS], "unrecorded": self._scanner.unrecorded}
+
+
+class PreflightStep:
+    """Makes one requested plan a round; when none is left, deletes requests that ended long ago."""
+
+    def __init__(self, context: Context, instance: Instance) -> None:
+        self._context = context
+        self.runner = RequestRunner(context, instance, RequestKind.PREFLIGHT, self._plan)
+
+    def run_once(self) -> float:
+        if self.runner.run_next():
+            return 0.0
+        delete = partial(request.delete_finished, keep_seconds=KEEP_SECONDS, limit=DELETE_ROWS)
+        deleted = self._context.db.transaction(delete)
+        return 0.0 if deleted == DELETE_ROWS else UNTIL_WOKEN
+
+    def _plan(self, claim: Claim) -> dict[str, Any]:
+        assert claim.sync_id is not None, "a pre-flight is requested for a batch"
+        return plan(self._context, claim.sync_id)
+
+
+def plan(context: Context, sync_id: str) -> dict[str, Any]:
+    """The plan of a batch, as the interface shows it."""
+    made = preflight(context, sync_id)
+    return {"sync_id": sync_id, **made, "ok": bool(made["ok"])}
+
+
+@contextmanager
+def mount_checked(context: Context) -> Iterator[None]:
+    """Turns an unreadable manifest into MountUnavailable if the mount is absent: then the bundle is not at fault."""
+    try:
+        yield
+    except ManifestUnsettled:
+        context.mount.check()
+        raise
+
+
+def reset_dead(context: Context, instance: Instance) -> int:
+    """Puts back the requests that dead processes of this machine were running; returns how many."""
+    running = context.db.read(partial(request.running_on, machine_id=instance.machine_id))
+    dead = [claim for claim, claimed_by in running if instance.is_dead(claimed_by)]
+    return sum(context.db.transaction(partial(request.release, claim=claim)) for claim in dead)
+
+
+def reset_stale(context: Context) -> int:
+    """Puts back the requests, on any host, whose heartbeat is older than worker.stale_after; returns how many."""
+    return context.db.transaction(partial(request.reset_stale, stale_after=context.settings.worker.stale_after))

@@ -1,0 +1,124 @@
+"""ingest_request rows: scans and pre-flights that were accepted. Claims, ends and resets are guarded updates."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from ingestd.model import RequestKind, RequestState
+from ingestd.store.db import Tx, load_queries
+from ingestd.store.values import Json
+
+_sql = load_queries("request")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRequest:
+    """One ingest_request row, as the interface shows it. Times are naive UTC.
+
+    `result`: of a scan {sync_ids, unrecorded}, of a pre-flight the plan; None unless it is done.
+    """
+
+    id: int
+    kind: RequestKind
+    sync_id: str | None
+    state: RequestState
+    result: dict[str, Any] | None
+    error: str | None
+    requested_by: str | None
+    requested_at: datetime
+    claimed_at: datetime | None
+    claimed_by: str | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A running request and the token under which it was claimed. `sync_id` is None for a scan."""
+
+    request_id: int
+    token: int
+    sync_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightState:
+    """The newest pre-flight request of a batch: whether it is open, or why it failed."""
+
+    pending: bool = False
+    error: str | None = None
+
+
+def insert(tx: Tx, kind: RequestKind, requested_by: str, sync_id: str | None = None) -> int:
+    """A new request, or the open one that this shares; returns its id.
+
+    All scan requests made before a scan begins are one row, and so are all open pre-flight requests of a batch.
+    """
+    return int(_sql.insert(tx.connection, kind=kind.value, sync_id=sync_id, requested_by=requested_by))
+
+
+def find(tx: Tx, request_id: int) -> IngestRequest | None:
+    row = _sql.find(tx.connection, request_id=request_id)
+    if row is None:
+        return None
+    id_, kind, sync_id, state, result, *rest = row
+    parsed = None if result is None else orjson.loads(result)
+    return IngestRequest(id_, RequestKind(kind), sync_id, RequestState(state), parsed, *rest)
+
+
+def preflight_state(tx: Tx, sync_id: str) -> PreflightState:
+    row = _sql.newest_preflight(tx.connection, sync_id=sync_id)
+    if row is None:
+        return PreflightState()
+    state, error = row
+    return PreflightState(state in (RequestState.QUEUED, RequestState.RUNNING), error)
+
+
+def claim_next(tx: Tx, kind: RequestKind, worker_id: str, instance: str) -> Claim | None:
+    """Takes the oldest queued request of a kind that no other process is taking."""
+    row = _sql.next_queued(tx.connection, kind=kind.value)
+    if row is None:
+        return None
+    request_id, sync_id, token = row
+    values = {"request_id": request_id, "token": token, "worker_id": worker_id, "instance": instance}
+    return Claim(request_id, token + 1, sync_id) if _sql.claim(tx.connection, **values) == 1 else None
+
+
+def is_claimed_by(tx: Tx, claim: Claim, instance: str) -> bool:
+    values = {"request_id": claim.request_id, "token": claim.token, "instance": instance}
+    return _sql.claimed_by_us(tx.connection, **values) is not None
+
+
+def beat(tx: Tx, claim: Claim) -> bool:
+    """False when the claim was lost."""
+    return bool(_sql.beat(tx.connection, request_id=claim.request_id, token=claim.token))
+
+
+def finish(tx: Tx, claim: Claim, result: dict[str, Any] | None, error: str | None) -> bool:
+    """Ends a request: failed if there is an error, done otherwise. False when the claim was lost."""
+    state = RequestState.DONE if error is None else RequestState.FAILED
+    text = None if result is None else Json(orjson.dumps(result).decode())
+    values = {"state": state.value, "result": text, "error": error}
+    return bool(_sql.finish(tx.connection, request_id=claim.request_id, token=claim.token, **values))
+
+
+def release(tx: Tx, claim: Claim) -> bool:
+    """Puts a running request back into the queue. False when the claim was lost."""
+    return bool(_sql.release(tx.connection, request_id=claim.request_id, token=claim.token))
+
+
+def reset_stale(tx: Tx, stale_after: float) -> int:
+    """Puts back all requests whose heartbeat is older than `stale_after` seconds, by the database's clock."""
+    return int(_sql.reset_stale(tx.connection, stale_us=int(stale_after * 1e6)))
+
+
+def running_on(tx: Tx, machine_id: str) -> list[tuple[Claim, str]]:
+    """Running requests claimed by processes of one machine, each with its instance."""
+    rows = _sql.running_on(tx.connection, instances=machine_id + "/%")
+    return [(Claim(request_id, token), instance) for request_id, token, instance in rows]
+
+
+def delete_finished(tx: Tx, keep_seconds: float, limit: int) -> int:
+    """Deletes the oldest requests that ended more than `keep_seconds` ago, `limit` at most; returns how many."""
+    return int(_sql.delete_finished(tx.connection, keep_us=int(keep_seconds * 1e6), limit=limit))

@@ -1,0 +1,59 @@
+-- ingest_request: scans and pre-flights that were accepted, claimed like jobs and answered by any host.
+
+-- name: insert$
+-- An open request with the same key is shared: its id is returned, and nothing is added.
+INSERT INTO ingest_request (kind, sync_id, state, requested_by, requested_at)
+VALUES (:kind, :sync_id, 'queued', :requested_by, UTC_TIMESTAMP(6))
+ON DUPLICATE KEY UPDATE id = id
+RETURNING id;
+
+-- name: find^
+SELECT id, kind, sync_id, state, result, error, requested_by, requested_at, claimed_at, claimed_by, finished_at
+FROM ingest_request WHERE id = :request_id;
+
+-- name: newest_preflight^
+-- Served by KEY by_batch (sync_id, id).
+SELECT state, error FROM ingest_request WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1;
+
+-- name: next_queued^
+-- Served by KEY claim (state, kind, id): it locks the one row it returns.
+SELECT id, sync_id, claim_token FROM ingest_request
+WHERE state = 'queued' AND kind = :kind ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: claim!
+UPDATE ingest_request
+SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6), claimed_by = :worker_id,
+    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6)
+WHERE id = :request_id AND state = 'queued' AND claim_token = :token;
+
+-- name: claimed_by_us^
+-- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
+SELECT id FROM ingest_request
+WHERE id = :request_id AND state = 'running' AND claim_token = :token AND claimed_instance = :instance FOR UPDATE;
+
+-- name: beat!
+UPDATE ingest_request SET heartbeat_at = UTC_TIMESTAMP(6)
+WHERE id = :request_id AND claim_token = :token AND state = 'running';
+
+-- name: finish!
+UPDATE ingest_request SET state = :state, result = :result, error = :error, finished_at = UTC_TIMESTAMP(6)
+WHERE id = :request_id AND claim_token = :token AND state = 'running';
+
+-- name: release!
+UPDATE ingest_request
+SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
+WHERE id = :request_id AND claim_token = :token AND state = 'running';
+
+-- name: reset_stale!
+UPDATE ingest_request
+SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
+WHERE state = 'running' AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
+
+-- name: running_on
+SELECT id, claim_token, claimed_instance FROM ingest_request
+WHERE state = 'running' AND claimed_instance LIKE :instances;
+
+-- name: delete_finished!
+-- Served by KEY by_finished (finished_at).
+DELETE FROM ingest_request WHERE finished_at < UTC_TIMESTAMP(6) - INTERVAL :keep_us MICROSECOND
+ORDER BY finished_at LIMIT :limit;

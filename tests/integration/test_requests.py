@@ -1,0 +1,408 @@
+"""Requests are rows: shared while they are open, claimed once, put back after a crash, and answered by any host."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestd.app import Daemon
+from ingestd.errors import DatabaseRefused, DatabaseUnavailable, MountUnavailable
+from ingestd.model import RequestKind, RequestState
+from ingestd.pipeline import requests
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import Instance, this_instance
+from ingestd.pipeline.requests import PreflightStep, RequestRunner, ScanStep
+from ingestd.pipeline.rescuer import Rescuer
+from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import Heartbeat
+from ingestd.store import job, request
+from ingestd.store.job import Queued
+from ingestd.store.request import Claim, IngestRequest
+from support.plans import plan_of, rows_touched
+from support.process import daemons_of
+from support.wait import until
+from support.world import World, photo
+
+ME = this_instance()
+QUICK = {"poll_interval": 0.05, "heartbeat_interval": 0.1, "stale_after": 0.6}
+SILENT = "UPDATE ingest_request SET heartbeat_at = UTC_TIMESTAMP(6) - INTERVAL 1 HOUR"
+
+
+def accept(world: World, sync_id: str | None = None) -> int:
+    """Accepts a scan, or the pre-flight of a batch; the id of its request."""
+    kind = RequestKind.SCAN if sync_id is None else RequestKind.PREFLIGHT
+    context = world.context()
+    return context.db.transaction(lambda tx: request.insert(tx, kind, "olga", sync_id))
+
+
+def look(world: World, request_id: int) -> IngestRequest:
+    found = world.context().db.read(lambda tx: request.find(tx, request_id))
+    assert found is not None
+    return found
+
+
+def states(world: World) -> list[str]:
+    return [state for (state,) in world.sql("SELECT state FROM ingest_request ORDER BY id")]
+
+
+def scans_of(context: Context) -> ScanStep:
+    return ScanStep(context, ME, Scanner(context))
+
+
+def take(context: Context, kind: RequestKind = RequestKind.SCAN) -> Claim | None:
+    return context.db.transaction(lambda tx: request.claim_next(tx, kind, "elsewhere/pid:1/scan", str(ME)))
+
+
+# what is shared
+
+
+def test_scans_that_have_not_begun_share_one_row(world: World) -> None:
+    context, found = world.context(), world.put(photo("a"))
+    first = accept(world)
+    assert accept(world) == first
+    assert take(context) is not None
+    later = accept(world)
+    assert later != first, "a scan that began answers no request that came later"
+    assert accept(world) == later
+    scans_of(context).runner.run_next()
+    assert look(world, later).result == {"sync_ids": [found], "unrecorded": 0}
+    assert look(world, first).state is RequestState.RUNNING
+
+
+def test_a_scan_that_is_put_back_does_not_collide_with_a_newer_one(world: World) -> None:
+    context = world.context()
+    accept(world)
+    claim = take(context)
+    assert claim is not None
+    accept(world)
+    assert context.db.transaction(partial(request.release, claim=claim))
+    assert states(world) == ["queued", "queued"]
+    runner = scans_of(context).runner
+    assert [runner.run_next(), runner.run_next(), runner.run_next()] == [True, True, False]
+    assert states(world) == ["done", "done"]
+
+
+def test_a_batch_has_one_open_preflight(world: World) -> None:
+    context = world.context()
+    one, other = world.put(photo("a")), world.put(photo("b"))
+    world.scan(context)
+    first = accept(world, one)
+    assert accept(world, other) != first
+    assert take(context, RequestKind.PREFLIGHT) is not None
+    assert accept(world, one) == first, "running is open, too"
+    world.sql("UPDATE ingest_request SET state = 'done' WHERE id = %s", first)
+    assert accept(world, one) > first
+
+
+# how they end
+
+
+def test_the_result_of_a_scan_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_SYNC_IDS", 2)
+    found = sorted(world.put(photo(name)) for name in "abc")
+    request_id = accept(world)
+    scans_of(world.context()).runner.run_next()
+    assert look(world, request_id).result == {"sync_ids": found[:2], "unrecorded": 0}
+
+
+def test_a_scan_runs_only_after_a_notice(world: World) -> None:
+    context = world.context(mount={"rescan_interval": 1000.0})
+    step = scans_of(context)
+    step.run_once()
+    accept(world)
+    step.run_once()
+    assert states(world) == ["queued"], "a round without a notice does not ask the database"
+    step.notify()
+    assert step.run_once() > 100
+    assert states(world) == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "sentence"), [("unknown", "there is no batch"), ("invalid", "is invalid"), ("running", "is importing")]
+)
+def test_a_preflight_that_is_refused_ends_as_failed(world: World, batch: str, sentence: str) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"), verification={"passed": batch != "invalid"})
+    world.scan(context)
+    if batch == "unknown":
+        sync_id = "00000000-0000-4000-8000-000000000000"
+    if batch == "running":
+        world.sql("INSERT INTO import_job (batch_id, state, queued_at) SELECT id, 'running', NOW() FROM ingest_batch")
+    request_id = accept(world, sync_id)
+    assert PreflightStep(context, ME).run_once() == 0
+    failed = look(world, request_id)
+    assert (failed.state, failed.result) == (RequestState.FAILED, None)
+    assert sentence in str(failed.error)
+    assert failed.finished_at is not None
+
+
+def failing(context: Context, error: Exception) -> RequestRunner:
+    def fail(_claim: Claim) -> dict[str, Any]:
+        raise error
+
+    return RequestRunner(context, ME, RequestKind.SCAN, fail)
+
+
+def test_an_error_is_kept_as_a_sentence(world: World) -> None:
+    request_id = accept(world)
+    assert failing(world.context(), DatabaseRefused("the disk is full")).run_next()
+    assert look(world, request_id).error == "the disk is full"
+
+
+def test_an_unexpected_error_is_kept_without_its_detail(world: World) -> None:
+    request_id = accept(world)
+    with pytest.raises(ValueError, match="a secret detail"):
+        failing(world.context(), ValueError("a secret detail")).run_next()
+    assert look(world, request_id).error == requests.UNEXPECTED
+
+
+@pytest.mark.parametrize("outage", [DatabaseUnavailable("no database"), MountUnavailable("no mount")])
+def test_an_outage_puts_the_request_back(world: World, outage: Exception) -> None:
+    request_id = accept(world)
+    with pytest.raises(type(outage)):
+        failing(world.context(), outage).run_next()
+    back = look(world, request_id)
+    assert (back.state, back.claimed_by, back.claimed_at, back.error) == (RequestState.QUEUED, None, None, None)
+
+
+def test_a_request_waits_for_the_mount(world: World) -> None:
+    sync_id = world.put(photo("a"))
+    step, away = scans_of(world.context()), world.root.with_name("away")
+    request_id = accept(world)
+    world.root.rename(away)
+    assert not step.runner.run_next()
+    assert states(world) == ["queued"]
+    away.rename(world.root)
+    until(step.runner.run_next, what="for the mount to be seen again")
+    assert look(world, request_id).result == {"sync_ids": [sync_id], "unrecorded": 0}
+
+
+def test_a_stopped_runner_claims_nothing(world: World) -> None:
+    accept(world)
+    runner = scans_of(world.context()).runner
+    runner.stop()
+    assert not runner.run_next()
+    assert states(world) == ["queued"]
+
+
+def test_requests_that_ended_long_ago_are_deleted_in_small_batches(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "DELETE_ROWS", 2)
+    old = [("scan", "done", 8), ("scan", "failed", 9), ("scan", "done", 30), ("scan", "done", 6)]
+    for kind, state, days in old:
+        world.sql("INSERT INTO ingest_request (kind, state, requested_at, finished_at) VALUES (%s, %s, NOW(),"
+                  " UTC_TIMESTAMP(6) - INTERVAL %s DAY)", kind, state, days)  # fmt: skip
+    accept(world)
+    step = PreflightStep(world.context(), ME)
+    assert step.run_once() == 0, "there may be more"
+    assert len(states(world)) == 3
+    assert step.run_once() > 1000
+    assert states(world) == ["done", "queued"]
+
+
+# crashes
+
+
+def lost(world: World, instance: str) -> int:
+    """A request that a process with this instance is running."""
+    request_id = accept(world)
+    world.sql("UPDATE ingest_request SET state = 'running', claim_token = 1, claimed_instance = %s,"
+              " heartbeat_at = UTC_TIMESTAMP(6) WHERE id = %s", instance, request_id)  # fmt: skip
+    return request_id
+
+
+def test_a_request_of_a_dead_process_is_put_back_at_start(world: World) -> None:
+    lost(world, str(replace(ME, started="1")))
+    Rescuer(world.context(), ME).run_once()
+    assert states(world) == ["queued"]
+
+
+@pytest.mark.parametrize("instance", [ME, replace(ME, machine_id="another", started="1")])
+def test_a_request_of_a_living_process_is_left_alone(world: World, instance: Instance) -> None:
+    lost(world, str(instance))
+    Rescuer(world.context(), ME).run_once()
+    assert states(world) == ["running"]
+
+
+def test_a_silent_request_is_put_back_and_its_old_claim_ends_nothing(world: World) -> None:
+    context = world.context()
+    accept(world)
+    claim = take(context)
+    assert claim is not None
+    world.sql(SILENT)
+    Rescuer(context, ME).run_once()
+    assert states(world) == ["queued"]
+    newer = take(context)
+    assert newer == replace(claim, token=claim.token + 1)
+    for write in (
+        partial(request.finish, claim=claim, result={}, error=None),
+        partial(request.release, claim=claim),
+        partial(request.beat, claim=claim),
+    ):
+        assert not context.db.transaction(write)
+    assert states(world) == ["running"]
+
+
+def test_a_running_request_keeps_its_heartbeat(world: World) -> None:
+    context = world.context()
+    accept(world)
+    claim = take(context)
+    assert claim is not None
+    world.sql(SILENT)
+    Heartbeat(context, list, lambda: [claim]).run_once()
+    Rescuer(context, ME).run_once()
+    assert states(world) == ["running"]
+
+
+def test_a_claim_whose_commit_was_not_confirmed_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server commits, and the connection breaks before the reply arrives."""
+    accept(world)
+    context = world.context()
+    connection = context.db.connection()
+    commit = connection.commit
+
+    def cut() -> None:
+        commit()
+        world.sql(f"KILL {connection.thread_id()}")  # type: ignore[no-untyped-call]
+        connection.ping(reconnect=False)
+
+    monkeypatch.setattr(connection, "commit", cut)
+    assert scans_of(context).runner.run_next()
+    assert states(world) == ["done"]
+    assert world.one("SELECT claim_token FROM ingest_request") == 1
+
+
+def hold(world: World, sync_id: str) -> Callable[[], None]:
+    """Locks the row of a batch, so that its pre-flight does not end; returns what lets go."""
+    context = world.context()
+    connection = context.db.connection()
+    connection.begin()
+    connection.cursor().execute("SELECT id FROM ingest_batch WHERE sync_id = %s FOR UPDATE", (sync_id,))
+    return connection.rollback
+
+
+@pytest.mark.parametrize("other", ["runs already", "starts afterwards"])
+def test_a_request_of_a_killed_daemon_is_finished_by_another_one(world: World, tmp_path: Path, other: str) -> None:
+    sync_id = world.put(photo("a"))
+    world.scan(world.context())
+    let_go = hold(world, sync_id)
+    request_id = accept(world, sync_id)
+    with daemons_of(world, tmp_path) as daemons:
+        first = daemons.start(worker=QUICK)
+        until(lambda: states(world) == ["running"], what="for the claim")
+        claimed_by = look(world, request_id).claimed_by
+        if other == "runs already":
+            daemons.start(worker=QUICK).wait_until_started()
+        first.kill()
+        let_go()
+        if other == "starts afterwards":
+            daemons.start(worker={**QUICK, "stale_after": 900.0})
+        until(lambda: states(world) == ["done"], what="for the other daemon")
+    done = look(world, request_id)
+    assert done.claimed_by != claimed_by
+    assert done.result is not None
+    assert done.result["counts"]["will_create"] == 1
+
+
+def test_a_stopping_daemon_puts_its_request_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_open = threading.Event()
+    sync_id = world.put(photo("a"))
+
+    def slow_plan(_context: Context, _sync_id: str) -> dict[str, Any]:
+        is_open.wait(60)
+        return {}
+
+    monkeypatch.setattr(requests, "plan", slow_plan)
+    daemon = Daemon(world.settings(worker={**QUICK, "stop_seconds": 1.0}))
+    world.scan(daemon.context)
+    request_id = accept(world, sync_id)
+    daemon.start()
+    until(lambda: states(world) == ["running"])
+    daemon.stop()
+    assert look(world, request_id).state is RequestState.QUEUED
+    is_open.set()
+    assert daemon._preflight.join(30)
+    assert look(world, request_id).state is RequestState.QUEUED, "its late end changes nothing"
+
+
+# several daemons
+
+
+def test_fifty_requests_of_two_daemons_are_run_once_each(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[str] = []
+
+    def note(_context: Context, sync_id: str) -> dict[str, Any]:
+        runs.append(sync_id)
+        return {}
+
+    monkeypatch.setattr(requests, "plan", note)
+    sync_ids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(50)]
+    for sync_id in sync_ids:
+        accept(world, sync_id)
+    steps = [PreflightStep(world.context(), ME) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def drain(step: PreflightStep) -> None:
+        barrier.wait(10)
+        while step.runner.run_next():
+            pass
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(drain, steps))
+    assert sorted(runs) == sync_ids
+    assert states(world) == ["done"] * 50
+    assert world.sql("SELECT DISTINCT claim_token FROM ingest_request") == [(1,)]
+
+
+def test_a_request_is_taken_by_a_daemon_that_did_not_accept_it(world: World) -> None:
+    daemon = Daemon(world.settings(worker=QUICK, mount={"rescan_interval": 1000.0, "watch": "poll"}))
+    daemon.start()
+    try:
+        until(lambda: daemon.scanner.last_success)
+        sync_id = world.put(photo("a"))
+        scan = accept(world)
+        until(lambda: look(world, scan).state is RequestState.DONE, what="for the scan")
+        plan = accept(world, sync_id)
+        until(lambda: look(world, plan).state is RequestState.DONE, what="for the plan")
+    finally:
+        daemon.stop()
+
+
+# indexes
+
+BY_INDEX: dict[str, tuple[str, dict[str, Any]]] = {
+    "next_queued": ("claim", {"kind": "'scan'"}),
+    "newest_preflight": ("by_batch", {"sync_id": "'a'"}),
+    "reset_stale": ("claim", {"stale_us": 1}),
+    "running_on": ("claim", {"instances": "'a/%'"}),
+    "delete_finished": ("by_finished", {"keep_us": 7 * 86400 * 10**6, "limit": 2}),
+}
+
+
+@pytest.mark.parametrize("query", BY_INDEX)
+def test_queries_have_their_index(world: World, query: str) -> None:
+    key, values = BY_INDEX[query]
+    world.sql("INSERT INTO ingest_request (kind, state, sync_id, requested_at, finished_at)"
+              " SELECT 'preflight', 'done', seq, NOW(), NOW() FROM seq_1_to_2000")  # fmt: skip
+    for sync_id in (None, "a", "b"):
+        accept(world, sync_id)
+    world.sql("ANALYZE TABLE ingest_request")
+    (step,) = plan_of(world, getattr(request._sql, query), values)
+    assert step.key == key
+    assert not step.scans
+    assert not step.sorts
+
+
+def test_the_poller_reads_one_entry_of_each_kind(world: World) -> None:
+    for number in range(50):
+        accept(world, str(number))
+    accept(world)
+    db = world.context().db
+    assert db.read(job.queued) == Queued(jobs=False, scans=True, preflights=True)
+    assert rows_touched(db, job.queued) <= 3
