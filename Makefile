@@ -6,13 +6,14 @@ DESTDIR ?=
 PREFIX ?= /usr
 PYTHON ?=
 ONCE ?=
+TEST ?= tests/unit
 ONLY ?=
 # How many processes share the tests; they wait more than they work.
 JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
 PARALLEL = -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-systemd cover check bench screenshots lock install clean
+.PHONY: help setup setup-dev demo test watch test-systemd cover check bench screenshots lock install clean
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,12 @@ demo: setup ## import real photographs with the real daemon; MEDIA=folder for yo
 
 test: setup-dev ## run all tests against a private MariaDB; fails below 95 % coverage
 	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=term
+
+watch: setup-dev ## run the tests of TEST=file now and after every save, until Ctrl-C
+	@mkdir -p .cache; while touch .cache/watched; do \
+		$(PY) -m pytest --quiet --no-header $(TEST); \
+		until [ -n "$$(find daemon sql tests -type f -newer .cache/watched -not -name '*.pyc' -print -quit)" ]; do sleep 0.3; done; \
+	done
 
 test-systemd: setup-dev ## run the installed service under a real systemd, in a container; as root, takes some minutes
 	@SYSTEMD_TESTS=1 contrib/setup.sh dev
@@ -49,7 +56,7 @@ bench: setup-dev ## run benchmarks/, one figure after another
 		echo "== $$figure"; $(PY) "$$figure"; \
 	done
 
-screenshots: setup-dev ## take the pictures of the pages that are in docs/img, with Chromium
+screenshots: setup-dev ## retake the screenshots in docs/img, with Chromium
 	@PYTHONPATH=tests $(PY) tests/browser/screenshots.py
 
 lock: setup-dev ## renew the versions and hashes in requirements/; ONLY="package ..." renews those alone

@@ -25,7 +25,7 @@ class NoPhotographs(Exception):
 
 
 def find_albums(media: Path | None, limit: int) -> list[Album]:
-    """One album for each folder with photographs below `media`, at most `most` photographs in all.
+    """One album for each folder with photographs below `media`, at most `limit` photographs in all.
 
     Raises NoPhotographs.
     """
