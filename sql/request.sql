@@ -44,14 +44,18 @@ UPDATE ingest_request
 SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
 WHERE id = :request_id AND claim_token = :token AND state = 'running';
 
--- name: reset_stale!
-UPDATE ingest_request
-SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
-WHERE state = 'running' AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
+-- name: running
+SELECT id, claim_token, claimed_instance, heartbeat_at,
+       heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND
+FROM ingest_request WHERE state = 'running';
 
--- name: running_on
-SELECT id, claim_token, claimed_instance FROM ingest_request
-WHERE state = 'running' AND claimed_instance LIKE :instances;
+-- name: reset!
+-- Assignments run from left to right: each sees the values of those before it. A heartbeat since the look undoes it.
+UPDATE ingest_request
+SET reset_count = reset_count + 1, state = IF(reset_count < :max_resets, 'queued', 'failed'),
+    error = IF(state = 'failed', :error, NULL), finished_at = IF(state = 'failed', UTC_TIMESTAMP(6), NULL),
+    claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
+WHERE id = :request_id AND claim_token = :token AND state = 'running' AND heartbeat_at = :heartbeat_at;
 
 -- name: delete_finished!
 -- Served by KEY by_finished (finished_at).

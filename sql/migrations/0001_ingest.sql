@@ -145,6 +145,7 @@ CREATE TABLE IF NOT EXISTS ingest_request (
   claim_token       BIGINT UNSIGNED NOT NULL DEFAULT 0,
   heartbeat_at      DATETIME(6) NULL,
   finished_at       DATETIME(6) NULL,
+  reset_count       INT UNSIGNED NOT NULL DEFAULT 0,
   open_key          VARCHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
                       CASE WHEN kind = 'scan' AND state = 'queued' AND claim_token = 0 THEN kind
                            WHEN kind = 'preflight' AND state IN ('queued', 'running') THEN sync_id END) PERSISTENT

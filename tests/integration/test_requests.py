@@ -21,6 +21,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import Heartbeat
 from ingestd.store import job, request
+from ingestd.store.db import Tx
 from ingestd.store.job import Queued
 from ingestd.store.request import Claim, IngestRequest
 from support.plans import plan_of, rows_touched
@@ -249,6 +250,37 @@ def test_a_silent_request_is_put_back_and_its_old_claim_ends_nothing(world: Worl
     assert states(world) == ["running"]
 
 
+def test_a_request_that_crashes_again_and_again_fails(world: World) -> None:
+    """It may be what kills its processes: a plan that needs more memory than there is."""
+    context = world.context()
+    request_id = accept(world)
+    for _ in range(requests.MAX_RESETS):
+        assert states(world) == ["queued"]
+        assert take(context) is not None
+        world.sql(SILENT)
+        Rescuer(context, ME).run_once()
+    failed = look(world, request_id)
+    assert (failed.state, failed.error) == (RequestState.FAILED, requests.CRASHED)
+    assert failed.finished_at is not None
+
+
+def test_a_heartbeat_at_the_last_moment_prevents_the_reset(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    accept(world)
+    claim = take(context)
+    assert claim is not None
+    world.sql(SILENT)
+    reset = request.reset
+
+    def late(tx: Tx, **values: Any) -> bool:
+        world.context().db.transaction(partial(request.beat, claim=claim))
+        return reset(tx, **values)
+
+    monkeypatch.setattr(request, "reset", late)
+    Rescuer(context, ME).run_once()
+    assert states(world) == ["running"]
+
+
 def test_a_running_request_keeps_its_heartbeat(world: World) -> None:
     context = world.context()
     accept(world)
@@ -379,8 +411,7 @@ def test_a_request_is_taken_by_a_daemon_that_did_not_accept_it(world: World) -> 
 BY_INDEX: dict[str, tuple[str, dict[str, Any]]] = {
     "next_queued": ("claim", {"kind": "'scan'"}),
     "newest_preflight": ("by_batch", {"sync_id": "'a'"}),
-    "reset_stale": ("claim", {"stale_us": 1}),
-    "running_on": ("claim", {"instances": "'a/%'"}),
+    "running": ("claim", {"stale_us": 1}),
     "delete_finished": ("by_finished", {"keep_us": 7 * 86400 * 10**6, "limit": 2}),
 }
 

@@ -2,7 +2,7 @@
 
 Each kind has its own runner, in the thread that owns what the work needs: a scan runs in the scanner's thread, a
 pre-flight in a thread that makes one plan after another. Both kinds may run twice without harm, so a request whose
-process died or fell silent is simply queued again.
+process died or fell silent is queued again.
 """
 
 import threading
@@ -22,13 +22,15 @@ from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import UNTIL_WOKEN, is_open
 from ingestd.store import request
 from ingestd.store.db import Tx
-from ingestd.store.request import Claim
+from ingestd.store.request import Claim, Running
 
 log = structlog.get_logger()
 
 MAX_SYNC_IDS = 10_000
 """sync_ids in the result of a scan"""
 KEEP_SECONDS, DELETE_ROWS = 7 * 86400.0, 500
+MAX_RESETS = 3
+CRASHED = f"the daemons that ran it died or fell silent {MAX_RESETS} times; their logs may have the reason"
 UNEXPECTED = "it failed unexpectedly; the log of the daemon that ran it has the details"
 
 Work = Callable[[Claim], dict[str, Any]]
@@ -182,13 +184,19 @@ def mount_checked(context: Context) -> Iterator[None]:
         raise
 
 
-def reset_dead(context: Context, instance: Instance) -> int:
-    """Puts back the requests that dead processes of this machine were running; returns how many."""
-    running = context.db.read(partial(request.running_on, machine_id=instance.machine_id))
-    dead = [claim for claim, claimed_by in running if instance.is_dead(claimed_by)]
-    return sum(context.db.transaction(partial(request.release, claim=claim)) for claim in dead)
+def reset_dead(context: Context, instance: Instance) -> None:
+    """Puts back the requests that dead processes of this machine were running."""
+    _reset(context, lambda found: instance.is_dead(found.instance))
 
 
-def reset_stale(context: Context) -> int:
-    """Puts back the requests, on any host, whose heartbeat is older than worker.stale_after; returns how many."""
-    return context.db.transaction(partial(request.reset_stale, stale_after=context.settings.worker.stale_after))
+def reset_stale(context: Context) -> None:
+    """Puts back the requests, on any host, whose heartbeat is older than worker.stale_after."""
+    _reset(context, lambda found: found.is_stale)
+
+
+def _reset(context: Context, is_lost: Callable[[Running], bool]) -> None:
+    running = context.db.read(partial(request.running, stale_after=context.settings.worker.stale_after))
+    for found in filter(is_lost, running):
+        reset = partial(request.reset, found=found, max_resets=MAX_RESETS, error=CRASHED)
+        if context.db.transaction(reset):
+            log.warning("request_reset", request_id=found.claim.request_id, claimed_by=found.instance)

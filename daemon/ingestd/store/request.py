@@ -43,6 +43,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A running request that may have lost its process."""
+
+    claim: Claim
+    instance: str
+    heartbeat_at: datetime
+    is_stale: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightState:
     """The newest pre-flight request of a batch: whether it is open, or why it failed."""
 
@@ -108,15 +118,19 @@ def release(tx: Tx, claim: Claim) -> bool:
     return bool(_sql.release(tx.connection, request_id=claim.request_id, token=claim.token))
 
 
-def reset_stale(tx: Tx, stale_after: float) -> int:
-    """Puts back all requests whose heartbeat is older than `stale_after` seconds, by the database's clock."""
-    return int(_sql.reset_stale(tx.connection, stale_us=int(stale_after * 1e6)))
+def running(tx: Tx, stale_after: float) -> list[Running]:
+    """All running requests. Stale: the heartbeat is older than `stale_after` seconds, by the database's clock."""
+    rows = _sql.running(tx.connection, stale_us=int(stale_after * 1e6))
+    return [Running(Claim(id_, token), instance, at, bool(is_stale)) for id_, token, instance, at, is_stale in rows]
 
 
-def running_on(tx: Tx, machine_id: str) -> list[tuple[Claim, str]]:
-    """Running requests claimed by processes of one machine, each with its instance."""
-    rows = _sql.running_on(tx.connection, instances=machine_id + "/%")
-    return [(Claim(request_id, token), instance) for request_id, token, instance in rows]
+def reset(tx: Tx, found: Running, max_resets: int, error: str) -> bool:
+    """Puts a lost request back into the queue, or ends it with `error` at the last reset.
+
+    False when its process gave a sign of life since, or another host was first.
+    """
+    claim, values = found.claim, {"max_resets": max_resets, "error": error, "heartbeat_at": found.heartbeat_at}
+    return bool(_sql.reset(tx.connection, request_id=claim.request_id, token=claim.token, **values))
 
 
 def delete_finished(tx: Tx, keep_seconds: float, limit: int) -> int:
