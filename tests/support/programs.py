@@ -1,4 +1,4 @@
-"""Programs that tests need: in PATH, or next to the Python that runs them, where `make setup` puts some."""
+"""Programs that tests need: in PATH, or next to the Python that runs them, where `make setup-dev` puts some."""
 
 import os
 import shutil
@@ -13,5 +13,5 @@ def demand(program: str, package: str) -> str:
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     path = shutil.which(program, path=folders)
     if path is None:
-        give_up(f"{program} is missing: `make setup` brings it, or install Debian's package {package}")
+        give_up(f"{program} is missing: `make setup-dev` brings it, or install Debian's package {package}")
     return str(path)
