@@ -1,4 +1,4 @@
-"""The only place that wires: builds the parts, connects who wakes whom, handles signals, restarts dead threads."""
+"""The composition root: builds all parts, connects what wakes what, handles signals, restarts dead threads."""
 
 import signal
 import threading
@@ -33,13 +33,13 @@ log = structlog.get_logger()
 SUPERVISE_INTERVAL = 1.0
 PROMOTER_MIN_GAP = 0.25
 SILENCE = 150.0
-"""how long a part may give no sign of life: longer than one statement may take, and one answer of the mount"""
+"""seconds after which a silent part is unhealthy: longer than one statement, or one reply of the mount, may take"""
 STATUS_INTERVAL = 5.0
 STATUS_PATIENCE = 5.0
 
 
 def make_context(settings: Settings) -> Context:
-    """What every stage works with, for one process."""
+    """The context that all stages of one process share."""
     db = Database(settings.database)
     db.on_failure = tick
     return Context(settings, db, Mount(settings.mount))
@@ -113,7 +113,7 @@ class Daemon:
         self.worker_pool.start()
 
     def stop(self) -> None:
-        """Stops within worker.stop_seconds: chunks in hand are committed or rolled back, jobs go back to queued."""
+        """Stops within worker.stop_seconds: current chunks are committed or rolled back, jobs go back to queued."""
         deadline = time.monotonic() + self.context.settings.worker.stop_seconds * 0.8
         self.worker_pool.stop()
         for runner in self.runners:
@@ -124,7 +124,7 @@ class Daemon:
         if self.http is not None:
             self.http.stop()
         if not self.worker_pool.join(deadline - time.monotonic()):
-            log.warning("claimers_abandoned", jobs=[lease.job_id for lease in self.worker_pool.leases])
+            log.warning("workers_abandoned", jobs=[lease.job_id for lease in self.worker_pool.leases])
             self._release_abandoned()
         self._heartbeat.stop()
         for service in self.services:
@@ -135,7 +135,7 @@ class Daemon:
         self.context.db.close()
 
     def run(self) -> None:
-        """Runs until SIGTERM or SIGINT; returns when everything is put away."""
+        """Runs until SIGTERM or SIGINT; returns when all parts have stopped."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.start()
@@ -143,11 +143,11 @@ class Daemon:
         while not self._stop_asked.wait(min(SUPERVISE_INTERVAL, self._silence / 3)):
             self._supervise()
         log.info("stopping", jobs=[lease.job_id for lease in self.worker_pool.leases])
-        self._notifier.stopping(f"stopping; jobs in hand: {len(self.worker_pool.leases)}")
+        self._notifier.stopping(f"stopping; running jobs: {len(self.worker_pool.leases)}")
         self.stop()
         log.info("stopped")
         for number in (signal.SIGTERM, signal.SIGINT):
-            # All is put away: an impatient second signal must not turn a clean exit into a killed one.
+            # All parts have stopped: a second signal must not turn a clean exit into a killed one.
             signal.signal(number, signal.SIG_IGN)
 
     def _supervise(self) -> None:
@@ -162,13 +162,13 @@ class Daemon:
         self._reasons = reasons
 
     def health(self) -> list[str]:
-        """Why this daemon is not well: which of the parts that all depends on gave no sign of life for too long.
+        """Why this daemon is unhealthy: vital parts that have been silent for too long; empty if it is healthy.
 
-        Waiting for the database, for the mount or for work is a sign of life.
+        A part that waits for the database, the mount or work is not silent.
         """
         vital = (self._scan, self._rescue, *self.worker_pool.services)
         silent = [(service.name, service.silent_for()) for service in vital]
-        return [f"{name} gave no sign for {seconds:.0f} s" for name, seconds in silent if seconds > self._silence]
+        return [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent if seconds > self._silence]
 
     def _release_abandoned(self) -> None:
         try:
@@ -222,15 +222,15 @@ class Daemon:
 
 
 class StatusReporter:
-    """Tells systemd every few seconds what the daemon does, or waits for. The first time, that it is ready.
+    """Reports to systemd every few seconds what the daemon does or waits for; at first also that it is ready.
 
-    Ready means that all parts run and have had time for one look at database and mount, whatever came of it: they are
-    waited for by the parts that need them, and a unit that never gets ready would only be killed for it.
+    Ready means that all parts run, and that database and mount were tried once. They need not be available: the parts
+    that need them wait for them, and systemd would kill a unit that does not become ready.
     """
 
     def __init__(self, context: Context, notifier: Notifier, running: Callable[[], int]) -> None:
         self._mount, self._notifier, self._running = context.mount, notifier, running
-        # Its own, with little patience: it is to tell that the database hangs, and not to hang with it.
+        # A handle of its own with short timeouts, so that it can report a database that hangs.
         self._db = Database(context.settings.database, statement_seconds=STATUS_PATIENCE)
         self._is_ready = False
 
@@ -259,7 +259,7 @@ class StatusReporter:
         return f"running {self._running()}, queued {counts.get('queued', 0)}{paused}{waiting}; database up"
 
     def _mount_state(self) -> str:
-        """The first time by a look of its own; from then on as the watcher, who looks all the time, last saw it."""
+        """The state of the mount: checked here at first, from then on as the watcher last found it."""
         try:
             if not self._is_ready:
                 self._mount.check()

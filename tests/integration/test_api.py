@@ -601,7 +601,7 @@ def test_health_and_readiness(world: World, site: Site) -> None:
     assert (waiting.status, waiting.json["reasons"]) == (503, ["the mount is not there"])
     world.scan(site.context)
     assert site.get("/readyz") == {"status": "ok"}
-    site.reasons.append("scanner gave no sign for 200 s")
+    site.reasons.append("scanner has been silent for 200 s")
     for path in ("/healthz", "/readyz"):
         answer = site.call("GET", path)
         assert (answer.status, answer.json["reasons"]) == (503, site.reasons)

@@ -139,7 +139,7 @@ def hanging(gate: threading.Event, step: Callable[..., Any]) -> Callable[..., An
 
 
 def silent(daemon: Daemon, name: str) -> bool:
-    return any(reason.startswith(name) and "gave no sign" in reason for reason in daemon.health())
+    return any(reason.startswith(name) and "has been silent" in reason for reason in daemon.health())
 
 
 def demand_silence(daemon: Daemon, systemd: Systemd, name: str) -> None:
@@ -173,20 +173,20 @@ def test_a_part_that_hangs_ends_the_pings(
     until(lambda: daemon._supervise() or systemd.pings() > pings, what="for pings")  # type: ignore[func-returns-value]
 
 
-def test_a_claimer_that_hangs_in_its_job_ends_the_pings(
+def test_worker_that_hangs_in_its_job_ends_the_pings(
     world: World, daemon: Daemon, systemd: Systemd, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunk_writer, "write", hanging(gate, chunk_writer.write))
     sync_id = world.put(photo("a"))
     daemon.start()
     until(lambda: daemon.worker_pool.leases, what="for the job")
-    until(lambda: silent(daemon, "worker-"), what="for the claimer to be silent")
+    until(lambda: silent(daemon, "worker-"), what="for the worker to be silent")
     gate.set()
     until(lambda: world.status(sync_id) == "imported")
     until(lambda: not daemon.health(), what="for it to go on")
 
 
-def test_who_sleeps_until_woken_is_alive(daemon: Daemon) -> None:
+def test_idle_service_counts_as_alive(daemon: Daemon) -> None:
     daemon.start()
     worker_pool = daemon.worker_pool.services
     ticked = [each.ticked_at for each in worker_pool]

@@ -170,7 +170,7 @@ def test_the_watchdog_restarts_a_hanging_service(site: Site) -> None:
     assert site.says(r"Watchdog timeout \(limit 4s\)")
     assert site.says(r'File "/usr/local/bin/hanging", line \d+ in hang'), "where it hung"
     (unhealthy, *_) = [entry for entry in site.journal() if "event=unhealthy" in entry["MESSAGE"]]
-    assert "scanner gave no sign" in unhealthy["MESSAGE"]
+    assert "scanner has been silent" in unhealthy["MESSAGE"]
     assert unhealthy["PRIORITY"] == "3"
     site.wait_until_imported(second)
 

@@ -1,4 +1,4 @@
-"""Applies the rules of decision to manifest entries: the pre-flight with what it can know, the importer under lock."""
+"""Applies the rules of decision to manifest entries: without locks for a forecast, under lock for the import."""
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ingestd.store.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What is the same for all entries of one bundle."""
+    """What all entries of one bundle share."""
 
     action: Action
     version: Version
@@ -22,19 +22,19 @@ class Bundle:
 
 @dataclass(slots=True)
 class LibraryState:
-    """What the library knows about the assets that some entries name; assets by hash, covers by asset id."""
+    """The stored rows that some entries concern: assets by hash, covers by asset id."""
 
     assets: dict[str, StoredAsset] = field(default_factory=dict)
     covers: dict[int, StoredCover] = field(default_factory=dict)
 
 
 def hashes_of(entries: Iterable[Entry]) -> set[str]:
-    """The assets that some entries are about: their own, or their parents."""
+    """The hashes of the assets that some entries concern: their own, or their parents'."""
     return {(entry.parent_hash or "") if entry.is_cover else entry.asset_hash for entry in entries if not entry.problem}
 
 
 def load_state(tx: Tx, bundle: Bundle, entries: Iterable[Entry], *, lock: bool = False) -> LibraryState:
-    """The facts about some entries; with `lock`, their assets stay locked until the transaction ends."""
+    """Loads what some entries concern; with `lock`, their assets stay locked until the transaction ends."""
     entries = list(entries)
     assets = library.assets(tx, hashes_of(entries), bundle.version, lock=lock)
     named = [e.parent_hash if e.is_cover else e.asset_hash for e in entries if e.is_cover or e.cover_hash]
@@ -49,7 +49,7 @@ def evaluate(
     documents_sha256: str | None = None,
     arriving: Container[str] = (),
 ) -> Verdict:
-    """What is to be done with an entry. `arriving`: assets that are not in the library, but come with this bundle."""
+    """The decision about one entry. `arriving`: hashes of assets that this bundle delivers itself."""
     if entry.problem is not None:
         return Verdict(Decision.FAILED, entry.reason, entry.problem)
     if entry.identity in bundle.index.problems:
@@ -78,7 +78,7 @@ def _evaluate_cover(entry: Entry, bundle: Bundle, state: LibraryState, arriving:
 
 
 def wanted_cover(entry: Entry, asset_id: int, version: Version) -> StoredCover:
-    """A cover item as the library would hold it: its original, or its first file."""
+    """The stored form of a cover item: its `original` file, or its first one."""
     file = next((file for file in entry.files if file.variant == "original"), entry.files[0] if entry.files else None)
     path = f"{entry.path}/{file.path}" if file else entry.path
     size, sha256 = (file.bytes, file.sha256) if file else (None, None)
@@ -86,7 +86,7 @@ def wanted_cover(entry: Entry, asset_id: int, version: Version) -> StoredCover:
 
 
 def own_cover(entry: Entry, bundle: Bundle, state: LibraryState) -> str | None:
-    """The cover that an asset's own entry has to link: not one that a cover item brings, none that is there already."""
+    """The cover that an asset's entry must link; None if a cover item links it, or if it is linked already."""
     if entry.cover_hash is None or bundle.action is Action.REMOVE:
         return None
     if bundle.index.covers.get(entry.asset_hash) != (entry.cover_hash, None):

@@ -1,4 +1,4 @@
-"""Puts the jobs of dead and silent workers back into the queue: one guarded update by primary key for each."""
+"""Puts the jobs of dead and silent workers back into the queue, each by one guarded update by primary key."""
 
 import time
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from ingestd.store.job import Running
 log = structlog.get_logger()
 
 MAX_INTERVAL = 60.0
-BEATS_BEFORE_JUDGING = 4
+HEARTBEATS_BEFORE_RESET = 4
 
 
 class Rescuer:
-    """Resets at start what dead processes of this machine left, and from then on what is stale, on any host."""
+    """Resets the jobs of dead processes of this machine at start, and from then on stale jobs of any host."""
 
     def __init__(self, context: Context, instance: Instance, on_reset: Callable[[], None] = lambda: None) -> None:
         self._context, self._instance, self._on_reset = context, instance, on_reset
@@ -33,7 +33,7 @@ class Rescuer:
             count += self.reset_dead()
             requests.reset_dead(self._context, self._instance)
             self._started = True
-        if self._may_judge():
+        if self._may_reset_stale():
             count += self.reset_stale()
             requests.reset_stale(self._context)
         if count:
@@ -53,10 +53,10 @@ class Rescuer:
         stale = self._context.db.read(lambda tx: job.stale(tx, limit))
         return sum(self._reset(found, lambda tx, found: job.reset_stale(tx, found, limit)) for found in stale)
 
-    def _may_judge(self) -> bool:
-        """Workers that could not reach the database could not beat either: they get time to do so first."""
+    def _may_reset_stale(self) -> bool:
+        """Whether old heartbeats mean dead workers. After an outage of the database, workers first get time to send some."""
         since = self._context.db.available_since
-        patience = BEATS_BEFORE_JUDGING * self._context.settings.worker.heartbeat_interval
+        patience = HEARTBEATS_BEFORE_RESET * self._context.settings.worker.heartbeat_interval
         return since is not None and (not self._context.db.had_outage or time.monotonic() - since >= patience)
 
     def _reset(self, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> int:
@@ -67,7 +67,7 @@ class Rescuer:
         return int(done)
 
     def _reset_in(self, tx: Tx, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> bool:
-        # The batch before the job, as in every transaction that ends a run.
+        # Locks the batch before the job, as every transaction that ends a run does.
         batch.lock_by_id(tx, found.batch_id)
         if not guarded_update(tx, found):
             return False

@@ -1,4 +1,4 @@
-"""Sweeps over state: queue new content, promote waiting jobs, revive deferred items.
+"""Sweeps over state: they queue new batches, promote waiting jobs and revive deferred items.
 
 They look at rows, not at events, so that a crash between two stages loses nothing.
 """
@@ -24,9 +24,9 @@ DAEMON = "ingestd"
 
 
 class Sweeper:
-    """Finds what should be in the queue and is not: new content, waiting jobs whose turn has come, revivals.
+    """Finds what should be queued and is not: new content, waiting jobs whose turn has come, revivable batches.
 
-    `sweep_new` and `sweep_followers` are each a service's step; they return the seconds until the next round.
+    `enqueue_new` and `promote_and_revive` are each the step of a service; they return the seconds until the next one.
     """
 
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:

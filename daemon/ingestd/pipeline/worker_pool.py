@@ -1,6 +1,7 @@
-"""Takes queued jobs: lowest priority number first, then oldest. A claim is one short transaction; work starts after it.
+"""The pool of worker threads: each claims a queued job, runs it, and claims the next.
 
-Idle claimers sleep until woken, by whoever queued a job in this process or by the one poller it has.
+A claim is one short transaction: lowest priority number first, then oldest. Idle workers sleep until this process
+queues a job or its poller finds one that another process queued.
 """
 
 import threading
@@ -29,7 +30,7 @@ GATE_SECONDS = 1.0
 
 
 class WorkerPool:
-    """The thread pool that imports: each thread claims a job, runs it, and claims again until none is left."""
+    """The worker threads of one process. Each claims and runs jobs until none is queued."""
 
     def __init__(self, context: Context, instance: Instance, on_finished: Callable[[], None] = lambda: None) -> None:
         self._context = context
@@ -44,11 +45,11 @@ class WorkerPool:
 
     @property
     def leases(self) -> list[Lease]:
-        """The jobs in hand."""
+        """The jobs that are running."""
         return list(self._leases.values())
 
     def workers(self) -> dict[str, int]:
-        """Threads by what they do."""
+        """How many threads are idle and busy."""
         busy = len(self._leases)
         return {"idle": len(self.services) - busy, "busy": busy}
 
@@ -61,18 +62,18 @@ class WorkerPool:
             service.wake()
 
     def stop(self) -> None:
-        """Stops claiming; each thread commits or rolls back the chunk in hand and releases its job."""
+        """Stops claiming; each thread commits or rolls back its current chunk, and releases its job."""
         self._stopping.set()
         for service in self.services:
             service.stop()
 
     def join(self, seconds: float) -> bool:
-        """Waits for the threads; False if one is still at work."""
+        """Waits for the threads; False if one of them is still running."""
         deadline = time.monotonic() + seconds
         return not [s for s in self.services if not s.join(max(0.0, deadline - time.monotonic()))]
 
     def release_all(self) -> None:
-        """Releases what threads that do not end still hold; the fence keeps them from writing any more."""
+        """Releases the jobs of threads that do not end; the fence keeps those threads from writing."""
         for lease in self.leases:
             try:
                 self._context.db.transaction(partial(completion.release, lease=lease, reason="stopping"))
@@ -84,7 +85,7 @@ class WorkerPool:
         return lambda: self.claim_and_run(slot)
 
     def claim_and_run(self, slot: int) -> float:
-        """Claims and runs one job; returns the seconds until it is worth trying again."""
+        """Claims and runs one job; returns the seconds until the next attempt."""
         if self._stopping.is_set() or not is_open(self._context):
             return UNTIL_WOKEN
         lease = claim(self._context, worker_id(slot), self._instance)
@@ -103,7 +104,7 @@ class WorkerPool:
         return 0.0
 
     def _give_back(self, lease: Lease) -> str:
-        """What an outage made a run abandon is still in its name, and nobody would take it before it is stale."""
+        """Releases a job that a run lost in an outage; otherwise it would stay claimed until it is stale."""
         try:
             self._context.db.transaction(
                 partial(completion.release, lease=lease, reason="database_unavailable"),
@@ -130,7 +131,7 @@ def is_open(context: Context) -> bool:
 
 
 def claim(context: Context, worker: str, instance: str) -> Lease | None:
-    """Takes the next queued job for one worker; None when there is none to be had, or the queue is paused."""
+    """Claims the next queued job for one worker; None when no job is available, or the queue is paused."""
     made: list[Lease] = []
 
     def work(tx: Tx) -> list[Lease]:
@@ -180,7 +181,7 @@ class Poller:
 
 
 class Heartbeat:
-    """Keeps the heartbeats of this process's jobs and requests going, on a connection of its own.
+    """Sends heartbeats for the jobs and requests of this process, on a connection of its own.
 
     A job gets its heartbeat as long as it progresses, a request as long as it runs.
     """

@@ -1,4 +1,4 @@
-"""How a run ends: finished, failed, or put back into the queue. Each in one guarded transaction."""
+"""Ends a run: finishes, fails or releases its job, each in one guarded transaction."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ingestd.store.db import Tx
 
 @dataclass(slots=True)
 class Progress:
-    """What one run has decided; `terminal` items stood before it began."""
+    """What one run has decided. `terminal` items were decided before it began."""
 
     terminal: int = 0
     seen: int = 0
@@ -25,7 +25,7 @@ class Progress:
 
 
 def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
-    """The run came to its end, whatever became of single items."""
+    """Ends a run that handled all of its items, whatever was decided of them."""
     item.recount(tx, lease.batch_id)
     items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
     status = decide.batch_status(True, items + containers, finished=True)
@@ -39,7 +39,7 @@ def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
 
 
 def fail(tx: Tx, lease: Lease, progress: Progress, error: str, *, invalid: bool, refused: bool) -> None:
-    """The run could not come to its end: the envelope is invalid, a removal was refused, or something broke."""
+    """Ends a run that could not finish: the envelope is invalid, a removal was refused, or an error stopped it."""
     batch_id = lease.batch_id
     if invalid:
         batch.invalidate(tx, batch_id, error)
@@ -54,7 +54,7 @@ def fail(tx: Tx, lease: Lease, progress: Progress, error: str, *, invalid: bool,
 
 
 def release(tx: Tx, lease: Lease, reason: str) -> None:
-    """Puts the job back into the queue and says why."""
+    """Puts the job back into the queue, and records the reason."""
     batch.set_status(tx, lease.batch_id, BatchStatus.QUEUED)
     payload = {"job_id": lease.job_id, "worker_id": lease.worker_id, "reason": reason}
     ledger.append(tx, lease.batch_id, "job_released", phase="job_release", **payload)

@@ -14,11 +14,11 @@ from ingestd.store.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a delivered list would change: memberships to write (asset id, position), members to remove; who misses."""
+    """What a list changes: memberships to write (asset id, position), members to remove, hashes that are missing."""
 
     writes: Sequence[tuple[int, int]]
     renewals: Sequence[tuple[int, int]]
-    """memberships said again by a newer list: no difference, but an older list may not undo them any more"""
+    """memberships that a newer list repeats: unchanged, but an older list must not undo them any more"""
     removals: Sequence[int]
     missing: Sequence[str]
 
@@ -39,7 +39,7 @@ def record(
     targets: dict[str, Any],
     missing: Sequence[str] = (),
 ) -> None:
-    """Writes the decision of a container and tells it to the ledger."""
+    """Records the decision of a container, and appends its ledger event."""
     item.decide_container(tx, row_id, verdict, targets, missing)
     payload: dict[str, Any] = {
         "phase": "container_import",
@@ -116,7 +116,7 @@ def _row_differs(version: Version, container: Container, stored: StoredContainer
 
 
 def _write_row(tx: Tx, version: Version, container: Container, stored: StoredContainer | None, is_writer: bool) -> int:
-    """The container's own row; a list without a title leaves the title as it is. Returns its id."""
+    """Writes the container's own row; a list without a title keeps the present one. Returns the row's id."""
     kind = container.type
     complete = version if container.complete else None
     if stored is None:

@@ -1,4 +1,4 @@
-"""A chunk of cover items: what links or unlinks an asset's cover, under the lock of the asset."""
+"""Writes a chunk of cover items: links or unlinks the covers of assets, which are locked."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ingestd.store.db import Tx
 
 
 def write(tx: Tx, bundle: Bundle, chunk: PreparedChunk) -> None:
-    """Writes the covers of a confirmed draft. The last item of an asset is the one that counts."""
+    """Writes the covers of a confirmed chunk. If several items name one asset, the last one counts."""
     rows: dict[int, tuple[Any, ...]] = {}
     advancing: list[int] = []
     for chunk_item, verdict in chunk.decided():

@@ -1,6 +1,6 @@
-"""What a chunk would write, decided ahead from what the library looked like a moment ago. Pure.
+"""Chunks prepared ahead of their transaction: decisions, and the rows to write, from a state read without locks. Pure.
 
-The import confirms under lock that the facts still hold; a draft that came too late is made anew from the locked rows.
+The transaction loads the state again under lock; if it has changed, the chunk is prepared again from the locked rows.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ class ChunkItem:
 
     @property
     def size(self) -> int:
-        """Bytes that its documents put into statements."""
+        """Characters that its documents add to statements."""
         return sum(len(document.text) for document in self.reading.documents)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedChunk:
-    """A chunk of covers, or of other items, with a verdict each (in order of the manifest) and the rows that follow.
+    """A chunk of covers, or of other items, in order of the manifest, with a verdict for each and the rows to write.
 
     `inserts` are new assets and tombstones, `updates` overwritten assets, `files` those of both; each in order of hash.
     """
@@ -55,13 +55,13 @@ class PreparedChunk:
         return zip(self.items, self.verdicts, strict=True)
 
     def by_hash(self, *decisions: Decision) -> list[ChunkItem]:
-        """The pieces with one of these decisions, in order of hash."""
+        """The items with one of these decisions, in order of hash."""
         chosen = [chunk_item for chunk_item, verdict in self.decided() if verdict.decision in decisions]
         return sorted(chosen, key=_hash_of)
 
 
 def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryState) -> PreparedChunk:
-    """Decides a chunk, of covers or of other items, and makes the rows."""
+    """Decides the items of a chunk, and makes the rows that follow from the decisions."""
     digests = {chunk_item.entry.ordinal: documents_sha256(chunk_item.reading) for chunk_item in items}
     verdicts = [_verdict(chunk_item, bundle, state, digests[chunk_item.entry.ordinal]) for chunk_item in items]
     made = PreparedChunk(items, state, verdicts)
@@ -102,7 +102,7 @@ def documents_sha256(reading: Reading) -> str:
 
 
 def _insert(entry: Entry, documents: str, *, tombstone: bool) -> tuple[Any, ...]:
-    """A tombstone has no digests: whatever comes next differs from it."""
+    """A row of a new asset. A tombstone has no digests, so every later delivery differs from it."""
     content = (entry.title, entry.path, None, None) if tombstone else _content(entry, documents)
     return (entry.asset_type, entry.asset_hash, *content, int(tombstone))
 
