@@ -54,7 +54,7 @@ class Rescuer:
         return sum(self._reset(found, lambda tx, found: job.reset_stale(tx, found, limit)) for found in stale)
 
     def _may_reset_stale(self) -> bool:
-        """Whether old heartbeats mean dead workers. After an outage of the database, workers first get time to send some."""
+        """Whether old heartbeats mean dead workers: after an outage, workers first get time to send some."""
         since = self._context.db.available_since
         patience = HEARTBEATS_BEFORE_RESET * self._context.settings.worker.heartbeat_interval
         return since is not None and (not self._context.db.had_outage or time.monotonic() - since >= patience)
