@@ -14,7 +14,7 @@ from ingestd.metrics import Metrics, View
 from ingestd.mount.access import Mount
 from ingestd.notify import Notifier
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.identity import Instance, this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
@@ -52,47 +52,45 @@ class Daemon:
         self.context = make_context(settings)
         self._notifier = notifier or Notifier()
         self._stop_asked = threading.Event()
-        instance, close = this_instance(), self.context.db.close
-        self.worker_pool = WorkerPool(self.context, instance, on_finished=self._wake_promoter)
-        self.sweeper = Sweeper(self.context, on_queued=self.worker_pool.wake)
-        self.scanner = Scanner(self.context, on_recorded=self._wake_enqueuer)
-        self.watcher = Watcher(self.context.mount, self._name, self.scanner.awaits, self._rescan)
-        self.rescuer = Rescuer(self.context, instance, on_reset=self.worker_pool.wake)
-        self._scans, preflights = ScanStep(self.context, instance, self.scanner), PreflightStep(self.context, instance)
-        self.runners = (self._scans.runner, preflights.runner)
+        self._build_pipeline(this_instance())
+        self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
+        self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._wake_runners, self.health))
+        self.http = make_listener(settings, self.web)
+        self.services = self._build_services()
+        # systemd acts when a whole limit has passed since the last ping, so pings end at half of it.
+        self._silence = self._notifier.watchdog / 2 if self._notifier.watchdog else SILENCE
+        self._reasons: list[str] = []
+
+    def _build_pipeline(self, instance: Instance) -> None:
+        context = self.context
+        self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_promoter)
+        self.sweeper = Sweeper(context, on_queued=self.worker_pool.wake)
+        self.scanner = Scanner(context, on_recorded=self._wake_enqueuer)
+        self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan)
+        self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)
+        self._scans, self._preflights = ScanStep(context, instance, self.scanner), PreflightStep(context, instance)
+        self.runners = (self._scans.runner, self._preflights.runner)
+
+    def _build_services(self) -> list[Service]:
+        """The background threads, each with its step; those of the worker pool excepted."""
+        close = self.context.db.close
         poller = Poller(self.context, self._wake_for)
         heartbeat = Heartbeat(self.context, lambda: self.worker_pool.leases, self._claims)
         self._rescue = Service("rescuer", self.rescuer.run_once, finally_do=close)
         self._scan = Service("scanner", self._scans.run_once, finally_do=close)
-        self._preflight = Service("preflight", preflights.run_once, finally_do=close)
-        self._watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
+        self._preflight = Service("preflight", self._preflights.run_once, finally_do=close)
         self._enqueuer = Service("auto-enqueuer", self.sweeper.enqueue_new, finally_do=close)
-        self._promoter = Service(
-            "promoter", self.sweeper.promote_and_revive, finally_do=close, min_gap=PROMOTER_MIN_GAP
-        )
-        self._poll = Service("poller", poller.run_once, finally_do=close)
+        promote = self.sweeper.promote_and_revive
+        self._promoter = Service("promoter", promote, finally_do=close, min_gap=PROMOTER_MIN_GAP)
         self._heartbeat = Service("heartbeat", heartbeat.run_once, finally_do=close)
-        self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
-        self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._wake_runners, self.health))
-        self.http = make_listener(settings, self.web)
-        self.services = [
-            self._rescue,
-            self._scan,
-            self._watch,
-            self._enqueuer,
-            self._promoter,
-            self._poll,
-            self._heartbeat,
-            self._preflight,
-        ]
-        self.status_reporter = StatusReporter(self.context, self._notifier, lambda: len(self.worker_pool.leases))
+        watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
+        poll = Service("poller", poller.run_once, finally_do=close)
+        services = [self._rescue, self._scan, self._preflight, watch, self._enqueuer, self._promoter, poll]
+        services.append(self._heartbeat)
         if self._notifier.is_wanted:
-            self.services.append(
-                Service("status-reporter", self.status_reporter.run_once, finally_do=self.status_reporter.close)
-            )
-        # systemd acts when a whole limit has passed since the last ping, so pings end at half of it.
-        self._silence = self._notifier.watchdog / 2 if self._notifier.watchdog else SILENCE
-        self._reasons: list[str] = []
+            reporter = StatusReporter(self.context, self._notifier, lambda: len(self.worker_pool.leases))
+            services.append(Service("status-reporter", reporter.run_once, finally_do=reporter.close))
+        return services
 
     def _view(self) -> View:
         return View(
