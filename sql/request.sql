@@ -11,6 +11,13 @@ RETURNING id;
 SELECT id, kind, sync_id, state, result, error, requested_by, requested_at, claimed_at, claimed_by, finished_at
 FROM ingest_request WHERE id = :request_id;
 
+-- name: newest_scan^
+-- Served by KEY by_batch (sync_id, id): scans have no sync_id.
+SELECT id, kind, sync_id, state, result, error, requested_by, requested_at, claimed_at, claimed_by, finished_at
+FROM ingest_request
+WHERE sync_id IS NULL AND requested_at > UTC_TIMESTAMP(6) - INTERVAL :within_us MICROSECOND
+ORDER BY id DESC LIMIT 1;
+
 -- name: newest_preflight^
 -- Served by KEY by_batch (sync_id, id).
 SELECT state, error FROM ingest_request WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1;

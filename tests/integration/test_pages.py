@@ -176,7 +176,7 @@ def all_answers(olivia: Visitor, sync_id: str) -> dict[str, Answer]:
     looks = [
         "/",
         "/?status=failed",
-        "/?notice=scan",
+        "/?notice=paused",
         "/?limit=1&after=5",
         "/tasks",
         one,

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from support.html import Element
-from support.web_client import Visitor, WebClient
+from support.web_client import UNKNOWN, Visitor, WebClient
 from support.world import World, md5, photo
 
 NOTHING_YET = "No batches yet. Scan now records the bundles on the mount."
@@ -193,13 +193,25 @@ def test_a_viewer_is_offered_no_actions(web_client: WebClient) -> None:
     assert web_client.visitor("viewer-token").see("/").form("/resume") is None
 
 
-def test_scan_now_starts_a_scan(web_client: WebClient, olivia: Visitor, world: World) -> None:
+def test_scan_now_shows_the_outcome_of_the_scan(web_client: WebClient, olivia: Visitor, world: World) -> None:
+    assert olivia.see("/").live("scan").text == ""
     sync_id = world.put(photo("a"))
     page = olivia.submit(olivia.see("/"), "/scan")
-    assert page.one(class_="notice").text.startswith("Scan started…")
+    assert page.live("scan").text == "Scan started…"
     assert web_client.woken == ["requests"]
     web_client.run_scan()
-    assert names(olivia.see("/")) == [sync_id]
+    page = olivia.see("/")
+    assert names(page) == [sync_id]
+    assert page.live("scan").text == "Scan finished: 1 new or changed batch."
+    world.file(f"sync/{UNKNOWN}.ready", b"")
+    olivia.post("/scan")
+    web_client.run_scan()
+    expected = "Scan finished: nothing new, 1 bundle without a readable manifest."
+    assert olivia.see("/").live("scan").text == expected
+    world.sql("UPDATE ingest_request SET state = 'failed', error = 'the reason', result = NULL")
+    assert olivia.see("/").live("scan").text == "Scan failed: the reason"
+    world.sql("UPDATE ingest_request SET requested_at = requested_at - INTERVAL 1 HOUR")
+    assert olivia.see("/").live("scan").text == "", "an old outcome is no longer shown"
 
 
 def test_the_queue_is_paused_and_resumed(world: World, web_client: WebClient, olivia: Visitor) -> None:
@@ -242,7 +254,7 @@ def test_resume_returns_to_the_same_page(web_client: WebClient, olivia: Visitor,
 
 
 def test_a_form_does_not_redirect_to_other_sites(olivia: Visitor) -> None:
-    assert olivia.post("/scan", {"next": "//evil.example/"}).headers["Location"] == "/?notice=scan"
+    assert olivia.post("/scan", {"next": "//evil.example/"}).headers["Location"] == "/"
 
 
 def test_a_pause_needs_no_reason(world: World, olivia: Visitor) -> None:

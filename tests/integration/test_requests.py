@@ -410,6 +410,7 @@ def test_a_request_is_taken_by_a_daemon_that_did_not_accept_it(world: World) -> 
 
 BY_INDEX: dict[str, tuple[str, dict[str, Any]]] = {
     "next_queued": ("claim", {"kind": "'scan'"}),
+    "newest_scan": ("by_batch", {"within_us": 600 * 10**6}),
     "newest_preflight": ("by_batch", {"sync_id": "'a'"}),
     "running": ("claim", {"stale_us": 1}),
     "delete_finished": ("by_finished", {"keep_us": 7 * 86400 * 10**6, "limit": 2}),

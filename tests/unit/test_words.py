@@ -41,7 +41,6 @@ SPACES = str.maketrans("_\n#", "   ")
 STILL_TO_DO = [
     "daemon/ingestd/cli/client.py",
     "daemon/ingestd/cli/operate.py",
-    "daemon/ingestd/cli/remote.py",
     "daemon/ingestd/config.py",
     "daemon/ingestd/doctor.py",
     "daemon/ingestd/embedded.py",
@@ -67,7 +66,6 @@ STILL_TO_DO = [
     "daemon/ingestd/web/api/routes.py",
     "daemon/ingestd/web/api/schemas.py",
     "daemon/ingestd/web/hooks.py",
-    "daemon/ingestd/web/operations.py",
     "daemon/ingestd/web/problem.py",
     "daemon/ingestd/web/read_database.py",
     "daemon/ingestd/web/responses.py",

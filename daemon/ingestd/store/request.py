@@ -70,8 +70,16 @@ def insert(tx: Tx, kind: RequestKind, requested_by: str, sync_id: str | None = N
 
 def find(tx: Tx, request_id: int) -> IngestRequest | None:
     row = _sql.find(tx.connection, request_id=request_id)
-    if row is None:
-        return None
+    return None if row is None else _parsed(row)
+
+
+def newest_scan(tx: Tx, within_seconds: float) -> IngestRequest | None:
+    """The newest scan request of the last `within_seconds`."""
+    row = _sql.newest_scan(tx.connection, within_us=int(within_seconds * 1e6))
+    return None if row is None else _parsed(row)
+
+
+def _parsed(row: tuple[Any, ...]) -> IngestRequest:
     id_, kind, sync_id, state, result, *rest = row
     parsed = None if result is None else orjson.loads(result)
     return IngestRequest(id_, RequestKind(kind), sync_id, RequestState(state), parsed, *rest)

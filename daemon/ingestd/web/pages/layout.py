@@ -18,7 +18,6 @@ MAX_ADDRESS = 2000
 MAX_COUNTED = 10_000
 """Jobs of one state that a page counts; above this it shows "more than"."""
 NOTICES = {
-    "scan": "Scan started… New batches appear in the table.",
     "paused": "The queue was paused on every host. Running jobs continue.",
     "resumed": "The queue was resumed.",
     "queued": "The batch was queued. Its job is at the top of the job history.",

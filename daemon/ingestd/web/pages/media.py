@@ -4,14 +4,19 @@ from typing import Any
 
 from flask import Response, request, url_for
 
-from ingestd.model import Action, BatchStatus
+from ingestd.model import Action, BatchStatus, RequestState
+from ingestd.store import request as requests
 from ingestd.store import stats
 from ingestd.store.db import Tx
 from ingestd.web.api.queries import before
 from ingestd.web.api.schemas import BatchesQuery
 from ingestd.web.operations import Operations
 from ingestd.web.pages import forms
+from ingestd.web.pages.formatting import plural
 from ingestd.web.pages.layout import MAX_COUNTED, Layout, back, local_address
+
+SCAN_SHOWN_SECONDS = 600.0
+"""How long the outcome of a requested scan is shown."""
 
 
 class Media:
@@ -22,16 +27,18 @@ class Media:
         query = forms.query(BatchesQuery)
         filters = stats.Filter(query.status, query.action, query.prefix)
 
-        def look(tx: Tx) -> tuple[stats.Page, dict[str, int]]:
+        def look(tx: Tx) -> tuple[stats.Page, dict[str, int], str]:
             counts = stats.job_counts_up_to(tx, MAX_COUNTED + 1)
-            return stats.batch_page(tx, filters, before=before(query), limit=query.limit), counts
+            scan = scan_outcome(requests.newest_scan(tx, SCAN_SHOWN_SECONDS))
+            return stats.batch_page(tx, filters, before=before(query), limit=query.limit), counts, scan
 
-        (rows, after), counts = self._layout.db.read(look)
+        (rows, after), counts, scan = self._layout.db.read(look)
         parameters: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
         return self._layout.page(
             "media.html",
             rows=rows,
             counts=counts,
+            scan=scan,
             query=query,
             is_filtered=filters != stats.Filter(),
             statuses=[status.value for status in BatchStatus],
@@ -42,7 +49,7 @@ class Media:
 
     def scan(self) -> Response:
         self._operations.scan()
-        return _back("scan")
+        return _back()
 
     def pause(self) -> Response:
         self._operations.pause(forms.form(forms.PauseForm).reason)
@@ -53,6 +60,20 @@ class Media:
         return _back("resumed")
 
 
-def _back(notice: str) -> Response:
+def scan_outcome(scan: requests.IngestRequest | None) -> str:
+    """The state of a requested scan as a sentence; empty if there is none."""
+    if scan is None:
+        return ""
+    if scan.state is RequestState.FAILED:
+        return f"Scan failed: {scan.error}"
+    if scan.result is None:
+        return "Scan started…"
+    found, unreadable = len(scan.result["sync_ids"]), scan.result["unrecorded"]
+    outcome = plural(found, "new or changed batch", "new or changed batches") if found else "nothing new"
+    waiting = f", {plural(unreadable, 'bundle')} without a readable manifest" if unreadable else ""
+    return f"Scan finished: {outcome}{waiting}."
+
+
+def _back(notice: str = "") -> Response:
     """Redirects to the page that the form was on."""
     return back(local_address(request.form.get("next", "")), notice)
