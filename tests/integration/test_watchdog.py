@@ -3,16 +3,16 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingestd import logs
 from ingestd.app import Daemon, make_context
 from ingestd.errors import DatabaseUnavailable
 from ingestd.notify import Notifier
-from ingestd.pipeline import delivery
+from ingestd.pipeline import delivery, prefetch
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.service import Service
 from support.process import Daemons, daemons_of
@@ -222,7 +222,7 @@ def test_a_scan_shows_that_it_goes_on_with_every_bundle(
 def test_reading_ahead_shows_that_its_worker_is_alive(
     world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also with a thread that knows nothing of the context it was started in."""
+    """Also when the thread that reads ahead inherits no context."""
     ticked: set[tuple[str, str]] = set()
     tick = Service.tick
 
@@ -230,7 +230,7 @@ def test_reading_ahead_shows_that_its_worker_is_alive(
         tick(service)
         ticked.add((service.name.rpartition("-")[0], threading.current_thread().name.rpartition("_")[0]))
 
-    monkeypatch.setattr(logs, "submit", lambda pool, work, *args: pool.submit(work, *args))
+    monkeypatch.setattr(prefetch, "copy_context", Context)
     monkeypatch.setattr(Service, "tick", noting)
     sync_id = world.put(*(photo(str(number)) for number in range(20)))
     daemon.start()
