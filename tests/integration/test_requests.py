@@ -100,6 +100,18 @@ def test_a_batch_has_one_open_preflight(world: World) -> None:
     assert accept(world, one) > first
 
 
+def test_a_claim_skips_what_another_host_is_claiming(world: World) -> None:
+    one, other = world.context(), world.context()
+    first, second = accept(world, "a"), accept(world, "b")
+    connection = one.db.connection()
+    connection.begin()
+    claim = request.claim_next(Tx(connection), RequestKind.PREFLIGHT, "w", str(ME))
+    other.db.connection().cursor().execute("SET SESSION innodb_lock_wait_timeout = 1")
+    newer = take(other, RequestKind.PREFLIGHT)
+    connection.commit()
+    assert [found and found.request_id for found in (claim, newer)] == [first, second]
+
+
 # how they end
 
 
@@ -109,6 +121,18 @@ def test_the_result_of_a_scan_is_bounded(world: World, monkeypatch: pytest.Monke
     request_id = accept(world)
     scans_of(world.context()).runner.run_next()
     assert look(world, request_id).result == {"sync_ids": found[:2], "unrecorded": 0}
+
+
+def test_a_requested_scan_wakes_the_parts_that_queue_new_batches(world: World) -> None:
+    context, woken = world.context(), []
+    step = ScanStep(context, ME, Scanner(context, on_recorded=lambda: woken.append("recorded")))
+    accept(world)
+    step.runner.run_next()
+    assert woken == [], "nothing was recorded"
+    world.put(photo("a"))
+    accept(world)
+    step.runner.run_next()
+    assert woken == ["recorded"]
 
 
 def test_a_scan_runs_only_after_a_notice(world: World) -> None:
