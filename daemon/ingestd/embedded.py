@@ -162,7 +162,7 @@ class EmbeddedMariaDB:
         with translated_errors(owner):
             connection = connect(owner, "root", "", self.name)
             with connection.cursor() as cursor:
-                # No password: whoever can open the socket in this folder owns the whole server anyway.
+                # No password: access to the socket requires access to this folder, which holds the whole server.
                 cursor.execute("CREATE USER IF NOT EXISTS 'ingestd'@'localhost'")
                 for statement in grant_statements():
                     cursor.execute(statement)

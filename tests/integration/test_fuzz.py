@@ -44,9 +44,9 @@ many = settings(max_examples=25, deadline=None, derandomize=True, suppress_healt
 
 
 def filled(world: World, web_client: WebClient) -> dict[str, list[Any]]:
-    """A daemon that has something to tell, and what there is to ask for, beside what is made up."""
+    """A daemon with data, and the existing values to use in requests besides random ones."""
     web_client.context.mount.check()
-    imported = world.put(photo("a"), cover("c", "nobody"), {"type": "photo", "hash": "bad"}, day=1)
+    imported = world.put(photo("a"), cover("c", "missing"), {"type": "photo", "hash": "bad"}, day=1)
     world.import_all(web_client.context, imported)
     others = [world.put(photo("b"), day=2), world.put(photo("c"), verification={"passed": False}, day=3)]
     job_id = world.one("SELECT MAX(id) FROM import_job")

@@ -66,7 +66,7 @@ def leave_out(reason: str) -> None:
 
 @pytest.fixture
 def other_file_system() -> Iterator[Path]:
-    """A folder on a file system of its own, whoever runs the tests."""
+    """A folder on a separate file system, for any user that runs the tests."""
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == Path("/tmp").stat().st_dev:
         leave_out("needs /dev/shm as a file system of its own")
     folder = MEMORY / f"ingestd-test-{os.getpid()}"
@@ -217,7 +217,7 @@ def test_other_file_system_is_another_identity(make_mount: MakeMount, root: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_same_file_system_mounted_anew_is_another_identity(make_mount: MakeMount, root: Path) -> None:
+def test_a_remounted_file_system_has_another_identity(make_mount: MakeMount, root: Path) -> None:
     if not unique_mount_id("/"):
         pytest.skip("this kernel gives a new mount the numbers of the one that went (Linux before 6.8)")
     mount = make_mount(require_mount=True)
@@ -275,7 +275,7 @@ def test_dead_helper_is_replaced(make_mount: MakeMount) -> None:
     assert dead not in helpers()
 
 
-def test_closing_ends_whoever_still_waits(make_mount: MakeMount) -> None:
+def test_closing_ends_waiting_callers(make_mount: MakeMount) -> None:
     mount = make_mount(deadline=60.0)
     mount.check()
     (frozen,) = freeze_helpers()
@@ -366,13 +366,13 @@ def test_what_is_absent_is_looked_for_again_while_the_bundle_is_fresh(make_mount
     assert (fresh.problem, len(fresh.documents)) == (None, 1)
 
 
-def test_reader_reads_documents_and_tells_of_progress(make_mount: MakeMount, root: Path) -> None:
+def test_the_reader_reads_documents_and_reports_progress(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount()
     entries = [entry(root, "a"), entry(root, "b")]
-    told: list[int] = []
-    readings = ItemReader(mount, mount.check(), refuse_pause, told.append).read(entries)
+    progress: list[int] = []
+    readings = ItemReader(mount, mount.check(), refuse_pause, progress.append).read(entries)
     assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
-    assert sum(told) == 26
+    assert sum(progress) == 26
 
 
 def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -> None:
@@ -516,7 +516,7 @@ def test_error_of_the_pause_ends_the_trying(make_mount: MakeMount, root: Path) -
 # the watcher
 
 
-def test_watcher_is_armed_anew_when_the_mount_is_back(make_mount: MakeMount, root: Path) -> None:
+def test_the_watcher_restarts_when_the_mount_returns(make_mount: MakeMount, root: Path) -> None:
     mount = make_mount(watch="inotify")
     named: list[set[str]] = []
     armed: list[MountIdentity | None] = []
@@ -534,10 +534,10 @@ def test_watcher_is_armed_anew_when_the_mount_is_back(make_mount: MakeMount, roo
         watcher.run_once()
         assert watcher.kind == "inotify"
         assert len(armed) == 2
-        assert armed[0] == armed[1], "the test shows nothing if the identity tells the difference"
+        assert armed[0] == armed[1], "the test is void if the identity differs"
         sync_id = new_sync_id()
         (root / "sync" / f"{sync_id}.ready").touch()
-        until(lambda: {sync_id} in named, what="for the new watch to tell")
+        until(lambda: {sync_id} in named, what="for an event of the new watch")
     finally:
         watcher.stop()
 
@@ -561,7 +561,7 @@ def test_polling_names_what_is_new_only(make_mount: MakeMount, root: Path, monke
         root.unlink()
         replace_root(root, "real")
         (root / "sync" / f"{new}.ready").touch()
-        until(lambda: named, what="for polling to tell")
+        until(lambda: named, what="for an event of polling")
         count = len(listings)
         until(lambda: len(listings) > count + 2, what="for further listings")
     finally:

@@ -174,9 +174,9 @@ def test_mount_that_dies_fails_no_item(far: S3World) -> None:
         until_status(far, sync_id, "imported")
         until_status(far, later, "imported")
         assert daemon.context.mount.up
-    told = kinds(far, sync_id)
-    assert told.count("item_created") == MANY
-    assert "item_failed" not in told
+    events = kinds(far, sync_id)
+    assert events.count("item_created") == MANY
+    assert "item_failed" not in events
     assert set(far.decisions(sync_id).values()) == {"created"}
     assert len(documents(far)) == 2 * (MANY + 1)
 
@@ -187,7 +187,7 @@ def test_reads_that_cannot_even_be_killed_are_bounded(far: S3World, monkeypatch:
     mount = far.context(mount={"deadline": 1.0}).mount
     until(lambda: is_readable(mount, sync_ids[3]), what="for the mount to show the last bundle")
     with far.s3.hanging():
-        # The mount has taken these requests and waits for the server: whoever asked is beyond any signal.
+        # The mount has accepted these requests and waits for the server: no signal ends the callers now.
         for sync_id in sync_ids[:2]:
             with pytest.raises(MountUnavailable, match="does not answer"):
                 mount.read_manifest(sync_id)

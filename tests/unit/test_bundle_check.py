@@ -26,7 +26,7 @@ def test_every_problem_is_listed_at_once() -> None:
     orphan = {"type": "cover", "hash": A}
     items = [photo(A), orphan, photo(B), photo(B, title="x"), {"type": "video", "hash": A}, 7]
     galleries = [{"type": "gallery", "hash": "c" * 32}, {"type": "gallery", "hash": "c" * 32, "title": "x"}]
-    found = problems(good(status="draft", type=None, items=items, containers=[*galleries, {"type": "gallery"}]))
+    found = problems(good(status="uploading", type=None, items=items, containers=[*galleries, {"type": "gallery"}]))
     assert [problem.partition(":")[0] for problem in found] == [
         "type", "status", "items[1]", "items[2]", "items[3]", "items[4]", "items[5]",
         "containers[0]", "containers[1]", "containers[2]",
@@ -54,7 +54,7 @@ def test_what_only_some_parsers_take_is_a_problem(data: bytes) -> None:
 def test_the_file_name_promises_the_sync_id() -> None:
     assert problems(good(), f"{SYNC_ID}.json") == []
     assert PRIOR in problems(good(), f"{PRIOR}.json")[0]
-    report = check_manifest(good(), file_name="draft.json")
+    report = check_manifest(good(), file_name="copy.json")
     assert (report.problems, len(report.warnings)) == ([], 1)
 
 

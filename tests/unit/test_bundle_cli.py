@@ -119,7 +119,7 @@ def test_check_is_content(manifest: Path) -> None:
 
 
 def broken(manifest: Path) -> Path:
-    fields = {**json.loads(manifest.read_bytes()), "status": "draft", "items": [{}], "prior_sync_id": "\u001b[31m"}
+    fields = {**json.loads(manifest.read_bytes()), "status": "uploading", "items": [{}], "prior_sync_id": "\u001b[31m"}
     manifest.write_text(json.dumps(fields))
     return manifest
 
@@ -142,11 +142,11 @@ def test_check_prints_json(manifest: Path) -> None:
     assert len(json.loads(result.stdout)["problems"]) == 3
 
 
-def test_warnings_are_no_data_and_no_failure(manifest: Path) -> None:
-    draft = manifest.rename(manifest.parent / "draft.json")
-    result = run("check", draft)
+def test_warnings_go_to_stderr_and_do_not_fail(manifest: Path) -> None:
+    copy = manifest.rename(manifest.parent / "copy.json")
+    result = run("check", copy)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "warning: the file is named 'draft.json'" in result.stderr
+    assert "warning: the file is named 'copy.json'" in result.stderr
 
 
 def test_check_of_what_cannot_be_read(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_provenance_is_kept(place: Place) -> None:
     assert source["tool_version"]
 
 
-def test_an_image_tells_of_itself(place: Place) -> None:
+def test_metadata_of_an_image(place: Place) -> None:
     hash_ = place.put("a.jpg", image())
     place.make()
     known = place.document(f"photo/{hash_}", "data/photo.manifest.json")
@@ -80,14 +80,14 @@ def test_an_image_tells_of_itself(place: Place) -> None:
     }  # fmt: skip
 
 
-def test_a_video_tells_its_size_and_kind(place: Place) -> None:
+def test_metadata_of_a_video(place: Place) -> None:
     hash_ = place.put("a.webm", b"moving")
     place.make()
     assert place.document(f"video/{hash_}", "data/photo.manifest.json") == {"bytes": 6, "mime": "video/webm"}
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", image()[:60], b"%!PS-Adobe-3.0 EPSF-3.0\n", b"GIF89a\0\0"])
-def test_a_file_that_is_no_image_is_still_an_item(place: Place, content: bytes) -> None:
+def test_an_unreadable_image_is_still_an_item(place: Place, content: bytes) -> None:
     hash_ = place.put("a.gif", content)
     made = place.make()
     place.manifest(made)
@@ -165,9 +165,9 @@ def test_a_root_inside_the_folder_is_not_taken_for_media(place: Place) -> None:
         make_bundle(place.media, place.media)
 
 
-def test_progress_is_told(place: Place) -> None:
+def test_progress_is_reported(place: Place) -> None:
     for number in range(3):
         place.put(f"{number}.mp4", b"%d" % number)
-    told: list[tuple[int, int]] = []
-    place.make(on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    progress: list[tuple[int, int]] = []
+    place.make(on_progress=lambda done, total: progress.append((done, total)))
+    assert progress == [(1, 3), (2, 3), (3, 3)]

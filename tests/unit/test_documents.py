@@ -63,7 +63,7 @@ def test_what_is_not_json_is_wrapped(root: Root) -> None:
     assert found["source_data:e"] == {"encoding": "text", "data": "[1"}
 
 
-def test_names_that_are_no_text_are_percent_encoded(root: Root) -> None:
+def test_names_that_are_not_utf8_are_percent_encoded(root: Root) -> None:
     for name in (b"\xff", b"100%", "\u00e9".encode(), b"a b", b"a\nb"):
         Path(os.fsdecode(os.fsencode(root.data) + b"/" + name)).write_text("1")
     kinds = {"%FF", "100%25", "%C3%A9", "a b", "a%0Ab"}
@@ -113,7 +113,7 @@ def test_a_document_that_is_listed_but_not_there_may_yet_come(root: Root, monkey
     assert "a.json" in str(reading.problem)
 
 
-def test_source_that_is_no_folder_holds_no_documents(root: Root) -> None:
+def test_a_source_that_is_not_a_folder_has_no_documents(root: Root) -> None:
     root.data.rmdir()
     root.data.write_text("{}")
     assert root.documents() == {}

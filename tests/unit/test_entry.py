@@ -142,7 +142,7 @@ def test_nesting_is_limited_to_what_the_database_bears() -> None:
     assert "nested deeper" in str(parsed_bytes(deep(MAX_NESTING + 1)).problem)
 
 
-def test_brackets_in_strings_are_no_nesting() -> None:
+def test_brackets_in_strings_do_not_count_as_nesting() -> None:
     assert parsed(item(title='[[{"' * 40)).problem is None
 
 
@@ -181,7 +181,7 @@ def test_text_that_parsers_stumble_over_becomes_a_problem(data: bytes) -> None:
         ({"hash": 5}, "hash: expected `str`, got `int`"),
     ],
 )  # fmt: skip
-def test_a_problem_is_told_in_words(changes: dict[str, Any], problem: str) -> None:
+def test_a_problem_is_described_in_words(changes: dict[str, Any], problem: str) -> None:
     assert str(parsed(item(**changes)).problem).startswith(problem)
 
 

@@ -67,7 +67,7 @@ def test_missing_files_and_folders(root: Root) -> None:
     assert root.read(path="photo/two").problem is None
 
 
-def test_a_folder_or_a_fifo_is_no_file(root: Root) -> None:
+def test_a_folder_or_a_fifo_is_not_a_file(root: Root) -> None:
     os.mkfifo(root.item / "fifo")
     for name in ("source", "fifo"):
         assert root.read(File("original", name), verify="sha256").reason is Reason.FILE_MISSING
@@ -79,7 +79,7 @@ def test_a_name_too_long_for_the_file_system_is_the_items_fault(root: Root) -> N
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN])
-def test_what_may_pass_is_told_apart(root: Root, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_temporary_errors_are_distinguished(root: Root, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def failing(_fd: int, _count: int) -> bytes:
         raise OSError(number, os.strerror(number))
 
@@ -121,7 +121,7 @@ def test_links_that_stay_inside_or_lead_nowhere_are_refused_too(root: Root) -> N
         assert root.read(File("original", name)).reason is Reason.PATH_OUTSIDE_ROOT
 
 
-def test_a_link_whose_name_is_no_text_can_be_told(root: Root) -> None:
+def test_a_link_whose_name_is_not_utf8_is_reported(root: Root) -> None:
     os.symlink(b"nowhere", os.fsencode(root.data) + b"/\xff.json")
     reading = root.read()
     assert reading.reason is Reason.PATH_OUTSIDE_ROOT
@@ -200,7 +200,7 @@ def test_a_manifest_without_its_sentinel_is_not_looked_at(root: Root) -> None:
     assert failure.no_sentinel
 
 
-def test_a_manifest_that_is_no_plain_file(root: Root, outside: Path) -> None:
+def test_a_manifest_that_is_not_a_regular_file(root: Root, outside: Path) -> None:
     place = root.path / f"sync/{SYNC_ID}.json"
     os.mkfifo(place)
     assert "not a regular file" in problem(manifest(root))
@@ -217,7 +217,7 @@ def test_a_linked_sync_folder_is_refused_by_both(root: Root, outside: Path) -> N
     assert "symbolic link" in problem(sync_folder.list_sentinels(str(root.path)))
 
 
-def test_sentinels_are_told_from_what_only_looks_like_one(root: Root) -> None:
+def test_only_real_sentinels_are_listed(root: Root) -> None:
     for name in (SYNC_ID, SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready"):
         (root.path / f"sync/{name}.ready").touch()
     (root.path / f"sync/{SYNC_ID}.json").touch()
@@ -228,7 +228,7 @@ def test_sentinels_are_told_from_what_only_looks_like_one(root: Root) -> None:
     assert sorted(listing.invalid_names) == sorted([SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready", r"\xff"])
 
 
-def test_a_root_that_is_no_folder(root: Root) -> None:
+def test_a_root_that_is_not_a_folder(root: Root) -> None:
     assert isinstance(sync_folder.inspect_root(str(root.path)), wire.RootInfo)
     assert "not a folder" in problem(sync_folder.inspect_root(str(root.item / "a.jpg")))
     assert problem(sync_folder.inspect_root(str(root.path / "nowhere")))

@@ -89,7 +89,7 @@ def test_one_wrong_field_gives_one_problem_that_names_it(key: str, value: Any) -
     assert found[0].startswith(key)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems(encoded(sync_id="x", type="", action="y", status="z", created_at="?", items=None))
     assert [problem.partition(":")[0] for problem in found] == [
         "sync_id", "type", "action", "created_at", "status", "items",

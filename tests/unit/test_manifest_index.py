@@ -1,4 +1,4 @@
-"""What only a look at all entries can tell: repetitions, conflicts of type, and which cover wins."""
+"""The index of a manifest: repetitions, type conflicts, and which cover wins."""
 
 from typing import Any
 
