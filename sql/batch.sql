@@ -4,19 +4,13 @@
 SELECT sync_id FROM ingest_batch;
 
 -- name: find^
-SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
-       manifest_completed_at, prior_sync_id, last_error
-FROM ingest_batch WHERE sync_id = :sync_id;
+SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id;
 
 -- name: lock^
-SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
-       manifest_completed_at, prior_sync_id, last_error
-FROM ingest_batch WHERE sync_id = :sync_id FOR UPDATE;
+SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id FOR UPDATE;
 
 -- name: lock_by_id^
-SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
-       manifest_completed_at, prior_sync_id, last_error
-FROM ingest_batch WHERE id = :batch_id FOR UPDATE;
+SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id FOR UPDATE;
 
 -- name: lock_with_prior
 -- Own row and the one it follows, in one order for everybody, so that two queueings cannot miss each other.
@@ -25,15 +19,10 @@ WHERE p.sync_id IN (:sync_id, (SELECT b.prior_sync_id FROM ingest_batch b WHERE 
 ORDER BY p.id FOR UPDATE;
 
 -- name: find_by_id^
-SELECT id, sync_id, type, action, status, item_count, manifest_sha256, plan_sha256, force_sha256,
-       manifest_completed_at, prior_sync_id, last_error
-FROM ingest_batch WHERE id = :batch_id;
+SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id;
 
 -- name: age$
 SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM ingest_batch WHERE id = :batch_id;
-
--- name: database_now$
-SELECT UTC_TIMESTAMP(6);
 
 -- name: insert$
 INSERT INTO ingest_batch (sync_id, type, action, status, source_host, item_count, total_bytes, manifest_sha256,

@@ -82,12 +82,6 @@ WHERE i.id IN :ids;
 -- name: record_crash!
 UPDATE ingest_batch_item SET crash_count = crash_count + 1 WHERE id = :item_id;
 
--- name: page
-SELECT ordinal, asset_type, asset_hash, cover_hash, parent_hash, decision, reason, waiting_for, target_ids, last_error,
-       updated_at
-FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after
-ORDER BY ordinal LIMIT :limit;
-
 -- name: existing_containers
 SELECT id, type, hash, entry_sha256, in_manifest, decision FROM ingest_batch_container WHERE batch_id = :batch_id;
 

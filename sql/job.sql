@@ -1,14 +1,23 @@
 -- import_job: one request to import a batch; the queue.
 
+-- fragment: running_columns
+-- Record: ingestd.store.job.Running.
+id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim, claimed_instance
+
+-- fragment: own_claim
+-- True while a claim still holds its job: the condition of every guarded update.
+id = :job_id AND claim_token = :token AND state = 'running'
+
+-- fragment: unclaimed
+-- Puts a job back into the queue.
+state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL,
+       current_item_id = NULL
+
 -- name: find^
-SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, isolate_items,
-       current_item_id
-FROM import_job WHERE id = :job_id;
+SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 
 -- name: active^
-SELECT id, batch_id, state, priority, scope, requested_by, claim_token, items_done, items_total, last_error, isolate_items,
-       current_item_id
-FROM import_job WHERE active_batch_id = :batch_id;
+SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.active_batch_id = :batch_id;
 
 -- name: insert$
 INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, requested_by, queued_at, items_total)
@@ -39,20 +48,6 @@ ORDER BY j.priority, j.id LIMIT :limit;
 -- name: promote!
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';
 
--- name: paused$
-SELECT paused FROM ingest_control WHERE id = 1;
-
--- name: control^
-SELECT paused, paused_by, paused_reason, paused_at FROM ingest_control WHERE id = 1;
-
--- name: pause!
-UPDATE ingest_control SET paused = 1, paused_by = :requested_by, paused_reason = :reason, paused_at = UTC_TIMESTAMP(6)
-WHERE id = 1 AND paused = 0;
-
--- name: resume!
-UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL
-WHERE id = 1 AND paused = 1;
-
 -- name: next_queued^
 -- Served by KEY claim (state, priority, id): it locks the one row it returns.
 SELECT id, claim_token, TIMESTAMPDIFF(MICROSECOND, queued_at, UTC_TIMESTAMP(6)) / 1e6 FROM import_job
@@ -81,7 +76,7 @@ WHERE id = :job_id AND state = 'running' AND claim_token = :token AND claimed_in
 -- The last statement of every transaction that writes for a job: no row, no commit.
 UPDATE import_job SET items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6),
        writes = writes + 1, current_item_id = :current_item_id
-WHERE id = :job_id AND claim_token = :token AND state = 'running';
+WHERE {{own_claim}};
 
 -- name: writes$
 -- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still under way.
@@ -91,35 +86,29 @@ SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token FOR UP
 UPDATE import_job SET manifest_sha256 = :manifest_sha256 WHERE id = :job_id;
 
 -- name: beat!
-UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE id = :job_id AND claim_token = :token AND state = 'running';
+UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};
 
 -- name: finish!
 UPDATE import_job SET state = :state, finished_at = UTC_TIMESTAMP(6), last_error = :error, writes = writes + 1,
        items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6), current_item_id = NULL
-WHERE id = :job_id AND claim_token = :token AND state = 'running';
+WHERE {{own_claim}};
 
 -- name: release!
-UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
-       heartbeat_at = NULL, writes = writes + 1, current_item_id = NULL
-WHERE id = :job_id AND claim_token = :token AND state = 'running';
+UPDATE import_job SET {{unclaimed}}, writes = writes + 1
+WHERE {{own_claim}};
 
 -- name: stale
-SELECT id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim
-FROM import_job
+SELECT {{running_columns}} FROM import_job
 WHERE state = 'running' AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND ORDER BY id;
 
 -- name: running_on
-SELECT id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim,
-       claimed_instance
-FROM import_job WHERE state = 'running' AND claimed_instance LIKE :instances ORDER BY id;
+SELECT {{running_columns}} FROM import_job WHERE state = 'running' AND claimed_instance LIKE :instances ORDER BY id;
 
 -- name: reset_stale!
-UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
-       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, isolate_items = :isolate_items
-WHERE id = :job_id AND claim_token = :token AND state = 'running'
+UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
+WHERE {{own_claim}}
   AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
 
 -- name: reset_dead!
-UPDATE import_job SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
-       heartbeat_at = NULL, current_item_id = NULL, reset_count = reset_count + 1, isolate_items = :isolate_items
-WHERE id = :job_id AND claim_token = :token AND state = 'running' AND claimed_instance = :instance;
+UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
+WHERE {{own_claim}} AND claimed_instance = :instance;

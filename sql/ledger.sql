@@ -15,6 +15,3 @@ SELECT i.batch_id, CONCAT('item_', i.decision),
               ',"target_ids":', IFNULL(i.target_ids, '{}'),
               ',"type":', JSON_QUOTE(i.asset_type), '}')
 FROM ingest_batch_item i WHERE i.id IN :ids ORDER BY i.ordinal;
-
--- name: latest
-SELECT id, event_type, payload, created_at FROM ingest_event WHERE batch_id = :batch_id ORDER BY id DESC LIMIT :limit;

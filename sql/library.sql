@@ -1,16 +1,17 @@
 -- The library. Writers lock their assets in order of hash first; everything below hangs on those locks.
 
--- name: assets
+-- fragment: assets_by_hash
 -- A long IN (...) would cost more to plan than to look up.
 SELECT a.id, a.asset_type, a.hash, a.entry_sha256, a.documents_sha256, a.deleted_at IS NOT NULL, a.synced_at, a.sync_id
 FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
-STRAIGHT_JOIN asset a ON a.hash = j.hash;
+STRAIGHT_JOIN asset a ON a.hash = j.hash
+
+-- name: assets
+{{assets_by_hash}};
 
 -- name: lock_assets
 -- Locked one after another, as they are listed: in order of hash.
-SELECT a.id, a.asset_type, a.hash, a.entry_sha256, a.documents_sha256, a.deleted_at IS NOT NULL, a.synced_at, a.sync_id
-FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
-STRAIGHT_JOIN asset a ON a.hash = j.hash FOR UPDATE;
+{{assets_by_hash}} FOR UPDATE;
 
 -- name: covers
 SELECT asset_id, cover_hash, path, deleted_at IS NOT NULL, synced_at, sync_id, bytes, sha256
@@ -87,59 +88,3 @@ UPDATE asset_cover SET synced_at = :synced_at, sync_id = :sync_id WHERE asset_id
 
 -- name: live_assets
 SELECT hash, id FROM asset WHERE hash IN :hashes AND deleted_at IS NULL;
-
--- name: lock_gallery^
-SELECT id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
-FROM asset_gallery WHERE hash = :hash FOR UPDATE;
-
--- name: insert_gallery$
-INSERT INTO asset_gallery (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
-VALUES (:hash, :title, :synced_at, :sync_id, :complete_at, :complete_sync_id, IF(:deleted, UTC_TIMESTAMP(6), NULL))
-RETURNING id;
-
--- name: update_gallery!
-UPDATE asset_gallery SET title = :title, synced_at = :synced_at, sync_id = :sync_id, complete_at = :complete_at,
-       complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
-WHERE id = :id;
-
--- name: gallery_members
-SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_gallery_item WHERE gallery_id = :id;
-
--- name: write_gallery_members!
-INSERT INTO asset_gallery_item (gallery_id, asset_id, position, synced_at, sync_id)
-SELECT :id, j.asset_id, j.position, :synced_at, :sync_id
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (asset_id BIGINT UNSIGNED PATH '$[0]', position INT UNSIGNED PATH '$[1]')) j
-ON DUPLICATE KEY UPDATE position = VALUES(position), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
-       deleted_at = NULL;
-
--- name: remove_gallery_members!
-UPDATE asset_gallery_item SET deleted_at = UTC_TIMESTAMP(6), synced_at = :synced_at, sync_id = :sync_id
-WHERE gallery_id = :id AND asset_id IN :asset_ids;
-
--- name: lock_collection^
-SELECT id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
-FROM asset_collection WHERE hash = :hash FOR UPDATE;
-
--- name: insert_collection$
-INSERT INTO asset_collection (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
-VALUES (:hash, :title, :synced_at, :sync_id, :complete_at, :complete_sync_id, IF(:deleted, UTC_TIMESTAMP(6), NULL))
-RETURNING id;
-
--- name: update_collection!
-UPDATE asset_collection SET title = :title, synced_at = :synced_at, sync_id = :sync_id, complete_at = :complete_at,
-       complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
-WHERE id = :id;
-
--- name: collection_members
-SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_collection_item WHERE collection_id = :id;
-
--- name: write_collection_members!
-INSERT INTO asset_collection_item (collection_id, asset_id, position, synced_at, sync_id)
-SELECT :id, j.asset_id, j.position, :synced_at, :sync_id
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (asset_id BIGINT UNSIGNED PATH '$[0]', position INT UNSIGNED PATH '$[1]')) j
-ON DUPLICATE KEY UPDATE position = VALUES(position), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
-       deleted_at = NULL;
-
--- name: remove_collection_members!
-UPDATE asset_collection_item SET deleted_at = UTC_TIMESTAMP(6), synced_at = :synced_at, sync_id = :sync_id
-WHERE collection_id = :id AND asset_id IN :asset_ids;

@@ -22,9 +22,10 @@ from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Service, tick
-from ingestd.store import job, stats
+from ingestd.store import control
 from ingestd.store.db import Database, Tx
 from ingestd.store.job import Queued
+from ingestd.store.queries import jobs
 from ingestd.store.request import Claim
 from ingestd.web import Hooks, make_app, make_listener
 
@@ -251,9 +252,9 @@ class StatusReporter:
             return f"waiting for the database: {error}"
 
     def _counts(self, tx: Tx) -> str:
-        counts = stats.job_counts(tx)
+        counts = jobs.counts(tx)
         waiting = f", waiting {counts['waiting']}" if counts.get("waiting") else ""
-        paused = " (paused)" if job.paused(tx) else ""
+        paused = " (paused)" if control.find(tx).paused else ""
         return f"running {self._running()}, queued {counts.get('queued', 0)}{paused}{waiting}; database up"
 
     def _mount_state(self) -> str:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from ingestd.embedded import grant_statements
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
-from ingestd.store import stats
-from ingestd.store.db import Tx
+from ingestd.store import job
+from ingestd.store.queries import server
 
 MIN_VERSION = (10, 6)
 MIN_PACKET = 16 * 2**20
@@ -58,22 +58,22 @@ def _mount(context: Context) -> Iterator[Finding]:
 
 
 def _server(context: Context) -> Iterator[Finding]:
-    facts = context.db.read(stats.server_facts)
-    version = facts["version"]
+    facts = context.db.read(server.facts)
+    version = facts.version
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     upgrade = "SELECT … FOR UPDATE SKIP LOCKED needs MariaDB 10.6 or newer: upgrade the server"
     yield Finding("server version", "MariaDB" in version and numbers >= MIN_VERSION, version, upgrade)
-    packet = facts["max_allowed_packet"]
+    packet = facts.max_allowed_packet
     yield Finding("packet size", packet >= MIN_PACKET, f"max_allowed_packet = {packet}", "set it to at least 16M")
-    binlog = facts["binlog_format"]
-    bad_binlog = facts["log_bin"] and binlog == "STATEMENT"
+    binlog = facts.binlog_format
+    bad_binlog = facts.log_bin and binlog == "STATEMENT"
     yield Finding("binary log", not bad_binlog, f"binlog_format = {binlog}", "set binlog_format = MIXED or ROW")
-    skew = abs((facts["now"] - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
+    skew = abs((facts.now - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
     yield Finding("clock", skew <= MAX_CLOCK_SKEW, f"{skew:.1f} s off the database's", "run chrony or ntpd on both")
 
 
 def _rights(context: Context) -> Iterator[Finding]:
-    rights = context.db.read(stats.rights)
+    rights = context.db.read(server.rights)
     too_much = sorted({right for table, right in rights if table in (None, "ingest_event") and right in FORBIDDEN})
     detail = f"may {', '.join(too_much)} in the ledger" if too_much else "the ledger can be added to, and not changed"
     yield Finding("rights", not too_much, detail, "give the daemon an account of its own, with sql/grants.sql")
@@ -94,11 +94,7 @@ def needed_rights() -> Iterator[tuple[str, str]]:
 
 
 def _claim_index(context: Context) -> Iterator[Finding]:
-    plan = context.db.read(_explain)
+    plan = context.db.read(job.explain_claim)
     well = bool(plan) and plan[0][5] == "claim" and "filesort" not in str(plan[0][-1])
     detail = f"key {plan[0][5]}, {plan[0][-1]}" if plan else "no plan"
     yield Finding("claim index", well, detail, "run `ingestd migrate`, then ANALYZE TABLE import_job")
-
-
-def _explain(tx: Tx) -> list[tuple[object, ...]]:
-    return stats.explain_claim(tx)

@@ -18,7 +18,8 @@ from typing import Any
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError
-from ingestd.store.db import SQL_FOLDER, connect, translated_errors
+from ingestd.store.db import connect, translated_errors
+from ingestd.store.sql import SQL_FOLDER
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0

@@ -22,7 +22,7 @@ from ingestd.config import DatabaseSettings, Settings
 from ingestd.listener import Listener
 from ingestd.pipeline.instruments import PREFIX
 from ingestd.store.db import Database
-from ingestd.store.live import Live, live
+from ingestd.store.queries.live import Live, live
 
 log = structlog.get_logger()
 

@@ -143,47 +143,6 @@ class Version:
     prior: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One ingest_batch row. Times are naive UTC."""
-
-    id: int
-    sync_id: str
-    type: str | None
-    action: Action | None
-    status: BatchStatus
-    item_count: int
-    manifest_sha256: str | None
-    plan_sha256: str | None
-    force_sha256: str | None
-    manifest_completed_at: datetime | None
-    prior_sync_id: str | None
-    last_error: str | None
-
-    @property
-    def version(self) -> Version:
-        assert self.manifest_completed_at is not None, "only a consumable batch has a version"
-        return Version(self.manifest_completed_at, self.sync_id, self.prior_sync_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One import_job row, as far as the queue needs it."""
-
-    id: int
-    batch_id: int
-    state: JobState
-    priority: int
-    scope: Scope
-    requested_by: str | None
-    claim_token: int
-    items_done: int
-    items_total: int
-    last_error: str | None
-    isolate_items: bool = False
-    current_item_id: int | None = None
-
-
 @dataclass(slots=True)
 class Lease:
     """A claimed job in a worker's hands; `writes` counts its fenced transactions.

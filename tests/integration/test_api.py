@@ -20,7 +20,7 @@ from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import claim
 from ingestd.service import Service
-from ingestd.store import stats
+from ingestd.store.queries import jobs
 from ingestd.web import Hooks, make_app, make_listener
 from support.wait import until
 from support.world import World, cover, md5, photo, sample
@@ -564,7 +564,7 @@ def break_down() -> None:
 
 
 def test_an_error_nobody_thought_of_tells_no_detail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "job_page", lambda *_args, **_more: break_down())
+    monkeypatch.setattr(jobs, "page", lambda *_args, **_more: break_down())
     answer = site.call("GET", "/api/v1/jobs")
     assert answer.status == 500
     assert "secret" not in answer.text

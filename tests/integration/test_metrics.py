@@ -23,7 +23,9 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue, pause
 from ingestd.pipeline.worker_pool import claim
-from ingestd.store import live as live_rows
+from ingestd.store.queries import batches, jobs
+from ingestd.store.queries import live as live_rows
+from ingestd.store.sql import Queries
 from support.disposable_db import disposable_world, frozen
 from support.programs import demand
 from support.wait import stop_event, until
@@ -281,14 +283,17 @@ def test_scrapes_at_the_same_moment_ask_the_database_once(world: World, monkeypa
     assert all("ingestd_queue_jobs" in names for names in answers)
 
 
-LOOKS = {
-    "jobs": "claim", "running": "claim", "batches": "by_status", "items_waiting": "revival",
-    "items_waiting_oldest_age": "revival",
-}  # fmt: skip
+SCRAPED = [
+    (jobs._sql, "counts", "claim"),
+    (batches._sql, "counts", "by_status"),
+    (live_rows._sql, "running", "claim"),
+    (live_rows._sql, "items_waiting", "revival"),
+    (live_rows._sql, "items_waiting_oldest_age", "revival"),
+]
 
 
-@pytest.mark.parametrize(("query", "key"), LOOKS.items())
-def test_a_scrape_reads_live_rows_by_index(world: World, query: str, key: str) -> None:
+@pytest.mark.parametrize(("queries", "query", "key"), SCRAPED)
+def test_a_scrape_reads_live_rows_by_index(world: World, queries: Queries, query: str, key: str) -> None:
     world.sql(
         "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
         " SELECT LPAD(seq, 36, '0'), 'imported', UTC_TIMESTAMP(6) FROM seq_1_to_2000"
@@ -299,7 +304,7 @@ def test_a_scrape_reads_live_rows_by_index(world: World, query: str, key: str) -
         " SELECT id, 0, 'photo', LPAD(id, 32, '0'), REPEAT('0', 64), 'created', UTC_TIMESTAMP(6) FROM ingest_batch"
     )
     world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item")
-    text = getattr(live_rows._sql, query).sql.replace(":limit", "200").replace("%(limit)s", "200")
+    text = getattr(queries, query).sql.replace(":limit", "200").replace("%(limit)s", "200")
     plan = world.sql(f"EXPLAIN {text}")
     tables = [row for row in plan if row[2] not in (None, "<derived2>")]
     assert key in {row[5] for row in tables}

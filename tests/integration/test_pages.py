@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingestd.config import DatabaseSettings
-from ingestd.store import stats
+from ingestd.store.queries import jobs
 from support.html import check_tame
 from support.web_client import UNKNOWN, Answer, Visitor, WebClient, serving, settings_of
 from support.world import World, photo
@@ -148,7 +148,7 @@ def test_an_internal_error_reveals_no_detail(olivia: Visitor, monkeypatch: pytes
     def fail(*_args: Any, **_more: Any) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(stats, "job_counts_up_to", fail)
+    monkeypatch.setattr(jobs, "counts_up_to", fail)
     answer = olivia.get("/")
     assert "log of the daemon" in check_refused(answer, 500)
     assert "secret" not in answer.text

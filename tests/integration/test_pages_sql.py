@@ -1,58 +1,66 @@
 """What lists and pages read: the right rows, by index, and few of them, however many there are."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import product
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from ingestd.model import ACTIVE_STATES, JobState
-from ingestd.store import stats
-from ingestd.store.db import Database
-from ingestd.store.stats import Filter
+from ingestd.model import JobState
+from ingestd.records import Batch, Job
+from ingestd.store.db import Database, Tx
+from ingestd.store.queries import batches, events, items, jobs, paging
+from ingestd.store.queries.batches import Filter
+from ingestd.store.queries.paging import NEWEST
 from support.plans import plan_of, rows_touched
 from support.slow_clients import crowd
 from support.world import World, md5
 
-NO_LISTS = {"server_facts", "explain_claim", "rights", "now", "alive"}
 KEYS = {
-    "batches": {"PRIMARY", "one_active_job"},
-    "batches_by_status": {"by_status", "one_active_job"},
-    "batches_by_action": {"by_action", "one_active_job"},
-    "batches_by_status_and_action": {"by_status_and_action", "one_active_job"},
-    "sync_ids_beginning": {"identity"},
-    "hosts_beginning": {"by_host"},
-    "batches_beginning": {"identity", "by_host", "PRIMARY", "one_active_job"},
-    "oldest_and_newest_batch": set(),
-    "batches_beginning_in_window": {"PRIMARY", "one_active_job"},
-    "batch": {"identity"},
-    "jobs_of_batch": {"by_batch"},
-    "active_jobs": {"claim", "PRIMARY"},
-    "finished_jobs": {"by_finished", "PRIMARY"},
-    "batch_counts": {"by_status"},
-    "job_counts": {"claim"},
-    "job_counts_up_to": {"claim"},
-    "oldest_and_newest_job": set(),
-    "active_jobs_in_window": {"PRIMARY"},
-    "job": {"PRIMARY"},
-    "jobs": {"PRIMARY"},
-    "active_jobs_in_state": {"claim", "PRIMARY"},
-    "jobs_ended": {"by_ended", "PRIMARY"},
-    "events": {"by_batch"},
-    "items_window": {"by_ordinal"},
-    "items": {"by_ordinal"},
-    "items_decided": {"by_ordinal"},
-    "items_needing_attention": {"by_needs_attention"},
-    "containers": {"by_ordinal"},
-    "batches_named": {"identity", "one_active_job"},
-    "running_since": {"claim"},
+    batches: {
+        "find": {"identity"},
+        "named": {"identity", "one_active_job"},
+        "newest": {"PRIMARY", "one_active_job"},
+        "by_status": {"by_status", "one_active_job"},
+        "by_action": {"by_action", "one_active_job"},
+        "by_status_and_action": {"by_status_and_action", "one_active_job"},
+        "count_sync_ids": {"identity"},
+        "count_hosts": {"by_host"},
+        "beginning": {"identity", "by_host", "PRIMARY", "one_active_job"},
+        "oldest_and_newest": set(),
+        "beginning_in_window": {"PRIMARY", "one_active_job"},
+        "counts": {"by_status"},
+    },
+    jobs: {
+        "of_batch": {"by_batch", "PRIMARY"},
+        "active": {"claim", "PRIMARY"},
+        "finished": {"by_finished", "PRIMARY"},
+        "newest": {"PRIMARY"},
+        "active_in_state": {"claim", "PRIMARY"},
+        "oldest_and_newest": set(),
+        "active_in_window": {"PRIMARY"},
+        "ended": {"by_ended", "PRIMARY"},
+        "counts": {"claim"},
+        "counts_up_to": {"claim"},
+    },
+    items: {
+        "window": {"by_ordinal"},
+        "listed": {"by_ordinal"},
+        "decided": {"by_ordinal"},
+        "needing_attention": {"by_needs_attention"},
+        "containers": {"by_ordinal"},
+    },
+    events: {"of_batch": {"by_batch"}},
 }
 VALUES = {
-    "before": 10**9, "limit": 101, "window": stats.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000,
+    "before": 10**9, "limit": 101, "window": paging.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000,
     "decision": "'failed'", "state": "'queued'", "status": "'failed'", "action": "'update'",
     "sync_ids": ("0", "1", "2"), "sync_id": f"'{md5('1')[:3]}%'", "source_host": r"'flux-\_1%'",
 }  # fmt: skip
 # There is no index in the order of (state, id); what the index holds of one state is sorted, and most is left unread.
-SORTS = {"active_jobs_in_state"}
+SORTS = {"active_in_state"}
 
 
 @pytest.fixture
@@ -60,21 +68,20 @@ def db(world: World) -> Database:
     return world.context().db
 
 
-def ids(rows: list[stats.Row]) -> list[int]:
-    return [row["id"] for row in rows]
+def ids(rows: Iterable[Batch | Job]) -> list[int]:
+    return [row.id for row in rows]
 
 
 # plans
 
 
-def test_every_list_is_read_in_the_order_of_an_index(world: World) -> None:
-    batch_id, job_id = crowd(world), world.one("SELECT MIN(id) FROM import_job")
-    assert set(KEYS) | NO_LISTS == {name for name in stats._sql.available_queries if not name.endswith("_cursor")}
-    for name, keys in KEYS.items():
-        values = {**VALUES, "batch_id": batch_id, "job_id": job_id} | (
-            {"sync_id": f"RPAD('{md5('1')}', 36, '0')"} if name == "batch" else {}
-        )
-        steps = plan_of(world, getattr(stats._sql, name), values)
+@pytest.mark.parametrize("module", KEYS)
+def test_every_list_is_read_in_the_order_of_an_index(world: World, module: ModuleType) -> None:
+    batch_id, queries = crowd(world), module._sql
+    assert set(KEYS[module]) == set(queries.names)
+    for name, keys in KEYS[module].items():
+        sync_id = {"sync_id": f"RPAD('{md5('1')}', 36, '0')"} if name == "find" else {}
+        steps = plan_of(world, getattr(queries, name), {**VALUES, "batch_id": batch_id} | sync_id)
         assert {step.key for step in steps if not step.is_derived} == keys, (name, steps)
         assert not [step for step in steps if step.scans], (name, steps)
         assert name in SORTS or not [step for step in steps if step.sorts], (name, steps)
@@ -85,23 +92,23 @@ def test_no_page_of_batches_reads_more_than_its_window(world: World, db: Databas
     few = [Filter(), Filter("failed"), Filter(None, "update"), Filter("failed", "update"), Filter(prefix="none")]
     many = [Filter(prefix=md5("1")[0]), Filter("ready", "create", "flux-1"), Filter("new", prefix="f")]
     for wanted in (*few, *many):
-        touched = rows_touched(db, partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, limit=10))
-        assert touched < (100 if wanted in few else 5 * stats.WINDOW), wanted
+        touched = rows_touched(db, partial(batches.page, wanted=wanted, before=NEWEST, limit=10))
+        assert touched < (100 if wanted in few else 5 * paging.WINDOW), wanted
 
 
 def test_a_deep_page_reads_no_more_than_the_first(world: World, db: Database) -> None:
     batch_id = crowd(world)
     event, job = (world.one(f"SELECT MIN(id) + 60 FROM {table}") for table in ("ingest_event", "import_job"))
-    batches = partial(stats.batch_page, before=batch_id + 60, limit=10)
-    pages = {
-        "batches": partial(batches, wanted=Filter()),
-        "batches by status": partial(batches, wanted=Filter("failed")),
-        "batches by action": partial(batches, wanted=Filter(None, "update")),
-        "batches by both": partial(batches, wanted=Filter("failed", "update")),
-        "jobs": partial(stats.job_page, state=None, is_active=False, before=job, limit=10),
-        "jobs ended": partial(stats.job_page, state="failed", is_active=False, before=job, limit=10),
-        "events": partial(stats.event_page, batch_id=batch_id, before=event, limit=10),
-        "items failed": partial(stats.item_page, batch_id=batch_id, decision="failed", after=2000, limit=10),
+    of_batches = partial(batches.page, before=batch_id + 60, limit=10)
+    pages: dict[str, Callable[[Tx], Any]] = {
+        "batches": partial(of_batches, wanted=Filter()),
+        "batches by status": partial(of_batches, wanted=Filter("failed")),
+        "batches by action": partial(of_batches, wanted=Filter(None, "update")),
+        "batches by both": partial(of_batches, wanted=Filter("failed", "update")),
+        "jobs": partial(jobs.page, state=None, before=job, limit=10),
+        "jobs ended": partial(jobs.page, state="failed", before=job, limit=10),
+        "events": partial(events.page, batch_id=batch_id, before=event, limit=10),
+        "items failed": partial(items.page, batch_id=batch_id, decision="failed", after=2000, limit=10),
     }
     touched = {name: rows_touched(db, page) for name, page in pages.items()}
     assert {name: count for name, count in touched.items() if count > 100} == {}
@@ -114,11 +121,11 @@ def test_a_flood_of_jobs_does_not_slow_down_those_who_look_at_the_first(world: W
         f"{activate_all} ingest_batch WHERE id NOT IN (SELECT batch_id FROM import_job WHERE active_batch_id > 0)"
     )
     world.sql("ANALYZE TABLE import_job")
-    assert rows_touched(db, lambda tx: stats.active_jobs(tx, limit=20)) < 300
-    assert rows_touched(db, lambda tx: stats.finished_jobs(tx, limit=20)) < 300
-    assert rows_touched(db, lambda tx: stats.job_counts_up_to(tx, 50)) < 300
-    of_state = partial(stats.job_page, state="queued", is_active=True, before=stats.NEWEST, limit=10)
-    assert rows_touched(db, of_state) < 3 * stats.WINDOW
+    assert rows_touched(db, lambda tx: jobs.active(tx, limit=20)) < 300
+    assert rows_touched(db, lambda tx: jobs.finished(tx, limit=20)) < 300
+    assert rows_touched(db, lambda tx: jobs.counts_up_to(tx, 50)) < 300
+    of_state = partial(jobs.page, state="queued", before=NEWEST, limit=10)
+    assert rows_touched(db, of_state) < 3 * paging.WINDOW
 
 
 # items
@@ -137,10 +144,10 @@ def test_a_rare_decision_is_found_by_short_pages(world: World, db: Database) -> 
     pages = 0
     after: int | None = -1
     while after is not None:
-        page = partial(stats.item_page, batch_id=batch_id, decision="linked", after=after, limit=10)
-        assert rows_touched(db, page) < 3 * stats.WINDOW + 100
+        page = partial(items.page, batch_id=batch_id, decision="linked", after=after, limit=10)
+        assert rows_touched(db, page) < 3 * paging.WINDOW + 100
         rows, after = db.read(page)
-        pages, found = pages + 1, found + [row["ordinal"] for row in rows]
+        pages, found = pages + 1, found + [row.ordinal for row in rows]
     assert (found, pages) == ([3009, 9000], 4)
 
 
@@ -156,7 +163,7 @@ PREFIXES = (
 )  # fmt: skip
 
 
-def gallery_of_batches(world: World) -> list[stats.Row]:
+def gallery_of_batches(world: World) -> list[dict[str, Any]]:
     """Batches whose sync_ids and hosts are easily mistaken; newest first, as they are expected."""
     made = []
     for number, host in enumerate(HOSTS * 2):
@@ -171,7 +178,7 @@ def gallery_of_batches(world: World) -> list[stats.Row]:
     return made[::-1]
 
 
-def expected(made: list[stats.Row], wanted: Filter) -> list[int]:
+def expected(made: list[dict[str, Any]], wanted: Filter) -> list[int]:
     return [
         row["id"]
         for row in made
@@ -188,22 +195,22 @@ def begins(host: str | None, prefix: str | None) -> bool:
 def all_pages(db: Database, wanted: Filter, limit: int) -> list[int]:
     """The ids of all pages, one after another."""
     found: list[int] = []
-    before: int | None = stats.NEWEST
+    before: int | None = NEWEST
     while before is not None:
         cursor = before
-        rows, before = db.read(partial(stats.batch_page, wanted=wanted, before=cursor, limit=limit))
+        rows, before = db.read(partial(batches.page, wanted=wanted, before=cursor, limit=limit))
         assert len(rows) <= limit
         assert before is None or before < cursor
         found += ids(rows)
     return found
 
 
-@pytest.mark.parametrize("window", [stats.WINDOW, 5, 1])
+@pytest.mark.parametrize("window", [paging.WINDOW, 5, 1])
 def test_every_filter_finds_what_it_says(
     world: World, db: Database, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
     made = gallery_of_batches(world)
-    monkeypatch.setattr(stats, "WINDOW", window)
+    monkeypatch.setattr(paging, "WINDOW", window)
     several = product((None, "failed", "new"), (None, "update"), (None, "f", "ABC", "a_", "0"))
     for wanted in (*(Filter(prefix=prefix) for prefix in PREFIXES), *(Filter(*values) for values in several)):
         assert all_pages(db, wanted, 3) == expected(made, wanted), wanted
@@ -211,16 +218,16 @@ def test_every_filter_finds_what_it_says(
 
 def test_rows_that_come_meanwhile_shift_nothing(world: World, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     made = gallery_of_batches(world)
-    monkeypatch.setattr(stats, "WINDOW", 30)
+    monkeypatch.setattr(paging, "WINDOW", 30)
     wanted = Filter(prefix="f")
-    rows, before = db.read(lambda tx: stats.batch_page(tx, wanted, before=stats.NEWEST, limit=2))
+    rows, before = db.read(lambda tx: batches.page(tx, wanted, before=NEWEST, limit=2))
     assert before is not None
     # So many that what begins so is no longer little: the next page is found in the other way.
     world.sql(
         "INSERT INTO ingest_batch (sync_id, status, source_host, discovered_at)"
         " SELECT RPAD(MD5(seq), 36, '0'), 'new', 'flux-3', UTC_TIMESTAMP(6) FROM seq_1_to_40"
     )
-    following, _ = db.read(lambda tx: stats.batch_page(tx, wanted, before=before, limit=100))
+    following, _ = db.read(lambda tx: batches.page(tx, wanted, before=before, limit=100))
     assert ids(rows + following) == expected(made, wanted)
 
 
@@ -230,8 +237,8 @@ def test_batches_tell_the_progress_of_their_active_job(world: World, db: Databas
     for state, done in (("done", 9), ("failed", 2), ("running", 4)):
         world.sql(job, made[0]["id"], state, done)
     for wanted in (Filter(), Filter(made[0]["status"]), Filter(prefix=made[0]["sync_id"])):
-        rows, _ = db.read(partial(stats.batch_page, wanted=wanted, before=stats.NEWEST, limit=2))
-        told = [(row["items_done"], row["items_total"], row["job_state"]) for row in rows]
+        rows, _ = db.read(partial(batches.page, wanted=wanted, before=NEWEST, limit=2))
+        told = [(row.items_done, row.items_total, row.job_state) for row in rows]
         assert told[0] == (4, 9, "running")
         assert set(told[1:]) <= {(None, None, None)}
 
@@ -241,33 +248,32 @@ def test_batches_tell_the_progress_of_their_active_job(world: World, db: Databas
 
 def test_active_jobs_come_as_they_will_be_claimed(world: World, db: Database) -> None:
     crowd(world)
-    rows = db.read(lambda tx: stats.active_jobs(tx, limit=1000))
-    places = [(("running", "queued", "waiting").index(row["state"]), row["priority"], row["id"]) for row in rows]
+    rows = db.read(lambda tx: jobs.active(tx, limit=1000))
+    places = [(("running", "queued", "waiting").index(row.state), row.priority, row.id) for row in rows]
     assert len(places) == 90
     assert places == sorted(places)
-    assert db.read(lambda tx: stats.active_jobs(tx, limit=40)) == rows[:40]
+    assert db.read(lambda tx: jobs.active(tx, limit=40)) == rows[:40]
 
 
 def test_finished_jobs_come_in_the_order_of_their_end(world: World, db: Database) -> None:
     crowd(world)
     ended = [row[0] for row in world.sql("SELECT id FROM import_job WHERE ended IS NOT NULL ORDER BY finished_at DESC")]
-    rows = db.read(lambda tx: stats.finished_jobs(tx, limit=30))
+    rows = db.read(lambda tx: jobs.finished(tx, limit=30))
     assert ids(rows) == ended[:30]
     assert ids(rows) != sorted(ended, reverse=True)[:30]
 
 
-@pytest.mark.parametrize("window", [stats.WINDOW, 20])
+@pytest.mark.parametrize("window", [paging.WINDOW, 20])
 @pytest.mark.parametrize("state", JobState)
 def test_jobs_of_one_state_are_all_paged_through(
     world: World, db: Database, monkeypatch: pytest.MonkeyPatch, state: JobState, window: int
 ) -> None:
-    monkeypatch.setattr(stats, "WINDOW", window)
+    monkeypatch.setattr(paging, "WINDOW", window)
     crowd(world, 200, 400)
     found: list[int] = []
-    is_active = state in ACTIVE_STATES
-    before: int | None = stats.NEWEST
+    before: int | None = NEWEST
     while before is not None:
-        rows, before = db.read(partial(stats.job_page, state=state, is_active=is_active, before=before, limit=7))
+        rows, before = db.read(partial(jobs.page, state=state, before=before, limit=7))
         assert len(rows) == 7 or before is None or window == 20
         found += ids(rows)
     assert found == [row[0] for row in world.sql("SELECT id FROM import_job WHERE state = %s ORDER BY id DESC", state)]
@@ -275,11 +281,11 @@ def test_jobs_of_one_state_are_all_paged_through(
 
 def test_listed_containers_come_in_the_order_of_the_manifest(world: World, db: Database) -> None:
     batch_id = crowd(world, 10, 10)
-    rows = db.read(lambda tx: stats.containers(tx, batch_id, limit=60))
+    rows = db.read(lambda tx: items.containers(tx, batch_id, limit=60))
     listed = world.sql(
         "SELECT ordinal, type, hash FROM ingest_batch_container WHERE batch_id = %s AND in_manifest = 1"
         " ORDER BY ordinal LIMIT 60",
         batch_id,
     )
-    assert [(row["ordinal"], row["type"], row["hash"]) for row in rows] == listed
+    assert [(row.ordinal, row.type, row.hash) for row in rows] == listed
     assert len(rows) == 60

@@ -10,7 +10,7 @@ from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
-from ingestd.store import batch, item, job, stats
+from ingestd.store import batch, control, item, job
 from support.world import World, md5, new_sync_id, photo
 
 INSTANCE = str(this_instance())
@@ -149,7 +149,7 @@ def test_pausing_stops_claims_on_every_host_and_is_told(world: World) -> None:
     assert queueing.pause(context, "tester", "backup")
     assert not queueing.pause(elsewhere, "other", None)
     assert claim(elsewhere, "w", INSTANCE) is None
-    assert context.db.read(job.control).by == "tester"
+    assert context.db.read(control.find).paused_by == "tester"
     assert queueing.resume(elsewhere, "other")
     assert not queueing.resume(elsewhere, "other")
     assert claim(elsewhere, "w", INSTANCE) is not None
@@ -228,7 +228,7 @@ def test_what_cannot_be_queued_says_why(world: World) -> None:
 
 def test_the_claim_is_served_by_its_index(world: World) -> None:
     context = world.context()
-    plan = context.db.read(stats.explain_claim)
+    plan = context.db.read(job.explain_claim)
     assert plan[0][5] == "claim"
     assert "filesort" not in str(plan[0][-1])
 

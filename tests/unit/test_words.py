@@ -55,9 +55,7 @@ STILL_TO_DO = [
     "daemon/ingestd/store/item.py",
     "daemon/ingestd/store/job.py",
     "daemon/ingestd/store/ledger.py",
-    "daemon/ingestd/store/live.py",
     "daemon/ingestd/store/migrate.py",
-    "daemon/ingestd/store/stats.py",
     "daemon/ingestd/store/values.py",
     "daemon/ingestd/web/api/commands.py",
     "daemon/ingestd/web/api/health.py",
@@ -97,7 +95,6 @@ STILL_TO_DO = [
     "sql/job.sql",
     "sql/ledger.sql",
     "sql/migrations/0001_ingest.sql",
-    "sql/stats.sql",
 ]
 
 

@@ -4,21 +4,21 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import click
-import orjson
 
 from ingestd.cli.operate import known_batch
 from ingestd.cli.output import echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import Session, as_sync_id
-from ingestd.model import ACTIVE_STATES, BatchStatus, JobState
-from ingestd.store import item, job, stats
+from ingestd.model import BatchStatus
+from ingestd.records import Control, Item, Job, SummarizedBatch, as_dict
+from ingestd.store import control, item, queries
+from ingestd.store.queries.paging import NEWEST
 
 FOLLOW_SECONDS = 0.5
 PAGE = 1000
-ITEM_COLUMNS = (
-    "ordinal", "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
+ITEM_TABLE = (
+    "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
     "last_error", "updated_at",
 )  # fmt: skip
 BATCH_TABLE = ("sync_id", "type", "action", "status", "item_count", "source_host", "discovered_at", "last_error")
@@ -26,7 +26,6 @@ JOB_TABLE = (
     "id", "sync_id", "state", "priority", "progress", "requested_by", "claimed_by", "queued_at", "heartbeat_at",
     "finished_at", "last_error",
 )  # fmt: skip
-JOB_ORDER = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
 
 
 @click.command()
@@ -44,82 +43,77 @@ def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_
         return
     known = known_batch(session, sync_id)
     if follow:
-        _follow(session, sync_id, known["id"])
+        _follow(session, sync_id, known.id)
         known = known_batch(session, sync_id)
     if items:
         empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
-        print_rows(_items(session, known["id"]), ITEM_COLUMNS[1:], as_json=as_json, empty=empty)
+        print_rows(_items(session, known.id), ITEM_TABLE, as_json=as_json, empty=empty)
         return
     _print_batch(session, known, as_json=as_json)
 
 
 def _print_overview(session: Session, *, as_json: bool) -> None:
     db = session.context.db
-    control = db.read(job.control)
-    active = _in_order(db.read(stats.active_jobs))
-    jobs, batches = db.read(stats.job_counts), db.read(stats.batch_counts)
+    queue, active = db.read(control.find), db.read(queries.jobs.active)
+    counts, statuses = db.read(queries.jobs.counts), db.read(queries.batches.counts)
     if as_json:
-        paused = {"paused": control.paused, "paused_by": control.by, "paused_reason": control.reason}
-        print_json({**paused, "paused_at": control.at, "jobs": jobs, "batches": batches, "active_jobs": active})
+        print_json({**as_dict(queue), "jobs": counts, "batches": statuses, "active_jobs": active})
         return
-    print_facts({"paused": _pause(control), "jobs": _counts(jobs, "none"), "batches": _counts(batches, "none open")})
+    print_facts({"paused": _pause(queue), "jobs": _counts(counts, "none"), "batches": _counts(statuses, "none open")})
     if active:
         _print_jobs(active, as_json=False, empty="")
 
 
-def _pause(control: job.Control) -> str:
-    if not control.paused:
+def _pause(queue: Control) -> str:
+    if not queue.paused:
         return "no"
-    return f"since {shown(control.at)} by {control.by}: {control.reason or 'no reason given'}"
+    return f"since {shown(queue.paused_at)} by {queue.paused_by}: {queue.paused_reason or 'no reason given'}"
 
 
 def _counts(counts: dict[str, int], none: str) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or none
 
 
-def _print_batch(session: Session, known: dict[str, Any], *, as_json: bool) -> None:
-    db, batch_id = session.context.db, known["id"]
-    known["manifest_summary"] = orjson.loads(known["manifest_summary"]) if known["manifest_summary"] else None
+def _print_batch(session: Session, batch: SummarizedBatch, *, as_json: bool) -> None:
+    db, facts = session.context.db, as_dict(batch)
     counts = {
-        "decisions": dict(db.read(lambda tx: item.tally(tx, batch_id))),
-        "containers": dict(db.read(lambda tx: item.container_tally(tx, batch_id))),
+        "decisions": dict(db.read(lambda tx: item.tally(tx, batch.id))),
+        "containers": dict(db.read(lambda tx: item.container_tally(tx, batch.id))),
     }
-    jobs = db.read(lambda tx: stats.jobs_of_batch(tx, known["sync_id"], batch_id))
+    found = db.read(lambda tx: queries.jobs.of_batch(tx, batch.id))
     if as_json:
-        print_json({**known, **counts, "jobs": jobs})
+        print_json({**facts, **counts, "jobs": found})
         return
-    print_facts({**known, **{what: _counts(found, "none yet") for what, found in counts.items()}})
-    _print_jobs(jobs, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
+    print_facts({**facts, **{what: _counts(count, "none yet") for what, count in counts.items()}})
+    _print_jobs(found, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
 
 
-def _items(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
-    after = -1
-    while rows := session.context.db.read(partial(item.page, batch_id=batch_id, after=after, limit=PAGE)):
-        for row in rows:
-            found = dict(zip(ITEM_COLUMNS, row, strict=True))
-            found["target_ids"] = orjson.loads(found["target_ids"]) if found["target_ids"] else None
-            yield found
-        after = rows[-1][0]
+def _items(session: Session, batch_id: int) -> Iterator[Item]:
+    after: int | None = -1
+    while after is not None:
+        page = partial(queries.items.page, batch_id=batch_id, after=after, limit=PAGE)
+        found, after = session.context.db.read(page)
+        yield from found
 
 
 def _follow(session: Session, sync_id: str, batch_id: int) -> None:
     """Shows a progress bar on standard error until the newest job of the batch has finished."""
-    newest = _newest(session, sync_id, batch_id)
+    newest = _newest(session, batch_id)
     if newest is None:
         echo("this batch has no job to follow")
         return
-    with click.progressbar(length=max(1, newest["items_total"]), label=sync_id, file=sys.stderr) as bar:
-        while newest and newest["state"] in ACTIVE_STATES:
-            bar.length = max(1, newest["items_total"])
-            bar.update(newest["items_done"] - bar.pos)
+    with click.progressbar(length=max(1, newest.items_total), label=sync_id, file=sys.stderr) as bar:
+        while newest and newest.is_active:
+            bar.length = max(1, newest.items_total)
+            bar.update(newest.items_done - bar.pos)
             time.sleep(FOLLOW_SECONDS)
-            newest = _newest(session, sync_id, batch_id)
-        bar.update((newest["items_done"] if newest else 0) - bar.pos)
+            newest = _newest(session, batch_id)
+        bar.update((newest.items_done if newest else 0) - bar.pos)
 
 
-def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | None:
-    jobs = session.context.db.read(lambda tx: stats.jobs_of_batch(tx, sync_id, batch_id, limit=1))
-    return jobs[0] if jobs else None
+def _newest(session: Session, batch_id: int) -> Job | None:
+    found = session.context.db.read(lambda tx: queries.jobs.of_batch(tx, batch_id, limit=1))
+    return found[0] if found else None
 
 
 @click.command()
@@ -129,8 +123,8 @@ def _newest(session: Session, sync_id: str, batch_id: int) -> dict[str, Any] | N
 @click.pass_obj
 def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> None:
     """Lists batches, newest first."""
-    which = stats.Filter(status=wanted)
-    rows, _ = session.context.db.read(lambda tx: stats.batch_page(tx, which, before=stats.NEWEST, limit=limit))
+    which = queries.batches.Filter(status=wanted)
+    rows, _ = session.context.db.read(lambda tx: queries.batches.page(tx, which, before=NEWEST, limit=limit))
     empty = "no batches match these filters" if wanted else "no batches yet; `ingestd scan` records new bundles"
     print_rows(rows, BATCH_TABLE, as_json=as_json, empty=empty)
 
@@ -141,17 +135,13 @@ def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> 
 def jobs(session: Session, as_json: bool) -> None:
     """Lists running, queued and waiting jobs, then recently finished ones."""
     db = session.context.db
-    rows = _in_order(db.read(stats.active_jobs)) + db.read(stats.finished_jobs)
+    rows = db.read(queries.jobs.active) + db.read(queries.jobs.finished)
     _print_jobs(rows, as_json=as_json, empty="no jobs yet; queue a batch with `ingestd queue`")
 
 
-def _in_order(rows: list[stats.Row]) -> list[stats.Row]:
-    return sorted(rows, key=lambda row: JOB_ORDER.index(row["state"]))
-
-
-def _print_jobs(rows: Sequence[stats.Row], *, as_json: bool, empty: str) -> None:
-    printed = rows if as_json else [{**row, "progress": f"{row['items_done']}/{row['items_total']}"} for row in rows]
-    print_rows(printed, JOB_TABLE, as_json=as_json, empty=empty)
+def _print_jobs(found: Sequence[Job], *, as_json: bool, empty: str) -> None:
+    rows = [{**as_dict(job), "progress": f"{job.items_done}/{job.items_total}"} for job in found]
+    print_rows(found if as_json else rows, JOB_TABLE, as_json=as_json, empty=empty)
 
 
 COMMANDS = (status, batches, jobs)

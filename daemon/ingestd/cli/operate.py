@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
-import orjson
 
 from ingestd.cli.client import Address, Client, as_url, read_token
 from ingestd.cli.output import Row, echo, json_option, print_facts, print_json, print_rows, shown
@@ -17,7 +16,8 @@ from ingestd.model import Scope
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline import queueing
 from ingestd.pipeline.scanner import Scanner
-from ingestd.store import stats
+from ingestd.records import SummarizedBatch
+from ingestd.store.queries import batches
 
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 """errors that are the fault of no single batch, and that the next one would meet as well"""
@@ -26,7 +26,7 @@ OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 class Operator(Protocol):
     """Who carries out the commands that can be carried out elsewhere; whoever it is, they print the same."""
 
-    def scan(self) -> tuple[list[Row], int]:
+    def scan(self) -> tuple[list[SummarizedBatch], int]:
         """The batches that are new or changed, and how many bundles have no readable manifest yet."""
 
     def preflight(self, sync_id: str) -> Row:
@@ -45,10 +45,10 @@ class Local:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def scan(self) -> tuple[list[Row], int]:
+    def scan(self) -> tuple[list[SummarizedBatch], int]:
         scanner = Scanner(self._session.context)
-        found = [self._session.context.db.read(partial(stats.batch, sync_id=name)) for name in scanner.scan()]
-        return [_told(row) for row in found if row], scanner.unrecorded
+        found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in scanner.scan()]
+        return [batch for batch in found if batch], scanner.unrecorded
 
     def preflight(self, sync_id: str) -> Row:
         known_batch(self._session, sync_id)
@@ -63,13 +63,6 @@ class Local:
     def cancel(self, sync_id: str) -> Row:
         cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
         return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
-
-
-def _told(row: stats.Row) -> Row:
-    """A batch as it is told elsewhere, too: the id of its row is nobody's business."""
-    summary = row["manifest_summary"]
-    told = {**row, "manifest_summary": None if summary is None else orjson.loads(summary)}
-    return {column: told[column] for column in told if column != "id"}
 
 
 def operated(command: Callable[..., None]) -> Callable[..., None]:
@@ -193,12 +186,12 @@ def resume(session: Session) -> None:
     echo("resumed" if changed else "was not paused")
 
 
-def known_batch(session: Session, sync_id: str) -> dict[str, Any]:
-    """The batch row as commands show it. Raises NotFound."""
-    row = session.context.db.read(lambda tx: stats.batch(tx, sync_id))
-    if row is None:
+def known_batch(session: Session, sync_id: str) -> SummarizedBatch:
+    """Raises NotFound."""
+    found = session.context.db.read(lambda tx: batches.find(tx, sync_id))
+    if found is None:
         raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
-    return row
+    return found
 
 
 COMMANDS = (scan, preflight, queue, cancel, pause, resume)

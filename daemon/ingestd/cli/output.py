@@ -27,7 +27,7 @@ def print_json(value: Any) -> None:
     click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | _TIMES))
 
 
-def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
+def print_rows(rows: Iterable[Any], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
     """Prints rows as they arrive. `columns` are those of the table; JSON has all.
 
     `empty`: the message on standard error if there are no rows.
@@ -38,7 +38,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, em
         echo(empty)
 
 
-def _print_json_rows(rows: Iterable[Row]) -> None:
+def _print_json_rows(rows: Iterable[Any]) -> None:
     """One array, one row per line."""
     opening = "["
     for page in _pages(rows):
@@ -48,12 +48,12 @@ def _print_json_rows(rows: Iterable[Row]) -> None:
     click.echo("[]" if opening == "[" else "\n]")
 
 
-def _print_table(rows: Iterable[Row], columns: Sequence[str]) -> bool:
+def _print_table(rows: Iterable[Any], columns: Sequence[str]) -> bool:
     """Prints a table; returns False if there are no rows. Columns may become wider from page to page."""
     widths = [len(column) for column in columns]
     cells = [list(columns)]
     for page in _pages(rows):
-        cells += [[shown(row[column]) for column in columns] for row in page]
+        cells += [[shown(_value(row, column)) for column in columns] for row in page]
         widths = [max(width, *(len(row[i]) for row in cells)) for i, width in enumerate(widths)]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
         click.echo("\n".join(lines))
@@ -61,7 +61,11 @@ def _print_table(rows: Iterable[Row], columns: Sequence[str]) -> bool:
     return not cells
 
 
-def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _value(row: Any, column: str) -> Any:
+    return row[column] if isinstance(row, dict) else getattr(row, column)
+
+
+def _pages(rows: Iterable[Any]) -> Iterator[list[Any]]:
     remaining = iter(rows)
     while page := list(islice(remaining, PAGE)):
         yield page

@@ -13,6 +13,7 @@ from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
+from ingestd.records import SummarizedBatch
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
 ANNOUNCE_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
@@ -67,23 +68,6 @@ class _Request(msgspec.Struct):
     error: str | None
 
 
-class _Batch(msgspec.Struct):
-    sync_id: str
-    type: str | None
-    action: str | None
-    status: str
-    source_host: str | None
-    item_count: int
-    total_bytes: int
-    manifest_sha256: str | None
-    plan_sha256: str | None
-    manifest_summary: dict[str, Any] | None
-    discovered_at: str
-    started_at: str | None
-    completed_at: str | None
-    last_error: str | None
-
-
 # the commands
 
 
@@ -93,7 +77,7 @@ class Remote:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def scan(self) -> tuple[list[Row], int]:
+    def scan(self) -> tuple[list[SummarizedBatch], int]:
         request_id = self._client.post("/scan", {202: _Accepted}).id
         found = self._result(request_id, _ScanResult, "the scan")
         if len(found.sync_ids) >= MAX_SYNC_IDS:
@@ -101,9 +85,9 @@ class Remote:
         rows = [self._batch(sync_id) for sync_id in found.sync_ids[:MAX_SYNC_IDS]]
         return [row for row in rows if row], found.unrecorded
 
-    def _batch(self, sync_id: str) -> Row | None:
+    def _batch(self, sync_id: str) -> SummarizedBatch | None:
         try:
-            return msgspec.structs.asdict(self._client.get(_path(sync_id), _Batch))
+            return self._client.get(_path(sync_id), SummarizedBatch)
         except NotFound:
             return None
 

@@ -11,11 +11,13 @@ from typing import Any
 from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.format.manifest import Manifest, parse_manifest
 from ingestd.format.manifest_index import ManifestIndex, index_manifest
-from ingestd.model import Batch, BatchStatus, JobState
+from ingestd.model import BatchStatus, JobState
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
+from ingestd.records import Batch
 from ingestd.store import batch, job, ledger
 from ingestd.store.db import Tx
+from ingestd.store.queries import server
 
 
 class Delivery:
@@ -146,7 +148,7 @@ def _with_clock(tx: Tx, context: Context, delivered: Delivery, columns: dict[str
     if delivered.manifest is None:
         return columns
     max_future = context.settings.mount.max_future
-    problem = future_problem(delivered.manifest.completed_at, batch.database_now(tx), max_future)
+    problem = future_problem(delivered.manifest.completed_at, server.now(tx), max_future)
     return {**columns, "status": BatchStatus.INVALID.value, "last_error": problem} if problem else columns
 
 

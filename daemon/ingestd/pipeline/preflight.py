@@ -12,11 +12,12 @@ from ingestd.errors import NotEligible, NotFound
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import Batch, BatchStatus, Decision, JobState, Verdict
+from ingestd.model import BatchStatus, Decision, JobState, Verdict
 from ingestd.pipeline import delivery, staging, status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.evaluate import Bundle, evaluate, load_state
 from ingestd.pipeline.staging import Plan
+from ingestd.records import Batch
 from ingestd.store import batch, job, ledger
 from ingestd.store.db import Database, Tx
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import structlog
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
-from ingestd.model import Batch, BatchStatus, Job, JobState, Scope
+from ingestd.model import BatchStatus, JobState, Scope
 from ingestd.pipeline import delivery, status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
-from ingestd.store import batch, item, job, ledger
+from ingestd.records import Batch, Job
+from ingestd.store import batch, control, item, job, ledger
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -153,7 +154,7 @@ def pause(context: Context, requested_by: str, reason: str | None) -> bool:
     """Stops claiming on every host; False if the queue was paused already."""
 
     def work(tx: Tx) -> bool:
-        changed = job.pause(tx, requested_by, reason)
+        changed = control.pause(tx, requested_by, reason)
         if changed:
             ledger.append(tx, None, "queue_paused", phase="queue", requested_by=requested_by, reason=reason)
         return changed
@@ -165,7 +166,7 @@ def resume(context: Context, requested_by: str) -> bool:
     """Restarts claiming; False if the queue was not paused."""
 
     def work(tx: Tx) -> bool:
-        changed = job.resume(tx)
+        changed = control.resume(tx)
         if changed:
             ledger.append(tx, None, "queue_resumed", phase="queue", requested_by=requested_by, reason=None)
         return changed

@@ -77,19 +77,13 @@ class RequestRunner:
             self._release(claim)
 
     def _claim_next(self) -> Claim | None:
-        claimed: list[Claim] = []
+        def work(tx: Tx) -> Claim | None:
+            return request.claim_next(tx, self._kind, worker_id(self._kind), self._instance)
 
-        def work(tx: Tx) -> list[Claim]:
-            claimed.clear()
-            claim = request.claim_next(tx, self._kind, worker_id(self._kind), self._instance)
-            claimed.extend([] if claim is None else [claim])
-            return claimed
+        def was_committed(tx: Tx, claim: Claim | None) -> bool:
+            return claim is not None and request.is_claimed_by(tx, claim, self._instance)
 
-        def was_committed(tx: Tx) -> list[Claim] | None:
-            return claimed if claimed and request.is_claimed_by(tx, claimed[0], self._instance) else None
-
-        claims = self._context.db.transaction(work, was_committed=was_committed)
-        return claims[0] if claims else None
+        return self._context.db.transaction(work, was_committed=was_committed)
 
     def _run(self, claim: Claim) -> None:
         log.info("request_claimed", kind=self._kind, request_id=claim.request_id, sync_id=claim.sync_id)

@@ -2,8 +2,9 @@
 
 from ingestd import decide
 from ingestd.errors import RemovalRefused
-from ingestd.model import Action, Batch, BatchStatus, Decision, JobState
+from ingestd.model import Action, BatchStatus, Decision, JobState
 from ingestd.pipeline.context import Context
+from ingestd.records import Batch
 from ingestd.store import batch, item, job
 from ingestd.store.db import Tx
 

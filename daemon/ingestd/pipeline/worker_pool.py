@@ -18,7 +18,7 @@ from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
 from ingestd.service import Service
-from ingestd.store import batch, job, ledger, request
+from ingestd.store import batch, control, job, ledger, request
 from ingestd.store.db import Tx
 from ingestd.store.job import Queued
 from ingestd.store.request import Claim
@@ -132,29 +132,23 @@ def is_open(context: Context) -> bool:
 
 def claim(context: Context, worker: str, instance: str) -> Lease | None:
     """Claims the next queued job for one worker; None when no job is available, or the queue is paused."""
-    made: list[Lease] = []
 
-    def work(tx: Tx) -> list[Lease]:
-        made.clear()
-        if job.paused(tx):
-            return made
-        taken = job.claim_next(tx, worker, instance)
-        if taken is not None:
-            made.append(_build_lease(tx, *taken, worker))
-        return made
+    def was_committed(tx: Tx, lease: Lease | None) -> bool:
+        return lease is not None and job.is_claimed_by(tx, lease.job_id, lease.token, worker, instance)
 
-    def was_committed(tx: Tx) -> list[Lease] | None:
-        if not made:
-            return None
-        return made if job.is_claimed_by(tx, made[0].job_id, made[0].token, worker, instance) else None
+    lease = context.db.transaction(partial(_claim, worker=worker, instance=instance), was_committed=was_committed)
+    if lease is not None:
+        context.instruments.jobs_claimed.inc()
+        context.instruments.queue_wait.observe(lease.waited)
+        log.info("job_claimed", job_id=lease.job_id, worker=worker, claim_token=lease.token)
+    return lease
 
-    leases = context.db.transaction(work, was_committed=was_committed)
-    if not leases:
+
+def _claim(tx: Tx, worker: str, instance: str) -> Lease | None:
+    if control.find(tx).paused:
         return None
-    context.instruments.jobs_claimed.inc()
-    context.instruments.queue_wait.observe(leases[0].waited)
-    log.info("job_claimed", job_id=leases[0].job_id, worker=worker, claim_token=leases[0].token)
-    return leases[0]
+    taken = job.claim_next(tx, worker, instance)
+    return None if taken is None else _build_lease(tx, *taken, worker)
 
 
 def _build_lease(tx: Tx, job_id: int, token: int, waited: float, worker: str) -> Lease:

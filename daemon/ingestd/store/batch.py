@@ -1,4 +1,4 @@
-"""ingest_batch rows: what was delivered, and where it stands."""
+"""ingest_batch rows: the delivered bundles and their state."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,11 +6,14 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import Action, Batch, BatchStatus
-from ingestd.store.db import Tx, load_queries
+from ingestd.model import Action, BatchStatus
+from ingestd.records import Batch
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries, RowReader
 from ingestd.store.values import Json
 
-_sql = load_queries("batch")
+_sql = Queries("batch")
+_batch = RowReader(Batch)
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -18,29 +21,25 @@ def known_sync_ids(tx: Tx) -> set[str]:
 
 
 def find(tx: Tx, sync_id: str) -> Batch | None:
-    # Anything else is no sync_id, and would be no fair comparison with an ascii column.
-    return _batch(_sql.find(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
+    # Other characters cannot be compared with an ascii column, and no sync_id has them.
+    return _batch.maybe(_sql.find(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
 
 
 def find_by_id(tx: Tx, batch_id: int) -> Batch:
-    found = _batch(_sql.find_by_id(tx.connection, batch_id=batch_id))
-    assert found is not None, "batches are never deleted"
-    return found
+    return _batch(_sql.find_by_id(tx.connection, batch_id=batch_id))
 
 
 def lock(tx: Tx, sync_id: str) -> Batch | None:
-    """The batch under its row lock, until the transaction ends."""
-    return _batch(_sql.lock(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
+    """The batch, with its row locked until the transaction ends."""
+    return _batch.maybe(_sql.lock(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
 
 
 def lock_by_id(tx: Tx, batch_id: int) -> Batch:
-    found = _batch(_sql.lock_by_id(tx.connection, batch_id=batch_id))
-    assert found is not None, "batches are never deleted"
-    return found
+    return _batch(_sql.lock_by_id(tx.connection, batch_id=batch_id))
 
 
 def lock_with_prior(tx: Tx, sync_id: str) -> None:
-    """Locks a batch and the one it says it follows."""
+    """Locks a batch and the one that its manifest names as `prior_sync_id`."""
     list(_sql.lock_with_prior(tx.connection, sync_id=sync_id))
 
 
@@ -49,18 +48,13 @@ def age(tx: Tx, batch_id: int) -> float:
     return float(_sql.age(tx.connection, batch_id=batch_id))
 
 
-def database_now(tx: Tx) -> datetime:
-    """The database's clock, naive UTC."""
-    return _sql.database_now(tx.connection)  # type: ignore[no-any-return]
-
-
 def insert(tx: Tx, sync_id: str, envelope: dict[str, Any]) -> int:
-    """A new batch; `envelope` as `envelope_columns` gives it. Returns its id."""
+    """Inserts a batch; `envelope` comes from `envelope_columns`. Returns its id."""
     return int(_sql.insert(tx.connection, sync_id=sync_id, **envelope))
 
 
 def redeliver(tx: Tx, batch_id: int, envelope: dict[str, Any]) -> None:
-    """The manifest under a known sync_id is another one: its plan is void."""
+    """Records another manifest under a known sync_id; the plan is discarded."""
     _sql.redeliver(tx.connection, batch_id=batch_id, **envelope)
 
 
@@ -99,7 +93,7 @@ def set_plan(tx: Tx, batch_id: int, sha256: str) -> None:
 
 
 def set_force(tx: Tx, batch_id: int) -> None:
-    """Allows removals beyond the limit, for the digest the batch has now and no other."""
+    """Allows removals beyond the limit, for the present digest of the batch only."""
     _sql.set_force(tx.connection, batch_id=batch_id)
 
 
@@ -120,28 +114,21 @@ def finish(tx: Tx, batch_id: int, status: BatchStatus, error: str | None) -> Non
 
 
 def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:
-    """Which batch each of some batches says it follows."""
+    """The `prior_sync_id` of each batch that names one, by sync_id."""
     wanted = tuple(sync_ids)
     return dict(_sql.priors(tx.connection, sync_ids=wanted)) if wanted else {}
 
 
 def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
-    """sync_ids of consumable batches whose present content never had a job."""
+    """sync_ids of consumable batches whose present manifest never had a job."""
     rows = _sql.never_queued(tx.connection, actions=tuple(action.value for action in actions), limit=limit)
     return [row[0] for row in rows]
 
 
 def revivable(tx: Tx, interval: float, limit: int) -> list[str]:
-    """sync_ids of batches with something deferred that could succeed now; none revived within `interval` seconds."""
+    """sync_ids of batches with deferred items that could succeed now, unless revived in the last `interval` seconds."""
     return [row[0] for row in _sql.revivable(tx.connection, interval_us=int(interval * 1e6), limit=limit)]
 
 
 def note_revival(tx: Tx, batch_id: int) -> None:
     _sql.note_revival(tx.connection, batch_id=batch_id)
-
-
-def _batch(row: tuple[Any, ...] | None) -> Batch | None:
-    if row is None:
-        return None
-    id_, sync_id, type_, action, status, *rest = row
-    return Batch(id_, sync_id, type_, Action(action) if action else None, BatchStatus(status), *rest)

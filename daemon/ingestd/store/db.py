@@ -1,17 +1,15 @@
-"""The one room that knows the driver: connections, transactions, error translation, retry.
+"""The only module that knows the driver: connections, transactions, error translation, retry.
 
-Every thread has a connection of its own, in autocommit (so that readers hold no snapshot); a transaction is explicit.
-A connection that failed is dropped, never mended: a new connection is a new transaction, from its first statement on.
+Every thread has its own connection, in autocommit (so that readers hold no snapshot); a transaction is explicit.
+A connection that failed is closed and never reused: a new connection starts a new transaction from its first statement.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import aiosql
 import pymysql
 import tenacity
 from pymysql.constants import CLIENT
@@ -29,7 +27,6 @@ from ingestd.store.values import ENCODERS
 
 T = TypeVar("T")
 
-SQL_FOLDER = Path(__file__).parent.parent / "sql"
 SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
     " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 5, idle_transaction_timeout = 60"
@@ -43,26 +40,21 @@ KILLS_BEFORE_BLAME, CONTENTION_TRIES, OUTAGE_TRIES = 2, 30, 3
 
 
 class Tx:
-    """An open transaction, or (in `Database.read`) an autocommit connection. Only for the thread that got it."""
+    """An open transaction, or (in `Database.read`) an autocommit connection. For one thread only."""
 
     def __init__(self, connection: "pymysql.connections.Connection[Any]") -> None:
         self.connection = connection
 
 
-def load_queries(name: str) -> Any:
-    """The named queries of sql/<name>.sql; each attribute is a function of a connection and named values."""
-    return aiosql.from_path(SQL_FOLDER / f"{name}.sql", "pymysql", mandatory_parameters=False)
-
-
 class Database:
     """Runs work in transactions on this thread's own connection.
 
-    `errors` counts what went wrong by kind; `available_since` is the monotonic time at which the database was last
-    gained (None while it is out of reach), `had_outage` whether it ever was. `on_failure` is told of each failed try.
+    `errors` counts errors by kind. `available_since` is the monotonic time at which the last outage ended, None during
+    an outage; `had_outage` says whether there was one. `on_failure` is called after each failed attempt.
     """
 
     def __init__(self, settings: DatabaseSettings, *, statement_seconds: float | None = None) -> None:
-        """`statement_seconds`: how long a statement may take here, on both sides; for readers that must not hang."""
+        """`statement_seconds` limits each statement, in client and server; for readers that must not hang."""
         self._settings = settings
         self._statement_seconds = statement_seconds
         self._local = threading.local()
@@ -76,14 +68,15 @@ class Database:
         self,
         work: Callable[[Tx], T],
         *,
-        was_committed: Callable[[Tx], T | None] | None = None,
+        was_committed: Callable[[Tx, T], bool] | None = None,
         keep_waiting: Callable[[], bool] = lambda: False,
     ) -> T:
-        """Runs `work` in one transaction and commits; all of it again, with jitter, if the server gave it up.
+        """Runs `work` in one transaction and commits. Runs all of it again, with jitter, if the server aborted it.
 
-        `landed` is asked on a new connection after a COMMIT whose reply was lost: its result if the work had been
-        committed, None if not. While `patient()` holds, an outage is waited out; otherwise DatabaseUnavailable is
-        raised after a short while. Raises DataRefused for bad values, also if they broke two connections in a row.
+        When the reply to COMMIT is lost, `was_committed` is asked on a new connection whether the work with this
+        result was committed; without it, the work runs again. During an outage the transaction is tried again as long
+        as `keep_waiting()` is true; otherwise DatabaseUnavailable is raised after a few attempts. Raises DataRefused
+        for bad values, also if they broke two connections in a row.
         """
         attempt = _Attempt(self, work, was_committed)
         retrying = tenacity.Retrying(
@@ -94,7 +87,7 @@ class Database:
         return retrying(attempt.run)
 
     def read(self, work: Callable[[Tx], T]) -> T:
-        """Runs reading `work` in autocommit; once more when the connection had gone away while idle."""
+        """Runs `work`, which only reads, in autocommit; once more when the idle connection had been closed."""
         for last in (False, True):
             try:
                 result = work(Tx(self.connection()))
@@ -133,13 +126,13 @@ class Database:
         return connection
 
     def _note_available(self) -> None:
-        """The database answered: any thread's word for it will do, also on a connection that outlived an outage."""
+        """Records that the database answered, whichever thread and connection it answered on."""
         if self.available_since is None:
             with self._lock:
                 self.available_since = self.available_since or time.monotonic()
 
     def translate(self, error: pymysql.MySQLError) -> IngestdError:
-        """Our error for a driver's error; counts it, and drops a connection that may not be used again."""
+        """Our error for a driver's error; counts it, and closes a connection that must not be used again."""
         translated = translate(error, self._settings)
         self._count(error, translated)
         self.on_failure()
@@ -161,11 +154,14 @@ class Database:
 
 
 class _Attempt(Generic[T]):
-    """One transaction over all its tries; remembers what it must know to blame the data or to resolve a COMMIT."""
+    """One transaction over all its attempts; remembers what it needs to blame the data or to resolve a COMMIT.
 
-    def __init__(self, db: Database, work: Callable[[Tx], T], was_committed: Callable[[Tx], T | None] | None) -> None:
-        self._db, self._work, self._landed = db, work, was_committed
-        self._in_doubt = False
+    `_in_doubt` holds the result of an attempt whose COMMIT was not answered, in a tuple of one.
+    """
+
+    def __init__(self, db: Database, work: Callable[[Tx], T], was_committed: Callable[[Tx, T], bool] | None) -> None:
+        self._db, self._work, self._was_committed = db, work, was_committed
+        self._in_doubt: tuple[T] | None = None
         self._executing = False
         self._kills = 0
         self._outages = 0
@@ -173,11 +169,11 @@ class _Attempt(Generic[T]):
 
     def run(self) -> T:
         try:
-            if self._in_doubt and self._landed:
-                result = self._landed(Tx(self._db.connection()))
-                self._in_doubt = False
-                if result is not None:
+            if self._in_doubt and self._was_committed:
+                (result,) = self._in_doubt
+                if self._was_committed(Tx(self._db.connection()), result):
                     return result
+                self._in_doubt = None
             return self._once()
         except pymysql.MySQLError as error:
             raise self._db.translate(error) from error
@@ -192,14 +188,13 @@ class _Attempt(Generic[T]):
             self._roll_back(connection)
             raise
         self._executing = False
-        self._in_doubt = True
+        self._in_doubt = (result,)
         try:
             connection.commit()
         except BaseException:
-            # Whatever became of it: no later transaction may find this one still open, and commit it.
+            # Whether it was committed or not: a later transaction must not find this one open and commit it.
             self._db.close()
             raise
-        self._in_doubt = False
         return result
 
     def _roll_back(self, connection: "pymysql.connections.Connection[Any]") -> None:
@@ -209,7 +204,7 @@ class _Attempt(Generic[T]):
             self._db.close()
 
     def should_retry(self, error: BaseException, keep_waiting: Callable[[], bool]) -> bool:
-        """Whether to run all of it again after `error`; raises DataRefused instead when the data kills connections."""
+        """Whether to run it again after `error`. Raises DataRefused when the data kills connections."""
         executing, self._executing = self._executing, False
         if isinstance(error, DatabaseContention):
             self._contentions += 1
@@ -227,7 +222,7 @@ class _Attempt(Generic[T]):
 def connect(
     settings: DatabaseSettings, user: str, password: str, name: str | None, statement_seconds: float | None = None
 ) -> "pymysql.connections.Connection[Any]":
-    """A new connection in autocommit with the session settings every part of ingestd relies on."""
+    """A new connection in autocommit, with the session settings that every part of ingestd relies on."""
     patience = statement_seconds or READ_TIMEOUT
     connection: pymysql.connections.Connection[Any] = pymysql.connect(
         unix_socket=settings.unix_socket or None,
@@ -290,7 +285,7 @@ def translate(error: pymysql.MySQLError, settings: DatabaseSettings) -> IngestdE
 
 @contextmanager
 def translated_errors(settings: DatabaseSettings) -> Iterator[None]:
-    """For code that uses a connection of its own: the driver's errors leave as ours, told by the first of a chain."""
+    """Translates the driver's errors in code with its own connection; of a chain of errors it reports the first."""
     try:
         yield
     except pymysql.MySQLError as error:

@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 
 from ingestd.model import Decision, Reason, Scope, Verdict
-from ingestd.store.db import Tx, load_queries
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries
 from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json
 
-_sql = load_queries("item")
+_sql = Queries("item")
 
 OPEN = tuple(
     decision.value
@@ -159,10 +160,6 @@ def decide_alike(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason 
 def record_crash(tx: Tx, item_id: int) -> None:
     """A worker died with this item in hand."""
     _sql.record_crash(tx.connection, item_id=item_id)
-
-
-def page(tx: Tx, batch_id: int, *, after: int, limit: int) -> list[tuple[Any, ...]]:
-    return list(_sql.page(tx.connection, batch_id=batch_id, after=after, limit=limit))
 
 
 def existing_containers(tx: Tx, batch_id: int) -> dict[tuple[str, str], StagedContainer]:

@@ -1,17 +1,15 @@
 """ingest_event rows: one event per fact, appended in the transaction of the fact."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import orjson
 
-from ingestd.store.db import Tx, load_queries
-from ingestd.store.values import Ids, Json
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries
+from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json
 
-_sql = load_queries("ledger")
-
-ROWS_PER_STATEMENT = 1000
+_sql = Queries("ledger")
 
 
 def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> None:
@@ -20,15 +18,9 @@ def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> Non
 
 
 def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
-    """Tells what was just decided of some items, one event each, in order of the manifest."""
+    """Appends one event for the decision of each item, in order of the manifest."""
     for start in range(0, len(item_ids), ROWS_PER_STATEMENT):
         _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
-
-
-def latest(tx: Tx, batch_id: int, limit: int) -> list[tuple[int, str, dict[str, Any], datetime]]:
-    """The newest events of a batch, newest first: (id, type, payload, created_at)."""
-    rows = _sql.latest(tx.connection, batch_id=batch_id, limit=limit)
-    return [(id_, event_type, orjson.loads(payload), at) for id_, event_type, payload, at in rows]
 
 
 def _json(payload: dict[str, Any]) -> str:

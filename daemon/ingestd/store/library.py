@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ingestd.format.container import CONTAINER_TYPES
 from ingestd.model import Member, StoredAsset, StoredContainer, StoredCover, Version
 from ingestd.store import batch
-from ingestd.store.db import Tx, load_queries
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries
 from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, rows_json
 
-_sql = load_queries("library")
+_sql = Queries("library")
+_containers = {kind: Queries("container", kind=kind) for kind in CONTAINER_TYPES}
 
 
 def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
@@ -112,7 +115,7 @@ def live_assets(tx: Tx, hashes: Sequence[str]) -> dict[str, int]:
 
 def lock_container(tx: Tx, kind: str, hash_: str, incoming: Version) -> StoredContainer | None:
     """A gallery or collection, locked."""
-    row = getattr(_sql, f"lock_{kind}")(tx.connection, hash=hash_)
+    row = _containers[kind].lock(tx.connection, hash=hash_)
     if row is None:
         return None
     id_, hash_, title, deleted, synced_at, sync_id, complete_at, complete_by = row
@@ -125,32 +128,32 @@ def insert_container(
     tx: Tx, kind: str, hash_: str, title: str | None, incoming: Version, complete: Version | None, *, deleted: bool
 ) -> int:
     values = {"hash": hash_, "title": title, "deleted": deleted, **_stamp(incoming), **_complete(complete)}
-    return int(getattr(_sql, f"insert_{kind}")(tx.connection, **values))
+    return int(_containers[kind].insert(tx.connection, **values))
 
 
 def update_container(
     tx: Tx, kind: str, id_: int, title: str | None, incoming: Version, complete: Version | None, *, deleted: bool
 ) -> None:
     values = {"id": id_, "title": title, "deleted": deleted, **_stamp(incoming), **_complete(complete)}
-    getattr(_sql, f"update_{kind}")(tx.connection, **values)
+    _containers[kind].update(tx.connection, **values)
 
 
 def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]:
     """All membership rows of a container by asset id, deleted ones too."""
-    rows = list(getattr(_sql, f"{kind}_members")(tx.connection, id=id_))
+    rows = list(_containers[kind].members(tx.connection, id=id_))
     priors = _priors(tx, incoming, ((row[3], row[4]) for row in rows))
     return {row[0]: Member(row[0], row[1], bool(row[2]), _version(row[3], row[4], priors)) for row in rows}
 
 
 def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:
     """Memberships, in order of asset id: (asset_id, position)."""
-    query = getattr(_sql, f"write_{kind}_members")
+    query = _containers[kind].write_members
     for part in rows_json(rows):
         query(tx.connection, id=id_, rows=part, **_stamp(incoming))
 
 
 def remove_members(tx: Tx, kind: str, id_: int, incoming: Version, asset_ids: Sequence[int]) -> None:
-    query = getattr(_sql, f"remove_{kind}_members")
+    query = _containers[kind].remove_members
     for start in range(0, len(asset_ids), ROWS_PER_STATEMENT):
         part = Ids(asset_ids[start : start + ROWS_PER_STATEMENT])
         query(tx.connection, id=id_, asset_ids=part, **_stamp(incoming))

@@ -9,7 +9,8 @@ from yoyo import exceptions, get_backend, read_migrations
 
 from ingestd.config import Settings, read_secret
 from ingestd.errors import DatabaseRefused, DatabaseUnavailable
-from ingestd.store.db import SQL_FOLDER, connect, translated_errors
+from ingestd.store.db import connect, translated_errors
+from ingestd.store.sql import SQL_FOLDER
 
 LOCK_SECONDS = 60
 

@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from ingestd.model import RequestKind, RequestState
-from ingestd.store.db import Tx, load_queries
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries, RowReader
 from ingestd.store.values import Json
 
-_sql = load_queries("request")
+_sql = Queries("request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class IngestRequest:
     claimed_at: datetime | None
     claimed_by: str | None
     finished_at: datetime | None
+
+
+_request = RowReader(IngestRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +73,12 @@ def insert(tx: Tx, kind: RequestKind, requested_by: str, sync_id: str | None = N
 
 
 def find(tx: Tx, request_id: int) -> IngestRequest | None:
-    row = _sql.find(tx.connection, request_id=request_id)
-    return None if row is None else _parsed(row)
+    return _request.maybe(_sql.find(tx.connection, request_id=request_id))
 
 
 def newest_scan(tx: Tx, within_seconds: float) -> IngestRequest | None:
     """The newest scan request of the last `within_seconds`."""
-    row = _sql.newest_scan(tx.connection, within_us=int(within_seconds * 1e6))
-    return None if row is None else _parsed(row)
-
-
-def _parsed(row: tuple[Any, ...]) -> IngestRequest:
-    id_, kind, sync_id, state, result, *rest = row
-    parsed = None if result is None else orjson.loads(result)
-    return IngestRequest(id_, RequestKind(kind), sync_id, RequestState(state), parsed, *rest)
+    return _request.maybe(_sql.newest_scan(tx.connection, within_us=int(within_seconds * 1e6)))
 
 
 def preflight_state(tx: Tx, sync_id: str) -> PreflightState:

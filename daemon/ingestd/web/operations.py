@@ -9,7 +9,8 @@ from ingestd.model import JobState, RequestKind
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import mount_checked, plan
-from ingestd.store import batch, job, request, stats
+from ingestd.records import Job
+from ingestd.store import batch, job, request
 from ingestd.web.hooks import Hooks
 from ingestd.web.problem import status_of
 from ingestd.web.security.tokens import Identity
@@ -28,7 +29,7 @@ class Operations:
     def __init__(self, context: Context, hooks: Hooks) -> None:
         self._context, self._hooks = context, hooks
 
-    def queue(self, queue_request: queueing.QueueRequest) -> tuple[int, stats.Row]:
+    def queue(self, queue_request: queueing.QueueRequest) -> tuple[int, Job]:
         """201 and the new job, or 200 and the job that was active already."""
         with mount_checked(self._context):
             queued = queueing.enqueue(self._context, queue_request, self._hooks.on_queued)
@@ -44,7 +45,7 @@ class Operations:
             return {"sync_id": queue_request.sync_id, "status": status_of(error), "job": None, "error": str(error)}
         return {"sync_id": queue_request.sync_id, "status": status, "job": row, "error": None}
 
-    def cancel(self, sync_id: str) -> stats.Row:
+    def cancel(self, sync_id: str) -> Job:
         """The job that was waiting or queued, after it was cancelled."""
         return self.job(queueing.cancel(self._context, sync_id, requested_by()).id)
 
@@ -86,7 +87,7 @@ class Operations:
             self._hooks.on_queued()
         return changed
 
-    def job(self, job_id: int) -> stats.Row:
-        row = self._context.db.read(lambda tx: stats.job(tx, job_id))
+    def job(self, job_id: int) -> Job:
+        row = self._context.db.read(lambda tx: job.find(tx, job_id))
         assert row is not None, "jobs are never deleted"
         return row

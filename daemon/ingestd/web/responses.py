@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from flask import Request, Response
 
+from ingestd.store.queries.paging import Page
 from ingestd.web.problem import ProblemError
 
 BODY_LIMIT = 64 * 1024
@@ -15,8 +16,8 @@ def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None)
     return Response(orjson.dumps(value, option=_TIMES), status, headers, mimetype="application/json")
 
 
-def page(found: tuple[list[dict[str, Any]], int | None]) -> Response:
-    """Rows, and after which the next page begins."""
+def page(found: Page[Any]) -> Response:
+    """Records, and the cursor of the next page."""
     return answer({"items": found[0], "next": found[1]})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ingestd import cli
 from ingestd.mount.mountinfo import MountPoint
-from ingestd.store import stats
+from ingestd.store.queries import jobs
 from support.command import UNKNOWN, Run
 from support.world import World, photo
 
@@ -80,7 +80,7 @@ def test_an_interrupted_command_exits_with_130(configured: World, run: Run, monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stats, "active_jobs", interrupted)
+    monkeypatch.setattr(jobs, "active", interrupted)
     assert run("jobs") == (130, "", "\ningestd: interrupted\n")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ingestd.cli import look, output
 from ingestd.pipeline.context import Context
+from ingestd.records import Job
 from support.command import RFC_3339, Result, Run, properties
 from support.world import World, cover, md5, photo
 
@@ -118,10 +119,10 @@ def test_follow_waits_for_the_end_of_the_job(
     seen: list[str] = []
     newest = look._newest
 
-    def watched(*arguments: Any) -> dict[str, Any] | None:
+    def watched(*arguments: Any) -> Job | None:
         found = newest(*arguments)
         assert found is not None
-        seen.append(found["state"])
+        seen.append(found.state)
         if len(seen) == 2:
             # The job starts only now, while the command waits.
             configured.run_next(context)

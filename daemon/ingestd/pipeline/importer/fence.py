@@ -45,20 +45,13 @@ class Fence:
 
     def guarded(self, work: Callable[[Tx], T]) -> T:
         """Runs `work`, which itself ends with a guarded update of the job. Waits out outages until the daemon stops."""
-        kept: list[T] = []
-
-        def keeping(tx: Tx) -> list[T]:
-            kept[:] = [work(tx)]
-            return kept
-
-        def was_committed(tx: Tx) -> list[T] | None:
-            return kept if job.was_committed(tx, self._lease) else None
-
         result = self._context.db.transaction(
-            keeping, was_committed=was_committed, keep_waiting=lambda: not self._stopping.is_set()
+            work,
+            was_committed=lambda tx, _result: job.was_committed(tx, self._lease),
+            keep_waiting=lambda: not self._stopping.is_set(),
         )
         self._lease.writes += 1
-        return result[0]
+        return result
 
     def check(self) -> None:
         """Raises Stopping when the daemon stops."""

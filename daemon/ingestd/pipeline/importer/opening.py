@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import ManifestError, ManifestUnsettled, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import SUCCEEDED, Action, Batch, BatchStatus, Lease
+from ingestd.model import SUCCEEDED, Action, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
 from ingestd.pipeline import delivery, preflight, status
@@ -16,8 +16,10 @@ from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.staging import Plan
+from ingestd.records import Batch
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
+from ingestd.store.queries import server
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Opening:
 
     def _check_time(self, tx: Tx, manifest: Manifest) -> None:
         max_future = self.context.settings.mount.max_future
-        problem = delivery.future_problem(manifest.completed_at, batch.database_now(tx), max_future)
+        problem = delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
         if problem:
             raise ManifestError([problem])
 

@@ -5,7 +5,8 @@ from flask import Response
 from ingestd.model import Scope
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
-from ingestd.store import job
+from ingestd.records import as_dict
+from ingestd.store import control
 from ingestd.web.api.schemas import BatchPath, NoBody, PauseBody, QueueBody, QueueManyBody
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.responses import answer
@@ -20,7 +21,7 @@ class Commands:
         scope = Scope(body.only) if body.only else Scope.ALL
         queue_request = queueing.QueueRequest(path.sync_id, requested_by(), body.priority, body.force, scope)
         status, row = self._operations.queue(queue_request)
-        return answer(row, status, {"Location": f"/api/v1/jobs/{row['id']}"})
+        return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
 
     def queue_many(self, body: QueueManyBody) -> Response:
         """Queues batches one after another. An outage ends it with 503; asking again does no harm."""
@@ -49,9 +50,7 @@ class Commands:
         return self._control(self._operations.resume())
 
     def _control(self, changed: bool) -> Response:
-        now = self._context.db.read(job.control)
-        told = {"paused_by": now.by, "paused_reason": now.reason, "paused_at": now.at}
-        return answer({"paused": now.paused, "changed": changed, **told})
+        return answer({**as_dict(self._context.db.read(control.find)), "changed": changed})
 
 
 def _accepted(request_id: int, what: str) -> Response:

@@ -7,8 +7,8 @@ from flask import Response
 
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
-from ingestd.store import stats
 from ingestd.store.db import Database
+from ingestd.store.queries import server
 from ingestd.web.hooks import Hooks
 from ingestd.web.problem import problem
 from ingestd.web.responses import answer
@@ -50,7 +50,7 @@ class Health:
 
     def _ask(self) -> bool:
         try:
-            self._db.read(stats.alive)
+            self._db.read(server.ping)
         except IngestdError:
             return False
         return True

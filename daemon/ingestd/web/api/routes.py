@@ -9,12 +9,14 @@ from flask import Response
 from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
 
+from ingestd.records import Job
 from ingestd.web.api import schemas
 from ingestd.web.api.commands import Commands
 from ingestd.web.api.health import Health
 from ingestd.web.api.queries import Queries
 from ingestd.web.problem import MIME
 from ingestd.web.responses import answer
+from ingestd.web.views import BatchDetail
 
 PREFIX = "/api/v1"
 PUBLIC = frozenset({"healthz", "readyz"})
@@ -41,7 +43,7 @@ def register(app: OpenAPI, commands: Commands, queries: Queries, health: Health)
 
 def commands_of(commands: Commands) -> list[Route]:
     batch = f"{PREFIX}/batches/<sync_id>"
-    job, plan, control = schemas.Job, schemas.Plan, schemas.Control
+    job, plan, control = schemas.response_of(Job), schemas.Plan, schemas.response_of(schemas.ControlAnswer)
     return [
         Route("POST", f"{batch}/queue", commands.queue, {201: job, 200: job}, (404, 409)),
         Route("POST", f"{batch}/cancel", commands.cancel, {200: job}, (404, 409)),
@@ -57,11 +59,11 @@ def queries_of(queries: Queries) -> list[Route]:
     batch = f"{PREFIX}/batches/<sync_id>"
     return [
         Route("GET", f"{PREFIX}/batches", queries.batches, {200: schemas.BatchPage}),
-        Route("GET", batch, queries.batch, {200: schemas.BatchDetail}, (404,)),
+        Route("GET", batch, queries.batch, {200: schemas.response_of(BatchDetail)}, (404,)),
         Route("GET", f"{batch}/items", queries.items, {200: schemas.ItemPage}, (404,)),
         Route("GET", f"{batch}/events", queries.events, {200: schemas.EventPage}, (404,)),
         Route("GET", f"{PREFIX}/jobs", queries.jobs, {200: schemas.JobPage}),
-        Route("GET", f"{PREFIX}/jobs/<id:job_id>", queries.job, {200: schemas.Job}, (404,)),
+        Route("GET", f"{PREFIX}/jobs/<id:job_id>", queries.job, {200: schemas.response_of(Job)}, (404,)),
         Route("GET", f"{PREFIX}/requests/<id:request_id>", queries.request, {200: schemas.Request}, (404,)),
     ]
 

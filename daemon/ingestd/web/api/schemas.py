@@ -1,12 +1,15 @@
 """What is asked and answered, as /openapi.json describes it. Requests are checked by these; answers by the tests."""
 
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ingestd.model import Action, BatchStatus, Decision, JobState, Reason, RequestKind, RequestState, Scope
-from ingestd.store.stats import NEWEST
+from ingestd import records
+from ingestd.model import Action, BatchStatus, Decision, JobState, RequestKind, RequestState
+from ingestd.store.queries.paging import NEWEST
 
 MAX_PAGE = 500
 INT = 2**31
@@ -31,6 +34,14 @@ class ResponseModel(BaseModel):
     """Part of an answer."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+@cache
+def response_of(record: type) -> type[BaseModel]:
+    """The schema of an answer that is one record."""
+    hints = get_type_hints(record)
+    shape: dict[str, Any] = {part.name: (hints[part.name], Field(**part.metadata)) for part in fields(record)}
+    return create_model(record.__name__, __base__=ResponseModel, __doc__=record.__doc__, **shape)
 
 
 # requests
@@ -117,30 +128,12 @@ class Health(ResponseModel):
     status: Literal["ok"]
 
 
-class Job(ResponseModel):
-    id: int
-    sync_id: str
-    state: JobState
-    priority: int
-    scope: Scope
-    requested_by: str | None
-    queued_at: datetime
-    claimed_at: datetime | None
-    claimed_by: str | None
-    heartbeat_at: datetime | None
-    items_done: int
-    items_total: int
-    finished_at: datetime | None
-    last_error: str | None
-    reset_count: int
-
-
 class QueueResult(ResponseModel):
     """What became of one batch."""
 
     sync_id: str
     status: int = Field(description="As if it had been queued alone: 201, 200, 404 or 409.")
-    job: Job | None
+    job: records.Job | None
     error: str | None
 
 
@@ -189,72 +182,11 @@ class Request(ResponseModel):
     finished_at: datetime | None
 
 
-class Control(ResponseModel):
+@dataclass(frozen=True, slots=True)
+class ControlAnswer(records.Control):
     """Whether the queue is paused, on every host."""
 
-    paused: bool
-    changed: bool = Field(description="Whether this request made it so.")
-    paused_by: str | None
-    paused_reason: str | None
-    paused_at: datetime | None
-
-
-class Batch(ResponseModel):
-    sync_id: str
-    type: str | None
-    action: Action | None
-    status: BatchStatus
-    source_host: str | None
-    item_count: int
-    total_bytes: int
-    discovered_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    last_error: str | None
-
-
-class FailureGroup(ResponseModel):
-    decision: Decision
-    reason: Reason | None
-    items: int
-
-
-class Preflight(ResponseModel):
-    """The newest request for a plan of this batch."""
-
-    pending: bool = Field(description="Whether it is queued or running.")
-    error: str | None = Field(description="Why it failed.")
-
-
-class BatchDetail(Batch):
-    manifest_sha256: str | None
-    plan_sha256: str | None = Field(description="The manifest that the present plan was made for.")
-    manifest_summary: dict[str, Any] | None
-    decisions: dict[str, int] = Field(description="Listed items by decision.")
-    failures: list[FailureGroup] = Field(description="What failed, will fail or waits, by reason; most items first.")
-    preflight: Preflight
-    jobs: list[Job] = Field(description="The newest ones of this batch.")
-
-
-class Item(ResponseModel):
-    ordinal: int
-    type: str
-    hash: str
-    cover_hash: str | None
-    parent_hash: str | None
-    decision: Decision
-    reason: Reason | None
-    waiting_for: str | None
-    target_ids: dict[str, int | str] | None
-    last_error: str | None
-    updated_at: datetime
-
-
-class Event(ResponseModel):
-    id: int
-    event_type: str
-    payload: dict[str, Any]
-    created_at: datetime
+    changed: bool = field(metadata={"description": "Whether this request changed it."})
 
 
 class Page(ResponseModel):
@@ -262,16 +194,16 @@ class Page(ResponseModel):
 
 
 class BatchPage(Page):
-    items: list[Batch]
+    items: list[records.ListedBatch]
 
 
 class ItemPage(Page):
-    items: list[Item]
+    items: list[records.Item]
 
 
 class EventPage(Page):
-    items: list[Event]
+    items: list[records.Event]
 
 
 class JobPage(Page):
-    items: list[Job]
+    items: list[records.Job]

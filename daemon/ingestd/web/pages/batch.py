@@ -5,13 +5,12 @@ from typing import Any
 from flask import Response, url_for
 
 from ingestd.errors import IngestdError
-from ingestd.model import ACTIVE_STATES, Decision, Scope
+from ingestd.model import Decision, Scope
 from ingestd.pipeline import queueing
-from ingestd.store import stats
+from ingestd.store.queries.paging import NEWEST
 from ingestd.web.api.schemas import ItemsQuery
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
-from ingestd.web.pages.formatting import brief
 from ingestd.web.pages.layout import Layout, back, wants_page
 from ingestd.web.problem import status_of
 from ingestd.web.views import Views
@@ -62,7 +61,7 @@ class BatchPage:
 
     def _page(self, sync_id: str, query: ItemsQuery, status: int = 200, **values: Any) -> Response:
         batch = self._views.detail(sync_id)
-        rows, after = self._views.items(batch["id"], decision=query.decision, after=query.after, limit=query.limit)
+        rows, after = self._views.items(batch.id, decision=query.decision, after=query.after, limit=query.limit)
         here: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
         here |= {"sync_id": sync_id, "_anchor": "items"}
         return self._layout.page(
@@ -70,18 +69,14 @@ class BatchPage:
             status,
             address=url_for("pages.batch", **(here | {"after": query.after, "_anchor": None})),
             batch=batch,
-            active=next((job for job in batch["jobs"] if job["state"] in ACTIVE_STATES), None),
+            active=next((job for job in batch.jobs if job.is_active), None),
             priority=self._priority,
-            containers=self._views.containers(batch["id"], limit=CONTAINERS_SHOWN),
+            containers=self._views.containers(batch.id, limit=CONTAINERS_SHOWN),
             rows=rows,
             decision=query.decision,
             decisions=[decision.value for decision in Decision],
             first=url_for("pages.batch", **here) if query.after is not None else None,
             following=url_for("pages.batch", **here, after=after) if after is not None else None,
-            events=self._events(batch["id"]),
+            events=self._views.events(batch.id, before=NEWEST, limit=EVENTS_SHOWN)[0],
             **values,
         )
-
-    def _events(self, batch_id: int) -> list[stats.Row]:
-        events, _ = self._views.events(batch_id, before=stats.NEWEST, limit=EVENTS_SHOWN)
-        return [{**event, "brief": brief(event["payload"])} for event in events]

@@ -8,7 +8,8 @@ from flask import Response
 from ingestd.errors import IngestdError
 from ingestd.model import Action, BatchStatus, JobState
 from ingestd.pipeline import queueing
-from ingestd.store import stats
+from ingestd.records import ListedBatch
+from ingestd.store.queries import batches
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
 from ingestd.web.pages.layout import Layout, wants_page
@@ -31,24 +32,20 @@ class Bulk:
 
     def confirm(self) -> Response:
         """Shows what queueing the selected batches would do; changes nothing."""
-        rows = self._rows(_selected())
-        checked = [(row, why_not(row)) for row in rows]
-        eligible = [row for row, why in checked if why is None]
+        sync_ids = _selected()
+        found = {batch.sync_id: batch for batch in self._layout.db.read(lambda tx: batches.named(tx, sync_ids))}
+        refused = {sync_id: why for sync_id in sync_ids if (why := why_not(found.get(sync_id))) is not None}
+        eligible = [found[sync_id] for sync_id in sync_ids if sync_id not in refused]
         return self._layout.page(
             "confirm.html",
-            total=len(rows),
+            total=len(sync_ids),
             eligible=eligible,
-            refused=[(row, why) for row, why in checked if why is not None],
-            again=[row for row in eligible if row["job_state"]],
-            removing=[row for row in eligible if row["action"] == Action.REMOVE],
-            items=sum(row["item_count"] for row in eligible),
+            refused=refused,
+            again=[batch for batch in eligible if batch.job_state],
+            removing=[batch for batch in eligible if batch.action is Action.REMOVE],
+            items=sum(batch.item_count for batch in eligible),
             priority=self._priority,
         )
-
-    def _rows(self, sync_ids: list[str]) -> list[stats.Row]:
-        """The named batches in the given order; an unknown one has a sync_id and no status."""
-        found = {row["sync_id"]: row for row in self._layout.db.read(lambda tx: stats.batches_named(tx, sync_ids))}
-        return [found.get(sync_id, {"sync_id": sync_id, "status": None}) for sync_id in sync_ids]
 
     def queue(self) -> Response:
         by, priority = requested_by(), forms.selected().priority
@@ -93,14 +90,14 @@ class Bulk:
         return page
 
 
-def why_not(row: stats.Row) -> str | None:
+def why_not(batch: ListedBatch | None) -> str | None:
     """Why a batch cannot be queued now; None if it can, or has a job whose priority can be changed."""
-    if row["status"] is None:
+    if batch is None:
         return "unknown batch"
-    if row["job_state"] == JobState.RUNNING:
+    if batch.job_state is JobState.RUNNING:
         return "its job is running"
-    if row["status"] == BatchStatus.INVALID:
-        return f"it is invalid: {row['last_error']}"
+    if batch.status is BatchStatus.INVALID:
+        return f"it is invalid: {batch.last_error}"
     return None
 
 

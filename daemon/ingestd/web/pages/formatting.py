@@ -32,6 +32,7 @@ def register(app: Flask) -> None:
         state=state,
         duration=duration,
         payload=payload,
+        brief=brief,
         flat=flat,
         rate=rate,
     )

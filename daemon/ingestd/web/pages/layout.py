@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 from flask import Response, g, make_response, redirect, render_template, request
 
 from ingestd.errors import IngestdError
-from ingestd.store import job
+from ingestd.records import Control
+from ingestd.store import control
 from ingestd.store.db import Database
 from ingestd.web.problem import ProblemError, retry
 from ingestd.web.security.guard import SAFE_METHODS
@@ -41,10 +42,10 @@ class Layout:
         shared = {"control": self._control(), "notice": notice, "address": address, "max_counted": MAX_COUNTED}
         return render(template, status, **shared, **values)
 
-    def _control(self) -> job.Control | None:
+    def _control(self) -> Control | None:
         """The pause state, or None if the database is unavailable: the page is still shown."""
         try:
-            return self.db.read(job.control)
+            return self.db.read(control.find)
         except IngestdError:
             return None
 

@@ -5,9 +5,11 @@ from typing import Any
 from flask import Response, request, url_for
 
 from ingestd.model import Action, BatchStatus, RequestState
+from ingestd.records import ListedBatch
 from ingestd.store import request as requests
-from ingestd.store import stats
 from ingestd.store.db import Tx
+from ingestd.store.queries import batches, jobs
+from ingestd.store.queries.paging import Page
 from ingestd.web.api.queries import before
 from ingestd.web.api.schemas import BatchesQuery
 from ingestd.web.operations import Operations
@@ -25,12 +27,12 @@ class Media:
 
     def show(self) -> Response:
         query = forms.query(BatchesQuery)
-        filters = stats.Filter(query.status, query.action, query.prefix)
+        filters = batches.Filter(query.status, query.action, query.prefix)
 
-        def look(tx: Tx) -> tuple[stats.Page, dict[str, int], str]:
-            counts = stats.job_counts_up_to(tx, MAX_COUNTED + 1)
+        def look(tx: Tx) -> tuple[Page[ListedBatch], dict[str, int], str]:
+            counts = jobs.counts_up_to(tx, MAX_COUNTED + 1)
             scan = scan_outcome(requests.newest_scan(tx, SCAN_SHOWN_SECONDS))
-            return stats.batch_page(tx, filters, before=before(query), limit=query.limit), counts, scan
+            return batches.page(tx, filters, before=before(query), limit=query.limit), counts, scan
 
         (rows, after), counts, scan = self._layout.db.read(look)
         parameters: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
@@ -40,7 +42,7 @@ class Media:
             counts=counts,
             scan=scan,
             query=query,
-            is_filtered=filters != stats.Filter(),
+            is_filtered=filters != batches.Filter(),
             statuses=[status.value for status in BatchStatus],
             actions=[action.value for action in Action],
             first=url_for("pages.media", **parameters) if query.after is not None else None,

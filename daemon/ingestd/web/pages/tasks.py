@@ -1,12 +1,15 @@
 """Import Tasks: active jobs in the order of their turn, and recently finished ones."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask import Response
 
-from ingestd.store import stats
+from ingestd.model import JobState
+from ingestd.records import Job
 from ingestd.store.db import Tx
+from ingestd.store.queries import jobs, server
 from ingestd.web.pages.layout import MAX_COUNTED, Layout
 
 ACTIVE_SHOWN = 100
@@ -23,27 +26,30 @@ class Tasks:
 
 
 def _look(tx: Tx) -> dict[str, Any]:
-    now, at_claim = stats.running_since(tx)
-    active = stats.active_jobs(tx, limit=ACTIVE_SHOWN)
-    counts = stats.job_counts_up_to(tx, MAX_COUNTED + 1)
+    active, now = jobs.active(tx, limit=ACTIVE_SHOWN), server.now(tx)
+    counts = jobs.counts_up_to(tx, MAX_COUNTED + 1)
     return {
-        "active": [{**row, **pace(row, at_claim.get(row["id"]), now)} for row in active],
+        "active": [(job, pace(job, now)) for job in active],
         "unshown": max(0, sum(counts.values()) - len(active)),
         "counts": counts,
-        "finished": stats.finished_jobs(tx, limit=FINISHED_SHOWN),
+        "finished": jobs.finished(tx, limit=FINISHED_SHOWN),
     }
 
 
-def pace(job: stats.Row, at_claim: int | None, now: datetime) -> dict[str, float | None]:
-    """Items per second since the claim, seconds left at this rate, seconds since the last heartbeat.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Items per second since the claim, seconds left at this rate, seconds since the last heartbeat; None: unknown."""
 
-    `at_claim`: items done before the claim; None if the job is not running.
-    """
-    if at_claim is None or job["claimed_at"] is None:
-        return {"rate": None, "left": None, "silence": None}
-    seconds = (now - job["claimed_at"]).total_seconds()
-    done = job["items_done"] - at_claim
+    rate: float | None = None
+    left: float | None = None
+    silence: float | None = None
+
+
+def pace(job: Job, now: datetime) -> Pace:
+    if job.state is not JobState.RUNNING or job.claimed_at is None:
+        return Pace()
+    seconds = (now - job.claimed_at).total_seconds()
+    done = job.items_done - job.items_at_claim
     rate = done / seconds if done > 0 and seconds > 0 else None
-    left = (job["items_total"] - job["items_done"]) / rate if rate else None
-    silence = (now - job["heartbeat_at"]).total_seconds() if job["heartbeat_at"] else None
-    return {"rate": rate, "left": left, "silence": silence}
+    left = (job.items_total - job.items_done) / rate if rate else None
+    return Pace(rate, left, (now - job.heartbeat_at).total_seconds() if job.heartbeat_at else None)

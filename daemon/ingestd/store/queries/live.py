@@ -1,11 +1,14 @@
-"""What is going on right now, for a scrape: live states only, read by index."""
+"""The present state for a scrape of the metrics: live states only, read by index."""
 
 from dataclasses import dataclass
 
 from ingestd.model import BatchStatus, JobState
-from ingestd.store.db import Tx, load_queries
+from ingestd.store import control
+from ingestd.store.db import Tx
+from ingestd.store.queries import batches, jobs
+from ingestd.store.sql import Queries
 
-_sql = load_queries("live")
+_sql = Queries("queries/live")
 
 MAX_RUNNING = 200
 BATCH_STATUSES = tuple(status for status in BatchStatus if status is not BatchStatus.IMPORTED)
@@ -24,7 +27,7 @@ class RunningJob:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Counts by state with no state missing; ages in seconds, 0 where there is nothing to be old."""
+    """Counts by state, 0 for a state without jobs or batches; ages in seconds, 0 when there is nothing to count."""
 
     jobs: dict[str, int]
     oldest_job_age: float
@@ -36,16 +39,16 @@ class Live:
 
 
 def live(tx: Tx) -> Live:
-    """Everything, as it is now; a handful of short statements."""
+    """Reads everything with a few short statements."""
     connection = tx.connection
     return Live(
-        jobs={**dict.fromkeys((state.value for state in JOB_STATES), 0), **dict(_sql.jobs(connection))},
+        jobs={**dict.fromkeys((state.value for state in JOB_STATES), 0), **jobs.counts(tx)},
         oldest_job_age=max(0.0, _sql.oldest_job_age(connection) or 0.0),
         running=[_running(*row) for row in _sql.running(connection, limit=MAX_RUNNING)],
-        batches={**dict.fromkeys((status.value for status in BATCH_STATUSES), 0), **dict(_sql.batches(connection))},
+        batches={**dict.fromkeys((status.value for status in BATCH_STATUSES), 0), **batches.counts(tx)},
         items_waiting=_sql.items_waiting(connection),
         items_waiting_oldest_age=max(0.0, _sql.items_waiting_oldest_age(connection) or 0.0),
-        paused=bool(_sql.paused(connection)),
+        paused=control.find(tx).paused,
     )
 
 

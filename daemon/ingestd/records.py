@@ -1,0 +1,142 @@
+"""Rows as records: one frozen record for each table that lists, pages, the HTTP interface and commands show.
+
+The fields stand in the order of the columns in sql/columns.sql. The HTTP interface answers with these records, and the
+remote command line decodes them. Times are naive UTC.
+"""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from ingestd.model import ACTIVE_STATES, Action, BatchStatus, Decision, JobState, Reason, Scope, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One ingest_batch row."""
+
+    id: int
+    sync_id: str
+    type: str | None
+    action: Action | None
+    status: BatchStatus
+    source_host: str | None
+    item_count: int
+    total_bytes: int
+    manifest_sha256: str | None
+    plan_sha256: str | None = field(metadata={"description": "The manifest that the present plan was made for."})
+    force_sha256: str | None = field(metadata={"description": "The manifest allowed to exceed queue.removal_limit."})
+    manifest_completed_at: datetime | None
+    prior_sync_id: str | None
+    discovered_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    last_error: str | None
+
+    @property
+    def version(self) -> Version:
+        assert self.manifest_completed_at is not None, "only a consumable batch has a version"
+        return Version(self.manifest_completed_at, self.sync_id, self.prior_sync_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBatch(Batch):
+    """A batch in a list, with the progress of its active job; None if it has no active job."""
+
+    items_done: int | None
+    items_total: int | None
+    job_state: JobState | None
+
+
+@dataclass(frozen=True, slots=True)
+class SummarizedBatch(Batch):
+    """A batch with the summary of its manifest; None if no manifest could be read."""
+
+    manifest_summary: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One import_job row, and the sync_id of its batch."""
+
+    id: int
+    batch_id: int
+    sync_id: str
+    state: JobState
+    priority: int
+    scope: Scope
+    requested_by: str | None
+    queued_at: datetime
+    claimed_at: datetime | None
+    claimed_by: str | None
+    claim_token: int
+    heartbeat_at: datetime | None
+    items_done: int
+    items_total: int
+    items_at_claim: int
+    isolate_items: bool
+    current_item_id: int | None
+    finished_at: datetime | None
+    last_error: str | None
+    reset_count: int
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One ingest_batch_item row: an entry of the manifest, and what was decided about it."""
+
+    ordinal: int
+    type: str
+    hash: str
+    cover_hash: str | None
+    parent_hash: str | None
+    decision: Decision
+    reason: Reason | None
+    waiting_for: str | None
+    target_ids: dict[str, int | str] | None
+    last_error: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One ingest_batch_container row; `missing` are the hashes of members that are not in the library."""
+
+    ordinal: int
+    type: str
+    hash: str
+    decision: Decision
+    reason: Reason | None
+    missing: list[str] | None
+    target_ids: dict[str, int | str] | None
+    last_error: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One ingest_event row."""
+
+    id: int
+    event_type: str
+    payload: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The ingest_control row: whether the queue is paused, on every host."""
+
+    paused: bool
+    paused_by: str | None
+    paused_reason: str | None
+    paused_at: datetime | None
+
+
+def as_dict(record: Any) -> dict[str, Any]:
+    """The fields of a record by name; values stay as they are."""
+    return {part.name: getattr(record, part.name) for part in fields(record)}

@@ -1,0 +1,29 @@
+-- One kind of container, its rows and its members: loaded once with `gallery` and once with `collection` as {{kind}}.
+
+-- name: lock^
+SELECT id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
+FROM asset_{{kind}} WHERE hash = :hash FOR UPDATE;
+
+-- name: insert$
+INSERT INTO asset_{{kind}} (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
+VALUES (:hash, :title, :synced_at, :sync_id, :complete_at, :complete_sync_id, IF(:deleted, UTC_TIMESTAMP(6), NULL))
+RETURNING id;
+
+-- name: update!
+UPDATE asset_{{kind}} SET title = :title, synced_at = :synced_at, sync_id = :sync_id, complete_at = :complete_at,
+       complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
+WHERE id = :id;
+
+-- name: members
+SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_{{kind}}_item WHERE {{kind}}_id = :id;
+
+-- name: write_members!
+INSERT INTO asset_{{kind}}_item ({{kind}}_id, asset_id, position, synced_at, sync_id)
+SELECT :id, j.asset_id, j.position, :synced_at, :sync_id
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (asset_id BIGINT UNSIGNED PATH '$[0]', position INT UNSIGNED PATH '$[1]')) j
+ON DUPLICATE KEY UPDATE position = VALUES(position), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
+       deleted_at = NULL;
+
+-- name: remove_members!
+UPDATE asset_{{kind}}_item SET deleted_at = UTC_TIMESTAMP(6), synced_at = :synced_at, sync_id = :sync_id
+WHERE {{kind}}_id = :id AND asset_id IN :asset_ids;

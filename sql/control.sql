@@ -1,0 +1,12 @@
+-- ingest_control: one row, whether the queue is paused, on every host.
+
+-- name: find^
+SELECT paused, paused_by, paused_reason, paused_at FROM ingest_control WHERE id = 1;
+
+-- name: pause!
+UPDATE ingest_control SET paused = 1, paused_by = :requested_by, paused_reason = :reason, paused_at = UTC_TIMESTAMP(6)
+WHERE id = 1 AND paused = 0;
+
+-- name: resume!
+UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL
+WHERE id = 1 AND paused = 1;
