@@ -1,4 +1,4 @@
-"""Every route of the interface, over a real listener and a real database; every answer as /openapi.json tells it."""
+"""Every API route, over a real listener and a real database; every response is checked against /openapi.json."""
 
 import http.client
 import json
@@ -29,7 +29,7 @@ from support.world import World, cover, md5, photo, sample
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 HOST = "ingestd.test"
-TOKENS = "# those who may\nolivia:operator:operator-token\n\nvictor:viewer:viewer-token\n"
+TOKENS = "# users\nolivia:operator:operator-token\n\nvictor:viewer:viewer-token\n"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 PROBLEM = "application/problem+json"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -52,12 +52,13 @@ class Answer:
 
 @dataclass
 class Site:
-    """A daemon's interface, its scanner in the test's hand, those who would be woken, and a client that believes
-    /openapi.json.
+    """The API of a daemon, with a client that checks responses against /openapi.json.
+
+    Scans run when the test calls `scans`; pre-flights run in the background. `woken` lists the hooks that were called.
     """
 
     context: Context
-    told: list[str] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     spec: dict[str, Any] = field(default_factory=dict)
 
@@ -65,14 +66,14 @@ class Site:
         instance = this_instance()
         self.scans = ScanStep(self.context, instance, Scanner(self.context))
         self.preflights = Service("preflight", PreflightStep(self.context, instance).run_once, finally_do=self._close)
-        on_queued, health = (lambda: self.told.append("queued")), (lambda: list(self.reasons))
+        on_queued, health = (lambda: self.woken.append("queued")), (lambda: list(self.reasons))
         self.web = make_app(self.context, Hooks(on_queued, self._on_request, health))
         listener = make_listener(self.context.settings, self.web)
         assert listener is not None
         self.listener = listener
 
     def _on_request(self) -> None:
-        self.told.append("request")
+        self.woken.append("request")
         self.preflights.wake()
 
     def _close(self) -> None:
@@ -89,7 +90,7 @@ class Site:
         assert self.preflights.join(30)
 
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """One request as it is; a header's underscores are dashes."""
+        """Sends one request unchanged; underscores in header names become dashes."""
         connection = http.client.HTTPConnection(self.listener.address, timeout=60)
         sent = {"Host": HOST, "Authorization": "Bearer operator-token"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -101,7 +102,7 @@ class Site:
             connection.close()
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
-        """One request of an operator, whose answer is compared with the description."""
+        """Sends one request as an operator and compares the response with the description."""
         answer = self.send(method, path, None if body is None else json.dumps(body).encode())
         self.compare(method, path, answer)
         return answer
@@ -155,26 +156,26 @@ def site(world: World, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def cut_off(world: World, tmp_path: Path) -> Iterator[Site]:
-    """An interface whose database is not there."""
+    """The API without a database."""
     nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))
     yield from serve(world, settings_of(world, tmp_path).model_copy(update={"database": nowhere}))
 
 
 def put(world: World, site: Site, *items: Any, **envelope: Any) -> str:
-    """A bundle that is recorded."""
+    """Writes a bundle and records it."""
     sync_id = world.put(*items, **envelope)
     world.scan(site.context)
     return sync_id
 
 
 def run_it(world: World) -> None:
-    """Makes the queued job a running one."""
+    """Claims the queued job, so that it counts as running."""
     with_lease = claim(world.contexts[0], "test/pid:1/0", str(this_instance()))
     assert with_lease is not None
 
 
 def all_pages(site: Site, path: str) -> list[Any]:
-    """The items of all pages, one after another."""
+    """All rows of a list, read page by page."""
     found, after = [], ""
     while True:
         page = site.get(path + after)
@@ -193,7 +194,7 @@ def test_a_batch_is_queued_once(world: World, site: Site) -> None:
     assert made.status == 201
     assert (made.json["sync_id"], made.json["state"], made.json["priority"]) == (sync_id, "queued", 7)
     assert made.headers["Location"] == f"/api/v1/jobs/{made.json['id']}"
-    assert site.told == ["queued"]
+    assert site.woken == ["queued"]
     again = site.post(f"/api/v1/batches/{sync_id}/queue")
     assert (again.status, again.json) == (200, made.json)
     sooner = site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 3})
@@ -201,16 +202,16 @@ def test_a_batch_is_queued_once(world: World, site: Site) -> None:
     assert world.one("SELECT COUNT(*) FROM import_job") == 1
 
 
-def test_who_asked_is_told(world: World, site: Site) -> None:
+def test_the_ledger_names_who_requested(world: World, site: Site) -> None:
     sync_id = put(world, site, photo("a"))
     assert site.post(f"/api/v1/batches/{sync_id}/queue").json["requested_by"] == "olivia"
     site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 1})
     site.post(f"/api/v1/batches/{sync_id}/cancel")
-    told = [payload["requested_by"] for _, payload in world.events(sync_id) if "requested_by" in payload]
-    assert told == ["olivia"] * 3
+    names = [payload["requested_by"] for _, payload in world.events(sync_id) if "requested_by" in payload]
+    assert names == ["olivia"] * 3
 
 
-def test_what_cannot_be_queued_is_refused_with_why(world: World, site: Site) -> None:
+def test_a_batch_that_cannot_be_queued_is_refused_with_the_reason(world: World, site: Site) -> None:
     assert site.post(f"/api/v1/batches/{UNKNOWN}/queue").status == 404
     assert site.post("/api/v1/batches/%C3%A4/queue").status == 404
     invalid = put(world, site, photo("a"), verification={"passed": False})
@@ -225,7 +226,7 @@ def test_what_cannot_be_queued_is_refused_with_why(world: World, site: Site) -> 
     assert gone.status == 201
 
 
-def test_a_manifest_that_is_gone_is_no_outage(world: World, site: Site) -> None:
+def test_a_missing_manifest_is_not_an_outage(world: World, site: Site) -> None:
     sync_id = put(world, site, photo("a"))
     (world.root / f"sync/{sync_id}.json").unlink()
     assert site.post(f"/api/v1/batches/{sync_id}/queue").status == 409
@@ -242,7 +243,7 @@ def test_removals_beyond_the_limit_need_force(world: World, site: Site) -> None:
     assert site.post(f"/api/v1/batches/{sync_id}/queue", {"force": True}).status == 201
 
 
-def test_only_some_items_are_taken_up(world: World, site: Site) -> None:
+def test_only_failed_or_deferred_items_can_be_queued(world: World, site: Site) -> None:
     sync_id = world.put(photo("a"), cover("c", "unknown"))
     world.import_all(site.context, sync_id)
     assert site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "failed"}).status == 409
@@ -250,7 +251,7 @@ def test_only_some_items_are_taken_up(world: World, site: Site) -> None:
     assert (made.status, made.json["scope"]) == (201, "deferred")
 
 
-def test_many_are_queued_at_once(world: World, site: Site) -> None:
+def test_many_batches_are_queued_with_one_request(world: World, site: Site) -> None:
     first, second = (put(world, site, photo(name), day=day) for day, name in enumerate("ab", 1))
     invalid = put(world, site, photo("c"), verification={"passed": False})
     answer = site.post("/api/v1/queue", {"sync_ids": [first, UNKNOWN, invalid, second, first], "priority": 9})
@@ -297,7 +298,7 @@ def test_a_plan_is_made(world: World, site: Site) -> None:
 
 
 @pytest.mark.parametrize("items", [1, 5001])
-def test_no_plan_while_its_job_runs(world: World, site: Site, items: int) -> None:
+def test_a_preflight_is_refused_while_the_job_runs(world: World, site: Site, items: int) -> None:
     sync_id = put(world, site, photo("a"))
     site.post(f"/api/v1/batches/{sync_id}/queue")
     world.sql("UPDATE ingest_batch SET item_count = %s", items)
@@ -351,7 +352,7 @@ def test_a_scan_is_accepted_and_its_request_has_the_result(world: World, site: S
     world.file(f"sync/{UNKNOWN}.ready", b"")
     accepted = site.post("/api/v1/scan")
     assert accepted.status == 202
-    assert site.told == ["request"]
+    assert site.woken == ["request"]
     number, address = accepted.json["id"], accepted.headers["Location"]
     assert address == f"/api/v1/requests/{number}"
     assert address in accepted.detail
@@ -378,19 +379,19 @@ def test_an_unknown_request_is_not_found(world: World, site: Site, number: str) 
 def test_the_queue_is_paused_and_resumed(site: Site) -> None:
     paused = site.post("/api/v1/pause", {"reason": "a look around"})
     assert paused.status == 200
-    told = {key: paused.json[key] for key in ("paused", "changed", "paused_by", "paused_reason")}
-    assert told == {"paused": True, "changed": True, "paused_by": "olivia", "paused_reason": "a look around"}
+    shown = {key: paused.json[key] for key in ("paused", "changed", "paused_by", "paused_reason")}
+    assert shown == {"paused": True, "changed": True, "paused_by": "olivia", "paused_reason": "a look around"}
     assert site.post("/api/v1/pause").json == {**paused.json, "changed": False}
     resumed = site.post("/api/v1/resume")
     assert (resumed.status, resumed.json["paused"], resumed.json["changed"]) == (200, False, True)
-    assert site.told == ["queued"]
+    assert site.woken == ["queued"]
     assert not site.post("/api/v1/resume").json["changed"]
 
 
-# looking on
+# lists
 
 
-def test_batches_come_newest_first_in_pages(world: World, site: Site) -> None:
+def test_batches_are_listed_newest_first_in_pages(world: World, site: Site) -> None:
     sync_ids = [put(world, site, photo(str(day)), day=day) for day in range(1, 6)]
     invalid = put(world, site, photo("x"), verification={"passed": False})
     found = all_pages(site, "/api/v1/batches?limit=2")
@@ -399,7 +400,7 @@ def test_batches_come_newest_first_in_pages(world: World, site: Site) -> None:
     assert [b["sync_id"] for b in all_pages(site, "/api/v1/batches?limit=2&status=new")] == sync_ids[::-1]
 
 
-def test_one_batch_tells_what_was_decided_and_what_failed(world: World, site: Site) -> None:
+def test_a_batch_shows_its_decisions_and_failures(world: World, site: Site) -> None:
     bad = [{"type": "photo", "hash": f"bad{i}"} for i in range(2)]
     sync_id = world.put(photo("a"), photo("b"), photo("c"), cover("d", "unknown"), *bad)
     world.import_all(site.context, sync_id)
@@ -416,7 +417,7 @@ def test_one_batch_tells_what_was_decided_and_what_failed(world: World, site: Si
     assert site.call("GET", f"/api/v1/batches/{UNKNOWN}").status == 404
 
 
-def test_items_come_in_order_of_the_manifest(world: World, site: Site) -> None:
+def test_items_are_listed_in_the_order_of_the_manifest(world: World, site: Site) -> None:
     names = [f"p{i}" for i in range(7)]
     sync_id = world.put(*map(photo, names), cover("late", "unknown"), {"type": "photo", "hash": "bad"})
     world.import_all(site.context, sync_id)
@@ -439,7 +440,7 @@ def test_items_no_longer_listed_are_left_out(world: World, site: Site) -> None:
     assert site.get(f"/api/v1/batches/{sync_id}/items?decision=failed")["items"] == []
 
 
-def test_events_come_newest_first(world: World, site: Site) -> None:
+def test_events_are_listed_newest_first(world: World, site: Site) -> None:
     sync_id = world.put(photo("a"), photo("b"))
     world.import_all(site.context, sync_id, put(world, site, photo("z"), day=2))
     events = all_pages(site, f"/api/v1/batches/{sync_id}/events?limit=3")
@@ -447,7 +448,7 @@ def test_events_come_newest_first(world: World, site: Site) -> None:
     assert site.call("GET", f"/api/v1/batches/{UNKNOWN}/events").status == 404
 
 
-def test_batches_are_filtered_by_action_and_by_how_they_begin(world: World, site: Site) -> None:
+def test_batches_are_filtered_by_action_and_prefix(world: World, site: Site) -> None:
     first, second = put(world, site, photo("a")), put(world, site, photo("a"), action="update", day=2)
     third = put(world, site, photo("b"), source_host="tide_1", day=3)
 
@@ -464,7 +465,7 @@ def test_batches_are_filtered_by_action_and_by_how_they_begin(world: World, site
     assert found("prefix=t%25") == found("prefix=t_de") == found("prefix=%C3%A4") == []
 
 
-def test_jobs_come_newest_first(world: World, site: Site) -> None:
+def test_jobs_are_listed_newest_first(world: World, site: Site) -> None:
     sync_ids = [world.put(photo(str(day)), day=day) for day in range(1, 5)]
     world.import_all(site.context, *sync_ids[:2])
     made = [site.post(f"/api/v1/batches/{sync_id}/queue").json for sync_id in sync_ids[2:]]
@@ -497,7 +498,7 @@ def test_jobs_come_newest_first(world: World, site: Site) -> None:
         (b'{"Priority": 1}', "/Priority"),
     ],
 )
-def test_a_body_that_is_wrong_is_refused_with_the_place(site: Site, body: bytes, place: str) -> None:
+def test_a_wrong_body_is_refused_and_the_error_names_the_place(site: Site, body: bytes, place: str) -> None:
     path = f"/api/v1/batches/{UNKNOWN}/queue"
     answer = site.send("POST", path, body)
     assert answer.status == 400
@@ -507,7 +508,7 @@ def test_a_body_that_is_wrong_is_refused_with_the_place(site: Site, body: bytes,
 
 
 @pytest.mark.parametrize("body", [{}, {"sync_ids": []}, {"sync_ids": [1]}, {"sync_ids": ["x"] * 501}])
-def test_what_is_queued_must_be_named(site: Site, body: Any) -> None:
+def test_queueing_without_sync_ids_is_refused(site: Site, body: Any) -> None:
     answer = site.post("/api/v1/queue", body)
     assert answer.status == 400
     assert answer.json["errors"][0]["place"].startswith("/sync_ids")
@@ -517,7 +518,7 @@ def test_what_is_queued_must_be_named(site: Site, body: Any) -> None:
     "query",
     ["limit=501", "limit=0", "limit=x", "after=-1", "after=x", "status=odd", "action=odd", "prefix=", "colour=red"],
 )
-def test_a_parameter_that_is_wrong_is_refused(site: Site, query: str) -> None:
+def test_a_wrong_query_parameter_is_refused(site: Site, query: str) -> None:
     answer = site.call("GET", f"/api/v1/batches?{query}")
     assert answer.status == 400
     assert answer.json["errors"][0]["place"] == f"query parameter {query.partition('=')[0]}"
@@ -539,7 +540,7 @@ def test_an_oversized_body_is_refused(site: Site) -> None:
 @pytest.mark.parametrize(
     "path", ["/nothing", "/api", "/api/v1/batches/", "/api//v1/jobs", "/static/x", "/openapi/", "/api/v2/jobs"]
 )
-def test_there_is_nothing_else(site: Site, path: str) -> None:
+def test_other_paths_are_not_found(site: Site, path: str) -> None:
     answer = site.send("GET", path)
     assert (answer.status, answer.headers["Content-Type"]) == (404, PROBLEM)
     assert answer.detail
@@ -563,7 +564,7 @@ def break_down() -> None:
     raise RuntimeError("a secret detail")
 
 
-def test_an_error_nobody_thought_of_tells_no_detail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_shows_no_detail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "page", lambda *_args, **_more: break_down())
     answer = site.call("GET", "/api/v1/jobs")
     assert answer.status == 500
@@ -573,7 +574,7 @@ def test_an_error_nobody_thought_of_tells_no_detail(site: Site, monkeypatch: pyt
 # outages and health
 
 
-def test_without_the_database_nothing_can_be_said(cut_off: Site) -> None:
+def test_every_route_returns_503_without_the_database(cut_off: Site) -> None:
     calls = [("GET", "/api/v1/batches"), ("GET", f"/api/v1/batches/{UNKNOWN}"), ("GET", "/api/v1/jobs")]
     calls += [("POST", f"/api/v1/batches/{UNKNOWN}/{what}") for what in ("queue", "cancel", "preflight")]
     for method, path in calls:
@@ -584,7 +585,7 @@ def test_without_the_database_nothing_can_be_said(cut_off: Site) -> None:
     assert cut_off.post("/api/v1/queue", {"sync_ids": [UNKNOWN]}).status == 503
 
 
-def test_without_the_mount_no_batch_is_read(world: World, site: Site) -> None:
+def test_reading_a_batch_returns_503_without_the_mount(world: World, site: Site) -> None:
     sync_id = put(world, site, photo("a"))
     world.root.rename(world.root.with_name("elsewhere"))
     for what in ("queue", "preflight"):
@@ -607,7 +608,7 @@ def test_health_and_readiness(world: World, site: Site) -> None:
         assert (answer.status, answer.json["reasons"]) == (503, site.reasons)
 
 
-def test_a_daemon_without_its_database_lives_and_is_not_ready(cut_off: Site) -> None:
+def test_a_daemon_without_its_database_is_healthy_and_not_ready(cut_off: Site) -> None:
     assert cut_off.get("/healthz") == {"status": "ok"}
     answer = cut_off.call("GET", "/readyz")
     assert answer.status == 503
@@ -615,7 +616,7 @@ def test_a_daemon_without_its_database_lives_and_is_not_ready(cut_off: Site) -> 
     assert "nowhere" not in answer.text
 
 
-# the description, and what it costs
+# description and metrics
 
 
 def test_the_description_is_true(site: Site) -> None:

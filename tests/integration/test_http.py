@@ -1,4 +1,4 @@
-"""The HTTP interface of a whole daemon: what is asked there is done by its other parts."""
+"""The HTTP API of a whole daemon: its other parts do what is requested."""
 
 import json
 import urllib.request
@@ -43,7 +43,7 @@ def ask(daemon: Daemon, path: str, body: dict[str, Any] | None = None) -> Any:
         return json.loads(answer.read())
 
 
-def test_a_scan_and_a_job_asked_for_over_http_are_done(world: World, daemon: Daemon) -> None:
+def test_a_scan_and_a_job_requested_over_http_are_done(world: World, daemon: Daemon) -> None:
     sync_id = world.put(photo("a"))
     ask(daemon, "/api/v1/scan", {})
     until(lambda: sync_id in [row["sync_id"] for row in ask(daemon, "/api/v1/batches")["items"]], what="for the scan")

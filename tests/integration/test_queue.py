@@ -1,4 +1,4 @@
-"""Queue, cancel, priorities, waiting, pausing, removal limits, sweeps; and that claims lock one row by its index."""
+"""Queueing, cancelling, priorities, waiting, pausing, removal limits, sweeps; the claim locks one row by its index."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_queueing_twice_gives_the_same_job(world: World) -> None:
     assert world.status(sync_id) == "queued"
 
 
-def test_a_new_priority_reprioritises_a_job_that_does_not_run_yet(world: World) -> None:
+def test_a_new_priority_applies_to_a_job_that_is_not_running(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
@@ -94,7 +94,7 @@ def test_a_job_waits_for_the_batch_it_follows(world: World) -> None:
     assert sweeper.promote() == 0
 
 
-def test_batches_that_follow_each_other_make_no_circle(world: World) -> None:
+def test_batches_that_follow_each_other_do_not_wait_for_each_other(world: World) -> None:
     context = world.context()
     one, two = new_sync_id(), new_sync_id()
     world.put(photo("a"), sync_id=one, prior_sync_id=two)
@@ -121,7 +121,7 @@ def test_the_database_refuses_a_second_active_job(world: World) -> None:
     world.sql(insert.format("done"))
 
 
-def test_auto_queues_new_content_once_and_leaves_the_cancelled_alone(world: World) -> None:
+def test_auto_queues_new_content_once_and_no_cancelled_batch(world: World) -> None:
     context = world.context(queue={"auto": ["create"]})
     sweeper = Sweeper(context)
     sync_id, other = world.put(photo("a")), world.put(photo("b"), action="update")
@@ -141,7 +141,7 @@ def test_auto_queues_new_content_once_and_leaves_the_cancelled_alone(world: Worl
     assert sweeper.queue_new() == 0
 
 
-def test_pausing_stops_claims_on_every_host_and_is_told(world: World) -> None:
+def test_pausing_stops_claims_on_every_host_and_is_recorded(world: World) -> None:
     context, elsewhere = world.context(), world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
@@ -153,11 +153,11 @@ def test_pausing_stops_claims_on_every_host_and_is_told(world: World) -> None:
     assert queueing.resume(elsewhere, "other")
     assert not queueing.resume(elsewhere, "other")
     assert claim(elsewhere, "w", INSTANCE) is not None
-    told = world.sql("SELECT event_type FROM ingest_event WHERE batch_id IS NULL ORDER BY id")
-    assert told == [("queue_paused",), ("queue_resumed",)]
+    events = world.sql("SELECT event_type FROM ingest_event WHERE batch_id IS NULL ORDER BY id")
+    assert events == [("queue_paused",), ("queue_resumed",)]
 
 
-def test_a_removal_beyond_the_limit_needs_force_for_that_very_manifest(world: World) -> None:
+def test_a_removal_beyond_the_limit_needs_force_for_its_manifest(world: World) -> None:
     context = world.context(queue={"removal_limit": 2})
     names = ("a", "b", "c")
     created = world.put(*(photo(name) for name in names))
@@ -179,7 +179,7 @@ def test_a_removal_beyond_the_limit_needs_force_for_that_very_manifest(world: Wo
     assert world.one("SELECT COUNT(*) FROM asset WHERE deleted_at IS NULL") == 0
 
 
-def test_only_failed_takes_only_those(world: World) -> None:
+def test_scope_failed_takes_only_failed_items(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"), photo("b"))
     with_file = world.root / photo("b")["path"] / "0.jpg"
@@ -194,7 +194,7 @@ def test_only_failed_takes_only_those(world: World) -> None:
     assert world.status(sync_id) == "imported"
 
 
-def test_preflight_writes_a_plan_and_no_library(world: World) -> None:
+def test_preflight_writes_a_plan_and_nothing_into_the_library(world: World) -> None:
     context = world.context()
     known = world.put(photo("a"), day=1)
     world.import_all(context, known)
@@ -214,7 +214,7 @@ def test_preflight_writes_a_plan_and_no_library(world: World) -> None:
         preflight(context, sync_id)
 
 
-def test_what_cannot_be_queued_says_why(world: World) -> None:
+def test_a_batch_that_cannot_be_queued_is_refused_with_the_reason(world: World) -> None:
     context = world.context(mount={"settle_seconds": 0.001})
     with pytest.raises(NotFound):
         enqueue(context, ask(new_sync_id()))

@@ -1,4 +1,4 @@
-"""Commands carried out by a daemon elsewhere: they print what they print here, and nothing that answers can hurt."""
+"""Commands run by a daemon on another host print what they print locally, and a hostile server does no harm."""
 
 import datetime
 import ipaddress
@@ -63,7 +63,7 @@ def token(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
-    """A whole daemon that scans when it is asked, with a paused queue: jobs stay as they are."""
+    """A daemon that scans only on request. Its queue is paused, so jobs keep their state."""
     tokens = tmp_path / "tokens"
     tokens.write_text("olga:operator:a-token\nvictor:viewer:view-token\n")
     http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
@@ -85,13 +85,13 @@ def address(daemon: Daemon) -> str:
 
 @pytest.fixture
 def elsewhere(daemon: Daemon, token: Path) -> Iterator[list[str]]:
-    """The options that lead to the daemon, through a proxy with a path of its own."""
+    """Command options that reach the daemon through a reverse proxy with a path prefix."""
     with reverse_proxy(address(daemon), HOST) as proxy:
         yield ["--url", f"{proxy.url}/", "--token-file", str(token)]
 
 
 def reach(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tells local commands in the environment how to reach the world."""
+    """Configures local commands, by environment variables, to use the test's database and mount."""
     monkeypatch.setenv("INGESTD_DATABASE__UNIX_SOCKET", world.server.socket)
     monkeypatch.setenv("INGESTD_DATABASE__USER", "ingestd")
     monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(world.root))
@@ -99,11 +99,11 @@ def reach(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGESTD_QUEUE__REMOVAL_LIMIT", "1")
 
 
-# the same, here and elsewhere
+# same output, locally and remotely
 
 
 def scenario(world: World, run: Run, half: str, *options: str) -> list[Result]:
-    """All that can be done elsewhere, with bundles whose names begin with `half`."""
+    """Runs every remote command, with bundles whose sync_ids begin with `half`."""
     one, bad, invalid, removal, changing = (ID.format(half, number) for number in range(1, 6))
     world.put(photo("a"), cover("c", "absent"), sync_id=one)
     world.put(photo("b"), {"type": "photo", "hash": HOSTILE}, sync_id=bad)
@@ -128,14 +128,14 @@ def scenario(world: World, run: Run, half: str, *options: str) -> list[Result]:
 
 
 def alike(result: Result) -> tuple[int, str]:
-    """What must be the same, without the names and what follows of them, the numbers of jobs, and the time."""
+    """Exit status and output, with sync_ids, digests, job ids and times replaced by constants."""
     text = re.sub(r"\b1\d{7}\b", "JOB", result.stdout.replace(THERE, HERE))
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r'{"id":\d+,', '{"id":ID,', text)
     return result.code, re.sub(r'("discovered_at":)"[^"]+Z"', r"\1TIME", text)
 
 
-def test_commands_print_the_same_here_and_elsewhere(
+def test_remote_commands_print_the_same_as_local_ones(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
     world.import_all(world.context(), world.put(photo("x"), photo("y")))
@@ -143,7 +143,7 @@ def test_commands_print_the_same_here_and_elsewhere(
     with monkeypatch.context() as patch:
         reach(world, patch)
         here = scenario(world, run, HERE)
-    # What would end a local command: a configuration that is none.
+    # An invalid configuration would end a local command.
     monkeypatch.setenv("INGESTD_NONSENSE", "1")
     there = scenario(world, run, THERE, *elsewhere)
     for local, distant in zip(here, there, strict=True):
@@ -155,7 +155,7 @@ def test_commands_print_the_same_here_and_elsewhere(
     assert requesters == [("olga",)]
 
 
-def test_sentences_are_those_of_the_command_here(
+def test_remote_commands_print_the_messages_of_local_ones(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
     world.file(f"sync/{UNKNOWN}.ready", b"")
@@ -180,7 +180,7 @@ def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_all_are_large")
-def test_a_plan_in_the_background_is_waited_for(
+def test_a_background_plan_is_waited_for(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
     sync_id = world.put(photo("a"), cover("c", "a"), {"type": "photo", "hash": HOSTILE})
@@ -195,7 +195,9 @@ def test_a_plan_in_the_background_is_waited_for(
 
 
 @pytest.mark.usefixtures("_all_are_large")
-def test_a_plan_that_comes_to_nothing_says_why(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+def test_a_failed_background_plan_prints_its_error(
+    world: World, daemon: Daemon, run: Run, elsewhere: list[str]
+) -> None:
     invalid = world.put(photo("a"), status="uploading")
     run("scan", *elsewhere)
     result = run("preflight", invalid, *elsewhere)
@@ -203,17 +205,17 @@ def test_a_plan_that_comes_to_nothing_says_why(world: World, daemon: Daemon, run
     assert f"batch {invalid} is invalid" in result.stderr
 
 
-# who may
+# access
 
 
-def test_what_the_daemon_refuses_says_what_to_check(
+def test_a_refused_token_or_host_says_what_to_check(
     world: World, daemon: Daemon, run: Run, elsewhere: list[str], token: Path
 ) -> None:
     token.write_text("view-token")
     views = run("scan", *elsewhere)
     assert (views.code, views.stdout) == (78, "")
     assert "victor is a viewer; only operators may change anything; check that the token" in views.stderr
-    token.write_text("nobodys")
+    token.write_text("unknown-token")
     unknown = run("queue", UNKNOWN, *elsewhere)
     assert (unknown.code, unknown.stdout) == (78, "")
     assert "tokens_file" in unknown.stderr
@@ -226,7 +228,9 @@ def test_what_the_daemon_refuses_says_what_to_check(
 @pytest.mark.parametrize(
     "content", [None, b"", b"\n", b"t\xc3\xb6ken", b"two\nlines", b"\xff\xfe", b"a\x00b", "folder"]
 )
-def test_a_token_file_without_a_token(run: Run, tmp_path: Path, content: bytes | str | None) -> None:
+def test_a_token_file_without_a_token_is_a_configuration_error(
+    run: Run, tmp_path: Path, content: bytes | str | None
+) -> None:
     file = tmp_path / "secret"
     if isinstance(content, bytes):
         file.write_bytes(content)
@@ -248,13 +252,13 @@ def test_a_token_file_without_a_token(run: Run, tmp_path: Path, content: bytes |
         ),
     ],
 )  # fmt: skip
-def test_wrong_usage(run: Run, options: list[str]) -> None:
+def test_wrong_options_are_a_usage_error(run: Run, options: list[str]) -> None:
     result = run("cancel", UNKNOWN, *options)
     assert (result.code, result.stdout) == (2, "")
     assert "Usage: " in result.stderr
 
 
-def test_a_reimport_is_for_the_host_itself(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+def test_reimport_is_refused_remotely(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
     result = run("queue", UNKNOWN, "--reimport", *elsewhere)
     assert (result.code, result.stdout) == (2, "")
     assert "run it on the host itself" in result.stderr
@@ -263,7 +267,7 @@ def test_a_reimport_is_for_the_host_itself(world: World, daemon: Daemon, run: Ru
 # outages
 
 
-def test_an_outage_of_what_the_daemon_needs(
+def test_queue_stops_at_an_outage_and_prints_the_results_so_far(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
     first, second = sorted((world.put(photo("a")), world.put(photo("b"))))
@@ -277,7 +281,7 @@ def test_an_outage_of_what_the_daemon_needs(
         away.rename(world.root)
     assert queued.code == 69
     assert str(world.root) in queued.stderr
-    assert [row["sync_id"] for row in queued.table] == [first], "what was done is told"
+    assert [row["sync_id"] for row in queued.table] == [first]
 
 
 def test_a_scan_waits_for_the_mount(
@@ -298,23 +302,23 @@ def test_a_scan_waits_for_the_mount(
     assert world.sql("SELECT DISTINCT state FROM ingest_request") == [("done",)]
 
 
-def test_nobody_is_there(run: Run, token: Path) -> None:
+def test_an_unreachable_daemon_exits_with_69(run: Run, token: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     for command in (["scan"], ["queue", UNKNOWN, UNKNOWN], ["preflight", UNKNOWN], ["cancel", UNKNOWN]):
         code, out, err = run(*command, "--url", f"http://127.0.0.1:{port}", "--token-file", token)
         assert (code, out) == (69, "")
-        assert err == f"ingestd: http://127.0.0.1:{port} is out of reach: Connection refused\n"
+        assert err == f"ingestd: http://127.0.0.1:{port} is unreachable: Connection refused\n"
     for url in ("http://no.such.host.invalid", f"http://{'a' * 64}.example", "http://a..b"):
         assert run("scan", "--url", url, "--token-file", token).code == 69
 
 
-# whatever else may answer
+# hostile and broken servers
 
 
 def problem(status: int, detail: str) -> bytes:
-    told = {"type": "about:blank", "title": "x", "status": status, "detail": detail}
-    return http_answer(f"{status} x", json.dumps(told).encode(), "Content-Type: application/problem+json")
+    body = {"type": "about:blank", "title": "x", "status": status, "detail": detail}
+    return http_answer(f"{status} x", json.dumps(body).encode(), "Content-Type: application/problem+json")
 
 
 STRANGE = {
@@ -351,7 +355,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("what", STRANGE)
-def test_whatever_answers_ends_with_a_sentence(run: Run, token: Path, what: str) -> None:
+def test_every_strange_response_ends_with_a_message(run: Run, token: Path, what: str) -> None:
     code, data = STRANGE[what]
     with stranger(says(data)) as url:
         result = run("scan", "--url", url, "--token-file", token)
@@ -363,7 +367,7 @@ def test_whatever_answers_ends_with_a_sentence(run: Run, token: Path, what: str)
     assert (result.stderr + queued.stderr + queued.stdout).replace("\n", "").isprintable()
 
 
-def test_a_huge_answer_is_not_read_to_its_end(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_response_is_not_read_to_its_end(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "MAX_BYTES", 1000)
     for data in (http_answer("202 x", b'"' + b"x" * 1000), b"HTTP/1.1 404 x\r\n\r\n" + b"x" * 100_000):
         with stranger(says(data)) as url:
@@ -376,7 +380,7 @@ def silence(connection: socket.socket) -> None:
 
 
 def drip(connection: socket.socket) -> None:
-    """An answer that comes byte by byte, and never to an end."""
+    """A response that arrives byte by byte and never ends."""
     says(b"HTTP/1.1 202 x\r\n\r\n")(connection)
     connection.settimeout(0.02)
     while True:
@@ -392,18 +396,18 @@ def interim(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("answer", [silence, drip, interim])
-def test_an_answer_is_not_waited_for_without_end(
+def test_the_wait_for_a_response_is_limited(
     run: Run, token: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     monkeypatch.setattr(client, "ANSWER_SECONDS", 0.3)
     with stranger(answer) as url:
         result = run("scan", "--url", url, "--token-file", token)
     assert (result.code, result.stdout) == (69, "")
-    assert "gave no answer in time" in result.stderr
+    assert "did not respond in time" in result.stderr
 
 
 def by_path(answers: dict[str, bytes]) -> Answer:
-    """Answers a request by how its address begins."""
+    """Chooses the response by the prefix of the path."""
 
     def answer(connection: socket.socket) -> None:
         asked = connection.recv(65536, socket.MSG_PEEK).split(b" ")[1].decode().removeprefix("/api/v1")
@@ -421,7 +425,7 @@ RUNNING = {"id": 5, "state": "running", "result": None, "error": None}
 
 
 def accepting(request: dict[str, Any]) -> Answer:
-    """Accepts everything, and answers with this request."""
+    """Accepts scans and pre-flights as request 5, which is shown as given."""
     accepted = ok({"id": 5}, 202)
     return by_path({"/requests/5": ok(request), "/scan": accepted, f"/batches/{UNKNOWN}/preflight": accepted})
 
@@ -455,7 +459,7 @@ def test_a_failed_request_ends_with_its_error(run: Run, token: Path) -> None:
     assert result == plan == (3, "", "ingestd: the disk is full\n")
 
 
-def test_names_that_a_stranger_gives_lead_nowhere(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_sync_ids_lead_to_no_other_path(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "MAX_SYNC_IDS", 2)
     result = {"sync_ids": ["../../secret", UNKNOWN, UNKNOWN], "unrecorded": 0}
     with stranger(accepting({**RUNNING, "state": "done", "result": result})) as url:
@@ -478,9 +482,9 @@ def test_a_result_of_another_shape_is_refused(run: Run, token: Path, result: Any
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that it signed itself, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "front")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxy")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
@@ -489,13 +493,13 @@ def certificate(tmp_path: Path) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    file = tmp_path / "front.pem"
+    file = tmp_path / "proxy.pem"
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     file.write_bytes(key.private_bytes(*plain) + made.public_bytes(serialization.Encoding.PEM))
     return file
 
 
-def test_a_certificate_has_to_be_trusted(
+def test_the_certificate_must_be_trusted(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, token: Path, certificate: Path
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -504,7 +508,7 @@ def test_a_certificate_has_to_be_trusted(
         options = ["--url", proxy.url, "--token-file", token]
         refused = run("scan", *options)
         assert (refused.code, refused.stdout, proxy.seen) == (78, "", [])
-        assert "is not to be trusted: self-signed certificate" in refused.stderr
+        assert "has a certificate that is not trusted: self-signed certificate" in refused.stderr
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert run("scan", *options) == (0, "", "ingestd: nothing new\n")
         assert run("scan", "--url", proxy.url.replace("https", "http"), "--token-file", token).code in (1, 69)

@@ -1,7 +1,8 @@
-"""Asks a daemon elsewhere over its HTTP interface.
+"""HTTP client for the API of a daemon on another host.
 
-Whatever answers may be hostile, or another program: what it says is bounded, checked, and awaited for a limited time.
-Proxies that the environment names are not used, and redirects not followed: the token is for nobody but the address.
+The server may be hostile, or another program: the size of a response and the time to wait for it are limited, and its
+shape is checked. Proxies of the environment are not used and redirects are not followed, so that the token reaches only
+the address that the user gave.
 """
 
 import http.client
@@ -33,7 +34,7 @@ from ingestd.errors import (
 )
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
-"""the latter for all of an answer: what queues a batch may have to plan it first"""
+"""to connect, and to receive a whole response: queueing a batch may include planning it"""
 MAX_BYTES = 2**24
 MAX_TOKEN = 4096
 TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -52,7 +53,7 @@ Raw = tuple[int, str | None, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a daemon is; `path` is the part of its URL before that of the interface, as a proxy may have one."""
+    """The address of a daemon; `path` is the prefix that a proxy may put before the paths of the API."""
 
     scheme: str
     host: str
@@ -64,32 +65,32 @@ class Address:
 
 
 def as_url(value: str) -> Address:
-    """A parameter that names a daemon."""
+    """Parses the value of --url. Raises BadParameter."""
     try:
         parts = urlsplit(value)
         usual = PORTS[parts.scheme]
         port = parts.port or usual
     except (ValueError, KeyError):
-        raise click.BadParameter("a URL such as https://host:port is needed") from None
+        raise click.BadParameter("not a URL such as https://host:port") from None
     if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment or not re.fullmatch("[!-~]+", value):
-        raise click.BadParameter("scheme, host, port and path are needed, and nothing else, in ASCII")
+        raise click.BadParameter("a URL may have a scheme, host, port and path, nothing else, in ASCII")
     return Address(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
 
 
 def read_token(file: Path) -> str:
-    """The token of a file. Raises ConfigError."""
+    """Reads the token from a file. Raises ConfigError."""
     try:
         with file.open("rb") as opened:
             token = opened.read(MAX_TOKEN).decode("ascii", "replace").strip()
     except OSError as error:
         raise ConfigError(f"cannot read the token file {file}: {error.strerror}") from error
     if not TOKEN.fullmatch(token):
-        raise ConfigError(f"the token file {file} has no token: one line of ASCII is needed")
+        raise ConfigError(f"the token file {file} has no token; it must be one line of ASCII")
     return token
 
 
 class _Timed(io.RawIOBase):
-    """What comes from a socket, until a deadline: a timeout of the socket begins anew with each byte."""
+    """Raw stream of a socket with one deadline for all reads. A timeout of the socket alone restarts with each byte."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock, self._deadline = raw, sock, time.monotonic() + ANSWER_SECONDS
@@ -110,7 +111,7 @@ class _Timed(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that is there, whole, within ANSWER_SECONDS."""
+    """An HTTP response that must arrive as a whole within ANSWER_SECONDS."""
 
     def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
         super().__init__(sock, *args, **more)
@@ -119,7 +120,7 @@ class _Response(http.client.HTTPResponse):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Asks one daemon, and makes of its refusals the errors that a command of that host would end with."""
+    """Client of one daemon. Raises for an error response what a command on that host would raise."""
 
     address: Address
     token: str
@@ -128,7 +129,7 @@ class Client:
         return self._ask("GET", path, None, {200: shape})
 
     def post(self, path: str, shapes: Mapping[int, type[T]], body: dict[str, Any] | None = None) -> T:
-        """`shapes`: of what is answered with each status."""
+        """`shapes` has the type of the response for each status that is expected."""
         return self._ask("POST", path, orjson.dumps(body or {}), shapes)
 
     def _ask(self, method: str, path: str, body: bytes | None, shapes: Mapping[int, type[T]]) -> T:
@@ -138,25 +139,25 @@ class Client:
         try:
             return parsed(data, shapes[status])
         except ValueError as error:
-            raise NoDaemon(f"{self.address} answers {status}, but not as ingestd does: {error}") from error
+            raise NoDaemon(f"{self.address} returned {status}, but not a response of ingestd: {error}") from error
 
     def _answer(self, method: str, path: str, body: bytes | None) -> Raw:
-        """An answer as it is. Raises for every reason why there is none."""
+        """The response, unchecked. Raises an IngestdError if there is none."""
         try:
             return self._exchange(method, path, body)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> IngestdError:
-        """Why there is no answer. The name of a host that can be none is a UnicodeError."""
+        """The error for a request without a response. An impossible host name is a UnicodeError."""
         if isinstance(error, ssl.SSLCertVerificationError):
-            return ConfigError(f"{self.address} is not to be trusted: {error.verify_message}")
+            return ConfigError(f"{self.address} has a certificate that is not trusted: {error.verify_message}")
         if isinstance(error, TimeoutError):
-            return DaemonUnavailable(f"{self.address} gave no answer in time; asking again does no harm")
+            return DaemonUnavailable(f"{self.address} did not respond in time; repeating the command is safe")
         if isinstance(error, http.client.IncompleteRead):
-            return DaemonUnavailable(f"{self.address} broke off in the middle of an answer")
+            return DaemonUnavailable(f"{self.address} closed the connection in the middle of a response")
         if isinstance(error, OSError | UnicodeError):
-            return DaemonUnavailable(f"{self.address} is out of reach: {getattr(error, 'strerror', None) or error}")
+            return DaemonUnavailable(f"{self.address} is unreachable: {getattr(error, 'strerror', None) or error}")
         return NoDaemon(f"{self.address} does not speak HTTP: {error!r}; check --url")
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> Raw:
@@ -186,11 +187,11 @@ class Client:
             why = (sentence or HTTPStatus(status).phrase).removesuffix(".")
             return ConfigError(f"{self.address} refuses: {why}; {HINTS[status]}")
         if status in OVERLOADED:
-            return DaemonUnavailable(sentence or f"{self.address} is out of reach: what is before it answers {status}")
+            return DaemonUnavailable(sentence or f"{self.address} is unreachable: a proxy before it returned {status}")
         if 300 <= status < 400:
-            return ConfigError(f"{self.address} leads to {location}, which is not followed; check --url")
+            return ConfigError(f"{self.address} redirects to {location}; redirects are not followed, check --url")
         if sentence is None:
-            return NoDaemon(f"{self.address} answers {status}, and not as ingestd does; check --url")
+            return NoDaemon(f"{self.address} returned {status}, but not a response of ingestd; check --url")
         return {404: NotFound, 409: NotEligible}.get(status, DaemonRefused)(sentence)
 
 
@@ -202,9 +203,9 @@ class _Problem(msgspec.Struct):
 
 
 def parsed(data: bytes, shape: type[T]) -> T:
-    """Raises ValueError for what is no JSON, of another shape, or could not be printed as JSON again."""
+    """Parses JSON of this shape. Raises ValueError, also for values that could not be written as JSON again."""
     if len(data) > MAX_BYTES:
-        raise ValueError("it has no end")
+        raise ValueError("it is too large")
     try:
         value = orjson.loads(data)
         orjson.dumps(value)
@@ -214,7 +215,7 @@ def parsed(data: bytes, shape: type[T]) -> T:
 
 
 def shaped(value: Any, shape: type[T]) -> T:
-    """Raises ValueError for what is of another shape."""
+    """Converts a parsed JSON value. Raises ValueError if it has another shape."""
     try:
         return msgspec.convert(value, shape)
     except msgspec.MsgspecError as error:
@@ -222,7 +223,7 @@ def shaped(value: Any, shape: type[T]) -> T:
 
 
 def _sentence(status: int, data: bytes) -> str | None:
-    """Why ingestd refuses; None if it is not ingestd that does."""
+    """The `detail` of a problem response of ingestd; None if the response is not from ingestd."""
     try:
         problem = parsed(data, _Problem)
     except ValueError:

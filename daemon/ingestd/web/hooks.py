@@ -13,4 +13,4 @@ class Hooks:
     on_request: Callable[[], None]
     """wakes the parts that run requests: a scan or a pre-flight was accepted"""
     health: Callable[[], list[str]]
-    """the reasons why this daemon is unhealthy, empty if it is well; waiting for database or mount is no reason"""
+    """the reasons why this daemon is unhealthy; a daemon that waits for its database or mount is healthy"""
