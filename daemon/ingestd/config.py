@@ -107,7 +107,7 @@ class LogSettings(Section):
 
 
 class _Environment(EnvSettingsSource):
-    """The environment; a list that is no JSON is left as it is, so that validation names it beside all other errors."""
+    """The environment; invalid JSON in a list stays text, so that validation reports it with other errors."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -162,7 +162,7 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
     except ValidationError as error:
         problems = [_problem(detail) for detail in error.errors()]
     except ValueError as error:
-        problems = [f"the file is no TOML: {error}"]
+        problems = [f"the file is not valid TOML: {error}"]
     except OSError as error:
         problems = [f"the file cannot be read: {error.strerror}"]
     problems += unknown_environment(os.environ)
@@ -178,7 +178,7 @@ def _chosen(file: Path | None) -> Path | None:
     except OSError as error:
         raise ConfigError(f"configuration file {file or DEFAULT_FILE} cannot be read: {error.strerror}") from error
     if file is not None and not found:
-        raise ConfigError(f"configuration file {file} does not exist or is no file")
+        raise ConfigError(f"configuration file {file} does not exist or is not a file")
     return (file or DEFAULT_FILE) if found else None
 
 
@@ -218,4 +218,4 @@ def read_secret(file: str) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"the secret file {path} is no UTF-8 text") from error
+        raise ConfigError(f"the secret file {path} is not valid UTF-8") from error

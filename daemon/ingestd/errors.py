@@ -64,7 +64,7 @@ class MountUnavailable(IngestdError):
 
 
 class DatabaseUnavailable(IngestdError):
-    """No connection, or it broke: nobody's fault, worth waiting for."""
+    """No connection to the database, or it broke. Temporary; not caused by an item or a job."""
 
     exit_status = 69
 
@@ -85,7 +85,7 @@ class DaemonRefused(IngestdError):
 
 
 class NoDaemon(IngestdError):
-    """What answers at an address is no ingestd, or none that is understood."""
+    """The server at an address is not ingestd, or has an incompatible version."""
 
 
 class DatabaseContention(IngestdError):

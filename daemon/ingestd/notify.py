@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon is (sd_notify(3)), by datagrams to the socket that it names; else does nothing."""
+"""Messages to systemd (sd_notify(3)): datagrams to the socket in NOTIFY_SOCKET; without it, nothing is sent."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ PINGS_PER_LIMIT = 3
 
 
 class Notifier:
-    """One service's word to systemd. `watchdog` is how many seconds it waits for a ping; None: it waits for none."""
+    """Sends the state of the daemon to systemd. `watchdog`: seconds that systemd waits for a ping, or None."""
 
     def __init__(self, address: str = "", watchdog: float | None = None) -> None:
         self._address = _without_at(address)
@@ -22,7 +22,7 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> "Notifier":
-        """As systemd asked for it. Takes it out of the environment: child processes are not to speak for this one."""
+        """From the variables that systemd sets; removes them, so that child processes do not send messages."""
         address = environment.pop("NOTIFY_SOCKET", "")
         microseconds, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", str(os.getpid()))
         mine = address and microseconds.isdecimal() and int(microseconds) > 0 and pid == str(os.getpid())
@@ -30,7 +30,7 @@ class Notifier:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody listens."""
+        """Whether systemd expects messages."""
         return bool(self._address)
 
     def ready(self, status: str) -> None:
@@ -43,7 +43,7 @@ class Notifier:
         self._send(STOPPING="1", STATUS=status)
 
     def alive(self) -> None:
-        """Pings the watchdog, when it is time to; call this often."""
+        """Pings the watchdog if a ping is due; call this often."""
         now = time.monotonic()
         if self.watchdog is not None and now >= self._ping_due_at:
             self._ping_due_at = now + self.watchdog / PINGS_PER_LIMIT
@@ -52,11 +52,11 @@ class Notifier:
     def _send(self, **state: str) -> None:
         if not self._address:
             return
-        # One line a variable: a line break within a value would start another one.
+        # One line per variable: a line break in a value would start another variable.
         message = "\n".join(f"{key}={' '.join(value.split())}" for key, value in state.items())
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                # A listener that is behind must not hold up whoever tells it something.
+                # A slow receiver must not block the daemon.
                 sender.setblocking(False)
                 sender.sendto(message.encode(errors="replace"), self._address)
         except OSError as error:
@@ -64,5 +64,5 @@ class Notifier:
 
 
 def _without_at(address: str) -> str:
-    """An abstract socket is written with an @, and addressed with a zero byte."""
+    """The address of the socket: an abstract one is written with @ and addressed with a zero byte."""
     return "\0" + address[1:] if address.startswith("@") else address

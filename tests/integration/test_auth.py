@@ -44,7 +44,7 @@ every_act = pytest.mark.parametrize(("method", "path"), ACTS)
 
 
 class Door:
-    """An interface, and what is told when somebody knocks."""
+    """A server, and its responses to access attempts."""
 
     def __init__(self, world: World, **http_section: Any) -> None:
         self.settings = world.settings(http={"listen": "127.0.0.1:0", "allowed_hosts": HOSTS, **http_section})
@@ -124,12 +124,12 @@ def test_health_needs_no_token(door: Door) -> None:
     ["op-token", "Basic op-token", "Bearer", "Bearer ", "Bearerop-token", "Bearer op-toke", "Bearer op-token2",
      "Bearer OP-TOKEN", "Bearer olivia:operator:op-token", "Bearer op-token op-token"],
 )  # fmt: skip
-def test_what_is_no_token_is_refused(door: Door, header: str) -> None:
+def test_malformed_authorization_is_refused(door: Door, header: str) -> None:
     assert door.ask("GET", "/api/v1/jobs", Authorization=header) == 401
 
 
 @pytest.mark.parametrize("token", ["öp-token".encode(), "öp-token".encode("latin-1"), b"\xff\xfe", b"op-token\xa0"])
-def test_a_token_that_is_no_ascii_is_refused(door: Door, token: bytes) -> None:
+def test_a_non_ascii_token_is_refused(door: Door, token: bytes) -> None:
     assert door.ask("GET", "/api/v1/jobs", token) == 401
 
 
@@ -173,15 +173,15 @@ def test_a_relative_name_is_a_credential(world: World, tokens: Path, monkeypatch
         door.listener.stop()
 
 
-def test_a_line_that_is_no_token_is_said_without_its_content() -> None:
+def test_an_invalid_line_is_logged_without_its_content() -> None:
     lines = ["# none", "", "a:operator:t1", "b:root:t2", "c:viewer:", "d:viewer", ":viewer:t3", "e:viewer:tö",
              f"{'f' * 256}:viewer:t4", "g:viewer:t:5", "h\x07:viewer:t6", "öl : operator : t7 "]  # fmt: skip
-    with capture_logs() as told:
+    with capture_logs() as logged:
         known = parse("\n".join(lines))
     assert known == [(b"t1", Identity("a", "operator")), (b"t:5", Identity("g", "viewer")),
                      (b"t7", Identity("öl", "operator"))]  # fmt: skip
-    assert [entry["line"] for entry in told] == [4, 5, 6, 7, 8, 9, 11]
-    assert not [entry for entry in told if "t2" in str(entry)]
+    assert [entry["line"] for entry in logged] == [4, 5, 6, 7, 8, 9, 11]
+    assert not [entry for entry in logged if "t2" in str(entry)]
 
 
 def test_threads_that_read_a_changing_file_see_no_mixture(door: Door, tokens: Path) -> None:
@@ -263,7 +263,7 @@ SAME_SITE: list[dict[str, str]] = [
     {},
     {"Sec_Fetch_Site": "same-origin"},
     {"Sec_Fetch_Site": "none"},
-    {"Sec_Fetch_Site": "same-origin", "Origin": "https://in.front.example"},
+    {"Sec_Fetch_Site": "same-origin", "Origin": "https://proxy.example"},
     {"Origin": f"http://{HOSTS[0]}"},
     {"Origin": f"https://{HOSTS[1]}"},
 ]
@@ -301,7 +301,7 @@ def listen(listen: str, tokens_file: str = "") -> Any:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:80", "example.org:80", "localhost.example:80"])
-def test_without_a_tokens_file_nobody_outside_is_listened_to(address: str, tokens: Path) -> None:
+def test_without_a_tokens_file_only_loopback_is_allowed(address: str, tokens: Path) -> None:
     with pytest.raises(ConfigError, match=r"others can reach \[http\] listen .* needs \[http\] tokens_file"):
         listen(address)
     with pytest.raises(ConfigError, match="cannot read the secret file"):

@@ -56,7 +56,7 @@ def test_start_and_stop_twice(private: EmbeddedMariaDB) -> None:
     private.start()
     pid, socket = private.pid, Path(private.socket)
     private.start()
-    assert private.pid == pid, "the second start is none"
+    assert private.pid == pid, "a second start does nothing"
     assert pid is not None
     assert is_running(pid)
     assert ask(private, "SELECT DATABASE()") == [("admin_panel",)]
@@ -126,7 +126,7 @@ def test_a_folder_has_one_user(private: EmbeddedMariaDB) -> None:
         second.start()
     assert str(private.folder) in str(refused.value)
     second.stop()
-    assert ask(private, "SELECT 1") == [(1,)], "the first is none the worse for it"
+    assert ask(private, "SELECT 1") == [(1,)], "the first server is unaffected"
     private.stop()
     second.start()
     assert ask(second, "SELECT 1") == [(1,)]
@@ -142,7 +142,7 @@ def test_a_long_folder_has_its_socket_elsewhere(installed: Path, tmp_path: Path)
         socket = Path(server.socket)
         assert long not in socket.parents
         assert len(os.fsencode(socket)) <= embedded.MAX_SOCKET_PATH
-        assert socket.parent.stat().st_mode & 0o077 == 0, "nobody else gets near it"
+        assert socket.parent.stat().st_mode & 0o077 == 0, "only the owner has access"
         assert ask(server, "SELECT 1") == [(1,)]
     assert not socket.parent.exists()
 
@@ -173,7 +173,7 @@ def test_a_server_that_does_not_start_says_where_its_log_is(private: EmbeddedMar
     assert ask(private, "SELECT 1") == [(1,)], "the folder is free again"
 
 
-def test_a_failed_installation_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_installation_is_reported_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "mariadb-install-db"
     program.write_text("#!/bin/sh\necho no space left; exit 1\n")
     program.chmod(0o755)

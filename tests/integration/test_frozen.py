@@ -1,4 +1,4 @@
-"""Those who look over HTTP while the database is frozen: they are told so, and nobody else waits for them."""
+"""HTTP requests while the database is frozen: they fail in time and do not block health checks or metrics."""
 
 import http.client
 import time
@@ -16,13 +16,13 @@ from support.world import World
 
 HOST, TOKEN = "ingest.example", "a-token"
 PATIENCE = 25
-CROWD = 20
-"""more than there are threads that answer"""
+CLIENTS = 20
+"""More than there are HTTP threads."""
 LISTS = ("/api/v1/batches", "/api/v1/batches?prefix=a", "/api/v1/jobs?state=done")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestModel:
+class Client:
     daemon: Daemon
 
     def http(self, path: str) -> tuple[int, float]:
@@ -35,7 +35,7 @@ class RequestModel:
 
 
 def timed(address: str, path: str) -> tuple[int, float]:
-    """The status of an answer, and the seconds until it was there."""
+    """The status of a response, and the seconds it took."""
     connection, start = http.client.HTTPConnection(address, timeout=60), time.monotonic()
     try:
         connection.request("GET", path, headers={"Host": HOST, "Authorization": f"Bearer {TOKEN}"})
@@ -48,12 +48,12 @@ def timed(address: str, path: str) -> tuple[int, float]:
 
 @pytest.fixture
 def disposable_db(tmp_path: Path, world: World) -> Iterator[World]:
-    with disposable_world(tmp_path / "frail", world) as made:
+    with disposable_world(tmp_path / "disposable", world) as made:
         yield made
 
 
 @pytest.fixture
-def asked(disposable_db: World, tmp_path: Path) -> Iterator[RequestModel]:
+def client(disposable_db: World, tmp_path: Path) -> Iterator[Client]:
     tokens = tmp_path / "tokens"
     tokens.write_text(f"olga:operator:{TOKEN}\n")
     http_section = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
@@ -61,34 +61,34 @@ def asked(disposable_db: World, tmp_path: Path) -> Iterator[RequestModel]:
     daemon.start()
     try:
         until(lambda: daemon.scanner.last_success)
-        yield RequestModel(daemon)
+        yield Client(daemon)
     finally:
         daemon.stop()
 
 
-def test_who_looks_at_a_frozen_database_is_told_so(disposable_db: World, asked: RequestModel) -> None:
-    assert asked.http(LISTS[0])[0] == 200
+def test_reads_of_a_frozen_database_return_503(disposable_db: World, client: Client) -> None:
+    assert client.http(LISTS[0])[0] == 200
     with frozen(disposable_db), ThreadPoolExecutor(len(LISTS)) as pool:
-        looks = [pool.submit(asked.http, path) for path in LISTS]
+        looks = [pool.submit(client.http, path) for path in LISTS]
         while not all(look.done() for look in looks):
-            (health, health_took), (metrics, metrics_took) = asked.http("/healthz"), asked.metrics()
+            (health, health_took), (metrics, metrics_took) = client.http("/healthz"), client.metrics()
             assert (health, metrics) == (200, 200)
             assert health_took < 2
             assert metrics_took < 5
         answers = [look.result() for look in looks]
-        assert asked.http("/readyz")[0] == 503
+        assert client.http("/readyz")[0] == 503
     assert [status for status, _ in answers] == [503] * len(LISTS)
     assert max(seconds for _, seconds in answers) < PATIENCE
-    until(lambda: asked.http(LISTS[0])[0] == 200)
+    until(lambda: client.http(LISTS[0])[0] == 200)
 
 
-def test_a_crowd_before_a_frozen_database_holds_nobody_up_for_long(disposable_db: World, asked: RequestModel) -> None:
-    assert asked.http(LISTS[0])[0] == 200
-    with frozen(disposable_db), ThreadPoolExecutor(CROWD) as pool:
-        looks = [pool.submit(asked.http, LISTS[0]) for _ in range(CROWD)]
-        health, took = asked.http("/healthz")
-        assert (health, [look.result()[0] for look in looks]) == (200, [503] * CROWD)
+def test_many_reads_of_a_frozen_database_do_not_block_health_checks(disposable_db: World, client: Client) -> None:
+    assert client.http(LISTS[0])[0] == 200
+    with frozen(disposable_db), ThreadPoolExecutor(CLIENTS) as pool:
+        looks = [pool.submit(client.http, LISTS[0]) for _ in range(CLIENTS)]
+        health, took = client.http("/healthz")
+        assert (health, [look.result()[0] for look in looks]) == (200, [503] * CLIENTS)
         assert took < PATIENCE
         assert max(look.result()[1] for look in looks) < PATIENCE
-        status, again = asked.http(LISTS[0])
+        status, again = client.http(LISTS[0])
         assert (status, again < 1) == (503, True)

@@ -111,7 +111,7 @@ def test_lists_from_the_environment(text: str, actions: tuple[Action, ...], monk
 
 
 @pytest.mark.parametrize("text", ["create", "create,update", "", '["create"', "7", '{"create": 1}'])
-def test_a_list_that_is_none_is_named_beside_all_other_errors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_list_is_reported_with_all_other_errors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGESTD_QUEUE__AUTO", text)
     monkeypatch.setenv("INGESTD_WORKER__THREADS", "many")
     listed, threads = problems()
@@ -187,7 +187,7 @@ def test_addresses_to_listen_on(key: str, address: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("address", [":8640", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "h:-1", "h:1\n", "h:²"])
-def test_addresses_to_listen_on_that_are_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_listen_addresses(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGESTD_HTTP__LISTEN", address)
     (problem,) = problems()
     assert problem.startswith("http.listen: an address and a port are needed")
@@ -196,21 +196,24 @@ def test_addresses_to_listen_on_that_are_none(address: str, monkeypatch: pytest.
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
         load(tmp_path / "nowhere.toml")
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="is not a file"):
         load(tmp_path)
 
 
-def test_a_broken_file_is_told_with_the_place(file: Path) -> None:
+def test_a_syntax_error_is_reported_with_its_position(file: Path) -> None:
     file.write_text('[mount]\nroot = "/x\n')
     (problem,) = problems(file)
-    assert problem.startswith("the file is no TOML: ")
+    assert problem.startswith("the file is not valid TOML: ")
     assert "line 2" in problem
 
 
 def test_a_broken_file_hides_no_wrong_variable(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_bytes(b"\xff\xfe")
     monkeypatch.setenv("INGESTD_MUONT__ROOT", "/x")
-    assert [problem.partition(":")[0] for problem in problems(file)] == ["the file is no TOML", "INGESTD_MUONT__ROOT"]
+    assert [problem.partition(":")[0] for problem in problems(file)] == [
+        "the file is not valid TOML",
+        "INGESTD_MUONT__ROOT",
+    ]
 
 
 def test_a_file_that_may_not_be_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +224,7 @@ def test_a_file_that_may_not_be_read(file: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr("ingestd.config.TomlConfigSettingsSource", refused)
         assert problems(file) == ["the file cannot be read: Permission denied"]
-    # The folder of the default file: nobody runs on defaults because the real file is hidden from them.
+    # The folder of the default file: an unreadable file must not silently mean defaults.
     monkeypatch.setattr(Path, "is_file", refused)
     with pytest.raises(ConfigError, match=r"default\.toml cannot be read: Permission denied"):
         load()
@@ -263,5 +266,5 @@ def test_secrets_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         read_secret(str(tmp_path))
     (tmp_path / "noise").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="no UTF-8"):
+    with pytest.raises(ConfigError, match="not valid UTF-8"):
         read_secret(str(tmp_path / "noise"))

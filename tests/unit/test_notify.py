@@ -1,4 +1,4 @@
-"""What systemd is told: by real datagrams, to a socket in the file system or an abstract one, or not at all."""
+"""Messages to systemd: real datagrams to a socket in the file system, to an abstract one, or none."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from ingestd.notify import Notifier
 
 @pytest.fixture(params=["path", "abstract"])
 def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
-    """A socket as systemd has it, and its address as systemd writes it."""
+    """A socket like that of systemd, and its address in the notation of systemd."""
     address = str(tmp_path / "notify") if request.param == "path" else f"@ingestd-{uuid.uuid4()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
         made.bind(address.replace("@", "\0", 1))
@@ -23,31 +23,33 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
         yield made, address
 
 
-def told(listener: socket.socket) -> list[str]:
+def received(listener: socket.socket) -> list[str]:
     return listener.recv(4096).decode().splitlines()
 
 
-def test_every_word(listener: tuple[socket.socket, str]) -> None:
+def test_every_message(listener: tuple[socket.socket, str]) -> None:
     heard, address = listener
     notifier = Notifier(address, 30.0)
     assert notifier.is_wanted
     notifier.ready("running 1")
-    assert told(heard) == ["READY=1", "STATUS=running 1"]
+    assert received(heard) == ["READY=1", "STATUS=running 1"]
     notifier.status("waiting")
-    assert told(heard) == ["STATUS=waiting"]
+    assert received(heard) == ["STATUS=waiting"]
     notifier.alive()
-    assert told(heard) == ["WATCHDOG=1"]
+    assert received(heard) == ["WATCHDOG=1"]
     notifier.stopping("stopping")
-    assert told(heard) == ["STOPPING=1", "STATUS=stopping"]
+    assert received(heard) == ["STOPPING=1", "STATUS=stopping"]
 
 
-def test_a_status_cannot_say_anything_else(listener: tuple[socket.socket, str]) -> None:
+def test_a_status_cannot_inject_other_variables(listener: tuple[socket.socket, str]) -> None:
     heard, address = listener
     Notifier(address).status("the mount\nREADY=1\r\nis \udcff away")
-    assert told(heard) == ["STATUS=the mount READY=1 is ? away"]
+    assert received(heard) == ["STATUS=the mount READY=1 is ? away"]
 
 
-def test_pings_come_three_times_a_limit(listener: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_pings_are_sent_per_time_limit(
+    listener: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard, address = listener
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(notify, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -57,7 +59,7 @@ def test_pings_come_three_times_a_limit(listener: tuple[socket.socket, str], mon
     for _ in range(31):
         notifier.alive()
         try:
-            pinged.append((clock.now, told(heard)))
+            pinged.append((clock.now, received(heard)))
         except BlockingIOError:
             pass
         clock.now += 1.0
@@ -81,14 +83,14 @@ def test_without_systemd_all_is_a_no_op() -> None:
     notifier.stopping("x")
 
 
-def test_nobody_there_or_nobody_reading_stops_nothing(listener: tuple[socket.socket, str], tmp_path: Path) -> None:
+def test_a_missing_or_full_socket_does_not_block(listener: tuple[socket.socket, str], tmp_path: Path) -> None:
     _, address = listener
     for _ in range(1000):
         Notifier(address).status("the queue is full long before")
-    Notifier(str(tmp_path / "nobody")).status("x")
+    Notifier(str(tmp_path / "missing")).status("x")
 
 
-def test_the_environment_says_what_is_wanted_and_children_do_not_see_it() -> None:
+def test_settings_come_from_the_environment_and_are_removed_from_it() -> None:
     environment = {
         "NOTIFY_SOCKET": "@systemd", "WATCHDOG_USEC": "300000000", "WATCHDOG_PID": str(os.getpid()), "HOME": "/",
     }  # fmt: skip

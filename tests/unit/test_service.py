@@ -1,4 +1,4 @@
-"""A service: rounds, sleeps, wake-ups, outages and deaths, in a time that passes only where the service waits."""
+"""A service: rounds, sleeps, wake-ups, outages and crashes, on a clock that advances only while the service waits."""
 
 import threading
 from collections.abc import Callable
@@ -212,7 +212,7 @@ def test_an_outage_is_said_once_a_minute_and_its_end_once(clock: Clock, log: Log
     ]
 
 
-def test_every_outage_starts_anew(clock: Clock, log: Log) -> None:
+def test_every_outage_starts_with_the_shortest_delay(clock: Clock, log: Log) -> None:
     run([DatabaseUnavailable("1"), DatabaseUnavailable("2"), 3.0, DatabaseUnavailable("3"), 1.0])
     assert clock.waits == [0.5, 1.0, 3.0, 0.5]
     assert log.events == ["waiting", "service_recovered", "waiting", "service_recovered"]

@@ -36,7 +36,7 @@ STATUS_OF: tuple[tuple[type[IngestdError], int], ...] = (
 )
 SENTENCES = {
     404: "There is nothing at this address.",
-    500: "Something went wrong here; the log of the daemon tells what.",
+    500: "Internal error; see the log of the daemon.",
 }
 
 
@@ -54,8 +54,8 @@ def status_of(error: IngestdError) -> int:
 
 
 def problem(status: int, sentence: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
-    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": sentence, **extra}
-    return Response(orjson.dumps(told), status, {**retry(status), **(headers or {})}, mimetype=MIME)
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": sentence, **extra}
+    return Response(orjson.dumps(body), status, {**retry(status), **(headers or {})}, mimetype=MIME)
 
 
 def retry(status: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The database for those who look on: they wait for it a little, and not one after another."""
+"""Read-only database handle with short timeouts and a circuit breaker."""
 
 import time
 from collections.abc import Callable
@@ -11,25 +11,27 @@ from ingestd.store.db import Database, Tx
 T = TypeVar("T")
 
 STATEMENT_SECONDS = 5.0
-"""how long a statement may take, and how long a database that says nothing is waited for"""
+"""Time limit of a statement, and of waiting for a server that does not respond."""
 BREAKER_SECONDS = 5.0
 
 
 class ReadDatabase(Database):
-    """Has connections of its own. When the database was out of reach for one, all others are told so at once for a
-    while: pages that read again and again must not hold every thread that answers, health included."""
+    """A database with its own connections. After an outage, reads fail immediately for BREAKER_SECONDS.
+
+    Otherwise pages that refresh would occupy every HTTP thread, including those for health checks.
+    """
 
     def __init__(self, settings: DatabaseSettings) -> None:
         super().__init__(settings, statement_seconds=STATEMENT_SECONDS)
         self._breaker = (0.0, "")
 
     def read(self, work: Callable[[Tx], T]) -> T:
-        until, told = self._breaker
-        if told and time.monotonic() < until:
-            raise DatabaseUnavailable(told)
+        until, message = self._breaker
+        if message and time.monotonic() < until:
+            raise DatabaseUnavailable(message)
         try:
             return super().read(work)
         except DatabaseUnavailable as error:
-            # Not the error itself, which would keep alive all that was in hand when it was raised.
+            # Only the message: the error would keep the frames of its traceback alive.
             self._breaker = (time.monotonic() + BREAKER_SECONDS, str(error))
             raise

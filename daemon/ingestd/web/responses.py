@@ -35,7 +35,7 @@ class JsonRequest(Request):
             value = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             place = f"line {error.lineno}, column {error.colno}"
-            raise _wrong(place, f"this is no JSON: {error.msg}") from error
+            raise _wrong(place, f"not valid JSON: {error.msg}") from error
         if not isinstance(value, dict):
             raise _wrong("/", "an object is needed")
         return value

@@ -56,7 +56,7 @@ def make_app(context: Context, hooks: Hooks) -> OpenAPI:
 
 
 class _IdConverter(BaseConverter):
-    """The number of a row, as the database can hold it; anything else is no such row."""
+    """The id of a row; a longer number matches no route."""
 
     regex = "[0-9]{1,18}"
 
@@ -65,7 +65,7 @@ class _IdConverter(BaseConverter):
 
 
 def _bare_app() -> OpenAPI:
-    """Without redirects and answers that nobody asked for."""
+    """An application without slash redirects, automatic OPTIONS and documentation routes."""
     app = OpenAPI(
         "ingestd.web",
         info=Info(title="ingestd", version=__version__),
