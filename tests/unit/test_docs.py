@@ -135,6 +135,13 @@ def test_architecture_lists_the_floors_of_the_import_linter() -> None:
     assert documented[: len(floors)] == [set(re.findall(r"\w+", floor)) for floor in floors]
 
 
+def test_architecture_names_every_module() -> None:
+    package = PROJECT / "daemon" / "ingestd"
+    modules = {path.stem for path in package.rglob("*.py") if not path.stem.startswith("__")}
+    named = {word for span in SPAN.findall(text(PROJECT / "ARCHITECTURE.md")) for word in re.findall(r"\w+", span)}
+    assert modules - named == set()
+
+
 def test_decisions_are_numbered_without_gaps() -> None:
     names = sorted(path.name for path in (PROJECT / "docs" / "decisions").glob("*.md"))
     assert [name[:4] for name in names] == [f"{number:04}" for number in range(1, len(names) + 1)]
