@@ -1,6 +1,7 @@
 -- The columns of each record that lists, pages, the HTTP interface and commands show, in the order of its fields.
 -- To show another column, add it here and to the record in daemon/ingestd/records.py. Tables: b is ingest_batch, j is
--- import_job (joined with b), i is ingest_batch_item, c is ingest_batch_container, e is ingest_event.
+-- import_job (joined with b), i is ingest_batch_item, c is ingest_batch_container, e is ingest_event, r is
+-- ingest_request.
 
 -- fragment: batch_columns
 -- Record: Batch.
@@ -26,3 +27,8 @@ c.ordinal, c.type, c.hash, c.decision, c.reason, c.missing, c.target_ids, c.last
 -- fragment: event_columns
 -- Record: Event.
 e.id, e.event_type, e.payload, e.created_at
+
+-- fragment: request_columns
+-- Record: IngestRequest.
+r.id, r.kind, r.sync_id, r.state, r.result, r.error, r.requested_by, r.requested_at, r.claimed_at, r.claimed_by,
+       r.finished_at

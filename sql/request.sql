@@ -1,5 +1,12 @@
 -- ingest_request: scans and pre-flights that were accepted, claimed like jobs and answered by any host.
 
+-- fragment: own_claim
+-- True while a claim still holds its request: the condition of every guarded update.
+id = :request_id AND claim_token = :token AND state = 'running'
+
+-- fragment: unclaimed
+claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
+
 -- name: insert$
 -- An open request with the same key is shared: its id is returned, and nothing is added.
 INSERT INTO ingest_request (kind, sync_id, state, requested_by, requested_at)
@@ -8,13 +15,11 @@ ON DUPLICATE KEY UPDATE id = id
 RETURNING id;
 
 -- name: find^
-SELECT id, kind, sync_id, state, result, error, requested_by, requested_at, claimed_at, claimed_by, finished_at
-FROM ingest_request WHERE id = :request_id;
+SELECT {{request_columns}} FROM ingest_request r WHERE id = :request_id;
 
 -- name: newest_scan^
 -- Served by KEY by_batch (sync_id, id): scans have no sync_id.
-SELECT id, kind, sync_id, state, result, error, requested_by, requested_at, claimed_at, claimed_by, finished_at
-FROM ingest_request
+SELECT {{request_columns}} FROM ingest_request r
 WHERE sync_id IS NULL AND requested_at > UTC_TIMESTAMP(6) - INTERVAL :within_us MICROSECOND
 ORDER BY id DESC LIMIT 1;
 
@@ -35,21 +40,17 @@ WHERE id = :request_id AND state = 'queued' AND claim_token = :token;
 
 -- name: claimed_by_us^
 -- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
-SELECT id FROM ingest_request
-WHERE id = :request_id AND state = 'running' AND claim_token = :token AND claimed_instance = :instance FOR UPDATE;
+SELECT id FROM ingest_request WHERE {{own_claim}} AND claimed_instance = :instance FOR UPDATE;
 
 -- name: beat!
-UPDATE ingest_request SET heartbeat_at = UTC_TIMESTAMP(6)
-WHERE id = :request_id AND claim_token = :token AND state = 'running';
+UPDATE ingest_request SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};
 
 -- name: finish!
 UPDATE ingest_request SET state = :state, result = :result, error = :error, finished_at = UTC_TIMESTAMP(6)
-WHERE id = :request_id AND claim_token = :token AND state = 'running';
+WHERE {{own_claim}};
 
 -- name: release!
-UPDATE ingest_request
-SET state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
-WHERE id = :request_id AND claim_token = :token AND state = 'running';
+UPDATE ingest_request SET state = 'queued', {{unclaimed}} WHERE {{own_claim}};
 
 -- name: running
 SELECT id, claim_token, claimed_instance, heartbeat_at,
@@ -61,8 +62,8 @@ FROM ingest_request WHERE state = 'running';
 UPDATE ingest_request
 SET reset_count = reset_count + 1, state = IF(reset_count < :max_resets, 'queued', 'failed'),
     error = IF(state = 'failed', :error, NULL), finished_at = IF(state = 'failed', UTC_TIMESTAMP(6), NULL),
-    claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL
-WHERE id = :request_id AND claim_token = :token AND state = 'running' AND heartbeat_at = :heartbeat_at;
+    {{unclaimed}}
+WHERE {{own_claim}} AND heartbeat_at = :heartbeat_at;
 
 -- name: delete_finished!
 -- Served by KEY by_finished (finished_at).

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from ingestd.model import ACTIVE_STATES, Action, BatchStatus, Decision, JobState, Reason, Scope, Version
+from ingestd.model import (
+    ACTIVE_STATES,
+    Action,
+    BatchStatus,
+    Decision,
+    JobState,
+    Reason,
+    RequestKind,
+    RequestState,
+    Scope,
+    Version,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,27 @@ class Control:
     paused_by: str | None
     paused_reason: str | None
     paused_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRequest:
+    """One ingest_request row: a scan or a pre-flight that was accepted. It is deleted some days after its end."""
+
+    id: int
+    kind: RequestKind
+    sync_id: str | None = field(metadata={"description": "The batch of a pre-flight; null for a scan."})
+    state: RequestState
+    result: dict[str, Any] | None = field(
+        metadata={"description": "Of a request that is done: what the scan found, or the plan."}
+    )
+    error: str | None = field(metadata={"description": "Why it failed."})
+    requested_by: str | None = field(
+        metadata={"description": "Who made the first of the requests that share this one."}
+    )
+    requested_at: datetime
+    claimed_at: datetime | None
+    claimed_by: str | None
+    finished_at: datetime | None
 
 
 def as_dict(record: Any) -> dict[str, Any]:

@@ -599,7 +599,7 @@ def test_reading_a_batch_returns_503_without_the_mount(world: World, site: Site)
 def test_health_and_readiness(world: World, site: Site) -> None:
     assert site.get("/healthz") == {"status": "ok"}
     waiting = site.call("GET", "/readyz")
-    assert (waiting.status, waiting.json["reasons"]) == (503, ["the mount is not there"])
+    assert (waiting.status, waiting.json["reasons"]) == (503, ["the mount is unavailable"])
     world.scan(site.context)
     assert site.get("/readyz") == {"status": "ok"}
     site.reasons.append("scanner has been silent for 200 s")
@@ -612,7 +612,7 @@ def test_a_daemon_without_its_database_is_healthy_and_not_ready(cut_off: Site) -
     assert cut_off.get("/healthz") == {"status": "ok"}
     answer = cut_off.call("GET", "/readyz")
     assert answer.status == 503
-    assert "the database is out of reach" in answer.json["reasons"]
+    assert "the database is unavailable" in answer.json["reasons"]
     assert "nowhere" not in answer.text
 
 

@@ -421,7 +421,10 @@ def ok(value: Any, status: int = 200) -> bytes:
     return http_answer(f"{status} x", json.dumps(value).encode())
 
 
-RUNNING = {"id": 5, "state": "running", "result": None, "error": None}
+RUNNING = {
+    **dict.fromkeys(("sync_id", "result", "error", "requested_by", "claimed_at", "claimed_by", "finished_at")),
+    **{"id": 5, "kind": "scan", "state": "running", "requested_at": "2026-04-12T21:35:35Z"},
+}
 
 
 def accepting(request: dict[str, Any]) -> Answer:

@@ -20,10 +20,11 @@ from ingestd.pipeline.requests import PreflightStep, RequestRunner, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import Heartbeat
+from ingestd.records import IngestRequest
 from ingestd.store import job, request
 from ingestd.store.db import Tx
 from ingestd.store.job import Queued
-from ingestd.store.request import Claim, IngestRequest
+from ingestd.store.request import Claim
 from support.plans import plan_of, rows_touched
 from support.process import daemons_of
 from support.wait import until

@@ -1,4 +1,4 @@
-"""What operators do, here or elsewhere: scan, preflight, queue, cancel; and pause, resume."""
+"""The commands of operators: scan, preflight, queue and cancel, locally or remotely; pause and resume."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -20,27 +20,27 @@ from ingestd.records import SummarizedBatch
 from ingestd.store.queries import batches
 
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
-"""errors that are the fault of no single batch, and that the next one would meet as well"""
+"""errors that would also stop the next batch"""
 
 
 class Operator(Protocol):
-    """Who carries out the commands that can be carried out elsewhere; whoever it is, they print the same."""
+    """Runs the commands that can run locally or remotely; both print the same."""
 
     def scan(self) -> tuple[list[SummarizedBatch], int]:
-        """The batches that are new or changed, and how many bundles have no readable manifest yet."""
+        """The new and changed batches, and the number of bundles without a readable manifest."""
 
     def preflight(self, sync_id: str) -> Row:
         """The plan of a batch."""
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
-        """What `queue` tells of the job."""
+        """The job, as `queue` prints it."""
 
     def cancel(self, sync_id: str) -> Row:
-        """What `cancel` tells of the job."""
+        """The job, as `cancel` prints it."""
 
 
 class Local:
-    """Carries them out in this process, on the database and the mount of this host."""
+    """Runs them in this process, with the database and the mount of this host."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -66,17 +66,17 @@ class Local:
 
 
 def operated(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command its operator: this host, or with --url a daemon elsewhere."""
+    """Gives a command its operator: this host, or the daemon that --url names."""
 
-    @click.option("--url", metavar="URL", type=as_url, help="Do it at the HTTP interface of a daemon elsewhere.")
-    @click.option("--token-file", type=click.Path(path_type=Path), help="The file with the token for --url.")
+    @click.option("--url", metavar="URL", type=as_url, help="Run it through the HTTP API of a daemon on another host.")
+    @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token for --url.")
     @wraps(command)
     @click.pass_obj
     def call(session: Session, /, url: Address | None, token_file: Path | None, **parameters: Any) -> None:
         if (url is None) != (token_file is None):
             raise click.UsageError("--url and --token-file need each other")
-        elsewhere = None if url is None or token_file is None else Remote(Client(url, read_token(token_file)))
-        command(elsewhere or Local(session), **parameters)
+        remote = None if url is None or token_file is None else Remote(Client(url, read_token(token_file)))
+        command(remote or Local(session), **parameters)
 
     return call
 
@@ -85,7 +85,7 @@ def operated(command: Callable[..., None]) -> Callable[..., None]:
 @json_option
 @operated
 def scan(operator: Operator, as_json: bool) -> None:
-    """One full scan; prints what is new or changed."""
+    """Runs one full scan and prints the new and changed batches."""
     rows, unrecorded = operator.scan()
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows(rows, columns, as_json=as_json, empty="nothing new")
@@ -98,7 +98,7 @@ def scan(operator: Operator, as_json: bool) -> None:
 @json_option
 @operated
 def preflight(operator: Operator, sync_id: str, as_json: bool) -> None:
-    """Validates and decides; writes nothing into the library; prints the plan."""
+    """Validates a batch and prints the plan; writes nothing into the library."""
     plan = operator.preflight(sync_id)
     if as_json:
         print_json(plan)
@@ -111,10 +111,10 @@ def preflight(operator: Operator, sync_id: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("sync_ids", nargs=-1, required=True, metavar="SYNC_ID…", type=as_sync_id)
-@click.option("--priority", type=click.IntRange(-(2**31), 2**31 - 1), help="Lower numbers are taken first.")
-@click.option("--force", is_flag=True, help="Allow removals beyond queue.removal_limit, for the manifest as it is now.")
-@click.option("--only", type=click.Choice(["failed", "deferred"]), help="Take up only such items.")
-@click.option("--reimport", is_flag=True, help="Take up every item again, whatever was decided before.")
+@click.option("--priority", type=click.IntRange(-(2**31), 2**31 - 1), help="Lower numbers first.")
+@click.option("--force", is_flag=True, help="Allow this manifest to remove more than queue.removal_limit.")
+@click.option("--only", type=click.Choice(["failed", "deferred"]), help="Process only failed, or only deferred, items.")
+@click.option("--reimport", is_flag=True, help="Process every item again.")
 @json_option
 @operated
 def queue(
@@ -135,7 +135,7 @@ def queue(
 
 
 def _queue_all(queue_one: Callable[[str], Row], sync_ids: tuple[str, ...], *, as_json: bool) -> int:
-    """Queues one batch after another and prints what became of each, also if an outage ends it; the worst status."""
+    """Queues batches one after another and prints the results, also if an outage ends it. Returns the worst status."""
     results: list[Row] = []
     try:
         for sync_id in sync_ids:
@@ -148,7 +148,7 @@ def _queue_all(queue_one: Callable[[str], Row], sync_ids: tuple[str, ...], *, as
 
 
 def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:
-    """What became of one batch; a database that no other batch would reach either is no result."""
+    """The result for one batch. Raises errors that would also stop the next batch."""
     result: Row = {"sync_id": sync_id, "job_id": None, "state": None, "priority": None}
     result.update(is_new=False, error=None, exit_status=0)
     try:
@@ -170,7 +170,7 @@ def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--reason", metavar="TEXT", type=as_text, help="Why; shown to everybody who looks.")
+@click.option("--reason", metavar="TEXT", type=as_text, help="Why the queue is paused, shown on the pages.")
 @click.pass_obj
 def pause(session: Session, reason: str | None) -> None:
     """Stops claiming on every host."""
@@ -181,7 +181,7 @@ def pause(session: Session, reason: str | None) -> None:
 @click.command()
 @click.pass_obj
 def resume(session: Session) -> None:
-    """Lets claiming go on."""
+    """Resumes claiming on every host."""
     changed = queueing.resume(session.context, session.requested_by)
     echo("resumed" if changed else "was not paused")
 

@@ -1,8 +1,8 @@
-"""The commands of operators, carried out by a daemon elsewhere. Needs no configuration, no database and no mount."""
+"""Commands of operators that a daemon on another host runs. They need no configuration, database or mount here."""
 
 import re
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 import msgspec
@@ -13,7 +13,7 @@ from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
-from ingestd.records import SummarizedBatch
+from ingestd.records import IngestRequest, SummarizedBatch
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
 ANNOUNCE_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
@@ -26,7 +26,7 @@ STANDING = {
 T = TypeVar("T")
 
 
-# what is answered; what else there is in an answer is left alone
+# the parts of responses that are used; other parts are ignored
 
 
 class _Job(msgspec.Struct):
@@ -62,17 +62,11 @@ class _ScanResult(msgspec.Struct):
     unrecorded: int
 
 
-class _Request(msgspec.Struct):
-    state: RequestState
-    result: dict[str, Any] | None
-    error: str | None
-
-
 # the commands
 
 
 class Remote:
-    """Carries the commands out elsewhere; gives the same rows as they have here."""
+    """Runs the commands through a daemon on another host; returns the same rows as locally."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -101,10 +95,10 @@ class Remote:
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         if scope is Scope.REIMPORT:
-            raise click.UsageError("--reimport has no place in the HTTP interface; run it on the host itself")
+            raise click.UsageError("--reimport is not part of the HTTP API; run it on the host itself")
         only = None if scope is Scope.ALL else scope.value
-        asked: Row = {"priority": priority, "force": force, "only": only}
-        made = self._client.post(f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}, asked)
+        body: Row = {"priority": priority, "force": force, "only": only}
+        made = self._client.post(f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}, body)
         return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": isinstance(made, _NewJob)}
 
     def cancel(self, sync_id: str) -> Row:
@@ -123,10 +117,10 @@ class Remote:
                 f"{self._client.address} answers, but {what} has no result that ingestd would give: {error}"
             ) from error
 
-    def _ended(self, request_id: int, what: str) -> _Request:
+    def _ended(self, request_id: int, what: str) -> IngestRequest:
         """A request that has ended. Announces a long wait once. Raises DaemonUnavailable when the wait is too long."""
         began, pause, is_announced = time.monotonic(), FIRST_PAUSE, False
-        while (request := self._client.get(f"/requests/{request_id}", _Request)).state in STANDING:
+        while (request := self._client.get(f"/requests/{request_id}", IngestRequest)).state in STANDING:
             waited = time.monotonic() - began
             standing = f"request {request_id} ({what}) at {self._client.address} is {STANDING[request.state]}"
             if waited > GIVE_UP_SECONDS:
@@ -140,7 +134,7 @@ class Remote:
 
 
 def _path(sync_id: str) -> str:
-    """The address of a batch; no batch has a name that could lead elsewhere."""
+    """The path of a batch. Raises NotFound for a name that could change the path."""
     if not NAME.fullmatch(sync_id):
         raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
     return f"/batches/{sync_id}"

@@ -7,34 +7,12 @@ from typing import Any
 import orjson
 
 from ingestd.model import RequestKind, RequestState
+from ingestd.records import IngestRequest
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
 from ingestd.store.values import Json
 
 _sql = Queries("request")
-
-
-@dataclass(frozen=True, slots=True)
-class IngestRequest:
-    """One ingest_request row, as the interface shows it. Times are naive UTC.
-
-    `result`: of a scan {sync_ids, unrecorded}, of a pre-flight the plan; None unless it is done.
-    """
-
-    id: int
-    kind: RequestKind
-    sync_id: str | None
-    state: RequestState
-    result: dict[str, Any] | None
-    error: str | None
-    requested_by: str | None
-    requested_at: datetime
-    claimed_at: datetime | None
-    claimed_by: str | None
-    finished_at: datetime | None
-
-
-_request = RowReader(IngestRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +40,9 @@ class PreflightState:
 
     pending: bool = False
     error: str | None = None
+
+
+_request = RowReader(IngestRequest)
 
 
 def insert(tx: Tx, kind: RequestKind, requested_by: str, sync_id: str | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The routes by which operators act: queue, cancel, plan, scan, pause, resume."""
+"""The routes that change something, for operators: queue, cancel, plan, scan, pause, resume."""
 
 from flask import Response
 
@@ -7,7 +7,7 @@ from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.records import as_dict
 from ingestd.store import control
-from ingestd.web.api.schemas import BatchPath, NoBody, PauseBody, QueueBody, QueueManyBody
+from ingestd.web.api.schemas import BatchPath, EmptyBody, PauseBody, QueueBody, QueueManyBody
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.responses import answer
 
@@ -17,27 +17,27 @@ class Commands:
         self._context, self._operations = context, operations
 
     def queue(self, path: BatchPath, body: QueueBody) -> Response:
-        """Queues a batch: 201 a new job, 200 the one that was active already, with its priority changed if asked."""
+        """Queues a batch: 201 a new job; 200 the job that was already active, with the new priority if there is one."""
         scope = Scope(body.only) if body.only else Scope.ALL
         queue_request = queueing.QueueRequest(path.sync_id, requested_by(), body.priority, body.force, scope)
         status, row = self._operations.queue(queue_request)
         return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
 
     def queue_many(self, body: QueueManyBody) -> Response:
-        """Queues batches one after another. An outage ends it with 503; asking again does no harm."""
+        """Queues batches one after another. An outage ends it with 503; repeating the request is safe."""
         queue_requests = [queueing.QueueRequest(sync_id, requested_by(), body.priority) for sync_id in body.sync_ids]
         return answer({"results": [self._operations.queue_result(queue_request) for queue_request in queue_requests]})
 
-    def cancel(self, path: BatchPath, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
+    def cancel(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Cancels the waiting or queued job of a batch."""
         return answer(self._operations.cancel(path.sync_id))
 
-    def preflight(self, path: BatchPath, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
+    def preflight(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Plans a batch: 200 the plan; 202 a request that will plan it, if it has more than 5,000 items."""
         plan = self._operations.plan(path.sync_id)
         return _accepted(plan, "pre-flight") if isinstance(plan, int) else answer(plan)
 
-    def scan(self, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
+    def scan(self, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Requests a full scan, by any host. One scan answers all requests that were made before it begins."""
         return _accepted(self._operations.scan(), "scan")
 
@@ -45,8 +45,8 @@ class Commands:
         """Stops claiming on every host."""
         return self._control(self._operations.pause(body.reason))
 
-    def resume(self, body: NoBody) -> Response:  # noqa: ARG002  checked to be empty
-        """Lets claiming go on."""
+    def resume(self, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
+        """Resumes claiming on every host."""
         return self._control(self._operations.resume())
 
     def _control(self, changed: bool) -> Response:

@@ -1,4 +1,4 @@
-"""Whether this daemon lives, and whether it can work. Asked by anybody, so answers name no inner detail."""
+"""/healthz and /readyz: is this daemon alive, and can it work? Both are public, so they show no internal detail."""
 
 import threading
 import time
@@ -18,37 +18,37 @@ STATEMENT_SECONDS = 2.0
 
 
 class Health:
-    """Answers /healthz and /readyz."""
+    """The handlers of /healthz and /readyz."""
 
     def __init__(self, context: Context, hooks: Hooks) -> None:
         self._context, self._hooks = context, hooks
-        # Its own, with little patience: it is to tell that the database hangs, and not to hang with it.
+        # A handle of its own with short timeouts: health must report a database that hangs, and not hang with it.
         self._db = Database(context.settings.database, statement_seconds=STATEMENT_SECONDS)
         self._lock = threading.Lock()
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._is_up = False
 
     def healthz(self) -> Response:
-        """Whether all parts of this daemon give signs of life."""
-        return _told(self._hooks.health())
+        """200 if all parts of this daemon show signs of life."""
+        return _report(self._hooks.health())
 
     def readyz(self) -> Response:
-        """Whether this daemon can work: all parts live, database and mount are there."""
+        """200 if this daemon can work: all parts are alive, database and mount are available."""
         reasons = self._hooks.health()
         if not self._context.mount.up:
-            reasons.append("the mount is not there")
+            reasons.append("the mount is unavailable")
         if not self._database_up():
-            reasons.append("the database is out of reach")
-        return _told(reasons)
+            reasons.append("the database is unavailable")
+        return _report(reasons)
 
     def _database_up(self) -> bool:
-        """Asked at most once a second, however many want to know."""
+        """The result of a check that is at most one second old, however many clients ask."""
         with self._lock:
-            if time.monotonic() - self._looked_at > CACHE_SECONDS:
-                self._is_up, self._looked_at = self._ask(), time.monotonic()
+            if time.monotonic() - self._checked_at > CACHE_SECONDS:
+                self._is_up, self._checked_at = self._ping(), time.monotonic()
             return self._is_up
 
-    def _ask(self) -> bool:
+    def _ping(self) -> bool:
         try:
             self._db.read(server.ping)
         except IngestdError:
@@ -56,7 +56,7 @@ class Health:
         return True
 
 
-def _told(reasons: list[str]) -> Response:
+def _report(reasons: list[str]) -> Response:
     if reasons:
-        return problem(503, f"This daemon is not well: {'; '.join(reasons)}.", reasons=reasons)
+        return problem(503, f"This daemon is unhealthy: {'; '.join(reasons)}.", reasons=reasons)
     return answer({"status": "ok"})

@@ -19,7 +19,7 @@ from ingestd.web.views import Views
 
 
 def before(query: PageQuery) -> int:
-    """The cursor of lists that go from new to old."""
+    """The cursor of a list that is ordered from new to old."""
     return paging.NEWEST if query.after is None else query.after
 
 
@@ -28,22 +28,22 @@ class Queries:
         self._views, self._db = views, views.db
 
     def batches(self, query: BatchesQuery) -> Response:
-        """Batches, newest first. Looks at 2,000 for one page of a common prefix: it may be short."""
+        """Batches, newest first. A page searches 2,000 rows, so with a common prefix it may be short."""
         wanted = batches.Filter(query.status, query.action, query.prefix)
         found = self._db.read(lambda tx: batches.page(tx, wanted, before=before(query), limit=query.limit))
         return page(found)
 
     def batch(self, path: BatchPath) -> Response:
-        """One batch: what it is, what was decided of its items, what failed, and its newest jobs."""
+        """One batch, with the decisions and failures of its items, and its newest jobs."""
         return answer(self._views.detail(path.sync_id))
 
     def items(self, path: BatchPath, query: ItemsQuery) -> Response:
-        """Listed items of a batch, in order of the manifest. Looks at 2,000 for one page: it may be short."""
+        """Listed items of a batch, in the order of the manifest. A page searches 2,000 rows, so it may be short."""
         batch_id = self._views.batch(path.sync_id).id
         return page(self._views.items(batch_id, decision=query.decision, after=query.after, limit=query.limit))
 
     def events(self, path: BatchPath, query: PageQuery) -> Response:
-        """What happened to a batch, newest first."""
+        """Events of a batch, newest first."""
         batch_id = self._views.batch(path.sync_id).id
         return page(self._views.events(batch_id, before=before(query), limit=query.limit))
 

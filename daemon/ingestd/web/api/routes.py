@@ -1,4 +1,4 @@
-"""The routes, as one table: what is answered where, and with what. /openapi.json is made from it."""
+"""The table of all API routes with their responses. /openapi.json is made from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from flask import Response
 from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
 
-from ingestd.records import Job
+from ingestd.records import IngestRequest, Job
 from ingestd.web.api import schemas
 from ingestd.web.api.commands import Commands
 from ingestd.web.api.health import Health
@@ -25,7 +25,7 @@ SECURITY: dict[str, Any] = {"token": {"type": "http", "scheme": "bearer", "descr
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`problems` are those of this route alone, beside what every route may refuse."""
+    """`problems` are the error statuses of this route, in addition to those of every route."""
 
     method: str
     rule: str
@@ -35,7 +35,7 @@ class Route:
 
 
 def register(app: OpenAPI, commands: Commands, queries: Queries, health: Health) -> None:
-    """Adds all routes, and the description that is made of them."""
+    """Adds all routes, and the route of their description."""
     for route in (*commands_of(commands), *queries_of(queries), *healths(health)):
         add(app, route)
     add_description(app)
@@ -57,6 +57,7 @@ def commands_of(commands: Commands) -> list[Route]:
 
 def queries_of(queries: Queries) -> list[Route]:
     batch = f"{PREFIX}/batches/<sync_id>"
+    request = schemas.response_of(IngestRequest, result=schemas.ScanResult | schemas.Plan | None)
     return [
         Route("GET", f"{PREFIX}/batches", queries.batches, {200: schemas.BatchPage}),
         Route("GET", batch, queries.batch, {200: schemas.response_of(BatchDetail)}, (404,)),
@@ -64,7 +65,7 @@ def queries_of(queries: Queries) -> list[Route]:
         Route("GET", f"{batch}/events", queries.events, {200: schemas.EventPage}, (404,)),
         Route("GET", f"{PREFIX}/jobs", queries.jobs, {200: schemas.JobPage}),
         Route("GET", f"{PREFIX}/jobs/<id:job_id>", queries.job, {200: schemas.response_of(Job)}, (404,)),
-        Route("GET", f"{PREFIX}/requests/<id:request_id>", queries.request, {200: schemas.Request}, (404,)),
+        Route("GET", f"{PREFIX}/requests/<id:request_id>", queries.request, {200: request}, (404,)),
     ]
 
 
@@ -85,7 +86,7 @@ def add(app: OpenAPI, route: Route) -> None:
 
 
 def _function(view: Callable[..., Response]) -> Callable[..., Response]:
-    """flask-openapi3 notes things on what it is given, and a method of an object holds none."""
+    """A function for a method: flask-openapi3 sets attributes on views, and a method cannot have any."""
 
     @wraps(view)
     def call(**values: Any) -> Response:
@@ -99,14 +100,14 @@ def _problem() -> dict[str, Any]:
 
 
 def add_description(app: OpenAPI) -> None:
-    """Made once, when all routes are known: making it is no work for several threads at a time."""
-    told: dict[str, Any] = {}
+    """Adds /openapi.json. It is built once, after all routes: flask-openapi3 cannot build it in several threads."""
+    description: dict[str, Any] = {}
 
     def openapi() -> Response:
         """This description."""
-        return answer(told)
+        return answer(description)
 
     shape = {"content": {"application/json": {"schema": {"type": "object"}}}}
     responses: dict[Any, Any] = {status: _problem() for status in (401, 403, 413, 421, 500)} | {200: shape}
     app.get("/openapi.json", responses=responses, security=[{"token": []}])(openapi)
-    told.update(app.api_doc)
+    description.update(app.api_doc)

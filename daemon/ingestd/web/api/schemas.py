@@ -1,45 +1,44 @@
-"""What is asked and answered, as /openapi.json describes it. Requests are checked by these; answers by the tests."""
+"""Schemas of requests and responses. Requests are validated with them, and the tests compare responses with them."""
 
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ingestd import records
-from ingestd.model import Action, BatchStatus, Decision, JobState, RequestKind, RequestState
+from ingestd.model import Action, BatchStatus, Decision, JobState
 from ingestd.store.queries.paging import NEWEST
 
 MAX_PAGE = 500
 INT = 2**31
 
-Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers are taken first.")]
+Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers first.")]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class RequestModel(BaseModel):
-    """Part of a request: what it does not name is an error."""
+    """Part of a request. Unknown names are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Body(RequestModel):
-    """Values of JSON as they are: "5" is no number."""
+    """A JSON body. Types are strict: "5" is not a number."""
 
     model_config = ConfigDict(strict=True)
 
 
 class ResponseModel(BaseModel):
-    """Part of an answer."""
+    """Part of a response."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 @cache
-def response_of(record: type) -> type[BaseModel]:
-    """The schema of an answer that is one record."""
-    hints = get_type_hints(record)
+def response_of(record: type, **narrowed: Any) -> type[BaseModel]:
+    """The schema of a response that is one record; `narrowed` are more precise types of its fields."""
+    hints = get_type_hints(record) | narrowed
     shape: dict[str, Any] = {part.name: (hints[part.name], Field(**part.metadata)) for part in fields(record)}
     return create_model(record.__name__, __base__=ResponseModel, __doc__=record.__doc__, **shape)
 
@@ -59,8 +58,8 @@ class RequestPath(RequestModel):
     request_id: int
 
 
-class NoBody(Body):
-    """Nothing is asked beside the address; an empty object will do."""
+class EmptyBody(Body):
+    """A body that is missing, or an empty object."""
 
     model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
@@ -69,8 +68,8 @@ class QueueBody(Body):
     model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
     priority: Priority | None = None
-    force: bool = Field(False, description="Allow removals beyond queue.removal_limit, for the manifest as it is now.")
-    only: Literal["failed", "deferred"] | None = Field(None, description="Take up only such items.")
+    force: bool = Field(False, description="Allow this manifest to remove more than queue.removal_limit.")
+    only: Literal["failed", "deferred"] | None = Field(None, description="Process only failed, or only deferred items.")
 
 
 class QueueManyBody(Body):
@@ -81,19 +80,19 @@ class QueueManyBody(Body):
 class PauseBody(Body):
     model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
-    reason: str | None = Field(None, max_length=1000, description="Why; shown to everybody who looks.")
+    reason: str | None = Field(None, max_length=1000, description="Why the queue is paused, shown on the pages.")
 
 
 class PageQuery(RequestModel):
     limit: int = Field(100, ge=1, le=MAX_PAGE)
-    after: int | None = Field(None, ge=0, le=NEWEST, description="`next` of the page before.")
+    after: int | None = Field(None, ge=0, le=NEWEST, description="`next` of the previous page.")
 
 
 class BatchesQuery(PageQuery):
     status: BatchStatus | None = None
     action: Action | None = None
     prefix: str | None = Field(
-        None, min_length=1, max_length=255, description="How the sync_id, or the source host, begins."
+        None, min_length=1, max_length=255, description="Beginning of the sync_id or the source host."
     )
 
 
@@ -105,7 +104,7 @@ class JobsQuery(PageQuery):
     state: JobState | None = None
 
 
-# answers
+# responses
 
 
 class Wrong(ResponseModel):
@@ -114,14 +113,14 @@ class Wrong(ResponseModel):
 
 
 class Problem(ResponseModel):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     type: Literal["about:blank"]
     title: str
     status: int
-    detail: str = Field(description="A sentence for a person.")
-    errors: list[Wrong] = Field([], description="Of a request that is wrong: where, and how.")
-    reasons: list[str] = Field([], description="Why this daemon is not well.")
+    detail: str = Field(description="The message.")
+    errors: list[Wrong] = Field([], description="The wrong places of a request.")
+    reasons: list[str] = Field([], description="Why this daemon is unhealthy.")
 
 
 class Health(ResponseModel):
@@ -129,10 +128,10 @@ class Health(ResponseModel):
 
 
 class QueueResult(ResponseModel):
-    """What became of one batch."""
+    """The result for one batch."""
 
     sync_id: str
-    status: int = Field(description="As if it had been queued alone: 201, 200, 404 or 409.")
+    status: int = Field(description="The status of queueing it alone: 201, 200, 404 or 409.")
     job: records.Job | None
     error: str | None
 
@@ -157,29 +156,13 @@ class Plan(ResponseModel):
 
 
 class Accepted(ResponseModel):
-    id: int = Field(description="Of the request.")
+    id: int = Field(description="Id of the request.")
     detail: str
 
 
 class ScanResult(ResponseModel):
     sync_ids: list[str] = Field(description="Batches that the scan recorded or found changed; the first 10,000.")
     unrecorded: int = Field(description="Bundles whose manifest could not be read yet.")
-
-
-class Request(ResponseModel):
-    """A scan or a pre-flight that was accepted. It is deleted some days after its end."""
-
-    id: int
-    kind: RequestKind
-    sync_id: str | None = Field(description="The batch of a pre-flight; null for a scan.")
-    state: RequestState
-    result: ScanResult | Plan | None = Field(description="Of a request that is done: what the scan found, or the plan.")
-    error: str | None = Field(description="Why it failed.")
-    requested_by: str | None = Field(description="Who made the first of the requests that share this one.")
-    requested_at: datetime
-    claimed_at: datetime | None
-    claimed_by: str | None
-    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, request, url_for
 
 from ingestd.model import Action, BatchStatus, RequestState
-from ingestd.records import ListedBatch
+from ingestd.records import IngestRequest, ListedBatch
 from ingestd.store import request as requests
 from ingestd.store.db import Tx
 from ingestd.store.queries import batches, jobs
@@ -62,7 +62,7 @@ class Media:
         return _back("resumed")
 
 
-def scan_outcome(scan: requests.IngestRequest | None) -> str:
+def scan_outcome(scan: IngestRequest | None) -> str:
     """The state of a requested scan as a sentence; empty if there is none."""
     if scan is None:
         return ""
