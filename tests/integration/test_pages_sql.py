@@ -1,4 +1,4 @@
-"""What lists and pages read: the right rows, by index, and few of them, however many there are."""
+"""Queries of lists and pages: correct rows, read by index, few of them in tables of any size."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,8 +14,8 @@ from ingestd.store.db import Database, Tx
 from ingestd.store.queries import batches, events, items, jobs, paging
 from ingestd.store.queries.batches import Filter
 from ingestd.store.queries.paging import NEWEST
+from support.large_database import fill_database
 from support.plans import plan_of, rows_touched
-from support.slow_clients import crowd
 from support.world import World, md5
 
 KEYS = {
@@ -76,8 +76,8 @@ def ids(rows: Iterable[Batch | Job]) -> list[int]:
 
 
 @pytest.mark.parametrize("module", KEYS)
-def test_every_list_is_read_in_the_order_of_an_index(world: World, module: ModuleType) -> None:
-    batch_id, queries = crowd(world), module._sql
+def test_every_list_uses_the_order_of_an_index(world: World, module: ModuleType) -> None:
+    batch_id, queries = fill_database(world), module._sql
     assert set(KEYS[module]) == set(queries.names)
     for name, keys in KEYS[module].items():
         sync_id = {"sync_id": f"RPAD('{md5('1')}', 36, '0')"} if name == "find" else {}
@@ -87,8 +87,8 @@ def test_every_list_is_read_in_the_order_of_an_index(world: World, module: Modul
         assert name in SORTS or not [step for step in steps if step.sorts], (name, steps)
 
 
-def test_no_page_of_batches_reads_more_than_its_window(world: World, db: Database) -> None:
-    crowd(world)
+def test_a_page_of_batches_reads_at_most_its_window(world: World, db: Database) -> None:
+    fill_database(world)
     few = [Filter(), Filter("failed"), Filter(None, "update"), Filter("failed", "update"), Filter(prefix="none")]
     many = [Filter(prefix=md5("1")[0]), Filter("ready", "create", "flux-1"), Filter("new", prefix="f")]
     for wanted in (*few, *many):
@@ -96,8 +96,8 @@ def test_no_page_of_batches_reads_more_than_its_window(world: World, db: Databas
         assert touched < (100 if wanted in few else 5 * paging.WINDOW), wanted
 
 
-def test_a_deep_page_reads_no_more_than_the_first(world: World, db: Database) -> None:
-    batch_id = crowd(world)
+def test_a_late_page_reads_no_more_rows_than_the_first(world: World, db: Database) -> None:
+    batch_id = fill_database(world)
     event, job = (world.one(f"SELECT MIN(id) + 60 FROM {table}") for table in ("ingest_event", "import_job"))
     of_batches = partial(batches.page, before=batch_id + 60, limit=10)
     pages: dict[str, Callable[[Tx], Any]] = {
@@ -114,8 +114,8 @@ def test_a_deep_page_reads_no_more_than_the_first(world: World, db: Database) ->
     assert {name: count for name, count in touched.items() if count > 100} == {}
 
 
-def test_a_flood_of_jobs_does_not_slow_down_those_who_look_at_the_first(world: World, db: Database) -> None:
-    crowd(world)
+def test_the_first_jobs_are_read_fast_despite_many_jobs(world: World, db: Database) -> None:
+    fill_database(world)
     activate_all = "INSERT INTO import_job (batch_id, state, queued_at) SELECT id, 'queued', UTC_TIMESTAMP(6) FROM"
     world.sql(
         f"{activate_all} ingest_batch WHERE id NOT IN (SELECT batch_id FROM import_job WHERE active_batch_id > 0)"
@@ -131,8 +131,8 @@ def test_a_flood_of_jobs_does_not_slow_down_those_who_look_at_the_first(world: W
 # items
 
 
-def test_a_rare_decision_is_found_by_short_pages(world: World, db: Database) -> None:
-    batch_id = crowd(world, 10, 10)
+def test_a_rare_decision_gives_short_pages(world: World, db: Database) -> None:
+    batch_id = fill_database(world, 10, 10)
     world.sql("DELETE FROM ingest_batch_item WHERE decision = 'failed'")
     world.sql(
         "INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, updated_at)"
@@ -206,7 +206,7 @@ def all_pages(db: Database, wanted: Filter, limit: int) -> list[int]:
 
 
 @pytest.mark.parametrize("window", [paging.WINDOW, 5, 1])
-def test_every_filter_finds_what_it_says(
+def test_every_filter_finds_the_matching_batches(
     world: World, db: Database, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
     made = gallery_of_batches(world)
@@ -216,7 +216,7 @@ def test_every_filter_finds_what_it_says(
         assert all_pages(db, wanted, 3) == expected(made, wanted), wanted
 
 
-def test_rows_that_come_meanwhile_shift_nothing(world: World, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_rows_do_not_shift_pages(world: World, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     made = gallery_of_batches(world)
     monkeypatch.setattr(paging, "WINDOW", 30)
     wanted = Filter(prefix="f")
@@ -231,23 +231,23 @@ def test_rows_that_come_meanwhile_shift_nothing(world: World, db: Database, monk
     assert ids(rows + following) == expected(made, wanted)
 
 
-def test_batches_tell_the_progress_of_their_active_job(world: World, db: Database) -> None:
+def test_batches_include_the_progress_of_their_active_job(world: World, db: Database) -> None:
     made = gallery_of_batches(world)
     job = "INSERT INTO import_job (batch_id, state, queued_at, items_done, items_total) VALUES (%s, %s, NOW(), %s, 9)"
     for state, done in (("done", 9), ("failed", 2), ("running", 4)):
         world.sql(job, made[0]["id"], state, done)
     for wanted in (Filter(), Filter(made[0]["status"]), Filter(prefix=made[0]["sync_id"])):
         rows, _ = db.read(partial(batches.page, wanted=wanted, before=NEWEST, limit=2))
-        told = [(row.items_done, row.items_total, row.job_state) for row in rows]
-        assert told[0] == (4, 9, "running")
-        assert set(told[1:]) <= {(None, None, None)}
+        progress = [(row.items_done, row.items_total, row.job_state) for row in rows]
+        assert progress[0] == (4, 9, "running")
+        assert set(progress[1:]) <= {(None, None, None)}
 
 
 # jobs and containers
 
 
-def test_active_jobs_come_as_they_will_be_claimed(world: World, db: Database) -> None:
-    crowd(world)
+def test_active_jobs_are_in_claim_order(world: World, db: Database) -> None:
+    fill_database(world)
     rows = db.read(lambda tx: jobs.active(tx, limit=1000))
     places = [(("running", "queued", "waiting").index(row.state), row.priority, row.id) for row in rows]
     assert len(places) == 90
@@ -255,8 +255,8 @@ def test_active_jobs_come_as_they_will_be_claimed(world: World, db: Database) ->
     assert db.read(lambda tx: jobs.active(tx, limit=40)) == rows[:40]
 
 
-def test_finished_jobs_come_in_the_order_of_their_end(world: World, db: Database) -> None:
-    crowd(world)
+def test_finished_jobs_are_ordered_by_their_end(world: World, db: Database) -> None:
+    fill_database(world)
     ended = [row[0] for row in world.sql("SELECT id FROM import_job WHERE ended IS NOT NULL ORDER BY finished_at DESC")]
     rows = db.read(lambda tx: jobs.finished(tx, limit=30))
     assert ids(rows) == ended[:30]
@@ -265,11 +265,11 @@ def test_finished_jobs_come_in_the_order_of_their_end(world: World, db: Database
 
 @pytest.mark.parametrize("window", [paging.WINDOW, 20])
 @pytest.mark.parametrize("state", JobState)
-def test_jobs_of_one_state_are_all_paged_through(
+def test_paging_through_jobs_of_one_state_finds_all(
     world: World, db: Database, monkeypatch: pytest.MonkeyPatch, state: JobState, window: int
 ) -> None:
     monkeypatch.setattr(paging, "WINDOW", window)
-    crowd(world, 200, 400)
+    fill_database(world, 200, 400)
     found: list[int] = []
     before: int | None = NEWEST
     while before is not None:
@@ -279,8 +279,8 @@ def test_jobs_of_one_state_are_all_paged_through(
     assert found == [row[0] for row in world.sql("SELECT id FROM import_job WHERE state = %s ORDER BY id DESC", state)]
 
 
-def test_listed_containers_come_in_the_order_of_the_manifest(world: World, db: Database) -> None:
-    batch_id = crowd(world, 10, 10)
+def test_containers_are_in_manifest_order(world: World, db: Database) -> None:
+    batch_id = fill_database(world, 10, 10)
     rows = db.read(lambda tx: items.containers(tx, batch_id, limit=60))
     listed = world.sql(
         "SELECT ordinal, type, hash FROM ingest_batch_container WHERE batch_id = %s AND in_manifest = 1"
