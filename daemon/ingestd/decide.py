@@ -1,4 +1,7 @@
-"""The decisions: facts in, verdict out. Pure; the importer obeys them under lock, the pre-flight forecasts by them."""
+"""The rules of decision: stored rows and delivered entries in, verdicts out. Pure.
+
+The importer applies them to locked rows; the pre-flight uses them for its forecast.
+"""
 
 from collections.abc import Collection, Mapping
 
@@ -18,7 +21,7 @@ from ingestd.model import (
 
 
 def is_older(incoming: Version, row: Version | None) -> bool:
-    """True when a bundle may not overwrite a row, because the row's last writer is newer."""
+    """Whether a bundle must not overwrite a row, because a newer bundle wrote it last."""
     if row is None or incoming.sync_id == row.sync_id:
         return False
     if incoming.completed_at != row.completed_at:
@@ -30,7 +33,7 @@ def is_older(incoming: Version, row: Version | None) -> bool:
 
 
 def advances(incoming: Version, row: Version | None) -> bool:
-    """True when an identical delivery still makes the incoming bundle the row's last writer."""
+    """Whether an identical delivery makes the incoming bundle the last writer of the row."""
     if row is None:
         return True
     same_writer = (incoming.completed_at, incoming.sync_id) == (row.completed_at, row.sync_id)
@@ -56,9 +59,9 @@ def decide_asset(
     *,
     cover_differs: bool,
 ) -> Verdict:
-    """Rule of one asset. `documents_sha256` None: not read yet (a forecast), taken as unchanged.
+    """The verdict on an asset. `documents_sha256` None: not read yet, as in a forecast; counts as unchanged.
 
-    `cover_differs`: the entry itself names a cover, and it is not the one linked.
+    `cover_differs`: the entry itself names a cover, and another one is linked.
     """
     if stored is None:
         return _decide_absent(action)
@@ -85,7 +88,7 @@ def _decide_absent(action: Action) -> Verdict:
 def decide_cover(
     action: Action, wanted: StoredCover, parent_hash: str, parent: StoredAsset | None, stored: StoredCover | None
 ) -> Verdict:
-    """Rule of one cover item; `wanted` is the cover as delivered, with the version of its bundle."""
+    """The verdict on a cover item. `wanted` is the delivered cover, with the version of its bundle."""
     assert wanted.version is not None
     if action is Action.REMOVE:
         return _decide_cover_removal(wanted, wanted.version, parent, stored)
@@ -121,7 +124,10 @@ def _decide_cover_removal(
 def decide_container(
     action: Action, incoming: Version, stored: StoredContainer | None, changes: bool, missing: Collection[str]
 ) -> Verdict:
-    """Rule of one container. `changes`: its title or members differ from what is stored."""
+    """The verdict on a container. `changes`: its title or members differ from the stored ones.
+
+    `missing`: hashes of members that are not live in the library.
+    """
     if action is Action.REMOVE:
         return _decide_container_removal(incoming, stored)
     if missing:
@@ -143,7 +149,7 @@ def _decide_container_removal(incoming: Version, stored: StoredContainer | None)
 
 
 def member_may_be_written(incoming: Version, member: Member | None, complete: Version | None) -> bool:
-    """A late list may add what no newer list spoke about, and never undo what one said."""
+    """Whether a list may write a member: a late list may add members, but must not overwrite a newer list."""
     if member is not None:
         return not is_older(incoming, member.version)
     return not is_older(incoming, complete)
@@ -152,7 +158,7 @@ def member_may_be_written(incoming: Version, member: Member | None, complete: Ve
 def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) -> BatchStatus:
     """Status of a consumable batch without an active job, from its item and container decisions.
 
-    `finished`: a run has just come to its end, so that a batch with nothing in it is imported, not ready.
+    `finished`: a run has just ended, so an empty batch is imported, not ready.
     """
     if not planned:
         return BatchStatus.NEW

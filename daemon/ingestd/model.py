@@ -1,4 +1,4 @@
-"""The words of the house: enums for every state, frozen records for every row that travels between the stages."""
+"""Enums for every state, and frozen records for every row that the stages exchange."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +35,7 @@ ACTIVE_STATES = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING})
 
 
 class Scope(StrEnum):
-    """Which items of its batch a job takes."""
+    """Which items of its batch a job imports."""
 
     ALL = "all"
     FAILED = "failed"
@@ -76,10 +76,10 @@ class Decision(StrEnum):
 
 
 SUCCEEDED = (Decision.CREATED, Decision.UPDATED, Decision.LINKED, Decision.REMOVED, Decision.SKIPPED)
-"""Decisions that stand: a re-run leaves such items alone while their entry is unchanged."""
+"""Final decisions: a re-run leaves such items alone while their entry is unchanged."""
 
 DECIDED = (*SUCCEEDED, Decision.DEFERRED, Decision.FAILED)
-"""What an import can decide of an item; also the keys of every tally."""
+"""Decisions that an import can make; also the keys of every tally."""
 
 FORECAST = {
     Decision.CREATED: Decision.WILL_CREATE,
@@ -90,11 +90,11 @@ FORECAST = {
     Decision.DEFERRED: Decision.WILL_DEFER,
     Decision.FAILED: Decision.WILL_FAIL,
 }
-"""What the pre-flight calls a decision that the import has yet to take."""
+"""The forecast, made by a pre-flight, of each decision of an import."""
 
 
 class Reason(StrEnum):
-    """Why an item was skipped, deferred or failed: a fixed set, so that it can be counted."""
+    """Why an item was skipped, deferred or failed. The set is fixed, so that metrics can count by it."""
 
     UNCHANGED = "unchanged"
     SUPERSEDED = "superseded"
@@ -136,7 +136,7 @@ FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Who wrote a row, and how new that bundle is. `prior` is the sync_id which that bundle says it follows."""
+    """The bundle that wrote a row, and its age. `prior` is the `prior_sync_id` of that bundle. Times are naive UTC."""
 
     completed_at: datetime
     sync_id: str
@@ -145,9 +145,9 @@ class Version:
 
 @dataclass(slots=True)
 class Lease:
-    """A claimed job in a worker's hands; `writes` counts its fenced transactions.
+    """A job that a worker has claimed. `writes` counts its fenced transactions.
 
-    `waited` is the seconds it was queued; `claimed_at` and `progress_at` are monotonic.
+    `waited` is the time in the queue in seconds; `claimed_at` and `progress_at` are monotonic.
     """
 
     job_id: int
@@ -166,7 +166,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class StoredAsset:
-    """An asset row as the decisions see it."""
+    """The columns of an asset row that decisions depend on."""
 
     id: int
     asset_type: str
@@ -179,7 +179,7 @@ class StoredAsset:
 
 @dataclass(frozen=True, slots=True)
 class StoredCover:
-    """An asset's cover as the decisions see it."""
+    """The columns of an asset_cover row that decisions depend on."""
 
     asset_id: int
     cover_hash: str
@@ -192,7 +192,10 @@ class StoredCover:
 
 @dataclass(frozen=True, slots=True)
 class StoredContainer:
-    """A gallery or collection row as the decisions see it; `complete` is the version of its newest complete list."""
+    """The columns of a gallery or collection row that decisions depend on.
+
+    `complete` is the version of its newest complete list.
+    """
 
     id: int
     hash: str
@@ -214,11 +217,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One decision: what is decided, why, and what follows from it."""
+    """One decision, its reason and its consequences."""
 
     decision: Decision
     reason: Reason | None = None
     error: str | None = None
     waiting_for: str | None = None
     advances: bool = False
-    """a skip that still makes this bundle the row's last writer"""
+    """a skip that nevertheless makes this bundle the last writer of the row"""

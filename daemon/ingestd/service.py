@@ -1,4 +1,4 @@
-"""What every background part is: a thread that runs one step, sleeps as long as the step asks for, and can be woken."""
+"""Base of every background thread: runs a step, sleeps as long as the step asks, and can be woken."""
 
 import threading
 import time
@@ -19,9 +19,9 @@ _running: ContextVar["Service | None"] = ContextVar("service", default=None)
 
 
 def tick() -> None:
-    """Shows that the round this is called in goes on. Outside of any service it does nothing.
+    """Shows that the current round is alive. Does nothing outside of a service.
 
-    Long steps call it for each part; who waits for the database or the mount, at each try.
+    Long steps call it after each part; code that waits for the database or the mount calls it at each try.
     """
     service = _running.get()
     if service is not None:
@@ -29,7 +29,7 @@ def tick() -> None:
 
 
 class Step(Protocol):
-    """The work of a service: one round; returns the seconds until the next one is due."""
+    """One round of a service's work; returns the seconds until the next round is due."""
 
     def __call__(self) -> float: ...
 
@@ -37,11 +37,11 @@ class Step(Protocol):
 class Service:
     """Runs `step` in a thread of its own until stopped. start() and stop() may each be called twice.
 
-    An outage of the database or the mount is waited out with backoff and said once a minute; any other error is logged
-    and the step tried again after a second. `ticked_at` (monotonic) is when a round last ended, also in an outage, or
-    showed that it goes on.
-    `finally_do` runs in the thread at its end, to close what belongs to the thread. `min_gap` seconds pass between two
-    rounds even when it is woken all the time.
+    During an outage of the database or the mount it retries with backoff, and logs that once a minute. After any other
+    error it logs it and retries after a second. `ticked_at` (monotonic) is the time of the last sign of life: the end
+    of a round, also of one that failed, or a `tick` during a round.
+    `finally_do` runs in the thread at its end and closes resources of the thread, such as its database connection.
+    `min_gap` is the least number of seconds between two rounds, however often the service is woken.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Service:
             self._thread.start()
 
     def restart_if_dead(self) -> bool:
-        """Starts the thread again if it ended unasked; True if it had."""
+        """Restarts the thread if it ended without `stop`; True if it did."""
         if self._thread is None or self.is_alive() or self._stopping.is_set():
             return False
         self._thread = None
@@ -73,11 +73,11 @@ class Service:
         return True
 
     def wake(self) -> None:
-        """Ends the present sleep; a wake-up during a round makes the next one follow at once."""
+        """Ends the current sleep. If a round is running, the next one follows at once."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Asks the thread to end after its present round."""
+        """Makes the thread end after its current round."""
         self._stopping.set()
         self._wake.set()
 
@@ -98,7 +98,7 @@ class Service:
         self.ticked_at = self._expected_at = time.monotonic()
 
     def silent_for(self) -> float:
-        """Seconds since a sign of life was due: in a round since its last tick, asleep since it should have woken."""
+        """Seconds since a sign of life was due: since the last tick of a round, or since the planned end of a sleep."""
         if self._thread is None or self._stopping.is_set():
             return 0.0
         return max(0.0, time.monotonic() - self._expected_at)

@@ -1,4 +1,4 @@
-"""What every stage works with."""
+"""What every stage uses: database, mount, settings and instruments."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from ingestd.store.db import Database
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The database, the mount and the settings of one process, and its instruments."""
+    """The database, mount, settings and instruments of one process."""
 
     settings: Settings
     db: Database

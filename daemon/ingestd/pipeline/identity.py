@@ -1,4 +1,4 @@
-"""Who claims: the name of a worker, and the fingerprint by which its machine can tell whether it still lives."""
+"""The name of a worker, and the fingerprint of its process, by which its machine recognises that it is dead."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ FIELDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One process, for ever distinguishable from any other. As text: its fields joined by slashes."""
+    """The unique fingerprint of a process. Its text form joins the fields by slashes."""
 
     machine_id: str
     boot_id: str
@@ -23,7 +23,7 @@ class Instance:
         return f"{self.machine_id}/{self.boot_id}/{self.pid_namespace}/{self.pid}/{self.started}"
 
     def is_dead(self, text: str) -> bool:
-        """Whether the process that `text` names is certainly gone, as seen from this one, on the same machine."""
+        """Whether the process named by `text` is certainly dead; False also for one of another machine."""
         fields = text.split("/")
         if len(fields) != FIELDS or fields[0] != self.machine_id:
             return False
@@ -40,7 +40,7 @@ def this_instance() -> Instance:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process started, in clock ticks after boot; None when there is no such process (or only its remains)."""
+    """Start time of a process in clock ticks after boot; None if the process is dead or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""What this process counts and times, under the names by which Prometheus knows it. All values exist from the start."""
+"""Counters and histograms of this process, with their Prometheus names. All label values exist from the start."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ SECONDS_TO_HOURS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 1800,
 
 
 class Instruments:
-    """Counters and histograms of one process, in a registry of their own."""
+    """Counters and histograms of one process, in their own registry."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]

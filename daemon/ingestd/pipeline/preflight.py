@@ -1,6 +1,6 @@
-"""Decides ahead of the import what it would do, and stores that as the plan. Writes nothing into the library.
+"""Makes the plan of a batch: a forecast of what its import would do. Writes nothing into the library.
 
-The plan is a forecast made from one digest; the importer decides again under lock.
+A plan is made from one digest of the manifest; the importer decides again, from locked rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
 
 
 def count(context: Context, plan: Plan) -> None:
-    """Notes that a plan was made, and committed."""
+    """Counts a plan that was committed."""
     context.instruments.preflights.labels("ok" if plan.is_ok else "failed").inc()
 
 
@@ -69,7 +69,10 @@ def make_plan(
     index: ManifestIndex,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Plan:
-    """Stages all items with their forecast, in the caller's transaction, between the two events that frame it."""
+    """Stages all items with their forecast, in the caller's transaction.
+
+    Appends `preflight_started` before, and `preflight_finished` after.
+    """
     containers = manifest.containers()
     types = _types(index)
     started = {"item_count": len(index.first), "item_type_counts": types, "container_count": len(containers)}
@@ -81,8 +84,8 @@ def make_plan(
     plan = staging.stage(tx, db, known.id, manifest, index, _forecast(bundle), on_progress)
     batch.set_plan(tx, known.id, manifest.sha256)
     ignored = {"derivatives_ignored": index.derivatives_ignored, "duplicates_collapsed": index.duplicates_collapsed}
-    told = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
-    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **told)
+    payload = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
+    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **payload)
     return plan
 
 
@@ -108,7 +111,7 @@ def _forecast(bundle: Bundle) -> staging.Forecast:
 
 
 def plan_payload(plan: Plan) -> dict[str, Any]:
-    """The plan as the ledger and the commands tell it."""
+    """The plan, as the ledger and the commands show it."""
     return {
         "ok": int(plan.is_ok),
         "counts": {forecast: plan.counts[forecast] for forecast in FORECASTS},

@@ -1,4 +1,4 @@
-"""Keeps the item and container rows of a batch in step with its manifest. What stands, stands."""
+"""Keeps the item and container rows of a batch in step with its manifest; final decisions are kept."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ PENDING = Verdict(Decision.PENDING)
 
 @dataclass(slots=True)
 class Plan:
-    """What a pre-flight found: listed items by forecast and by type, and the first that will fail."""
+    """The result of a pre-flight: counts of listed items by forecast and by type, and the first that will fail."""
 
     counts: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
@@ -48,9 +48,9 @@ class Plan:
 
 
 def restage(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> None:
-    """After a re-delivery: changed items are pending again, those no longer listed count nowhere.
+    """Updates the rows after a re-delivery: changed items become pending, items no longer listed are dropped.
 
-    A batch that never had a plan has no rows to bring into step.
+    A batch without a plan has no rows yet, so there is nothing to do.
     """
     existing = item.existing(tx, batch_id)
     if existing:
@@ -70,10 +70,10 @@ def stage(
     forecast: Forecast,
     on_progress: Callable[[], None],
 ) -> Plan:
-    """Brings all item rows into step and writes the forecast of those that do not stand.
+    """Brings all rows into step with the manifest, and writes the forecast of items without a final decision.
 
-    A long manifest is forecast a step ahead of what is being written, on a connection of its own: a forecast needs no
-    locks, and reads nothing that this transaction writes.
+    For a long manifest, the forecast of the next part is made while the current part is written, on a connection of its
+    own: a forecast needs no locks, and does not read what this transaction writes.
     """
     staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
     listed = parts(standing(manifest, index))
@@ -88,20 +88,20 @@ def stage(
 
 
 def standing(manifest: Manifest, index: ManifestIndex) -> Iterator[Entry]:
-    """The entries that stand for their identity."""
+    """The entries that represent their identity: the first of each."""
     return (entry for entry in manifest.entries() if index.first[entry.identity] == entry.ordinal)
 
 
 @dataclass(slots=True)
 class _Step:
-    """Rows to write for one part of a manifest."""
+    """The rows to write for one part of a manifest."""
 
     new: list[tuple[Any, ...]] = field(default_factory=list)
     changed: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class _Staging:
-    """One pass over a manifest, comparing it with the rows that are there."""
+    """Compares a manifest with the existing rows, once. Without `forecast`, undecided items become pending."""
 
     def __init__(
         self, tx: Tx, batch_id: int, existing: dict[tuple[str, str, str], StagedItem], forecast: Forecast | None
@@ -110,7 +110,7 @@ class _Staging:
         self.plan = Plan()
 
     def write(self, steps: Generator[_Step, None, None], index: ManifestIndex, on_progress: Callable[[], None]) -> None:
-        """Writes what each step found. Ordinals move when entries come or go; the rows' identity does not."""
+        """Writes the rows of each step. Entries that come or go change ordinals, but not the identity of rows."""
         gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in index.first]
         item.drop(self._tx, gone)
         with closing(steps):
@@ -120,7 +120,7 @@ class _Staging:
                 on_progress()
 
     def compare(self, part: Sequence[Entry], db: Database | None) -> _Step:
-        """What one part of the manifest changes; forecasts on `db`, or in the open transaction without one."""
+        """The rows that one part changes. The forecast reads from `db`, or in the open transaction if that is None."""
         step = _Step()
         for entry, verdict in zip(part, self._verdicts(part, db), strict=True):
             row = self._existing.get(entry.identity)
@@ -143,7 +143,7 @@ class _Staging:
 
 
 def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:
-    """Whether a row keeps its decision. Without a forecast at hand, all that is unchanged does."""
+    """Whether a row keeps its decision. When no plan is made, every unchanged row does."""
     unchanged = row.in_manifest and row.entry_sha256 == entry.sha256
     return unchanged and (row.decision in SUCCEEDED or not planning)
 
@@ -168,7 +168,7 @@ def _moved_row(row: StagedItem, entry: Entry) -> Iterator[tuple[Any, ...]]:
 
 
 def stage_containers(tx: Tx, batch_id: int, manifest: Manifest) -> None:
-    """Brings the container rows of a batch into step; changed ones are pending again."""
+    """Brings the container rows of a batch into step with its manifest; changed ones become pending."""
     existing = item.existing_containers(tx, batch_id)
     listed = {container.identity: container for container in manifest.containers()}
     item.drop_containers(tx, [row.id for key, row in existing.items() if row.in_manifest and key not in listed])

@@ -1,7 +1,7 @@
-"""Wakes the scanner when something happens in the hand-over folder. Only a hint: the scanner's listing is the truth.
+"""Wakes the scanner when the hand-over folder changes. Its events are only hints; the scanner's own listing decides.
 
-inotify where the file system emits events; where it does not (FUSE, NFS and the like), an emitter that compares
-listings of names, one listing a tick and no stat of any file.
+Uses inotify where the file system emits events. On other file systems (FUSE, NFS) it compares listings of names: one
+listing per interval, and no stat of any file.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ Awaits = Callable[[str], bool]
 
 
 class Hints(FileSystemEventHandler):
-    """Turns file events into the sync_ids they are about.
+    """Turns file events into the sync_ids that they concern.
 
-    A manifest says something only under a name that the scanner `awaits`; any other will be handed over by a sentinel.
+    An event of a manifest counts only if the scanner `awaits` its name; other manifests get a sentinel later.
     """
 
     def __init__(self, on_names: OnNames, awaits: Awaits) -> None:
@@ -45,11 +45,11 @@ class Hints(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         # A rename inside the folder is one event, with the new name as its destination.
         paths = [Path(str(path)) for path in (event.src_path, event.dest_path) if path]
-        names = {path.stem for path in paths if SYNC_ID.fullmatch(path.stem) and self._is_telling(path)}
+        names = {path.stem for path in paths if SYNC_ID.fullmatch(path.stem) and self._is_hint(path)}
         if names:
             self._on_names(names)
 
-    def _is_telling(self, path: Path) -> bool:
+    def _is_hint(self, path: Path) -> bool:
         return path.suffix == ".ready" or (path.suffix == ".json" and self._awaits(path.stem))
 
 
@@ -62,7 +62,7 @@ class SentinelEmitter(EventEmitter):
         self._seen: set[str] = set()
 
     def on_thread_start(self) -> None:
-        """Takes the first listing in the thread that arms the watch: what comes after that is seen to have come."""
+        """Takes the first listing in the thread that starts the watch, so that every later sentinel causes an event."""
         self._seen = self._present()
 
     def queue_events(self, timeout: float) -> None:
@@ -81,7 +81,7 @@ class SentinelEmitter(EventEmitter):
 
 
 class Watcher:
-    """Keeps an observer armed on the hand-over folder, anew whenever another file system stands there."""
+    """Keeps an observer running on the hand-over folder; restarts it when another file system is mounted there."""
 
     def __init__(
         self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], object] = lambda: None
@@ -95,23 +95,23 @@ class Watcher:
         """`inotify` or `poll`, while armed"""
 
     def run_once(self) -> float:
-        """Arms or re-arms where needed; returns the seconds until the next look."""
+        """Starts or restarts the observer if needed; returns the seconds until the next check."""
         try:
             identity = self._mount.check()
         except MountUnavailable:
-            # What comes back may pass for the same; a watch set before it went would be dead all the same.
+            # A file system that returns may have the same identity, but its old watch is dead.
             self.stop()
             raise
         if self._observer is None or not self._observer.is_alive() or identity != self._identity:
             self.stop()
             self._arm()
             self._identity = identity
-            # Whatever came before the watch was armed gave no event.
+            # Bundles that arrived before the watch started caused no event.
             self._on_armed()
         return REARM_INTERVAL
 
     def stop(self) -> None:
-        """Disarms; may be called twice."""
+        """Stops the observer; may be called twice."""
         observer, self._observer = self._observer, None
         if observer is not None:
             observer.stop()
@@ -147,7 +147,7 @@ class Watcher:
 
 
 def chosen_kind(mount: Mount) -> str:
-    """Which observer suits the file system at the root, unless the configuration says so."""
+    """The observer for the file system at the root, `inotify` or `poll`, unless `mount.watch` sets one."""
     settings = mount.settings
     if settings.watch != "auto":
         return settings.watch
