@@ -1,4 +1,4 @@
-"""The reference case: a crashed worker's job, an asset that is known, no plan; told by the ledger event by event."""
+"""The reference case, event by event: the job of a crashed worker, a known asset, no plan."""
 
 from ingestd.app import Daemon
 from support.wait import until
@@ -39,42 +39,42 @@ def test_golden_case_event_by_event(world: World) -> None:
         "scan", "job_reset", "job_claimed", "preflight_started", "preflight_finished", "import_started",
         "item_updated", "item_linked", "container_ignored", "import_finished", "job_finished",
     ]  # fmt: skip
-    told = dict(events)
+    recorded = dict(events)
     (job_id, state, done, total, resets) = world.sql(
         "SELECT id, state, items_done, items_total, reset_count FROM import_job"
     )[0]
     assert (state, done, total, resets) == ("done", 2, 2, 1)
     sha256 = world.one("SELECT manifest_sha256 FROM ingest_batch")
-    assert told["job_reset"]["prior_claimed_by"] == "simulated-crashed-worker/pid:99999"
-    assert told["job_reset"]["threshold_seconds"] == 900
-    assert told["job_claimed"]["priority"] == 100
-    assert told["preflight_started"] == {
+    assert recorded["job_reset"]["prior_claimed_by"] == "simulated-crashed-worker/pid:99999"
+    assert recorded["job_reset"]["threshold_seconds"] == 900
+    assert recorded["job_claimed"]["priority"] == 100
+    assert recorded["preflight_started"] == {
         "phase": "preflight", "action": "update", "item_count": 2, "item_type_counts": {"video": 1, "cover": 1},
         "container_count": 1, "manifest_sha256": sha256,
     }  # fmt: skip
-    assert told["preflight_finished"] == {
+    assert recorded["preflight_finished"] == {
         "phase": "preflight", "ok": 1, "item_count": 2, "item_type_counts": {"video": 1, "cover": 1},
         "failure_samples": [],
         "counts": {"will_create": 0, "will_update": 1, "will_link": 1, "will_remove": 0, "will_skip": 0,
                    "will_defer": 0, "will_fail": 0},
     }  # fmt: skip
-    assert told["import_started"] == {
+    assert recorded["import_started"] == {
         "phase": "import", "action": "update", "item_count": 2, "container_count": 1, "already_terminal_count": 0,
         "manifest_sha256": sha256, "max_items": 0,
     }  # fmt: skip
-    assert told["item_updated"] == {
+    assert recorded["item_updated"] == {
         "phase": "item_import", "type": "video", "hash": VIDEO, "cover_hash": None, "error": None,
         "target_ids": {"asset_id": 66},
     }  # fmt: skip
-    assert told["item_linked"] == {
+    assert recorded["item_linked"] == {
         "phase": "item_import", "type": "cover", "hash": COVER, "cover_hash": None, "error": None,
         "target_ids": {"asset_id": 66, "cover_hash": COVER, "parent_hash": VIDEO},
     }  # fmt: skip
     tally = {"created": 0, "updated": 1, "linked": 1, "removed": 0, "skipped": 0, "deferred": 0, "failed": 0}
-    assert told["import_finished"] == {
+    assert recorded["import_finished"] == {
         "phase": "import", "status": "imported", "remaining": 0, "skipped_terminal": 0, "tally": tally,
     }  # fmt: skip
-    assert told["job_finished"] == {
+    assert recorded["job_finished"] == {
         "phase": "job_finish", "job_id": job_id, "error": None,
         "summary": {"items_seen": 2, "ok": 1, "status": "imported",
                     "summary": {"ok": 1, "remaining": 0, "status": "imported", "tally": tally}},

@@ -56,8 +56,8 @@ def test_a_bundle_of_many_steps_and_chunks_loses_nothing(world: World) -> None:
     assert world.status(sync_id) == "imported"
     counts = "SELECT (SELECT COUNT(*) FROM asset), (SELECT COUNT(*) FROM asset_cover), COUNT(*) FROM ingest_batch_item"
     assert world.sql(counts) == [(2500, 500, 3000)]
-    told = [payload["hash"] for kind, payload in world.events(sync_id) if kind in ("item_created", "item_linked")]
-    assert told == [item["hash"] for item in items] + [md5(f"c{i}") for i in range(500)]
+    recorded = [payload["hash"] for kind, payload in world.events(sync_id) if kind in ("item_created", "item_linked")]
+    assert recorded == [item["hash"] for item in items] + [md5(f"c{i}") for i in range(500)]
 
 
 def test_three_runs_are_one(world: World) -> None:
@@ -74,7 +74,7 @@ def test_three_runs_are_one(world: World) -> None:
     assert [payload["already_terminal_count"] for payload in started] == [0, 3, 3]
 
 
-def test_reimport_decides_everything_anew_and_changes_nothing(world: World) -> None:
+def test_reimport_decides_all_items_again_and_changes_nothing(world: World) -> None:
     sync_id = world.put(photo("a"), cover("c", "a"), containers=[gallery("g", "a")])
     context = world.context()
     world.import_all(context, sync_id)
@@ -204,8 +204,8 @@ def test_a_revival_handles_only_what_can_succeed_now(world: World) -> None:
     before = len(world.events(early))
     assert Sweeper(context).revive() == 1
     world.run_next(context)
-    told = [kind for kind, _ in world.events(early)[before:]]
-    assert [kind for kind in told if kind.startswith("item_")] == ["item_linked"]
+    recorded = [kind for kind, _ in world.events(early)[before:]]
+    assert [kind for kind in recorded if kind.startswith("item_")] == ["item_linked"]
     assert world.decisions(early)[md5("bad")] == "failed:file_missing"
     assert world.decisions(early)[md5("d")] == "deferred:parent_missing"
 
@@ -336,7 +336,7 @@ def test_a_replaced_manifest_is_noticed_and_its_changes_imported(world: World) -
     assert world.one("SELECT items_total FROM import_job ORDER BY id DESC LIMIT 1") == 3
 
 
-def test_a_manifest_replaced_while_queued_is_planned_anew_at_consumption(world: World) -> None:
+def test_a_manifest_replaced_while_queued_is_planned_again_at_consumption(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"), day=1)
     world.scan(context)

@@ -11,7 +11,7 @@ OLD, NEW = "2026-04-01T00:00:00Z", "2026-04-02T00:00:00Z"
 
 
 def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, Any], by: str) -> list[str]:
-    """Imports the bundle `by` between the draft of a bundle with `entry` and its write; its decision, and the title."""
+    """Imports the bundle `by` while a chunk with `entry` is prepared but not written; its decision, and the title."""
     context, other = world.context(), world.context()
     mine = world.put(entry, completed_at="2026-04-01T12:00:00Z")
     world.scan(context)
@@ -33,7 +33,7 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
 @pytest.mark.parametrize(
     ("completed_at", "decision", "title"), [(OLD, "updated", "mine"), (NEW, "skipped:superseded", "theirs")]
 )
-def test_an_asset_written_after_the_draft_is_decided_from_the_locked_row(
+def test_an_asset_written_after_preparation_is_decided_from_the_locked_row(
     world: World, monkeypatch: pytest.MonkeyPatch, known: bool, completed_at: str, decision: str, title: str
 ) -> None:
     """`known`: the asset has a row already when the chunk is chunk; otherwise our own INSERT meets theirs."""
@@ -44,14 +44,14 @@ def test_an_asset_written_after_the_draft_is_decided_from_the_locked_row(
         assert world.import_all(context, first) == ["done"]
     theirs = world.put(photo("a", title="theirs"), completed_at=completed_at)
     assert overtaken(world, monkeypatch, photo("a", title="mine"), theirs) == [decision, title]
-    told = [kind for kind, _ in world.events(theirs)]
-    assert told.count("item_updated" if known else "item_created") == 1
+    recorded = [kind for kind, _ in world.events(theirs)]
+    assert recorded.count("item_updated" if known else "item_created") == 1
 
 
 def test_items_without_an_asset_are_decided_alike_too(world: World) -> None:
-    """A cover whose parent nobody knows, under remove: skipped, with no target."""
+    """A cover with an unknown parent, under remove: skipped, without a target."""
     context = world.context()
-    sync_id = world.put(cover("c", "nobody"), action="remove")
+    sync_id = world.put(cover("c", "unknown"), action="remove")
     world.scan(context)
     assert world.import_all(context, sync_id) == ["done"]
     assert world.sql("SELECT decision, reason, target_ids FROM ingest_batch_item") == [("skipped", "absent", None)]

@@ -81,7 +81,7 @@ def items(number: int, title: str, *, backwards: bool) -> list[dict[str, Any]]:
 
 
 def story(world: World, older: str, newer: str) -> dict[str, list[tuple[str, str]]]:
-    """What the ledger tells of each asset, in its order: by which bundle, and what."""
+    """The ledger events of each asset, in order: the bundle, and the event."""
     rows = world.sql(
         "SELECT JSON_VALUE(e.payload, '$.hash'), b.sync_id,"
         " CONCAT_WS(':', e.event_type, JSON_VALUE(e.payload, '$.reason'))"
@@ -90,10 +90,10 @@ def story(world: World, older: str, newer: str) -> dict[str, list[tuple[str, str
         older,
         newer,
     )
-    told: dict[str, list[tuple[str, str]]] = {}
+    recorded: dict[str, list[tuple[str, str]]] = {}
     for hash_, sync_id, what in rows:
-        told.setdefault(hash_, []).append(("older" if sync_id == older else "newer", what))
-    return told
+        recorded.setdefault(hash_, []).append(("older" if sync_id == older else "newer", what))
+    return recorded
 
 
 OLDER_FIRST = [("older", "item_created"), ("newer", "item_updated")]
@@ -114,16 +114,16 @@ def test_two_bundles_for_the_same_assets_leave_what_the_newer_one_says(world: Wo
             ask(contexts[0], bundles[name])
         leases = [take(context, slot) for slot, context in enumerate(contexts)]
         assert race(*map(runner, contexts, leases)) == ["done", "done"]
-        told = story(world, older, newer)
-        assert len(told) == ASSETS
-        for events in told.values():
+        recorded = story(world, older, newer)
+        assert len(recorded) == ASSETS
+        for events in recorded.values():
             assert events in (OLDER_FIRST, NEWER_FIRST)
             endings.add(events[0][0])
         for sync_id in (older, newer):
             rows = {hash_: f"item_{decision}" for hash_, decision in world.decisions(sync_id).items()}
             name = "older" if sync_id == older else "newer"
-            assert rows == {hash_: dict(events)[name] for hash_, events in told.items()}
-        hashes = tuple(told)
+            assert rows == {hash_: dict(events)[name] for hash_, events in recorded.items()}
+        hashes = tuple(recorded)
         assert world.sql("SELECT DISTINCT title, sync_id, deleted_at FROM asset WHERE hash IN %s", hashes) == [
             ("new", newer, None)
         ]
@@ -233,7 +233,7 @@ def test_a_successor_queued_with_its_prior_waits_for_it_or_was_first(world: Worl
         waits = first.job.id < second.job.id
         assert second.job.state is (JobState.WAITING if waits else JobState.QUEUED)
         seen.add(second.job.state)
-        assert Sweeper(contexts[0]).promote() == 0, "the prior is under way"
+        assert Sweeper(contexts[0]).promote() == 0, "the prior batch has an active job"
         while world.run_next(contexts[0]):
             Sweeper(contexts[0]).promote()
         assert world.status(prior) == world.status(follower) == "imported"
@@ -302,13 +302,13 @@ def test_either_the_cancellation_wins_or_the_claim(world: World, race: Race) -> 
         results = race(*((cancel, take_it) if number % 2 else (take_it, cancel)))
         (winner,) = filter(None, results)
         winners.append(winner)
-        told = kinds(world, sync_id)
+        recorded = kinds(world, sync_id)
         expected = {
             "cancel": ("cancelled", "ready", 1, 0),
             "claim": ("running", "importing", 0, 1),
         }
         state = world.one("SELECT state FROM import_job ORDER BY id DESC LIMIT 1")
-        counts = (told.count("job_cancelled"), told.count("job_claimed"))
+        counts = (recorded.count("job_cancelled"), recorded.count("job_claimed"))
         assert (state, world.status(sync_id), *counts) == expected[winner]
         world.sql("UPDATE import_job SET state = 'done' WHERE state = 'running'")
     assert len(winners) == 25
@@ -330,7 +330,7 @@ def test_one_of_two_rescuers_resets_a_stale_job(world: World, race: Race) -> Non
 
 
 def test_a_reset_raced_with_a_sign_of_life_leaves_one_owner(world: World, race: Race) -> None:
-    """The heartbeat that comes at last, or the rescuer: whoever is first, the other notices."""
+    """A late heartbeat races with the rescuer: the second one notices that the first has won."""
     contexts = [world.context() for _ in range(2)]
     rescuer = Rescuer(contexts[1], this_instance())
     for number in range(10):
@@ -343,9 +343,9 @@ def test_a_reset_raced_with_a_sign_of_life_leaves_one_owner(world: World, race: 
         assert (outcome, resets) in (("done", 0), ("lost", 1))
         if resets:
             assert world.run_next(contexts[0]) == "done"
-        told = kinds(world, sync_id)
-        assert told.count("item_created") == told.count("job_finished") == 1
-        assert told.count("job_reset") == resets
+        recorded = kinds(world, sync_id)
+        assert recorded.count("item_created") == recorded.count("job_finished") == 1
+        assert recorded.count("job_reset") == resets
 
 
 # leases
@@ -409,8 +409,8 @@ def test_a_chunk_written_while_the_lease_is_lost_is_rolled_back(
     monkeypatch.setattr(chunk_writer, "write", real)
     lease = new_leases[0] if again else take(other, 1)
     assert Run(other, lease, stop_event()).execute() == "done"
-    told = kinds(world, sync_id)
-    assert told.count("item_created") == 6
-    assert told.count("item_linked") == told.count("container_created") == told.count("job_finished") == 1
+    recorded = kinds(world, sync_id)
+    assert recorded.count("item_created") == 6
+    assert recorded.count("item_linked") == recorded.count("container_created") == recorded.count("job_finished") == 1
     assert world.status(sync_id) == "imported"
     assert world.sql("SELECT state, items_done, claim_token FROM import_job") == [("done", 7, 2)]

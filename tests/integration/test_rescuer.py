@@ -1,4 +1,4 @@
-"""Jobs whose worker died, fell silent, or dies again and again of one item; and the heart that tells them apart."""
+"""Jobs whose worker died, fell silent, or crashes repeatedly on one item; and the heartbeats that distinguish them."""
 
 import os
 import signal
@@ -124,7 +124,7 @@ def test_a_sign_of_life_at_the_last_moment_counts(world: World, monkeypatch: pyt
     assert sample(context, "stale_resets_total") == 0
 
 
-def test_nobody_is_judged_right_after_an_outage(world: World) -> None:
+def test_no_job_is_reset_right_after_an_outage(world: World) -> None:
     """Workers that could not beat get four heartbeat intervals to do so."""
     context = world.context(worker={"heartbeat_interval": 50.0})
     running(world, context, str(OTHER_MACHINE), silent_for=2000)
@@ -144,7 +144,7 @@ def test_nobody_is_judged_right_after_an_outage(world: World) -> None:
     assert state(world) == "queued"
 
 
-def test_nobody_is_judged_while_the_database_is_out_of_reach(world: World) -> None:
+def test_no_job_is_reset_while_the_database_is_unreachable(world: World) -> None:
     context = world.context()
     rescuer = Rescuer(context, ME)
     rescuer.run_once()
@@ -184,7 +184,7 @@ def test_a_zombie_is_dead(world: World, child: subprocess.Popen[bytes]) -> None:
     running(world, context, str(replace(ME, pid=child.pid, started=started)))
     child.send_signal(signal.SIGKILL)
     until(lambda: start_time(child.pid) is None)
-    assert child.returncode is None, "nobody has waited for it yet"
+    assert child.returncode is None, "it has not been waited for yet"
     assert Rescuer(context, ME).reset_dead() == 1
 
 
@@ -240,7 +240,7 @@ def test_the_dead_are_looked_for_only_at_the_start_but_until_that_worked(
 
 
 def test_a_run_that_an_outage_made_give_up_is_put_back_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its worker lives, so nobody else would take it before it is stale."""
+    """Its worker is alive, so no other worker takes it before it is stale."""
     context = world.context()
     sync_id = queued(world, context)
     worker_pool = WorkerPool(context, ME)
@@ -300,7 +300,7 @@ sys.exit(0 if outcome == "done" else 1)
 def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
     world: World, count: int, poisoned: int, unnamed: int
 ) -> None:
-    """`unnamed`: how many died with the whole chunk in hand, before one came that got nothing done."""
+    """`unnamed`: how many workers died with a whole chunk, before the first one that made no progress."""
     context = world.context()
     names = [str(number) for number in range(count)]
     sync_id = queued(world, context, *names)
@@ -324,14 +324,14 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
     assert error == "3 workers died while importing this item"
     assert world.status(sync_id) == "partial"
     assert state(world) == "done"
-    told = kinds(world, sync_id)
-    assert told.count("job_reset") == crash_count
-    assert told.count("item_created") == count - 1
-    assert told.count("item_failed") == 1
+    recorded = kinds(world, sync_id)
+    assert recorded.count("job_reset") == crash_count
+    assert recorded.count("item_created") == count - 1
+    assert recorded.count("item_failed") == 1
     assert world.one("SELECT COUNT(*) FROM asset WHERE hash = %s", poison) == 0
 
 
-def test_a_death_without_an_item_in_hand_is_no_items_fault(world: World) -> None:
+def test_a_crash_outside_of_any_item_counts_for_no_item(world: World) -> None:
     context = world.context()
     sync_id = queued(world, context, "a", "b")
     for _ in range(5):
@@ -343,7 +343,7 @@ def test_a_death_without_an_item_in_hand_is_no_items_fault(world: World) -> None
     assert set(world.decisions(sync_id).values()) == {"created"}
 
 
-def test_a_careful_run_names_each_item_before_it_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_isolating_run_records_each_item_before_it_begins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     context = world.context()
     queued(world, context, "a", "b", "c")
     world.sql("UPDATE import_job SET isolate_items = 1")

@@ -1,4 +1,4 @@
-"""Signs of life: what systemd is told of a real daemon, and which parts of it count as silent, and when."""
+"""Liveness: what a real daemon reports to systemd, and which of its parts count as silent, and when."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ LIMIT = 1.5
 
 
 class Systemd:
-    """The socket that systemd would listen on, and all that it was told."""
+    """The socket that systemd would listen on, and all messages sent to it."""
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder / "notify")
@@ -89,13 +89,13 @@ def test_a_daemon_without_database_and_mount_is_ready_and_says_what_it_waits_for
     daemons: Daemons, systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mount = {"root": str(tmp_path / "absent")}
-    process = start(daemons, systemd, monkeypatch, socket=str(tmp_path / "nobody.sock"), mount=mount)
+    process = start(daemons, systemd, monkeypatch, socket=str(tmp_path / "absent.sock"), mount=mount)
     systemd.wait_for("READY=1", process.log)
     (status,) = {line for line in systemd.heard if line.startswith("STATUS=")}
     assert "waiting for the database: the database at" in status
     assert "waiting for the mount: " in status
     pings = systemd.pings()
-    until(lambda: systemd.pings() > pings + 1, what="for pings: waiting is no hanging")
+    until(lambda: systemd.pings() > pings + 1, what="for pings: a waiting daemon is alive")
     assert process.terminate(30) == 0
 
 
@@ -240,7 +240,7 @@ def test_reading_ahead_shows_that_its_worker_is_alive(
 
 def test_every_try_of_a_database_that_is_away_is_a_sign_of_life(world: World) -> None:
     settings = world.settings()
-    # By TCP: of a socket in the file system that nobody listens on, the driver leaves its own end open.
+    # By TCP: for a socket file without a listener, the driver leaves its own end open.
     away = settings.database.model_copy(update={"unix_socket": "", "port": 1})
     context = make_context(settings.model_copy(update={"database": away}))
     ticks: list[float] = []

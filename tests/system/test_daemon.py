@@ -60,14 +60,14 @@ class View:
         return [status for (status,) in self.sql("SELECT DISTINCT status FROM ingest_batch ORDER BY 1")]
 
     def demand_each_item_once(self, count: int) -> None:
-        """Every item was created, told once, and its asset is there."""
-        told = self.sql(
+        """Every item was created, has one event, and its asset exists."""
+        recorded = self.sql(
             "SELECT event_type, JSON_VALUE(payload, '$.hash'), COUNT(*) FROM ingest_event"
             " WHERE event_type LIKE 'item\\_%%' AND %s GROUP BY 1, 2",
             1,
         )
-        assert {(kind, times) for kind, _, times in told} == {("item_created", 1)}
-        assert len(told) == count
+        assert {(kind, times) for kind, _, times in recorded} == {("item_created", 1)}
+        assert len(recorded) == count
         assert self.sql("SELECT decision, COUNT(*) FROM ingest_batch_item GROUP BY 1") == [("created", count)]
         assert self.one("SELECT COUNT(*) FROM asset") == count
 
@@ -222,7 +222,7 @@ def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
 
 
 BUNDLES = 2000
-CLAIMERS = 8
+WORKERS = 8
 
 
 def queue_many(world: World) -> None:
@@ -246,7 +246,7 @@ def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Da
         (50, BUNDLES // 2),
         (100, BUNDLES // 2),
     ]
-    worker = {"threads": CLAIMERS // 2, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS}
+    worker = {"threads": WORKERS // 2, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS}
     pair = [daemons.start(worker=worker, log={"level": "warning"}) for _ in range(2)]
     queueing.resume(world.context(), "tester")
     unfinished = "SELECT EXISTS (SELECT 1 FROM import_job WHERE state IN ('queued', 'running'))"
@@ -269,7 +269,7 @@ def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Da
 
 
 def demand_order(claimed: list[tuple[int, int]], in_order: list[tuple[int, int]]) -> None:
-    """Whenever a job is claimed, those before it are claimed already, or just being claimed by the other claimers."""
+    """When a job is claimed, those before it are claimed already, or are just being claimed by the other workers."""
     overtaken: set[tuple[int, int]] = set()
     following = iter(in_order)
     furthest = (-1, -1)
@@ -279,7 +279,7 @@ def demand_order(claimed: list[tuple[int, int]], in_order: list[tuple[int, int]]
             overtaken.add(furthest)
         overtaken.remove(claim)
         earlier = [job for job in overtaken if job < claim]
-        assert len(earlier) < CLAIMERS, f"{claim} was claimed before {sorted(earlier)}"
+        assert len(earlier) < WORKERS, f"{claim} was claimed before {sorted(earlier)}"
 
 
 # the database
@@ -327,7 +327,7 @@ def test_a_daemon_outlives_its_database(world: World, daemons: Daemons, own_serv
 # the command
 
 
-def test_a_wrong_configuration_is_told_in_full(daemons: Daemons) -> None:
+def test_all_errors_of_a_configuration_are_reported_together(daemons: Daemons) -> None:
     wrong: dict[str, Any] = {
         "worker": {"threads": 0, "chunk_items": "many"},
         "queue": {"auto": ["destroy"]},
