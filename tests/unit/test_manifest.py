@@ -89,6 +89,11 @@ def test_one_wrong_field_gives_one_problem_that_names_it(key: str, value: Any) -
     assert found[0].startswith(key)
 
 
+def test_a_problem_shows_the_value_as_json_writes_it() -> None:
+    for value, shown in ((False, "false"), (None, "null"), ("True", "'True'")):
+        assert problems(encoded(verification={"passed": value})) == [f"verification.passed: expected true, got {shown}"]
+
+
 def test_all_problems_are_reported_at_once() -> None:
     found = problems(encoded(sync_id="x", type="", action="y", status="z", created_at="?", items=None))
     assert [problem.partition(":")[0] for problem in found] == [

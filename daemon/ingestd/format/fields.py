@@ -8,6 +8,7 @@ import msgspec
 from ingestd.model import Reason
 
 MAX_PATH = 1024
+JSON_WORDS = {"True": "true", "False": "false", "None": "null"}
 MAX_SHOWN = 200
 
 SYNC_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -74,5 +75,5 @@ def describe_error(error: Exception) -> str:
 
 def short_repr(value: object) -> str:
     """A value from outside for use in a problem, which has to be short enough to be stored."""
-    text = repr(value)
+    text = JSON_WORDS.get(repr(value), repr(value))
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
