@@ -1,4 +1,4 @@
-"""What counts as handed over: both files, read by the scanner itself, whoever woke it."""
+"""What counts as handed over: both files, read by the scanner itself, whatever woke it."""
 
 from ingestd.app import Daemon
 from ingestd.pipeline.queueing import QueueRequest, enqueue

@@ -366,7 +366,7 @@ def decided(world: World) -> list[tuple[Any, ...]]:
     return world.sql("SELECT id, decision, reason, target_ids, updated_at FROM ingest_batch_item ORDER BY id")
 
 
-def test_who_lost_the_lease_writes_nothing(world: World) -> None:
+def test_a_worker_that_lost_its_lease_writes_nothing(world: World) -> None:
     context, other = world.context(), world.context()
     sync_id, lease = prepare_stale(world, context)
     world.sql(LONG_AGO)

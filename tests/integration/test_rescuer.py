@@ -100,7 +100,7 @@ def test_a_stale_job_is_reset_by_any_host(world: World, instance: str) -> None:
     assert world.run_next(context) == "done"
 
 
-def test_a_job_that_beat_lately_is_left_alone(world: World) -> None:
+def test_a_job_with_a_fresh_heartbeat_is_left_alone(world: World) -> None:
     context = world.context()
     sync_id = running(world, context, str(OTHER_MACHINE), silent_for=890)
     Rescuer(context, ME).run_once()
@@ -383,7 +383,7 @@ def silent_lease(world: World) -> Lease:
     return lease
 
 
-def test_the_heart_beats_while_something_moves_and_stops_without(world: World) -> None:
+def test_heartbeats_go_on_while_a_job_progresses_and_stop_without_progress(world: World) -> None:
     lease = silent_lease(world)
     heartbeat, context = heart_of(world, lease)
     lease.progress_at = time.monotonic() - 31
@@ -396,7 +396,7 @@ def test_the_heart_beats_while_something_moves_and_stops_without(world: World) -
     assert sample(context, "heartbeats_total", result="ok") == 1
 
 
-def test_the_heart_does_not_beat_for_a_job_that_was_taken(world: World) -> None:
+def test_no_heartbeat_for_a_job_that_was_taken_away(world: World) -> None:
     lease = silent_lease(world)
     lease.progress_at = time.monotonic()
     world.sql("UPDATE import_job SET claim_token = claim_token + 1")

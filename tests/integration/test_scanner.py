@@ -122,7 +122,9 @@ def test_a_half_written_manifest_is_waited_for_with_growing_pauses(
     assert reads.take() == [sync_id]
 
 
-def test_it_is_not_read_again_before_its_time(world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_manifest_is_not_read_before_its_retry_is_due(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = world.context()
     scanner, reads = Scanner(context), Reads(monkeypatch, context)
     write_sentinel(world, new_sync_id())
@@ -197,7 +199,7 @@ def test_a_sentinel_that_goes_while_waited_for_is_forgotten(world: World, clock:
     assert recorded(world) == []
 
 
-def test_a_known_batch_whose_manifest_is_being_rewritten_stays_what_it_is(world: World, clock: Clock) -> None:
+def test_a_known_batch_keeps_its_status_while_its_manifest_is_rewritten(world: World, clock: Clock) -> None:
     scanner = Scanner(world.context(mount={"settle_seconds": SETTLE}))
     sync_id = world.put(photo("a"))
     scanner.run_once()
@@ -214,10 +216,10 @@ def test_a_known_batch_whose_manifest_is_being_rewritten_stays_what_it_is(world:
     assert kinds(world, sync_id) == ["scan", "manifest_changed"]
 
 
-# what is no bundle, and what is an unusable one
+# ignored files and unusable bundles
 
 
-def test_sentinels_whose_names_are_no_uuid_are_ignored(world: World) -> None:
+def test_sentinels_not_named_after_a_uuid_are_ignored(world: World) -> None:
     sync_id = new_sync_id()
     upper = "A09117D8-8013-4A85-8C57-B2CCDB3D36F6"
     for name in (
@@ -238,7 +240,7 @@ def test_sentinels_whose_names_are_no_uuid_are_ignored(world: World) -> None:
     assert recorded(world) == [(good, "new")]
 
 
-def test_a_manifest_without_its_sentinel_is_no_bundle_yet(world: World) -> None:
+def test_a_manifest_without_its_sentinel_is_not_recorded_yet(world: World) -> None:
     scanner = Scanner(world.context())
     sync_id = world.put(photo("a"), ready=False)
     scanner.run_once()
@@ -321,9 +323,9 @@ def test_a_redelivery_is_noticed_by_the_rotation_alone(
     world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rotation, "BYTES_PER_TURN", 1)
-    told: list[int] = []
+    notified: list[int] = []
     context = world.context()
-    scanner, reads = Scanner(context, on_recorded=lambda: told.append(1)), Reads(monkeypatch, context)
+    scanner, reads = Scanner(context, on_recorded=lambda: notified.append(1)), Reads(monkeypatch, context)
     sync_ids = sorted(world.put(photo(str(i)), status="completed" if i else "uploading") for i in range(5))
     scanner.run_once()
     assert reads.take()[:5] == sync_ids
@@ -332,7 +334,7 @@ def test_a_redelivery_is_noticed_by_the_rotation_alone(
     enqueue(context, QueueRequest(finished, "tester"))
     assert world.run_next(context) == "done"
     reads.take()
-    told.clear()
+    notified.clear()
     before = {sync_id: world.one("SELECT manifest_sha256 FROM ingest_batch WHERE sync_id = %s", sync_id)
               for sync_id in sync_ids}  # fmt: skip
     for sync_id in sync_ids:
@@ -353,7 +355,7 @@ def test_a_redelivery_is_noticed_by_the_rotation_alone(
         )  # fmt: skip
         assert after != before[sync_id]
         assert kinds(world, sync_id).count("manifest_changed") == 1
-    assert len(told) == 2
+    assert len(notified) == 2
     others = set(sync_ids) - {invalid, finished}
     assert {tuple(kinds(world, sync_id)) for sync_id in others} == {("scan",)}
 
@@ -426,9 +428,9 @@ def test_a_manifest_that_changes_while_its_job_is_queued_is_imported_as_it_is_th
 
 
 def test_a_named_bundle_is_read_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[int] = []
+    notified: list[int] = []
     context = world.context(mount={"rescan_interval": 1000.0})
-    scanner, reads = Scanner(context, on_recorded=lambda: told.append(1)), Reads(monkeypatch, context)
+    scanner, reads = Scanner(context, on_recorded=lambda: notified.append(1)), Reads(monkeypatch, context)
     scanner.run_once()
     named, unnamed = world.put(photo("a")), world.put(photo("b"))
     assert scanner.run_once() > 100
@@ -436,7 +438,7 @@ def test_a_named_bundle_is_read_at_once(world: World, monkeypatch: pytest.Monkey
     scanner.name({named})
     assert scanner.run_once() > 100
     assert recorded(world) == [(named, "new")]
-    assert len(told) == 1
+    assert len(notified) == 1
     reads.take()
     scanner.run_once()
     assert reads.take() == [], "it was named once"
@@ -615,7 +617,7 @@ def test_a_new_sentinel_is_hinted_at_however_it_came(
     watching.heard_of(sync_id)
 
 
-def test_what_is_no_bundle_gives_no_hint(world: World, watching: Watching) -> None:
+def test_other_files_give_no_hint(world: World, watching: Watching) -> None:
     for name in ("notes.txt", "upper.ready", "A09117D8-8013-4A85-8C57-B2CCDB3D36F6.ready", f"{new_sync_id()}.ready~"):
         world.file(f"sync/{name}", b"")
     # Events come in order: what is heard now comes after all those.
@@ -644,7 +646,7 @@ def test_a_mount_that_went_and_came_back_is_watched_again(world: World, watching
     watching.forget_listing()
     away.rename(world.root)
     watching.arm()
-    assert watching.armed == 2, "whatever came meanwhile gave no event: a full scan is demanded"
+    assert watching.armed == 2, "files that arrived meanwhile gave no event: a full scan is needed"
     watching.watcher.run_once()
     assert watching.armed == 2
     sync_id = new_sync_id()
