@@ -18,14 +18,18 @@ HOST = "ingest.example"
 TOKEN = "a-token"
 
 
-@pytest.fixture
-def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
-    tokens = tmp_path / "tokens"
+def make(world: World, folder: Path, **mount: Any) -> Daemon:
+    """A daemon that scans only on request."""
+    tokens = folder / "tokens"
     tokens.write_text(f"olga:operator:{TOKEN}\n")
     http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
-    made = Daemon(
-        world.settings(http=http, mount={"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0})
-    )
+    quiet = {"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0}
+    return Daemon(world.settings(http=http, mount={**quiet, **mount}, worker={"poll_interval": 0.1}))
+
+
+@pytest.fixture
+def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
+    made = make(world, tmp_path)
     made.start()
     try:
         until_watching(made)
@@ -52,6 +56,22 @@ def test_a_scan_and_a_job_requested_over_http_are_done(world: World, daemon: Dae
     until(lambda: ask(daemon, f"/api/v1/batches/{sync_id}")["status"] == "imported", what="for the import")
     assert world.one("SELECT COUNT(*) FROM asset") == 1
     assert ask(daemon, "/readyz")
+
+
+def test_a_scan_accepted_by_one_host_is_run_and_shown_by_another(world: World, daemon: Daemon, tmp_path: Path) -> None:
+    sync_id = world.put(photo("a"))
+    without_mount = make(world, tmp_path, root=tmp_path / "nowhere")
+    without_mount.start()
+    try:
+        accepted = ask(without_mount, "/api/v1/scan", {})["id"]
+        request = until(
+            lambda: (found := ask(daemon, f"/api/v1/requests/{accepted}"))["state"] == "done" and found,
+            what="for the host with the mount",
+        )
+        assert request["result"] == {"sync_ids": [sync_id], "unrecorded": 0}
+        assert ask(without_mount, f"/api/v1/requests/{accepted}") == request
+    finally:
+        without_mount.stop()
 
 
 def test_an_address_in_use_stops_the_start_and_leaves_nothing_behind(world: World, daemon: Daemon) -> None:
