@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingestd import records
+from ingestd.model import Decision
 from ingestd.store.sql import SQL_FOLDER, Queries, RowReader, expanded, fragments_of
 
 COLUMNS = fragments_of((SQL_FOLDER / "columns.sql").read_text())
@@ -72,7 +73,7 @@ def test_rows_become_records() -> None:
     row = (0, "photo", "0" * 32, None, None, "failed", "bad_entry", None, '{"asset_id":5}', None, None)
     item = RowReader(records.Item)(row)
     assert (item.decision, item.reason, item.target_ids) == ("failed", "bad_entry", {"asset_id": 5})
-    assert isinstance(item.decision, records.Decision)
+    assert isinstance(item.decision, Decision)
     assert RowReader(records.Control)((1, None, None, None)).paused is True
 
 
