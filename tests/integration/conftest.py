@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.scanning import Clock, set_clock
 from support.web_client import Visitor, WebClient, serving, settings_of
 from support.world import World
 
@@ -18,3 +19,8 @@ def web_client(world: World, tmp_path: Path) -> Iterator[WebClient]:
 @pytest.fixture
 def olivia(web_client: WebClient) -> Visitor:
     return web_client.visitor("operator-token")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return set_clock(monkeypatch)
