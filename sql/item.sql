@@ -50,7 +50,7 @@ INSERT INTO ingest_batch_tally (batch_id, decision, reason, items) VALUES (:batc
 ON DUPLICATE KEY UPDATE items = items + VALUES(items);
 
 -- name: chunk
--- Always in order of the index: sorting what is left anew for each chunk would cost the square of the batch.
+-- Always in order of the index: sorting the remaining items for each chunk would cost the square of the batch.
 SELECT id, ordinal, crash_count, decision, IFNULL(reason, '') FROM ingest_batch_item FORCE INDEX (by_ordinal)
 WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
   AND (asset_type = 'cover') = :covers

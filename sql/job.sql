@@ -67,7 +67,7 @@ SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP
 WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
 
 -- name: claimed_by_us^
--- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still under way.
+-- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
 SELECT id FROM import_job
 WHERE id = :job_id AND state = 'running' AND claim_token = :token AND claimed_instance = :instance
   AND claimed_by = :worker_id FOR UPDATE;
@@ -79,7 +79,7 @@ UPDATE import_job SET items_done = :items_done, items_total = :items_total, hear
 WHERE {{own_claim}};
 
 -- name: writes$
--- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still under way.
+-- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
 SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token FOR UPDATE;
 
 -- name: consume!

@@ -4,7 +4,7 @@
 INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :event_type, :payload);
 
 -- name: append_items!
--- What was just decided of some items, told from their rows, in order of the manifest; keys sorted.
+-- Events for items that were just decided, built from their rows, in order of the manifest; keys sorted.
 INSERT INTO ingest_event (batch_id, event_type, payload)
 SELECT i.batch_id, CONCAT('item_', i.decision),
        CONCAT('{"cover_hash":', IFNULL(JSON_QUOTE(i.cover_hash), 'null'),

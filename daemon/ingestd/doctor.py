@@ -1,4 +1,4 @@
-"""Checks what ingestd relies on and says how to mend what is wrong."""
+"""Checks the prerequisites of ingestd, with a remedy for each problem."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,9 +29,9 @@ class Finding:
 
 
 def examine(context: Context) -> list[Finding]:
-    """All checks, each of which runs whatever became of the others; a wrong configuration never gets here.
+    """Runs all checks, independent of one another's results, on a valid configuration.
 
-    Of a database out of reach there is one finding, not one for each question that it cannot answer.
+    An unreachable database is one finding, not one per check that needs it.
     """
     findings = [Finding("configuration", True, "read and valid"), *_attempt("mount", _mount, context)]
     server = _attempt("database", _server, context)

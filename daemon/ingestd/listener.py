@@ -1,4 +1,4 @@
-"""One listening socket with threads of its own, so that whoever crowds one listener cannot starve the others."""
+"""A listening socket with its own threads, so that many clients of one listener cannot starve the others."""
 
 import resource
 import socket
@@ -22,7 +22,7 @@ DRAIN_SECONDS = 3.0
 POLL_SECONDS = 0.05
 PAUSE_PER_CONNECTION = 0.00005
 FILES_WANTED = 4 * CONNECTION_LIMIT
-"""open files that leave room for two crowded listeners beside the database, the mount and the log"""
+"""Open files needed for two full listeners, the database, the mount and the log."""
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -40,11 +40,11 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Where it really listens."""
+        """The actual address, also for port 0."""
         return f"{self._server.effective_host}:{self._server.effective_port}"
 
     def start(self) -> None:
-        """Raises CannotListen when the address is taken, or is none of this machine's."""
+        """Raises CannotListen if the address is in use, or does not belong to this machine."""
         if self._server is not None:
             return
         _make_room_for_connections()
@@ -75,7 +75,7 @@ class Listener:
             raise CannotListen(f"{reason}; see [{self._section}] listen") from error
 
     def stop(self) -> None:
-        """Lets requests under way end, for a few seconds, then closes every connection."""
+        """Lets running requests finish for a few seconds, then closes every connection."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -83,20 +83,19 @@ class Listener:
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline and _has_unsent(server):
             time.sleep(POLL_SECONDS)
-        # By its own thread: closed while it waits on them, sockets make that fall over them, and others stay open.
+        # In its own thread: it would fail on sockets that are closed while it polls them, and leave others open.
         server.trigger.pull_trigger(lambda: _close_sockets(server))
         if self._thread is not None:
             self._thread.join(DRAIN_SECONDS)
-        # A request that outlives its connection may still write to this pipe, whose number must not be another's then.
+        # A request that outlives its connection may still write to this pipe: its descriptor must not be reused yet.
         if not server.task_dispatcher.threads:
             server.trigger.close()
 
 
 class _Unhurried:
-    """How connections are waited on. Waitress looks at every one whenever one of them sends a byte.
+    """Sleeps per open connection, which bounds CPU under slow clients.
 
-    With a pause that grows with their number, a crowd that drips costs a small, fixed share of a processor, and a few
-    connections wait for nothing.
+    Waitress examines every connection whenever one of them sends a byte. With few connections the sleep is negligible.
     """
 
     @staticmethod
@@ -104,13 +103,13 @@ class _Unhurried:
         while map:
             known = len(map)
             poll2(timeout, map)
-            # Connections are taken one by one: who comes after many must not wait for a pause after each of them.
+            # Connections are accepted one by one: do not sleep after each of them.
             if len(map) <= known:
                 time.sleep(PAUSE_PER_CONNECTION * known)
 
 
 def _make_room_for_connections() -> None:
-    """A crowd must leave other parts files to open; the usual limit is meant for programs that use select()."""
+    """Raises the limit of open files, so that many connections leave enough for other parts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = FILES_WANTED if hard == unlimited else min(FILES_WANTED, hard)
@@ -125,7 +124,7 @@ def _make_room_for_connections() -> None:
 
 
 def _close_sockets(server: Any) -> None:
-    """All but the trigger, which whoever pulled it may not be done with: the server's own close() takes it along."""
+    """Closes all sockets except the trigger, which its caller may still be using; the server's close() closes that."""
     for channel in [channel for channel in server._map.values() if channel not in (server, server.trigger)]:
         channel.close()
     dispatcher.close(server)

@@ -35,7 +35,7 @@ EVERYWHERE = "Database-wide: every host answers the same, so aggregate with max.
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a scrape looks at in this process. No callable may touch the mount, or wait for anything."""
+    """The state of this process that a scrape reads. Callables must not block or touch the mount."""
 
     mount_up: Callable[[], bool]
     last_scan: Callable[[], float | None]
@@ -95,7 +95,7 @@ def by_label(counts: dict[str, int]) -> list[tuple[tuple[str, ...], float]]:
 
 
 class ProcessState(Collector):
-    """How this process is, made anew for each scrape."""
+    """Metrics of this process, created for each scrape."""
 
     def __init__(self, settings: Settings, view: View) -> None:
         self._settings, self._view = settings, view
@@ -119,12 +119,12 @@ class ProcessState(Collector):
         for kind, count in view.database_errors().items():
             errors.add_metric([kind], count)
         yield errors
-        text = "Log lines that nobody could read in time."
+        text = "Log lines dropped because the log was read too slowly."
         yield CounterMetricFamily(f"{PREFIX}_log_lines_dropped", text, value=logs.dropped())
 
 
 class DatabaseState(Collector):
-    """What the database says right now. One question at a time, whoever asks; never raises, never takes over 3 s."""
+    """Metrics read from the database. One scrape at a time queries it; never raises, never takes over 3 s."""
 
     def __init__(self, settings: DatabaseSettings, *, per_job: bool, cache_seconds: float = CACHE_SECONDS) -> None:
         self._cache_seconds = cache_seconds

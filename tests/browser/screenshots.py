@@ -19,7 +19,7 @@ from support.process import daemons_of
 from support.world import World, cover, md5, photo
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "img"
-SIZE: ViewportSize = {"width": 1280, "height": 760}
+SIZE: ViewportSize = {"width": 1440, "height": 800}
 QUICK = {"worker": {"threads": 2, "chunk_items": 100}}
 
 
@@ -101,7 +101,7 @@ def take(pages: Pages, partial: str) -> None:
     page.goto(pages.url("/tasks"))
     snap(page, "import-tasks")
     page.goto(pages.url(f"/batches/{partial}?decision=failed"))
-    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.set_viewport_size({"width": 1440, "height": 1100})
     snap(page, "batch")
     page.set_viewport_size(SIZE)
     page.goto(pages.url("/"))

@@ -134,7 +134,7 @@ def test_values_that_do_not_fit_are_refused_and_not_cut(trial: Trial) -> None:
     assert trial.sql("SELECT word, n FROM t WHERE id = 1") == [(None, 0)]
 
 
-def test_values_that_the_driver_cannot_write_are_no_outage(trial: Trial) -> None:
+def test_values_that_the_driver_cannot_write_do_not_count_as_outage(trial: Trial) -> None:
     with pytest.raises(DataRefused, match="nan"):
         trial.database().transaction(lambda tx: run(tx, "UPDATE t SET n = %s", float("nan")))
 
@@ -494,7 +494,7 @@ def test_commit_that_is_refused_leaves_no_open_transaction(trial: Trial, monkeyp
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_outage_is_waited_out_while_patient(second: Trial) -> None:
+def test_an_outage_is_waited_out_while_keep_waiting_is_true(second: Trial) -> None:
     db = second.database()
     db.transaction(lambda tx: add(tx, 1))
     second.server.stop()
@@ -510,7 +510,7 @@ def test_outage_is_waited_out_while_patient(second: Trial) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_outage_is_told_when_not_patient(second: Trial) -> None:
+def test_an_outage_is_raised_when_keep_waiting_is_false(second: Trial) -> None:
     db = second.database()
     second.server.stop()
     with pytest.raises(DatabaseUnavailable, match="out of reach"):
@@ -539,7 +539,7 @@ def test_patience_may_end(second: Trial) -> None:
 
 def test_wrong_account_and_missing_schema_say_what_to_do(trial: Trial) -> None:
     with pytest.raises(ConfigError, match=r"\[database\] user"):
-        trial.database(user="nobody-we-know").connection()
+        trial.database(user="unknown-user").connection()
     with pytest.raises(DatabaseRefused, match="ingestd migrate"):
         trial.database(name="no_such_database").connection()
 

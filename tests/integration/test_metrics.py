@@ -1,4 +1,4 @@
-"""What a scrape tells, and what it costs: over a real listener, against a real database."""
+"""Contents and cost of a scrape, over a real listener and against a real database."""
 
 import subprocess
 import threading
@@ -102,7 +102,7 @@ def labelled(expected: dict[str, dict[str, list[str]]]) -> set[tuple[str, tuple[
 
 
 class Scraped:
-    """A daemon in this process, and what it tells."""
+    """A daemon in this process, and its metrics."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -198,7 +198,7 @@ def test_a_lease_lost_and_a_scan_that_failed_are_counted(world: World, monkeypat
     assert sample(context, "scans_total", result="ok") == 1
 
 
-def test_what_is_queued_and_running_is_told(world: World) -> None:
+def test_queued_and_running_jobs_are_reported(world: World) -> None:
     context = world.context()
     first, second = world.put(photo("a"), day=1), world.put(photo("b"), day=2)
     world.scan(context)
@@ -245,7 +245,7 @@ def test_an_address_in_use_is_said(world: World) -> None:
 
 @pytest.fixture
 def disposable_db(tmp_path: Path, world: World) -> Iterator[World]:
-    with disposable_world(tmp_path / "frail", world) as made:
+    with disposable_world(tmp_path / "disposable", world) as made:
         yield made
 
 

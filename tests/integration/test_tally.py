@@ -44,7 +44,7 @@ def test_each_chunk_moves_what_it_decides(world: World, uncorrected: None) -> No
     assert world.tallies() == world.counted()
 
 
-def test_what_fails_and_is_mended_moves_on(world: World, uncorrected: None) -> None:
+def test_a_repaired_item_moves_in_the_tally(world: World, uncorrected: None) -> None:
     context = world.context(mount={"settle_seconds": 0.1})
     lost = photo("lost")
     sync_id = world.put(photo("a"), lost)
@@ -81,7 +81,7 @@ def test_what_is_no_longer_listed_counts_nowhere(world: World) -> None:
     assert by_decision(world) == {"pending": 1}
 
 
-def test_a_count_that_went_wrong_is_mended_at_the_end_of_a_run(world: World) -> None:
+def test_a_wrong_count_is_corrected_at_the_end_of_a_run(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)

@@ -76,22 +76,22 @@ def test_a_request_that_outlives_the_end_finds_its_pipe_open(monkeypatch: pytest
     server.trigger.close()
 
 
-def test_more_connections_than_it_takes_do_not_end_it(listener: Listener) -> None:
+def test_connections_above_the_limit_do_not_stop_the_listener(listener: Listener) -> None:
     address, thread = listener.address, listener._thread
     host, _, port = address.rpartition(":")
-    crowd = []
+    clients = []
     for _ in range(listening.CONNECTION_LIMIT + 100):
-        crowd.append(socket.create_connection((host, int(port))))
-        crowd[-1].sendall(b"GET / HTTP/1.1\r\n")
+        clients.append(socket.create_connection((host, int(port))))
+        clients[-1].sendall(b"GET / HTTP/1.1\r\n")
     until(lambda: len(listener._server._map) >= listening.CONNECTION_LIMIT, what="for the limit to be reached")
-    for one in crowd:
+    for one in clients:
         one.close()
     assert ask(address) == b"hello"
     assert thread is not None
     assert thread.is_alive()
 
 
-def test_files_are_left_for_others() -> None:
+def test_the_limit_of_open_files_is_raised() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(before[1], 4 * listening.CONNECTION_LIMIT)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
@@ -104,7 +104,7 @@ def test_files_are_left_for_others() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_nothing_stays_open(listener: Listener) -> None:
+def test_stop_closes_all_descriptors(listener: Listener) -> None:
     before = set(os.listdir("/proc/self/fd"))
     made = Listener("http", "127.0.0.1:0", hello)
     made.start()
@@ -113,7 +113,7 @@ def test_nothing_stays_open(listener: Listener) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_sandbox_that_keeps_the_limit_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_may_forbid_raising_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(_kind: int, _limits: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
 

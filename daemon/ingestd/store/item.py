@@ -78,7 +78,7 @@ def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Items listed anew: (id, ordinal, cover_hash, entry_sha256, decision, reason, waiting_for, error)."""
+    """Updates changed items: (id, ordinal, cover_hash, entry_sha256, decision, reason, waiting_for, error)."""
     for part in rows_json(rows):
         _sql.restage(tx.connection, rows=part)
 
@@ -111,7 +111,7 @@ def tally_by_reason(tx: Tx, batch_id: int) -> Counter[tuple[str, str]]:
 
 
 def recount(tx: Tx, batch_id: int) -> None:
-    """Makes the tally anew from the items: after changes to many of them, and to be sure at the end of a run."""
+    """Recounts the tally from the items: after changes to many of them, and at the end of a run."""
     _sql.clear_tally(tx.connection, batch_id=batch_id)
     _sql.count_tally(tx.connection, batch_id=batch_id)
 
@@ -158,7 +158,7 @@ def decide_alike(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason 
 
 
 def record_crash(tx: Tx, item_id: int) -> None:
-    """A worker died with this item in hand."""
+    """Counts a crash of a worker that was importing this item."""
     _sql.record_crash(tx.connection, item_id=item_id)
 
 

@@ -54,7 +54,7 @@ def _one_at_a_time(settings: Settings, user: str, password: str) -> Iterator[Non
             cursor.execute("SELECT GET_LOCK(CONCAT('ingestd.migrate.', DATABASE()), %s)", (LOCK_SECONDS,))
             if cursor.fetchone() != (1,):
                 raise DatabaseRefused("another `ingestd migrate` has been running for a minute; try again later")
-            # yoyo takes a refused account for a held lock and waits a minute; this one is told as it is.
+            # yoyo mistakes a refused account for a held lock and waits a minute; this statement reports it at once.
             cursor.execute("CREATE TABLE IF NOT EXISTS _ingestd_migrating (id INT)")
             cursor.execute("DROP TABLE IF EXISTS _ingestd_migrating")
         yield

@@ -34,7 +34,7 @@ class Hashes(tuple[str, ...]):
     def __new__(cls, hashes: Iterable[str]) -> "Hashes":
         made = super().__new__(cls, hashes)
         if made and not "".join(made).isalnum():
-            raise ValueError("these are no hashes")
+            raise ValueError("not hashes")
         return made
 
 
