@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
                                CONCAT(',"cover_hash":"', asset_hash, '","parent_hash":"', parent_hash, '"'), ''),
                             '}'))) VIRTUAL COMMENT 'JSON',
   last_error    TEXT NULL,
-  crash_count        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that died while this item was the one in hand',
+  crash_count        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that crashed while importing this item',
   updated_at    DATETIME(6) NOT NULL,
   needs_attention       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
                   IF(in_manifest = 1 AND decision IN ('failed', 'deferred'), decision, NULL)) PERSISTENT
@@ -107,12 +107,12 @@ CREATE TABLE IF NOT EXISTS import_job (
   claimed_instance  VARCHAR(255) NULL,
   claim_token       BIGINT UNSIGNED NOT NULL DEFAULT 0,
   writes            BIGINT UNSIGNED NOT NULL DEFAULT 0
-                    COMMENT 'fenced transactions committed; tells after a lost COMMIT reply whether it landed',
+                    COMMENT 'committed fenced transactions; shows after a lost COMMIT reply whether it was committed',
   heartbeat_at      DATETIME(6) NULL,
   items_done        INT UNSIGNED NOT NULL DEFAULT 0,
   items_total       INT UNSIGNED NOT NULL DEFAULT 0,
   items_at_claim    INT UNSIGNED NOT NULL DEFAULT 0,
-  current_item_id   BIGINT UNSIGNED NULL COMMENT 'named before it is taken, in a careful run',
+  current_item_id   BIGINT UNSIGNED NULL COMMENT 'the item being imported, in a run that takes items one by one',
   isolate_items           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
   finished_at       DATETIME(6) NULL,
   last_error        TEXT NULL,
