@@ -13,7 +13,7 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id FOR UPDA
 SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id FOR UPDATE;
 
 -- name: lock_with_prior
--- Own row and the one it follows, in one order for everybody, so that two queueings cannot miss each other.
+-- A batch and its prior, locked in one order, so that two transactions that queue them see each other.
 SELECT p.id FROM ingest_batch p
 WHERE p.sync_id IN (:sync_id, (SELECT b.prior_sync_id FROM ingest_batch b WHERE b.sync_id = :sync_id))
 ORDER BY p.id FOR UPDATE;
@@ -58,11 +58,11 @@ UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), com
 UPDATE ingest_batch SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error WHERE id = :batch_id;
 
 -- name: priors
--- What the writers of some rows say they follow; asked only where two versions tie on time.
+-- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.
 SELECT sync_id, prior_sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND prior_sync_id IS NOT NULL;
 
 -- name: never_queued
--- Consumable batches whose present content never had a job; a cancelled batch stays cancelled.
+-- Consumable batches whose present manifest never had a job; a cancelled batch stays cancelled.
 SELECT b.sync_id FROM ingest_batch b
 WHERE b.status IN ('new', 'ready') AND b.action IN :actions
   AND NOT EXISTS (SELECT 1 FROM import_job j
@@ -70,7 +70,7 @@ WHERE b.status IN ('new', 'ready') AND b.action IN :actions
 ORDER BY b.manifest_completed_at, b.id LIMIT :limit;
 
 -- name: revivable
--- Batches with something deferred whose wanted asset is live by now, and no active job.
+-- Batches without an active job and with deferred items whose missing asset is now live.
 SELECT b.sync_id FROM ingest_batch b
 JOIN (SELECT i.batch_id FROM ingest_batch_item i
       JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL

@@ -16,7 +16,7 @@ LOCK_SECONDS = 60
 
 
 def migrate(settings: Settings) -> list[str]:
-    """Applies what is missing; returns the names of what was applied. Safe to run from several hosts at once."""
+    """Applies missing migrations; returns their names. Safe to run from several hosts at once."""
     user, password = _account(settings)
     with translated_errors(settings.database), _one_at_a_time(settings, user, password), warnings.catch_warnings():
         # yoyo passes the driver `db`, which PyMySQL calls deprecated.
@@ -47,7 +47,7 @@ def _apply(uri: str) -> list[str]:
 
 @contextmanager
 def _one_at_a_time(settings: Settings, user: str, password: str) -> Iterator[None]:
-    """Holds a server-side lock that ends with its connection: a first run has no lock table to race on yet."""
+    """Holds a server-side lock that ends with its connection; yoyo's lock table does not exist before the first run."""
     connection = connect(settings.database, user, password, settings.database.name)
     try:
         with connection.cursor() as cursor:
