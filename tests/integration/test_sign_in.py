@@ -43,7 +43,7 @@ def test_invalid_token_opens_no_session(web_client: WebClient, token: str | None
     assert form_again is not None
     assert form_again.one("input", name="next")["value"] == "/tasks"
     assert "value" not in form_again.one("input", name="token").attributes
-    assert "no token" in answer.page.one(role="alert").text
+    assert "Unknown token" in answer.page.one(role="alert").text
     assert "wrong-one" not in answer.text
 
 
