@@ -1,9 +1,10 @@
 """Jinja filters for values on pages. Text from bundles is hostile and always escaped."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import humanize
 import orjson
 from flask import Flask
 from markupsafe import Markup
@@ -59,12 +60,7 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 def size(value: int) -> str:
     """A number of bytes with a binary unit: 1.5 MiB."""
-    amount, unit = float(value), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{number(value)} B" if unit == "B" else f"{amount:.1f} {unit}"
+    return humanize.naturalsize(value, binary=True, format="%.1f")
 
 
 def rate(value: float) -> str:
@@ -80,16 +76,13 @@ def state(value: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in its two largest units: 1 h 5 min."""
+    """A duration in up to two units, rounded down: 1 hour and 5 minutes."""
     if seconds is None:
         return "–"
-    left = max(0, int(timedelta(seconds=seconds).total_seconds()))
-    parts: list[str] = []
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, length)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
+    whole = max(0, int(seconds))
+    unit, length = ("seconds", 1) if whole < 3600 else ("minutes", 60) if whole < 86400 else ("hours", 3600)
+    rounded = whole - whole % length
+    return humanize.precisedelta(rounded, minimum_unit=unit, suppress=("years", "months"), format="%d")
 
 
 def payload(value: Any) -> str:
