@@ -30,7 +30,7 @@ from support.wait import until
 from support.world import md5, new_sync_id
 
 MEMORY = Path("/dev/shm")
-SOON = 3.0
+SOON, LATE = 0.2, 60.0
 
 MakeMount = Callable[..., Mount]
 
@@ -94,11 +94,16 @@ def void(_value: object) -> None:
     pass
 
 
-def freeze_helpers() -> set[int]:
-    """Makes the present helpers answer nothing, as they do while the mount hangs."""
+def freeze_helpers(mount: Mount, deadline: float = SOON) -> set[int]:
+    """Stops the present helpers, as a hanging mount does; `mount` gives up on them after `deadline` seconds."""
     for pid in helpers():
         os.kill(pid, signal.SIGSTOP)
+    set_deadline(mount, deadline)
     return helpers()
+
+
+def set_deadline(mount: Mount, seconds: float) -> None:
+    mount.settings = mount.settings.model_copy(update={"deadline": seconds})
 
 
 def replace_root(root: Path, target: Path | str) -> None:
@@ -241,24 +246,26 @@ def _mounted(root: Path, ask: Callable[[], Any]) -> Any:
 
 
 def test_silent_helper_is_replaced(make_mount: MakeMount) -> None:
-    mount = make_mount(deadline=SOON)
+    mount = make_mount()
     mount.check()
-    frozen = freeze_helpers()
+    frozen = freeze_helpers(mount)
     assert len(frozen) == 1
     with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
         mount.list_sentinels()
+    set_deadline(mount, LATE)
     assert mount.list_sentinels() == Listing([], [])
     assert len(helpers()) == 1
     assert not helpers() & frozen
 
 
 def test_helper_that_takes_no_large_request_is_replaced(make_mount: MakeMount) -> None:
-    mount = make_mount(deadline=SOON)
+    mount = make_mount()
     mount.check()
-    freeze_helpers()
+    freeze_helpers(mount)
     wants = [ItemRequest(ordinal, f"photo/{md5(str(ordinal))}", (), with_documents=False) for ordinal in range(5000)]
     with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
         list(mount.read_items(wants))
+    set_deadline(mount, LATE)
     assert len(list(mount.read_items(wants))) == 5000
 
 
@@ -276,9 +283,9 @@ def test_dead_helper_is_replaced(make_mount: MakeMount) -> None:
 
 
 def test_closing_ends_waiting_callers(make_mount: MakeMount) -> None:
-    mount = make_mount(deadline=60.0)
+    mount = make_mount()
     mount.check()
-    (frozen,) = freeze_helpers()
+    (frozen,) = freeze_helpers(mount, LATE)
     refused: list[str] = []
 
     def ask() -> None:
@@ -376,16 +383,18 @@ def test_the_reader_reads_documents_and_reports_progress(make_mount: MakeMount, 
 
 
 def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -> None:
-    mount = make_mount(deadline=SOON, settle_seconds=60.0)
+    mount = make_mount(settle_seconds=LATE)
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) < 3:
-            freeze_helpers()
+            freeze_helpers(mount)
+        else:
+            set_deadline(mount, LATE)
 
     reader = ItemReader(mount, mount.check(), pause)
-    freeze_helpers()
+    freeze_helpers(mount)
     entries = [entry(root, "a"), entry(root, "b")]
     readings = reader.read(entries)
     assert [readings[e.ordinal].problem for e in entries] == [None, None]
@@ -395,9 +404,9 @@ def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -
 
 
 def test_reader_gives_up_after_its_time(make_mount: MakeMount, root: Path) -> None:
-    mount = make_mount(deadline=SOON, settle_seconds=SOON)
-    reader = ItemReader(mount, mount.check(), lambda _seconds: void(freeze_helpers()))
-    freeze_helpers()
+    mount = make_mount(settle_seconds=SOON)
+    reader = ItemReader(mount, mount.check(), lambda _seconds: void(freeze_helpers(mount)))
+    freeze_helpers(mount)
     one = entry(root, "a")
     reading = reader.read([one])[one.ordinal]
     assert reading.reason is Reason.FILE_UNREADABLE
@@ -491,24 +500,24 @@ def test_missing_file_on_a_replaced_mount_is_not(make_mount: MakeMount, root: Pa
 def test_reader_stops_trying_when_the_mount_is_replaced(
     make_mount: MakeMount, root: Path, other_file_system: Path
 ) -> None:
-    mount = make_mount(deadline=SOON, settle_seconds=3600.0)
+    mount = make_mount(settle_seconds=3600.0)
     one = entry(root, "a")
 
     def pause(_seconds: float) -> None:
-        freeze_helpers()
+        freeze_helpers(mount)
         replace_root(root, other_file_system)
 
     reader = ItemReader(mount, mount.check(), pause)
-    freeze_helpers()
+    freeze_helpers(mount)
     with pytest.raises(MountUnavailable, match="replaced"):
         reader.read([one])
 
 
 def test_error_of_the_pause_ends_the_trying(make_mount: MakeMount, root: Path) -> None:
-    mount = make_mount(deadline=SOON)
+    mount = make_mount()
     one = entry(root, "a")
     reader = ItemReader(mount, mount.check(), refuse_pause)
-    freeze_helpers()
+    freeze_helpers(mount)
     with pytest.raises(AssertionError, match="nothing to wait for"):
         reader.read([one])
 
