@@ -8,12 +8,13 @@ from typing import Protocol
 
 import structlog
 
+from ingestd.backoff import backoff
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
 
 log = structlog.get_logger()
 
 OUTAGE_NOTICE_SECONDS = 60.0
-MAX_BACKOFF = 15.0
+FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0
 
 _running: ContextVar["Service | None"] = ContextVar("service", default=None)
 
@@ -55,7 +56,7 @@ class Service:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._failures = 0
+        self._pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
         self._noticed_at: float | None = None
 
     def start(self) -> None:
@@ -121,15 +122,14 @@ class Service:
         try:
             delay: float = self._step()
         except (DatabaseUnavailable, MountUnavailable) as outage:
-            self._failures += 1
             self._notice(outage)
-            return min(MAX_BACKOFF, 0.25 * 2.0 ** min(self._failures, 10))
+            return next(self._pauses)
         except Exception:
             log.exception("service_failed", service=self.name)
             return 1.0
         if self._noticed_at is not None:
             log.info("service_recovered", service=self.name)
-        self._failures, self._noticed_at = 0, None
+        self._pauses, self._noticed_at = backoff(FIRST_PAUSE, MAX_PAUSE), None
         return delay
 
     def _notice(self, outage: Exception) -> None:

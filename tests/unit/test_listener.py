@@ -1,4 +1,4 @@
-"""One listening socket: how it ends."""
+"""A listener: connections beyond its limit, open files, and its end."""
 
 import http.client
 import os
@@ -20,6 +20,17 @@ def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     return [b"hello"]
 
 
+def inner(listener: Listener) -> Any:
+    """The server of waitress."""
+    assert listener._running is not None
+    return listener._running[0]._server
+
+
+def thread_of(listener: Listener) -> threading.Thread:
+    assert listener._running is not None
+    return listener._running[1]
+
+
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     made = Listener("http", "127.0.0.1:0", hello)
@@ -37,14 +48,14 @@ def ask(address: str) -> bytes:
         connection.close()
 
 
-def test_the_end_may_come_before_the_one_who_asked_for_it_is_done_asking(listener: Listener) -> None:
-    """Something else may wake the thread that waits, between the asking and the waking."""
-    server, thread = listener._server, listener._thread
+def test_thread_may_end_before_stop_has_pulled_the_trigger(listener: Listener) -> None:
+    """Something else may wake the polling thread between the order to close and the pull that wakes it."""
+    server, thread = inner(listener), thread_of(listener)
     real = server.trigger._physical_pull
 
     def pull() -> None:
         os.write(server.trigger.trigger, b"x")
-        until(lambda: thread is None or not thread.is_alive(), what="for the thread to end")
+        until(lambda: not thread.is_alive(), what="for the thread to end")
         real()
 
     server.trigger._physical_pull = pull
@@ -52,8 +63,8 @@ def test_the_end_may_come_before_the_one_who_asked_for_it_is_done_asking(listene
     assert not server._map
 
 
-def test_a_request_that_outlives_the_end_finds_its_pipe_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closed, its number could by then be that of anybody's socket, which must be sent nothing."""
+def test_request_that_outlives_the_listener_finds_its_pipe_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of a closed pipe may belong to another socket, and must not be written to."""
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -64,7 +75,7 @@ def test_a_request_that_outlives_the_end_finds_its_pipe_open(monkeypatch: pytest
     monkeypatch.setattr(listening, "DRAIN_SECONDS", 0.1)
     made = Listener("http", "127.0.0.1:0", slow, threads=1)
     made.start()
-    server = made._server
+    server = inner(made)
     client = socket.create_connection((server.effective_host, server.effective_port))
     client.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert begun.wait(10)
@@ -76,22 +87,21 @@ def test_a_request_that_outlives_the_end_finds_its_pipe_open(monkeypatch: pytest
     server.trigger.close()
 
 
-def test_connections_above_the_limit_do_not_stop_the_listener(listener: Listener) -> None:
-    address, thread = listener.address, listener._thread
+def test_listener_survives_more_connections_than_its_limit(listener: Listener) -> None:
+    address, thread = listener.address, thread_of(listener)
     host, _, port = address.rpartition(":")
     clients = []
     for _ in range(listening.CONNECTION_LIMIT + 100):
         clients.append(socket.create_connection((host, int(port))))
         clients[-1].sendall(b"GET / HTTP/1.1\r\n")
-    until(lambda: len(listener._server._map) >= listening.CONNECTION_LIMIT, what="for the limit to be reached")
-    for one in clients:
-        one.close()
+    until(lambda: len(inner(listener)._map) >= listening.CONNECTION_LIMIT, what="for the limit to be reached")
+    for client in clients:
+        client.close()
     assert ask(address) == b"hello"
-    assert thread is not None
     assert thread.is_alive()
 
 
-def test_the_limit_of_open_files_is_raised() -> None:
+def test_limit_of_open_files_is_raised() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(before[1], 4 * listening.CONNECTION_LIMIT)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
@@ -104,7 +114,7 @@ def test_the_limit_of_open_files_is_raised() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_stop_closes_all_descriptors(listener: Listener) -> None:
+def test_stop_closes_every_file(listener: Listener) -> None:
     before = set(os.listdir("/proc/self/fd"))
     made = Listener("http", "127.0.0.1:0", hello)
     made.start()
@@ -113,7 +123,7 @@ def test_stop_closes_all_descriptors(listener: Listener) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_sandbox_may_forbid_raising_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listener_starts_where_a_sandbox_keeps_the_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(_kind: int, _limits: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
 

@@ -7,6 +7,7 @@ counts only if the mount is still the one the run began with, so that a dying mo
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from ingestd.backoff import backoff
 from ingestd.errors import MountUnavailable
 from ingestd.format.entry import Entry
 from ingestd.model import Reason
@@ -79,8 +80,5 @@ class ItemReader:
 
 
 def pauses() -> Iterator[float]:
-    """Pauses between tries, in seconds: doubled each time up to MAX_PAUSE, without end."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(pause * 2, MAX_PAUSE)
+    """Pauses between tries to read the mount, in seconds."""
+    return backoff(FIRST_PAUSE, MAX_PAUSE)

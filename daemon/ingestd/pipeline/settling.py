@@ -2,19 +2,21 @@
 
 import threading
 import time
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field
 
-FIRST_RETRY, MAX_RETRY = 0.2, 15.0
+from ingestd.backoff import backoff
+
+FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0
 
 
 @dataclass(slots=True)
 class _Wait:
-    """The wait for one manifest; monotonic times, `pause` in seconds."""
+    """The wait for one manifest; monotonic times."""
 
     since: float
-    retry_at: float
-    pause: float = FIRST_RETRY
+    retry_at: float = 0.0
+    pauses: Iterator[float] = field(default_factory=lambda: backoff(FIRST_PAUSE, MAX_PAUSE))
 
 
 class Settling:
@@ -53,13 +55,10 @@ class Settling:
         """Records that a manifest was unreadable; True if it may be retried, False if its time is over."""
         now = time.monotonic()
         with self._lock:
-            wait = self._waits.get(sync_id)
-            if wait is None:
-                self._waits[sync_id] = _Wait(now, now + FIRST_RETRY)
-                return True
-            wait.pause = min(wait.pause * 2, MAX_RETRY)
-            wait.retry_at = min(now + wait.pause, max(now, wait.since + self._seconds))
-            return now - wait.since < self._seconds
+            is_first = sync_id not in self._waits
+            wait = self._waits.setdefault(sync_id, _Wait(now))
+            wait.retry_at = min(now + next(wait.pauses), max(now, wait.since + self._seconds))
+            return is_first or now - wait.since < self._seconds
 
     def end(self, sync_id: str) -> None:
         """Ends the wait for a manifest, if there is one."""
