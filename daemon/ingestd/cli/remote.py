@@ -7,6 +7,7 @@ from typing import TypeVar
 import click
 import msgspec
 
+from ingestd.backoff import backoff
 from ingestd.cli.client import Client, shaped
 from ingestd.cli.output import Row, echo
 from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
@@ -119,7 +120,7 @@ class Remote:
 
     def _ended(self, request_id: int, what: str) -> IngestRequest:
         """A request that has ended. Announces a long wait once. Raises DaemonUnavailable when the wait is too long."""
-        began, pause, is_announced = time.monotonic(), FIRST_PAUSE, False
+        began, pauses, is_announced = time.monotonic(), backoff(FIRST_PAUSE, MAX_PAUSE), False
         while (request := self._client.get(f"/requests/{request_id}", IngestRequest)).state in STANDING:
             waited = time.monotonic() - began
             standing = f"request {request_id} ({what}) at {self._client.address} is {STANDING[request.state]}"
@@ -128,8 +129,7 @@ class Remote:
             if waited > ANNOUNCE_SECONDS and not is_announced:
                 echo(f"{standing}; waiting for its result")
                 is_announced = True
-            time.sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE)
+            time.sleep(next(pauses))
         return request
 
 
