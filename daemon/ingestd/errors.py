@@ -17,22 +17,28 @@ class CannotListen(IngestdError):
     """An address that the configuration asks for cannot be listened on."""
 
 
-class NotFound(IngestdError):
+class Rejected(IngestdError):
+    """A request for something that does not exist or is not possible now."""
+
+    exit_status = 3
+
+
+class Unavailable(IngestdError):
+    """A system that ingestd depends on does not answer. Temporary; not caused by an item or a job."""
+
+    exit_status = 69
+
+
+class NotFound(Rejected):
     """No such batch or job."""
 
-    exit_status = 3
+
+class NotEligible(Rejected):
+    """The batch or job exists, but its present state does not allow the request."""
 
 
-class NotEligible(IngestdError):
-    """The thing exists, but may not be done to it now."""
-
-    exit_status = 3
-
-
-class ManifestError(IngestdError):
+class ManifestError(Rejected):
     """The envelope of a manifest is unusable; `problems` lists all that is wrong with it."""
-
-    exit_status = 3
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -51,22 +57,16 @@ class SentinelMissing(ManifestUnsettled):
     """There is no sentinel, so nothing is handed over (yet, or any more)."""
 
 
-class RemovalRefused(IngestdError):
+class RemovalRefused(Rejected):
     """The batch would remove more assets than queue.removal_limit allows without force."""
 
-    exit_status = 3
 
-
-class MountUnavailable(IngestdError):
+class MountUnavailable(Unavailable):
     """The mount is absent, was replaced, or does not answer. Says nothing about any file."""
 
-    exit_status = 69
 
-
-class DatabaseUnavailable(IngestdError):
+class DatabaseUnavailable(Unavailable):
     """No connection to the database, or it broke. Temporary; not caused by an item or a job."""
-
-    exit_status = 69
 
     def __init__(self, message: str, *, broke: bool = False) -> None:
         super().__init__(message)
@@ -74,10 +74,8 @@ class DatabaseUnavailable(IngestdError):
         """the connection was alive and broke, as one does under a statement that the server cannot bear"""
 
 
-class DaemonUnavailable(IngestdError):
+class DaemonUnavailable(Unavailable):
     """A daemon elsewhere does not answer, or is cut off from its own database or mount: worth another try."""
-
-    exit_status = 69
 
 
 class DaemonRefused(IngestdError):

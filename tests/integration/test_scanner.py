@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings
@@ -18,7 +19,7 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.scanner import MAX_WARNINGS, Scanner
 from ingestd.pipeline.worker_pool import claim
 from support.scanning import Clock, Reads, kinds, last_error, recorded, write_manifest, write_sentinel
 from support.world import World, manifest_of, md5, new_sync_id, photo
@@ -49,6 +50,15 @@ def test_sentinels_not_named_after_a_uuid_are_ignored(world: World) -> None:
     context = world.context()
     assert world.scan(context) == [good]
     assert recorded(world) == [(good, "new")]
+
+
+def test_many_ignored_sentinels_do_not_flood_the_log(world: World) -> None:
+    for number in range(MAX_WARNINGS + 5):
+        world.file(f"sync/odd-{number}.ready", b"")
+    with structlog.testing.capture_logs() as logged:
+        Scanner(world.context()).scan()
+    assert [event["event"] for event in logged].count("sentinel_ignored") == MAX_WARNINGS
+    assert [event["count"] for event in logged if event["event"] == "sentinels_ignored"] == [5]
 
 
 def test_a_manifest_without_its_sentinel_is_not_recorded_yet(world: World) -> None:

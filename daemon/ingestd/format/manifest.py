@@ -67,8 +67,10 @@ class Manifest:
         return list(found.values())
 
 
-def parse_manifest(data: bytes, *, sync_id: str | None = None, max_items: int = 1_000_000) -> Manifest:
-    """The manifest in `data`. `sync_id`: the one in its file name, if that is known.
+def parse_manifest(
+    data: bytes, *, sync_id: str | None = None, max_items: int = 1_000_000, sha256: str | None = None
+) -> Manifest:
+    """The manifest in `data`. `sync_id`: the one in its file name, and `sha256` its digest, where they are known.
 
     Raises ManifestUnsettled when the bytes are not complete JSON (they may be half-written), otherwise ManifestError
     with every problem of the envelope.
@@ -79,7 +81,7 @@ def parse_manifest(data: bytes, *, sync_id: str | None = None, max_items: int = 
     envelope = reader.read(sync_id, max_items)
     if reader.problems or envelope is None:
         raise ManifestError(reader.problems)
-    return Manifest(hashlib.sha256(data).hexdigest(), **envelope)
+    return Manifest(sha256 or hashlib.sha256(data).hexdigest(), **envelope)
 
 
 def split_fields(data: bytes) -> dict[str, msgspec.Raw]:

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,23 +14,21 @@ BLOCK = 1 << 20
 
 
 @contextmanager
-def read_errors(path: Path) -> Iterator[None]:
+def _bundle_errors(verb: str, path: Path, hint: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"cannot {verb} {printable(str(path))}: {error.strerror}; {hint}") from error
+
+
+def read_errors(path: Path) -> AbstractContextManager[None]:
     """Turns an OSError from reading a media file into a BundleError."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot read {printable(str(path))}: {error.strerror}"
-        raise BundleError(f"{problem}; make it readable or move it to another folder") from error
+    return _bundle_errors("read", path, "make it readable or move it to another folder")
 
 
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> AbstractContextManager[None]:
     """Turns an OSError from writing below the root into a BundleError."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot write {printable(str(path))}: {error.strerror}"
-        raise BundleError(f"{problem}; choose a folder with write permission and enough space") from error
+    return _bundle_errors("write", path, "choose a folder with write permission and enough space")
 
 
 def make_folder(path: Path) -> None:

@@ -54,7 +54,8 @@ class Delivery:
         if self._data is None:
             return None, self._error
         try:
-            return parse_manifest(self._data, sync_id=self.sync_id, max_items=self._max_items), None
+            known = {"sync_id": self.sync_id, "sha256": self.sha256}
+            return parse_manifest(self._data, max_items=self._max_items, **known), None
         except ManifestUnsettled:
             raise
         except ManifestError as error:

@@ -23,6 +23,9 @@ from ingestd.store import batch
 
 log = structlog.get_logger()
 
+MAX_WARNINGS = 20
+"""ignored sentinels that one scan logs by name"""
+
 
 class Scanner:
     """Reads new, named and settling manifests at each round; at a full scan also lists the folder and re-reads some.
@@ -155,8 +158,11 @@ class Scanner:
         return changed
 
     def _warn_of_ignored(self, names: set[str]) -> None:
-        for name in sorted(names - self._ignored):
+        new = sorted(names - self._ignored)
+        for name in new[:MAX_WARNINGS]:
             log.warning("sentinel_ignored", name=name, reason="its name is not a lower-case UUID")
+        if len(new) > MAX_WARNINGS:
+            log.warning("sentinels_ignored", count=len(new) - MAX_WARNINGS, reason="not named after a lower-case UUID")
         self._ignored = names
 
     def _note_success(self) -> None:
