@@ -43,7 +43,7 @@ test-systemd: setup-dev ## run the installed service under a real systemd, in a 
 cover: setup-dev ## run all tests, and write the line-by-line coverage to build/cover/index.html
 	@$(PY) -m pytest $(PARALLEL) --cov=ingestd --cov-report=html:build/cover --cov-fail-under=0
 
-check: setup-dev ## lint, types, import floors, plain words, and a wheel that holds every SQL file
+check: setup-dev ## lint, types, import layers, plain words, and a wheel that holds every SQL file
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy

@@ -22,7 +22,7 @@ def test_details_of_an_imported_batch(world: World, web_client: WebClient, olivi
              for what in ("discovered_at", "started_at", "completed_at")]  # fmt: skip
     digest = world.one("SELECT manifest_sha256 FROM ingest_batch")
     assert list(page.live("details").pairs().items()) == [
-        ("Type", "concert"), ("Action", "create"), ("Status", "✓ imported"), ("Items", "2"), ("Bytes", "31 B"),
+        ("Type", "concert"), ("Action", "create"), ("Status", "✓ imported"), ("Items", "2"), ("Bytes", "31 Bytes"),
         ("Source host", "flux-7"), ("Manifest sha256", digest), ("Plan", "up to date"),
         *zip(("Discovered", "Started", "Completed"), times, strict=True),
     ]  # fmt: skip

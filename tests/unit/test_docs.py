@@ -129,10 +129,10 @@ def defaults() -> dict[str, Any]:
 def test_architecture_lists_the_floors_of_the_import_linter() -> None:
     setup = configparser.ConfigParser()
     setup.read(PROJECT / "setup.cfg", encoding="utf-8")
-    floors = setup["importlinter:contract:floors"]["layers"].strip().splitlines()
+    layers = setup["importlinter:contract:layers"]["layers"].strip().splitlines()
     rows = re.findall(r"^\| (`\w+`(?: · `\w+`)*) \|", text(PROJECT / "ARCHITECTURE.md"), re.MULTILINE)
     documented = [set(re.findall(r"\w+", row)) for row in rows]
-    assert documented[: len(floors)] == [set(re.findall(r"\w+", floor)) for floor in floors]
+    assert documented[: len(layers)] == [set(re.findall(r"\w+", layer)) for layer in layers]
 
 
 def test_architecture_names_every_module() -> None:
