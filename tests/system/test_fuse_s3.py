@@ -23,7 +23,8 @@ from support.s3 import S3Mount, S3Server, S3World, demand_programs
 from support.wait import until
 from support.world import World, md5
 
-STOP_SECONDS = 8.0
+STOP_SECONDS, HANG_SECONDS = 3.0, 60.0
+"""the time that a daemon has to stop, and the time that it would wait for the mount"""
 MANY = 60
 
 
@@ -214,7 +215,7 @@ def test_daemon_stops_in_time_while_the_mount_hangs(far: S3World, tmp_path: Path
         wait_for_beats(far, 3)
         assert job_of(far, sync_id) == ("running", done), "the mount does not hang"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_SECONDS) == 0
+        assert process.wait(HANG_SECONDS / 2) == 0
     finally:
         process.kill()
         process.wait()
@@ -227,8 +228,8 @@ def test_daemon_stops_in_time_while_the_mount_hangs(far: S3World, tmp_path: Path
 
 
 def start_daemon(world: S3World, folder: Path) -> "subprocess.Popen[bytes]":
-    """`ingestd run` as a process of its own, with more patience for the mount than it has time to stop."""
-    sections = {**quick(root=world.root, deadline=60.0), "http": {"listen": ""}, "metrics": {"listen": ""}}
+    """`ingestd run` as a process of its own, which waits longer for the mount than it has time to stop."""
+    sections = {**quick(root=world.root, deadline=HANG_SECONDS), "http": {"listen": ""}, "metrics": {"listen": ""}}
     sections["database"] = {"unix_socket": world.server.socket}
     environment = {
         f"INGESTD_{section}__{key}".upper(): json.dumps(value) if isinstance(value, list) else str(value)
