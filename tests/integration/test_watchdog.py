@@ -41,7 +41,7 @@ class Systemd:
                 return self.heard
 
     def wait_for(self, text: str, why: str = "") -> None:
-        until(lambda: [line for line in self.listen() if text in line], what=f"for {text}: {self.heard} {why}")
+        until(lambda: [line for line in self.listen() if text in line], what=lambda: f"for {text}: {self.heard} {why}")
 
     def pings(self) -> int:
         return self.listen().count("WATCHDOG=1")

@@ -20,7 +20,7 @@ from support.wait import until
 
 LISTENING = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
 READY = "Server is ready to receive web requests."
-SCRAPE_INTERVAL = "500ms"
+SCRAPE_INTERVAL = "1s"
 
 Sample = tuple[dict[str, str], float]
 
@@ -36,10 +36,13 @@ class Server:
 
     address: str
     process: "subprocess.Popen[bytes]"
+    moment: float | None = None
+    """when `ask` evaluates, in seconds since 1970; None is now"""
 
     def ask(self, expression: str) -> list[Sample]:
-        """The current labels and values of an expression."""
-        data = self._get("query", query=expression)
+        """The labels and values of an expression at `moment`."""
+        at = {} if self.moment is None else {"time": f"{self.moment:.3f}"}
+        data = self._get("query", query=expression, **at)
         assert data["resultType"] == "vector", expression
         return [(found["metric"], float(found["value"][1])) for found in data["result"]]
 

@@ -76,7 +76,7 @@ class Pages:
         return str(rows[0][0]) if rows else ""
 
     def wait_for_status(self, sync_id: str, *wanted: str) -> None:
-        until(lambda: self.status(sync_id) in wanted, what=f"for {wanted}, it is {self.status(sync_id)}")
+        until(lambda: self.status(sync_id) in wanted, what=lambda: f"for {wanted}, it is {self.status(sync_id)}")
 
     @contextmanager
     def held_imports(self) -> Iterator[None]:

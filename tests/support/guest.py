@@ -105,7 +105,7 @@ class Guest:
         with (self.root.parent / "console.log").open("wb") as log:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._leader = until(self._find_leader, what="for the first process of the guest")
-        until(self._is_up, seconds=BOOT_SECONDS, what=f"for the guest to boot: {self.console}")
+        until(self._is_up, seconds=BOOT_SECONDS, what=lambda: f"for the guest to boot: {self.console}")
 
     @property
     def console(self) -> str:

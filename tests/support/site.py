@@ -106,14 +106,14 @@ class Site:
         until(
             lambda: self.batch_status(sync_id) == "imported",
             seconds=60,
-            what=f"for the import; {self.status}; {self.messages()[-10:]}",
+            what=lambda: f"for the import; {self.status}; {self.messages()[-10:]}",
         )
 
     def items_done(self) -> int:
         return int(self.guest.one("SELECT COALESCE(SUM(items_done), 0) FROM import_job"))
 
     def wait_for_the_middle(self, count: int) -> None:
-        until(lambda: self.items_done() > 0, what=f"for the first items; {self.status}")
+        until(lambda: self.items_done() > 0, what=lambda: f"for the first items; {self.status}")
         assert self.items_done() < count / 2, "what happens now comes in the middle"
 
     def demand_each_item_once(self, count: int) -> None:

@@ -10,14 +10,16 @@ T = TypeVar("T")
 PATIENCE = 30.0
 
 
-def until(condition: Callable[[], T], *, seconds: float = PATIENCE, what: str = "") -> T:
+def until(condition: Callable[[], T], *, seconds: float = PATIENCE, what: str | Callable[[], str] = "") -> T:
     """The first true value of `condition`; fails when it stays false."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain {what or 'for a condition'}; last: {value!r}"
+        if time.monotonic() > deadline:
+            described = what() if callable(what) else what
+            raise AssertionError(f"waited {seconds:g} s in vain {described or 'for a condition'}; last: {value!r}")
         time.sleep(0.01)
 
 

@@ -91,7 +91,7 @@ def put_big(world: World) -> str:
 
 
 def in_the_middle(view: View, process: Process, limit: int = BIG) -> None:
-    until(lambda: process.has_ended() or view.items_done() > 0, what=f"for the first items; log: {process.log}")
+    until(lambda: process.has_ended() or view.items_done() > 0, what=lambda: f"for the first items; log: {process.log}")
     assert view.items_done() < limit / 2, "the signal comes in the middle"
 
 
@@ -99,7 +99,7 @@ def wait_for_end(view: View, process: Process, count: int) -> None:
     until(
         lambda: process.has_ended() or view.statuses() == ["imported"],
         seconds=60,
-        what=f"for the import to end; jobs: {view.jobs()}; log: {process.log}",
+        what=lambda: f"for the import to end; jobs: {view.jobs()}; log: {process.log}",
     )
     assert view.statuses() == ["imported"], process.log
     assert {state for state, *_ in view.jobs()} == {"done"}
@@ -216,7 +216,7 @@ def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
     context = world.context()
     world.scan(context)
     enqueue(context, QueueRequest(later, "tester"))
-    until(lambda: world.status(later) == "imported", what=f"for the thawed daemon; log: {frozen.log}")
+    until(lambda: world.status(later) == "imported", what=lambda: f"for the thawed daemon; log: {frozen.log}")
     assert frozen.terminate(STOP_SECONDS) == 0
     view.demand_each_item_once(BIG + 3)
 
@@ -250,7 +250,9 @@ def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Da
     pair = [daemons.start(worker=worker, log={"level": "warning"}) for _ in range(2)]
     queueing.resume(world.context(), "tester")
     unfinished = "SELECT EXISTS (SELECT 1 FROM import_job WHERE state IN ('queued', 'running'))"
-    until(lambda: not view.one(unfinished), seconds=90, what=f"for the end; {[process.log for process in pair]}")
+    until(
+        lambda: not view.one(unfinished), seconds=90, what=lambda: f"for the end; {[process.log for process in pair]}"
+    )
     assert view.statuses() == ["imported"]
     view.demand_each_item_once(BUNDLES)
     assert [process.terminate(STOP_SECONDS) for process in pair] == [0, 0]
@@ -313,7 +315,7 @@ def test_a_daemon_outlives_its_database(world: World, daemons: Daemons, own_serv
     view = bring_up(own_server)
     for limit in (BIG / 3, BIG):
         before = view.items_done()
-        until(lambda before=before: view.items_done() > before, what=f"for items; log: {process.log}")  # type: ignore[misc]
+        until(lambda before=before: view.items_done() > before, what=lambda: f"for items; log: {process.log}")  # type: ignore[misc]
         assert view.items_done() < limit, "the outage comes in the middle"
         own_server.stop()
         process.wait_for("event=waiting", "out of reach")

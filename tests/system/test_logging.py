@@ -45,7 +45,7 @@ def wait_for_import(world: World, process: Process, sync_id: str) -> None:
         known = world.sql("SELECT status FROM ingest_batch WHERE sync_id = %s", sync_id)
         return known == [("imported",)]
 
-    until(imported, what=f"for the import; log: {process.log}")
+    until(imported, what=lambda: f"for the import; log: {process.log}")
     process.wait_for("job_finished")
     process.wait_for("sentinel_ignored")
 

@@ -165,7 +165,7 @@ def test_the_watchdog_restarts_a_hanging_service(site: Site) -> None:
     assert site.show("NRestarts") == ["0"], "no restart while nothing hangs"
     site.guest.run("touch /run/hang")
     second = site.put(photo("b"))
-    until(lambda: site.show("NRestarts") != ["0"], what=f"for the watchdog; {site.messages()[-5:]}")
+    until(lambda: site.show("NRestarts") != ["0"], what=lambda: f"for the watchdog; {site.messages()[-5:]}")
     site.guest.run("rm /run/hang")
     assert site.says(r"Watchdog timeout \(limit 4s\)")
     assert site.says(r'File "/usr/local/bin/hanging", line \d+ in hang'), "where it hung"
