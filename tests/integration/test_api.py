@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 
 from ingestd.app import make_context
 from ingestd.config import DatabaseSettings, Settings
+from ingestd.errors import MountUnavailable
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
@@ -22,7 +23,7 @@ from ingestd.pipeline.worker_pool import claim
 from ingestd.service import Service
 from ingestd.store.queries import jobs
 from ingestd.web import Hooks, make_app, make_listener
-from support.wait import until
+from support.wait import PATIENCE, until
 from support.world import World, cover, md5, photo, sample
 
 # The driver leaves the socket of a connection that it could not make to the garbage collector.
@@ -597,9 +598,16 @@ def test_reading_a_batch_returns_503_without_the_mount(world: World, site: Site)
 
 
 def test_health_and_readiness(world: World, site: Site) -> None:
+    # The service of pre-flights checks the mount too, at a moment of its own.
+    site.preflights.stop()
+    assert site.preflights.join(PATIENCE)
+    away = world.root.rename(world.root.with_name("away"))
+    with pytest.raises(MountUnavailable):
+        site.context.mount.check()
     assert site.get("/healthz") == {"status": "ok"}
     waiting = site.call("GET", "/readyz")
     assert (waiting.status, waiting.json["reasons"]) == (503, ["the mount is unavailable"])
+    away.rename(world.root)
     world.scan(site.context)
     assert site.get("/readyz") == {"status": "ok"}
     site.reasons.append("scanner has been silent for 200 s")
