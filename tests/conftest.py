@@ -1,18 +1,15 @@
-"""Fixtures: one private MariaDB for the whole run, emptied before each test that uses it."""
+"""Fixtures: one private MariaDB for each test process, emptied before each test that uses it."""
 
 import gc
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ingestd import logs
-from ingestd.config import LogSettings, Settings
-from ingestd.embedded import EmbeddedMariaDB, running
-from ingestd.store.migrate import migrate
+from ingestd.config import LogSettings
+from ingestd.embedded import EmbeddedMariaDB
+from support.private_db import migrated_server
 from support.world import World
 
 TABLES = (
@@ -38,16 +35,10 @@ def _nothing_left_to_others(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMariaDB]:
+def server() -> Iterator[EmbeddedMariaDB]:
     """A migrated private MariaDB; the daemon account has its limited rights."""
-    # In memory if possible: tests need no durability.
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory)) if os.access(memory, os.W_OK) else tmp_path_factory.mktemp("mariadb")
-    with running(EmbeddedMariaDB(folder, options=("--innodb-flush-log-at-trx-commit=2",))) as started:
-        migrate(Settings(database=started.owner_settings()))
-        started.grant()
+    with migrated_server() as started:
         yield started
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

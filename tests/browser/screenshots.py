@@ -11,10 +11,8 @@ from typing import Any
 import pymysql
 from playwright.sync_api import Page, ViewportSize
 
-from ingestd.config import Settings
-from ingestd.embedded import EmbeddedMariaDB, running
-from ingestd.store.migrate import migrate
 from support.browser import Pages, chromium, pages_of
+from support.private_db import migrated_server
 from support.process import daemons_of
 from support.world import World, cover, md5, photo
 
@@ -39,10 +37,7 @@ def site() -> Iterator[Pages]:
     folder = Path(tempfile.mkdtemp())
     try:
         (folder / "assets" / "sync").mkdir(parents=True)
-        server = EmbeddedMariaDB(folder / "db")
-        with running(server), chromium() as browser:
-            migrate(Settings(database=server.owner_settings()))
-            server.grant()
+        with migrated_server() as server, chromium() as browser:
             world = World(server, folder / "assets")
             with daemons_of(world, folder) as daemons, pages_of(world, daemons, browser, **QUICK) as pages:
                 yield pages

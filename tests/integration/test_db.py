@@ -29,6 +29,7 @@ from ingestd.store import ledger
 from ingestd.store.db import CONTENTION_TRIES, OUTAGE_TRIES, Database, Tx
 from ingestd.store.migrate import migrate
 from ingestd.store.values import Json
+from support.private_db import unstarted_server
 from support.wait import until
 from support.world import World, owner_sql
 
@@ -87,10 +88,9 @@ def trial(server: EmbeddedMariaDB) -> Iterator[Trial]:
 
 
 @pytest.fixture(scope="module")
-def second_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMariaDB]:
+def second_server() -> Iterator[EmbeddedMariaDB]:
     """A server that a test may stop (and starts again), with small packets."""
-    folder = tmp_path_factory.mktemp("second")
-    with running(EmbeddedMariaDB(folder, options=("--max-allowed-packet=1M",))) as server:
+    with unstarted_server("--max-allowed-packet=1M") as server, running(server):
         Trial(server).create()
         yield server
 

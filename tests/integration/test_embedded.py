@@ -1,8 +1,6 @@
 """The private MariaDB: it starts, stops, keeps what it was given, leaves nothing behind, and limits the daemon."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from ingestd import embedded
 from ingestd.config import DatabaseSettings
 from ingestd.embedded import EmbeddedMariaDB, grant_statements, running
 from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError
+from support.private_db import folder_in_memory
 from support.world import World, md5, owner_sql, photo
 
 LIBRARY = (
@@ -27,13 +26,11 @@ Do = Callable[..., list[tuple[object, ...]]]
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Path]:
-    """A folder whose data folder is made already; in memory where there is such a place, so that starts are quick."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
-    with running(EmbeddedMariaDB(folder)):
-        pass
-    yield folder
-    shutil.rmtree(folder)
+    """A folder in which a server has already run."""
+    with folder_in_memory() as folder:
+        with running(EmbeddedMariaDB(folder)):
+            pass
+        yield folder
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def timed(address: str, path: str) -> tuple[int, float]:
 
 
 @pytest.fixture
-def disposable_db(tmp_path: Path, world: World) -> Iterator[World]:
-    with disposable_world(tmp_path / "disposable", world) as made:
+def disposable_db(world: World) -> Iterator[World]:
+    with disposable_world(world) as made:
         yield made
 
 

@@ -8,7 +8,6 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,8 +243,8 @@ def test_an_address_in_use_is_said(world: World) -> None:
 
 
 @pytest.fixture
-def disposable_db(tmp_path: Path, world: World) -> Iterator[World]:
-    with disposable_world(tmp_path / "disposable", world) as made:
+def disposable_db(world: World) -> Iterator[World]:
+    with disposable_world(world) as made:
         yield made
 
 

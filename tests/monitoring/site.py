@@ -11,9 +11,7 @@ from typing import Any
 
 import pymysql
 
-from ingestd.config import Settings
-from ingestd.embedded import EmbeddedMariaDB, running
-from ingestd.store.migrate import migrate
+from support.private_db import migrated_server
 from support.process import Daemons, Process, daemons_of
 from support.wait import until
 from support.world import World, cover, md5, photo
@@ -86,10 +84,7 @@ class Site:
 def site(folder: Path) -> Iterator[Site]:
     """Starts the site; stops all processes afterwards."""
     (folder / "assets" / "sync").mkdir(parents=True)
-    server = EmbeddedMariaDB(folder / "db", options=("--innodb-flush-log-at-trx-commit=2",))
-    with running(server):
-        migrate(Settings(database=server.owner_settings()))
-        server.grant()
+    with migrated_server() as server:
         world = World(server, folder / "assets")
         with daemons_of(world, folder) as daemons:
             processes = _start(daemons, 2)

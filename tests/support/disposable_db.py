@@ -4,19 +4,15 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from ingestd.embedded import EmbeddedMariaDB, running
-from ingestd.store.migrate import migrate
+from support.private_db import migrated_server
 from support.world import World
 
 
 @contextmanager
-def disposable_world(folder: Path, world: World) -> Iterator[World]:
+def disposable_world(world: World) -> Iterator[World]:
     """The mount of `world`, on another server."""
-    with running(EmbeddedMariaDB(folder)) as server:
-        migrate(world.settings().model_copy(update={"database": server.owner_settings()}))
-        server.grant()
+    with migrated_server() as server:
         yield World(server, world.root)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pymysql
 import pytest
 
-from ingestd.config import DatabaseSettings, Settings
+from ingestd.config import DatabaseSettings
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.pipeline import queueing
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.store.migrate import migrate
+from support.private_db import folder_in_memory, prepare, unstarted_server
 from support.process import Daemons, Process, daemons_of
 from support.wait import until
 from support.world import World, md5, owner_sql
@@ -288,19 +288,21 @@ def demand_order(claimed: list[tuple[int, int]], in_order: list[tuple[int, int]]
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedMariaDB]:
+def own_server() -> Iterator[EmbeddedMariaDB]:
     """A database of the test's own, that it may start and stop; not there yet."""
-    made = EmbeddedMariaDB(tmp_path / "db", options=("--innodb-flush-log-at-trx-commit=2",))
-    try:
+    with unstarted_server() as made:
         yield made
-    finally:
-        made.stop()
+
+
+@pytest.fixture
+def empty_folder() -> Iterator[Path]:
+    with folder_in_memory() as folder:
+        yield folder
 
 
 def bring_up(server: EmbeddedMariaDB) -> View:
     server.start()
-    migrate(Settings(database=server.owner_settings()))
-    server.grant()
+    prepare(server)
     return View(server.owner_settings())
 
 
@@ -347,9 +349,8 @@ def test_all_errors_of_a_configuration_are_reported_together(daemons: Daemons) -
     assert "Traceback" not in process.log
 
 
-def test_run_embedded_from_an_empty_folder_and_again(world: World, daemons: Daemons, tmp_path: Path) -> None:
-    folder = tmp_path / "embedded"
-    folder.mkdir()
+def test_run_embedded_from_an_empty_folder_and_again(world: World, daemons: Daemons, empty_folder: Path) -> None:
+    folder = empty_folder
     for number, name in enumerate(("first", "second")):
         process = daemons.start(embedded=folder, queue=AUTO, mount={"rescan_interval": 0.5})
         view = View(process.embedded_settings())
