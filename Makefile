@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs
 PARALLEL = -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test watch test-systemd cover check bench screenshots lock install clean
+.PHONY: help setup setup-dev demo test watch soak test-systemd cover check bench screenshots lock install clean
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ watch: setup-dev ## run the tests of TEST=file now and after every save, until C
 		$(PY) -m pytest --quiet --no-header $(TEST); \
 		until [ -n "$$(find daemon sql tests -type f -newer .cache/watched -not -name '*.pyc' -print -quit)" ]; do sleep 0.3; done; \
 	done
+
+soak: setup-dev ## run the tests that can be larger, such as those of random input, at full size
+	@SOAK=1 $(PY) -m pytest $(PARALLEL) -m soak
 
 test-systemd: setup-dev ## run the installed service under a real systemd, in a container; as root, takes some minutes
 	@SYSTEMD_TESTS=1 contrib/setup.sh dev

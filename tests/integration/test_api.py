@@ -609,7 +609,7 @@ def test_health_and_readiness(world: World, site: Site) -> None:
     assert (waiting.status, waiting.json["reasons"]) == (503, ["the mount is unavailable"])
     away.rename(world.root)
     world.scan(site.context)
-    assert site.get("/readyz") == {"status": "ok"}
+    until(lambda: site.call("GET", "/readyz").json == {"status": "ok"})
     site.reasons.append("scanner has been silent for 200 s")
     for path in ("/healthz", "/readyz"):
         answer = site.call("GET", path)

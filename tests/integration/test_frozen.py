@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.app import Daemon
+from ingestd.web import read_database
 from support.disposable_db import disposable_world, frozen
 from support.wait import until
 from support.world import World
@@ -53,7 +54,8 @@ def disposable_db(world: World) -> Iterator[World]:
 
 
 @pytest.fixture
-def client(disposable_db: World, tmp_path: Path) -> Iterator[Client]:
+def client(disposable_db: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr(read_database, "STATEMENT_SECONDS", 1.0)
     tokens = tmp_path / "tokens"
     tokens.write_text(f"olga:operator:{TOKEN}\n")
     http_section = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}

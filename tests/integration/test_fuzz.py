@@ -15,6 +15,7 @@ from schemathesis.specs.openapi import checks
 from ingestd.model import RequestKind
 from ingestd.store import request
 from ingestd.store.request import PreflightState
+from support.scale import scaled
 from support.wait import until
 from support.web_client import HOST, UNKNOWN, WebClient
 from support.world import World, cover, photo
@@ -40,7 +41,7 @@ TAKE_NOTHING = ("/healthz", "/readyz", "/openapi.json")
 """They have no parameters, so nothing can be wrong with one."""
 IN_KEEPING = [(*operation, GenerationMode.POSITIVE) for operation in OPERATIONS]
 AGAINST = [(*operation, GenerationMode.NEGATIVE) for operation in OPERATIONS if operation[1] not in TAKE_NOTHING]
-many = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=scaled(25, 200), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def filled(world: World, web_client: WebClient) -> dict[str, list[Any]]:
@@ -64,6 +65,7 @@ def run_requests(web_client: WebClient, sync_id: str) -> list[int]:
     return ids
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("method", "path", "mode"), IN_KEEPING + AGAINST)
 def test_every_answer_is_a_described_one(
     world: World, web_client: WebClient, method: str, path: str, mode: GenerationMode

@@ -271,7 +271,6 @@ from ingestd.pipeline.worker_pool import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.rescuer import Rescuer
 from pathlib import Path
 import threading

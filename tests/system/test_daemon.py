@@ -16,6 +16,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from support.private_db import folder_in_memory, prepare, unstarted_server
 from support.process import Daemons, Process, daemons_of
+from support.scale import scaled
 from support.wait import until
 from support.world import World, md5, owner_sql
 
@@ -221,7 +222,7 @@ def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
     view.demand_each_item_once(BIG + 3)
 
 
-BUNDLES = 2000
+BUNDLES = scaled(400, 2000)
 WORKERS = 8
 
 
@@ -239,6 +240,7 @@ def queue_many(world: World) -> None:
             pass
 
 
+@pytest.mark.soak
 def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Daemons) -> None:
     queue_many(world)
     view = view_of(world)

@@ -17,6 +17,7 @@ from ingestd.mount import documents, items
 from ingestd.mount.records import ItemRequest
 from ingestd.mount.wire import ReadItems
 from support.items import Root, item_root
+from support.scale import scaled
 
 
 @pytest.fixture
@@ -123,7 +124,8 @@ def test_a_source_that_is_not_a_folder_has_no_documents(root: Root) -> None:
     assert root.documents() == {}
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.binary(min_size=1), st.binary(min_size=1))
 def test_no_two_names_share_a_kind(one: bytes, other: bytes) -> None:
     kinds = {documents.kind_of(os.fsdecode(name)) for name in (one, other)}
@@ -137,7 +139,8 @@ def test_known_kinds_cannot_be_imitated(name: str) -> None:
     assert (documents.kind_of(name) in known) == (name in documents.KINDS)
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.binary() | st.text().map(str.encode))
 def test_every_document_becomes_json(data: bytes) -> None:
     wrapped = json.loads(documents.as_json(data))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ingestd.format.entry import IGNORED_VARIANTS, Entry, parse_entry
 from ingestd.format.strict_json import MAX_NESTING
 from ingestd.model import Reason
+from support.scale import scaled
 
 HASH, OTHER = "a" * 32, "b" * 32
 
@@ -191,19 +192,22 @@ def test_problems_stay_short_however_long_the_value() -> None:
         assert len(str(entry.problem)) < 500
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.binary())
 def test_bytes_never_raise(data: bytes) -> None:
     assert parsed_bytes(data).problem
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(JSON | st.dictionaries(FIELDS, JSON))
 def test_values_never_raise(value: Any) -> None:
     parsed(value)
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.dictionaries(FIELDS, JSON))
 def test_an_entry_is_either_usable_or_says_why_not(changes: dict[str, Any]) -> None:
     entry = parsed(item(**changes))

@@ -13,6 +13,7 @@ from ingestd.format.manifest import parse_manifest
 from ingestd.format.manifest_index import index_manifest
 from ingestd.model import Action
 from support.manifests import PRIOR, SYNC_ID, A, B, C, cover, encoded, envelope, parsed, photo
+from support.scale import scaled
 
 REQUIRED = ["sync_id", "type", "action", "status", "created_at", "completed_at", "verification", "items"]
 
@@ -195,14 +196,16 @@ def test_problems_stay_short() -> None:
     assert len("".join(problems(encoded(**everything, prior_sync_id=long)))) < 5000
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.binary())
 def test_bytes_raise_nothing_else(data: bytes) -> None:
     with pytest.raises(ManifestError):
         parse_manifest(data)
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.dictionaries(st.sampled_from([*REQUIRED, "containers", "prior_sync_id", "source_host"]), JSON, min_size=1))
 def test_values_raise_nothing_else(changes: dict[str, Any]) -> None:
     try:
@@ -214,7 +217,8 @@ def test_values_raise_nothing_else(changes: dict[str, Any]) -> None:
     json.dumps(manifest.summary, allow_nan=False)
 
 
-@settings(deadline=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(100, 5000), deadline=None)
 @given(st.lists(JSON, min_size=1, max_size=4), st.lists(JSON, max_size=4))
 def test_whatever_the_items_they_fail_alone(items: list[Any], containers: list[Any]) -> None:
     try:
