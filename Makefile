@@ -37,7 +37,7 @@ watch: setup-dev ## run the tests of TEST=file now and after every save, until C
 	done
 
 soak: setup-dev ## run the tests that can be larger, such as those of random input, at full size
-	@SOAK=1 $(PY) -m pytest $(PARALLEL) -m soak
+	@SOAK=1 $(PY) -m pytest $(PARALLEL) -m soak --timeout 600
 
 test-systemd: setup-dev ## run the installed service under a real systemd, in a container; as root, takes some minutes
 	@SYSTEMD_TESTS=1 contrib/setup.sh dev
