@@ -8,12 +8,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 30.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.05
+MIN_PAUSE, MAX_PAUSE = 0.005, 0.05
 
 
 def until(condition: Callable[[], T], *, seconds: float = PATIENCE, what: str | Callable[[], str] = "") -> T:
     """The first true value of `condition`; fails when it stays false."""
-    deadline, pause = time.monotonic() + seconds, SHORTEST_PAUSE
+    deadline, pause = time.monotonic() + seconds, MIN_PAUSE
     while True:
         value = condition()
         if value:
@@ -22,7 +22,7 @@ def until(condition: Callable[[], T], *, seconds: float = PATIENCE, what: str | 
             described = what() if callable(what) else what
             raise AssertionError(f"waited {seconds:g} s in vain {described or 'for a condition'}; last: {value!r}")
         time.sleep(pause)
-        pause = min(1.2 * pause, LONGEST_PAUSE)
+        pause = min(1.2 * pause, MAX_PAUSE)
 
 
 def stop_event() -> threading.Event:
