@@ -17,12 +17,12 @@ j.id, j.batch_id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.que
 
 -- fragment: item_columns
 -- Record: Item.
-i.ordinal, i.asset_type AS type, i.asset_hash AS hash, i.cover_hash, i.parent_hash, i.decision, i.reason,
-       i.waiting_for, i.target_ids, i.last_error, i.updated_at
+i.ordinal, i.asset_type AS type, i.asset_hash AS hash, i.decision, i.reason, i.target_ids, i.last_error,
+       i.updated_at, i.cover_hash, i.parent_hash, i.waiting_for
 
 -- fragment: container_columns
 -- Record: Container.
-c.ordinal, c.type, c.hash, c.decision, c.reason, c.missing, c.target_ids, c.last_error, c.updated_at
+c.ordinal, c.type, c.hash, c.decision, c.reason, c.target_ids, c.last_error, c.updated_at, c.missing
 
 -- fragment: event_columns
 -- Record: Event.

@@ -24,7 +24,7 @@ from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Service, tick
 from ingestd.store import control
 from ingestd.store.db import Database, Tx
-from ingestd.store.job import Queued
+from ingestd.store.job import QueuedWork
 from ingestd.store.queries import jobs
 from ingestd.store.request import Claim
 from ingestd.web import Hooks, make_app, make_listener
@@ -175,6 +175,9 @@ class Daemon:
         except DatabaseUnavailable as error:
             log.warning("release_failed", error=str(error))
 
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_asked.set()
+
     def _put_back_requests(self) -> None:
         try:
             for runner in self.runners:
@@ -182,18 +185,17 @@ class Daemon:
         except DatabaseUnavailable as error:
             log.warning("put_back_failed", error=str(error))
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_asked.set()
-
     def _name(self, sync_ids: set[str]) -> None:
         self.scanner.name(sync_ids, self.watcher.kind or "scan")
         self._scan.wake()
 
     def _rescan(self) -> None:
+        """Lists everything once more: events of the watcher may have been lost."""
         self.scanner.demand_full()
         self._scan.wake()
 
     def _wake_scan(self) -> None:
+        """Wakes the scanner for a scan that was requested."""
         self._scans.notify()
         self._scan.wake()
 
@@ -201,7 +203,7 @@ class Daemon:
         self._wake_scan()
         self._preflight.wake()
 
-    def _wake_for(self, queued: Queued) -> None:
+    def _wake_for(self, queued: QueuedWork) -> None:
         """Wakes the parts that can claim what is queued. Requests wait for the mount, and wakes would cut backoffs."""
         if queued.jobs:
             self.worker_pool.wake()

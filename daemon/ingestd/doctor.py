@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ingestd.embedded import grant_statements
 from ingestd.errors import IngestdError
@@ -18,8 +18,7 @@ FORBIDDEN = {"UPDATE", "DELETE", "DROP", "ALTER", "TRIGGER"}
 SHOWN_RIGHTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One check: what was seen, and what to do if it is not well."""
 
     check: str

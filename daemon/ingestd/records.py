@@ -97,35 +97,36 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One ingest_batch_item row: an entry of the manifest, and what was decided about it."""
+class Entry:
+    """An entry of the manifest, an item or a container, and what was decided about it."""
 
     ordinal: int
     type: str
     hash: str
-    cover_hash: str | None
-    parent_hash: str | None
     decision: Decision
     reason: Reason | None
-    waiting_for: str | None
     target_ids: dict[str, int | str] | None
     last_error: str | None
     updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class Container(Entry):
     """One ingest_batch_container row; `missing` are the hashes of members that are not in the library."""
 
-    ordinal: int
-    type: str
-    hash: str
-    decision: Decision
-    reason: Reason | None
     missing: list[str] | None
-    target_ids: dict[str, int | str] | None
-    last_error: str | None
-    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Entry):
+    """One ingest_batch_item row."""
+
+    cover_hash: str | None
+    """the cover that the entry of an asset names"""
+    parent_hash: str | None
+    """the asset that the entry of a cover names"""
+    waiting_for: str | None
+    """the hash that a deferred item needs in the library"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,26 +91,12 @@ CREATE TABLE IF NOT EXISTS asset_gallery_item (
   CONSTRAINT asset_in_gallery FOREIGN KEY (asset_id) REFERENCES asset (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
-CREATE TABLE IF NOT EXISTS asset_collection (
-  id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  hash              CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
-  title             VARCHAR(1000) NULL,
-  synced_at         DATETIME(6) NULL,
-  sync_id           CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
-  complete_at       DATETIME(6) NULL COMMENT 'version of the newest list that called itself complete',
-  complete_sync_id  CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
-  deleted_at        DATETIME(6) NULL,
-  UNIQUE KEY hash (hash)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+-- The two kinds of container differ in nothing but their names.
+CREATE TABLE IF NOT EXISTS asset_collection LIKE asset_gallery;
 
-CREATE TABLE IF NOT EXISTS asset_collection_item (
-  collection_id  BIGINT UNSIGNED NOT NULL,
-  asset_id       BIGINT UNSIGNED NOT NULL,
-  position       INT UNSIGNED NOT NULL,
-  synced_at      DATETIME(6) NULL,
-  sync_id        CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
-  deleted_at     DATETIME(6) NULL,
-  PRIMARY KEY (collection_id, asset_id),
-  CONSTRAINT item_of_collection FOREIGN KEY (collection_id) REFERENCES asset_collection (id),
-  CONSTRAINT asset_in_collection FOREIGN KEY (asset_id) REFERENCES asset (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+CREATE TABLE IF NOT EXISTS asset_collection_item LIKE asset_gallery_item;
+-- LIKE copies columns and keys, but no foreign keys.
+ALTER TABLE asset_collection_item RENAME COLUMN IF EXISTS gallery_id TO collection_id;
+ALTER TABLE asset_collection_item
+  ADD CONSTRAINT item_of_collection FOREIGN KEY IF NOT EXISTS (collection_id) REFERENCES asset_collection (id),
+  ADD CONSTRAINT asset_in_collection FOREIGN KEY IF NOT EXISTS (asset_id) REFERENCES asset (id);

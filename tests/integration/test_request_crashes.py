@@ -41,12 +41,12 @@ def lost(world: World, instance: str) -> int:
 
 
 def test_a_request_of_a_dead_process_is_put_back_at_start(world: World) -> None:
-    lost(world, str(replace(ME, started="1")))
+    lost(world, str(ME._replace(started="1")))
     Rescuer(world.context(), ME).run_once()
     assert states(world) == ["queued"]
 
 
-@pytest.mark.parametrize("instance", [ME, replace(ME, machine_id="another", started="1")])
+@pytest.mark.parametrize("instance", [ME, ME._replace(machine_id="another", started="1")])
 def test_a_request_of_a_living_process_is_left_alone(world: World, instance: Instance) -> None:
     lost(world, str(instance))
     Rescuer(world.context(), ME).run_once()

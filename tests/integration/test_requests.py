@@ -13,7 +13,7 @@ from ingestd.pipeline.requests import PreflightStep, RequestRunner, ScanStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.store import job, request
 from ingestd.store.db import Tx
-from ingestd.store.job import Queued
+from ingestd.store.job import QueuedWork
 from ingestd.store.request import Claim
 from support.plans import plan_of, rows_touched
 from support.requests import ME, accept, look, scans_of, states, take
@@ -222,5 +222,5 @@ def test_the_poller_reads_one_entry_of_each_kind(world: World) -> None:
         accept(world, str(number))
     accept(world)
     db = world.context().db
-    assert db.read(job.queued) == Queued(jobs=False, scans=True, preflights=True)
+    assert db.read(job.queued) == QueuedWork(jobs=False, scans=True, preflights=True)
     assert rows_touched(db, job.queued) <= 3

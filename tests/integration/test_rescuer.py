@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from support.wait import stop_event, until
 from support.world import World, md5, sample
 
 ME = this_instance()
-OTHER_MACHINE = replace(ME, machine_id="0" * 32)
+OTHER_MACHINE = ME._replace(machine_id="0" * 32)
 
 
 @pytest.fixture
@@ -161,9 +160,9 @@ def dead_of_this_machine() -> dict[str, str]:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     return {
-        "other boot": str(replace(ME, boot_id="another")),
-        "no such pid": str(replace(ME, pid=gone.pid, started="1")),
-        "other start time": str(replace(ME, started="1")),
+        "other boot": str(ME._replace(boot_id="another")),
+        "no such pid": str(ME._replace(pid=gone.pid, started="1")),
+        "other start time": str(ME._replace(started="1")),
     }
 
 
@@ -181,7 +180,7 @@ def test_a_zombie_is_dead(world: World, child: subprocess.Popen[bytes]) -> None:
     context = world.context()
     started = start_time(child.pid)
     assert started is not None
-    running(world, context, str(replace(ME, pid=child.pid, started=started)))
+    running(world, context, str(ME._replace(pid=child.pid, started=started)))
     child.send_signal(signal.SIGKILL)
     until(lambda: start_time(child.pid) is None)
     assert child.returncode is None, "it has not been waited for yet"
@@ -193,7 +192,7 @@ def test_the_job_of_a_living_process_is_left_alone(world: World, child: subproce
     context = world.context()
     started = start_time(child.pid)
     assert started is not None
-    running(world, context, str(replace(ME, pid=child.pid, started=started)), silent_for=890)
+    running(world, context, str(ME._replace(pid=child.pid, started=started)), silent_for=890)
     if stopped:
         child.send_signal(signal.SIGSTOP)
     Rescuer(context, ME).run_once()
@@ -204,8 +203,8 @@ def test_the_job_of_a_living_process_is_left_alone(world: World, child: subproce
 @pytest.mark.parametrize(
     "instance",
     [
-        replace(OTHER_MACHINE, boot_id="another", pid=2**22 + 1, started="1"),
-        replace(ME, pid_namespace="pid:[1]", pid=2**22 + 1, started="1"),
+        OTHER_MACHINE._replace(boot_id="another", pid=2**22 + 1, started="1"),
+        ME._replace(pid_namespace="pid:[1]", pid=2**22 + 1, started="1"),
     ],
 )
 def test_what_cannot_be_looked_up_from_here_is_left_alone_until_it_is_stale(
@@ -334,7 +333,7 @@ def test_a_crash_outside_of_any_item_counts_for_no_item(world: World) -> None:
     context = world.context()
     sync_id = queued(world, context, "a", "b")
     for _ in range(5):
-        assert claim(context, "w", str(replace(ME, boot_id="another"))) is not None
+        assert claim(context, "w", str(ME._replace(boot_id="another"))) is not None
         assert Rescuer(context, ME).reset_dead() == 1
     assert world.sql("SELECT DISTINCT crash_count FROM ingest_batch_item") == [(0,)]
     assert world.one("SELECT isolate_items FROM import_job") == 1, "it will be looked at closely"

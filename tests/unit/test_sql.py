@@ -70,7 +70,7 @@ def test_missing_file_is_an_error() -> None:
 
 
 def test_rows_become_records() -> None:
-    row = (0, "photo", "0" * 32, None, None, "failed", "bad_entry", None, '{"asset_id":5}', None, None)
+    row = (0, "photo", "0" * 32, "failed", "bad_entry", '{"asset_id":5}', None, None, None, None, None)
     item = RowReader(records.Item)(row)
     assert (item.decision, item.reason, item.target_ids) == ("failed", "bad_entry", {"asset_id": 5})
     assert isinstance(item.decision, Decision)

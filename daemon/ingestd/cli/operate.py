@@ -66,8 +66,9 @@ class Local:
 
 
 def operated(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command its operator: this host, or the daemon that --url names."""
+    """Gives a command its operator, this host or the daemon that --url names, and the option --json."""
 
+    @json_option
     @click.option("--url", metavar="URL", type=as_url, help="Run it through the HTTP API of a daemon on another host.")
     @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token for --url.")
     @wraps(command)
@@ -82,7 +83,6 @@ def operated(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@json_option
 @operated
 def scan(operator: Operator, as_json: bool) -> None:
     """Runs one full scan and prints the new and changed batches."""
@@ -95,7 +95,6 @@ def scan(operator: Operator, as_json: bool) -> None:
 
 @click.command()
 @click.argument("sync_id", type=as_sync_id)
-@json_option
 @operated
 def preflight(operator: Operator, sync_id: str, as_json: bool) -> None:
     """Validates a batch and prints the plan; writes nothing into the library."""
@@ -115,7 +114,6 @@ def preflight(operator: Operator, sync_id: str, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Allow this manifest to remove more than queue.removal_limit.")
 @click.option("--only", type=click.Choice(["failed", "deferred"]), help="Process only failed, or only deferred, items.")
 @click.option("--reimport", is_flag=True, help="Process every item again.")
-@json_option
 @operated
 def queue(
     operator: Operator,
@@ -161,7 +159,6 @@ def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:
 
 @click.command()
 @click.argument("sync_id", type=as_sync_id)
-@json_option
 @operated
 def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
     """Cancels the waiting or queued job of a batch."""

@@ -71,7 +71,7 @@ def examine(context: click.Context, as_json: bool) -> None:
     """Checks configuration, database, rights, indexes, packet size, mount and clock."""
     findings = doctor.examine(context.obj.context)
     if as_json:
-        print_json([{"check": f.check, "ok": f.ok, "detail": f.detail, "remedy": f.remedy} for f in findings])
+        print_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
             _print_finding(finding)

@@ -52,8 +52,8 @@ class HelperProcess:
             self._process.wait()
 
     def _close_pipes(self) -> None:
-        self._in.close()
-        self._out.close()
+        for pipe in (self._in, self._out):
+            pipe.close()
 
     def _wait(self) -> bool:
         try:

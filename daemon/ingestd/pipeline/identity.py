@@ -2,14 +2,11 @@
 
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-FIELDS = 5
 
-
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """The unique fingerprint of a process. Its text form joins the fields by slashes."""
 
     machine_id: str
@@ -20,12 +17,12 @@ class Instance:
     """clock ticks after boot"""
 
     def __str__(self) -> str:
-        return f"{self.machine_id}/{self.boot_id}/{self.pid_namespace}/{self.pid}/{self.started}"
+        return "/".join(map(str, self))
 
     def is_dead(self, text: str) -> bool:
         """Whether the process named by `text` is certainly dead; False also for one of another machine."""
         fields = text.split("/")
-        if len(fields) != FIELDS or fields[0] != self.machine_id:
+        if len(fields) != len(self) or fields[0] != self.machine_id:
             return False
         _, boot_id, namespace, pid, started = fields
         if boot_id != self.boot_id:

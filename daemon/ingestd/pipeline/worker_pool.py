@@ -20,7 +20,7 @@ from ingestd.pipeline.importer.run import Run
 from ingestd.service import Service
 from ingestd.store import batch, control, job, ledger, request
 from ingestd.store.db import Tx
-from ingestd.store.job import Queued
+from ingestd.store.job import QueuedWork
 from ingestd.store.request import Claim
 
 log = structlog.get_logger()
@@ -166,7 +166,7 @@ def _build_lease(tx: Tx, job_id: int, token: int, waited: float, worker: str) ->
 class Poller:
     """Wakes the parts whose work was queued by another process. One statement a round for all of them."""
 
-    def __init__(self, context: Context, wake: Callable[[Queued], None]) -> None:
+    def __init__(self, context: Context, wake: Callable[[QueuedWork], None]) -> None:
         self._context, self._wake = context, wake
 
     def run_once(self) -> float:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingestd.errors import LeaseLost
 from ingestd.model import JobState, Lease, Scope
@@ -11,6 +11,7 @@ from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
 
 _sql = Queries("job")
+_job = RowReader(Job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,10 @@ class Running:
         return self.stuck or self.current_item_id is not None
 
 
-_job = RowReader(Job)
 _running = RowReader(Running)
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class QueuedWork(NamedTuple):
     """Whether work of each kind is queued."""
 
     jobs: bool
@@ -101,9 +100,9 @@ def promote(tx: Tx, job_id: int) -> bool:
     return bool(_sql.promote(tx.connection, job_id=job_id))
 
 
-def queued(tx: Tx) -> Queued:
+def queued(tx: Tx) -> QueuedWork:
     """Which kinds of work are queued, on any host."""
-    return Queued(*map(bool, _sql.queued(tx.connection)))
+    return QueuedWork(*map(bool, _sql.queued(tx.connection)))
 
 
 def claim_next(tx: Tx, worker_id: str, instance: str) -> tuple[int, int, float] | None:
