@@ -38,15 +38,34 @@ class NotEligible(Rejected):
 
 
 class ManifestError(Rejected):
-    """The envelope of a manifest is unusable; `problems` lists all that is wrong with it."""
+    """The envelope of a manifest is unusable; `problems` lists all that is wrong with it.
+
+    `basis` is what the verdict rests on. Only `bytes` holds as long as the manifest is the same.
+    """
+
+    basis = "bytes"
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
 
 
+class ManifestOverLimit(ManifestError):
+    """The manifest exceeds a limit of the configuration, which may be raised."""
+
+    basis = "setting"
+
+
+class ManifestFromFuture(ManifestError):
+    """The manifest's time is ahead of the database's clock by more than mount.max_future; time passes."""
+
+    basis = "time"
+
+
 class ManifestUnsettled(ManifestError):
     """The manifest is missing or half-written: worth another look until mount.settle_seconds have passed."""
+
+    basis = "absence"
 
 
 class BundleError(IngestdError):
