@@ -112,3 +112,13 @@ WHERE {{own_claim}}
 -- name: reset_dead!
 UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
 WHERE {{own_claim}} AND claimed_instance = :instance;
+
+-- name: workers_of_machine
+-- Served by KEY claim of both tables: few are running. Those with a fresh heartbeat are alive.
+SELECT claimed_by, claimed_instance FROM import_job
+WHERE state = 'running' AND claimed_instance LIKE :instances
+  AND heartbeat_at >= UTC_TIMESTAMP(6) - INTERVAL :fresh_us MICROSECOND
+UNION
+SELECT claimed_by, claimed_instance FROM ingest_request
+WHERE state = 'running' AND claimed_instance LIKE :instances
+  AND heartbeat_at >= UTC_TIMESTAMP(6) - INTERVAL :fresh_us MICROSECOND;

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from ingestd.embedded import grant_statements
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import host, this_instance
+from ingestd.pipeline.rescuer import FRESH_HEARTBEATS
 from ingestd.store import job
 from ingestd.store.queries import server
 
@@ -37,6 +39,7 @@ def examine(context: Context) -> list[Finding]:
     findings += server
     if server[-1].check != "database":
         findings += _attempt("rights", _rights, context) + _attempt("claim index", _claim_index, context)
+        findings += _attempt("machine-id", _machine_id, context)
     return findings
 
 
@@ -97,3 +100,13 @@ def _claim_index(context: Context) -> Iterator[Finding]:
     well = bool(plan) and plan[0][5] == "claim" and "filesort" not in str(plan[0][-1])
     detail = f"key {plan[0][5]}, {plan[0][-1]}" if plan else "no plan"
     yield Finding("claim index", well, detail, "run `ingestd migrate`, then ANALYZE TABLE import_job")
+
+
+def _machine_id(context: Context) -> Iterator[Finding]:
+    """Whether a live worker of another host, or of another boot, uses the machine-id of this host."""
+    own, fresh = this_instance(), FRESH_HEARTBEATS * context.settings.worker.heartbeat_interval
+    workers = context.db.read(lambda tx: job.workers_of_machine(tx, own.machine_id, fresh))
+    mine = f"{own.machine_id}/{own.boot_id}/"
+    others = [name for name, text in workers if not (text.startswith(mine) and name.startswith(f"{host()}/"))]
+    detail = f"shared with {others[0]}, which is alive" if others else f"{own.machine_id}, used by no other live host"
+    yield Finding("machine-id", not others, detail, "on a clone: rm /etc/machine-id && systemd-machine-id-setup")

@@ -16,7 +16,7 @@ import structlog
 from ingestd.errors import DatabaseUnavailable, IngestdError, ManifestUnsettled, MountUnavailable
 from ingestd.model import RequestKind
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.identity import Instance, worker_id
+from ingestd.pipeline.identity import Fate, Instance, worker_id
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import UNTIL_WOKEN, is_open
@@ -180,7 +180,12 @@ def mount_checked(context: Context) -> Iterator[None]:
 
 def reset_dead(context: Context, instance: Instance) -> None:
     """Puts back the requests that dead processes of this machine were running."""
-    _reset(context, lambda found: instance.is_dead(found.instance))
+    _reset(context, lambda found: instance.fate_of(found.instance) is Fate.DEAD)
+
+
+def reset_uncertain(context: Context, instance: Instance, silence: float) -> None:
+    """Puts back requests of what may be an earlier boot of this machine, without a heartbeat for `silence` seconds."""
+    _reset(context, lambda found: found.is_stale and instance.fate_of(found.instance) is Fate.UNCERTAIN, silence)
 
 
 def reset_stale(context: Context) -> None:
@@ -188,8 +193,9 @@ def reset_stale(context: Context) -> None:
     _reset(context, lambda found: found.is_stale)
 
 
-def _reset(context: Context, is_lost: Callable[[Running], bool]) -> None:
-    running = context.db.read(partial(request.running, stale_after=context.settings.worker.stale_after))
+def _reset(context: Context, is_lost: Callable[[Running], bool], stale_after: float | None = None) -> None:
+    stale_after = stale_after or context.settings.worker.stale_after
+    running = context.db.read(partial(request.running, stale_after=stale_after))
     for found in filter(is_lost, running):
         reset = partial(request.reset, found=found, max_resets=MAX_RESETS, error=CRASHED)
         if context.db.transaction(reset):

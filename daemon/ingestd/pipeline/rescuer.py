@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from ingestd.model import BatchStatus
 from ingestd.pipeline import requests
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.identity import Instance, host
+from ingestd.pipeline.identity import Fate, Instance, host
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.job import Running
@@ -17,25 +18,34 @@ log = structlog.get_logger()
 
 MAX_INTERVAL = 60.0
 HEARTBEATS_BEFORE_RESET = 4
+FRESH_HEARTBEATS = 3
+"""A heartbeat that is younger than so many intervals is a sign of life, whatever a fingerprint seems to say."""
 
 
 class Rescuer:
-    """Resets the jobs of dead processes of this machine at start, and from then on stale jobs of any host."""
+    """Resets the jobs of dead processes of this machine at start, and from then on stale jobs of any host.
+
+    Jobs that seem to be of an earlier boot of this machine, or of another pid namespace, may as well be those of a
+    clone of it: they are reset at start, too, but only when their heartbeat stays away.
+    """
 
     def __init__(self, context: Context, instance: Instance, on_reset: Callable[[], None] = lambda: None) -> None:
         self._context, self._instance, self._on_reset = context, instance, on_reset
-        self._started = False
+        self._started_at: float | None = None
+        self._is_starting = True
 
     def run_once(self) -> float:
         """One round; returns the seconds until the next one."""
         count = 0
-        if not self._started:
+        if self._is_starting:
             count += self.reset_dead()
             requests.reset_dead(self._context, self._instance)
-            self._started = True
+            self._started_at = self._started_at or time.monotonic()
         if self._may_reset_stale():
             count += self.reset_stale()
             requests.reset_stale(self._context)
+            if self._is_starting:
+                count += self._reset_uncertain()
         if count:
             self._on_reset()
         settings = self._context.settings.worker
@@ -44,14 +54,30 @@ class Rescuer:
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""
         running = self._context.db.read(lambda tx: job.running_on(tx, self._instance.machine_id))
-        dead = [found for found in running if found.instance and self._instance.is_dead(found.instance)]
-        return sum(self._reset(found, job.reset_dead) for found in dead)
+        return sum(self._reset(found, job.reset_dead) for found in running if self._is_dead(found))
 
     def reset_stale(self) -> int:
         """Resets jobs whose heartbeat is older than worker.stale_after."""
-        limit = self._context.settings.worker.stale_after
-        stale = self._context.db.read(lambda tx: job.stale(tx, limit))
-        return sum(self._reset(found, lambda tx, found: job.reset_stale(tx, found, limit)) for found in stale)
+        return self._reset_silent(self._context.settings.worker.stale_after, lambda _found: True)
+
+    def _reset_uncertain(self) -> int:
+        """Resets jobs and requests of what may be an earlier boot, without a heartbeat for three intervals.
+
+        For the last time when each heartbeat from before the start is as old as that.
+        """
+        silence = FRESH_HEARTBEATS * self._context.settings.worker.heartbeat_interval
+        assert self._started_at is not None
+        self._is_starting = time.monotonic() - self._started_at <= silence
+        requests.reset_uncertain(self._context, self._instance, silence)
+        return self._reset_silent(silence, lambda found: self._instance.fate_of(found.instance) is Fate.UNCERTAIN)
+
+    def _reset_silent(self, limit: float, is_wanted: Callable[[Running], bool]) -> int:
+        silent = self._context.db.read(lambda tx: job.stale(tx, limit))
+        reset = partial(job.reset_stale, stale_after=limit)
+        return sum(self._reset(found, reset) for found in silent if is_wanted(found))
+
+    def _is_dead(self, found: Running) -> bool:
+        return self._instance.fate_of(found.instance) is Fate.DEAD
 
     def _may_reset_stale(self) -> bool:
         """Whether old heartbeats mean dead workers: after an outage, workers first get time to send some."""
@@ -71,7 +97,8 @@ class Rescuer:
         batch.lock_by_id(tx, found.batch_id)
         if not guarded_update(tx, found):
             return False
-        if found.current_item_id is not None:
+        # Silence is not a crash: only a death that is certain counts against the item that was being imported.
+        if found.current_item_id is not None and self._is_dead(found):
             item.record_crash(tx, found.current_item_id)
         batch.set_status(tx, found.batch_id, BatchStatus.QUEUED)
         ledger.append(

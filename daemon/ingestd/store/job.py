@@ -175,6 +175,12 @@ def running_on(tx: Tx, machine_id: str) -> list[Running]:
     return _running.all(rows)
 
 
+def workers_of_machine(tx: Tx, machine_id: str, fresh_seconds: float) -> list[tuple[str, str]]:
+    """Name and fingerprint of the workers under a machine-id, of jobs and requests, that sent a heartbeat lately."""
+    values = {"instances": machine_id + "/%", "fresh_us": int(fresh_seconds * 1e6)}
+    return list(_sql.workers_of_machine(tx.connection, **values))
+
+
 def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
     """False when its worker sent a heartbeat meanwhile, or another process was first."""
     values = {

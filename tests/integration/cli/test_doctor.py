@@ -14,7 +14,7 @@ def checks(result: Result) -> dict[str, bool]:
 
 ALL_CHECKS = {
     "configuration", "mount", "sentinels", "server version", "packet size", "binary log", "clock", "rights",
-    "needed rights", "claim index",
+    "needed rights", "claim index", "machine-id",
 }  # fmt: skip
 
 
