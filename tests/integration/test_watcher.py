@@ -188,9 +188,9 @@ def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
     write_sentinel(world, settling)
     real, while_read = delivery.read, []
 
-    def reading(context: Context, name: str) -> delivery.Delivery:
+    def reading(context: Context, name: str, known: str | None = None) -> delivery.Delivery:
         while_read.append(scanner.awaits(name))
-        return real(context, name)
+        return real(context, name, known)
 
     monkeypatch.setattr(delivery, "read", reading)
     assert not scanner.awaits(sync_id)

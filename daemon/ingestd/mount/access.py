@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestError, ManifestUnsettled, MountUnavailable, SentinelMissing
+from ingestd.errors import ManifestOverLimit, ManifestUnsettled, MountUnavailable, SentinelMissing
 from ingestd.mount import wire
 from ingestd.mount.helper_pool import HelperPool
 from ingestd.mount.helper_process import HelperProcess
@@ -78,7 +78,7 @@ class Mount:
     def read_manifest(self, sync_id: str) -> bytes:
         """The manifest's bytes.
 
-        Raises SentinelMissing, ManifestUnsettled if it cannot be read (yet), ManifestError if it is too large, and
+        Raises SentinelMissing, ManifestUnsettled if it cannot be read (yet), ManifestOverLimit if it is too large, and
         MountUnavailable.
         """
         request = wire.ReadManifest(self._root, sync_id, self.settings.max_manifest_bytes)
@@ -87,7 +87,7 @@ class Mount:
             return reply.data
         problem = f"the manifest cannot be read: {problem_of(reply)}"
         if isinstance(reply, wire.Failure) and reply.too_large:
-            raise ManifestError([problem + " (mount.max_manifest_bytes)"])
+            raise ManifestOverLimit([problem + " (mount.max_manifest_bytes)"])
         if isinstance(reply, wire.Failure) and reply.no_sentinel:
             raise SentinelMissing([reply.problem])
         raise ManifestUnsettled([problem])

@@ -23,15 +23,24 @@ from ingestd.store.queries import server
 class Delivery:
     """One reading of a manifest: its digest and size; its content is parsed and indexed once, when first asked for.
 
-    `sha256` None: the manifest could not be read, and `error` says why. `size` is in bytes. `max_items` is the limit
-    of items in a manifest.
+    `sha256` None: the manifest could not be read, and `problem` says why. `size` is in bytes. `max_items` is the limit
+    of items in a manifest. A manifest whose digest is `known_sha256` is unchanged, and not parsed.
     """
 
-    def __init__(self, sync_id: str, data: bytes | None, max_items: int = 0, error: str | None = None) -> None:
+    def __init__(
+        self,
+        sync_id: str,
+        data: bytes | None,
+        max_items: int = 0,
+        problem: ManifestError | None = None,
+        known_sha256: str | None = None,
+    ) -> None:
         self.sync_id = sync_id
         self.sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         self.size = len(data or b"")
-        self._data, self._max_items, self._error = data, max_items, error
+        self.is_unchanged = self.sha256 is not None and self.sha256 == known_sha256
+        self._data = None if self.is_unchanged else data
+        self._max_items, self._problem = max_items, problem
 
     @property
     def manifest(self) -> Manifest | None:
@@ -39,9 +48,14 @@ class Delivery:
         return self._parsed[0]
 
     @property
-    def error(self) -> str | None:
-        """Why it is not consumable. Raises as `manifest` does."""
+    def problem(self) -> ManifestError | None:
+        """Why it is not consumable; its `basis` says on what that rests. Raises as `manifest` does."""
         return self._parsed[1]
+
+    @property
+    def error(self) -> str | None:
+        """The problem in words."""
+        return None if self.problem is None else str(self.problem)
 
     @cached_property
     def index(self) -> ManifestIndex:
@@ -50,27 +64,31 @@ class Delivery:
         return index_manifest(self.manifest)
 
     @cached_property
-    def _parsed(self) -> tuple[Manifest | None, str | None]:
+    def _parsed(self) -> tuple[Manifest | None, ManifestError | None]:
+        assert not self.is_unchanged, "an unchanged manifest is not parsed"
         if self._data is None:
-            return None, self._error
+            return None, self._problem
         try:
             known = {"sync_id": self.sync_id, "sha256": self.sha256}
             return parse_manifest(self._data, max_items=self._max_items, **known), None
         except ManifestUnsettled:
             raise
         except ManifestError as error:
-            return None, str(error)
+            return None, error
 
 
-def read(context: Context, sync_id: str) -> Delivery:
-    """Reads the manifest of a bundle, unparsed. Raises SentinelMissing, ManifestUnsettled or MountUnavailable."""
+def read(context: Context, sync_id: str, known_sha256: str | None = None) -> Delivery:
+    """Reads the manifest of a bundle, unparsed. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
+
+    `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
+    """
     try:
         data = context.mount.read_manifest(sync_id)
     except ManifestUnsettled:
         raise
     except ManifestError as error:
-        return Delivery(sync_id, None, error=str(error))
-    return Delivery(sync_id, data, context.settings.mount.max_items)
+        return Delivery(sync_id, None, problem=error)
+    return Delivery(sync_id, data, context.settings.mount.max_items, known_sha256=known_sha256)
 
 
 def record(context: Context, delivered: Delivery) -> bool:
@@ -78,7 +96,7 @@ def record(context: Context, delivered: Delivery) -> bool:
 
     Raises ManifestUnsettled when the digest is new and the bytes are not complete JSON.
     """
-    if _is_recorded(context, delivered):
+    if delivered.is_unchanged or _is_recorded(context, delivered):
         return False
     columns = columns_of(delivered)
     return context.db.transaction(lambda tx: _record(tx, context, delivered, columns))

@@ -61,8 +61,8 @@ def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], Non
 
 def preflight_if_needed(context: Context, known: Batch) -> None:
     """Plans a batch unless the manifest that is there now has a plan."""
-    delivered = delivery.read(context, known.sync_id)
-    if delivered.sha256 != known.plan_sha256:
+    planned = known.plan_sha256
+    if planned is None or not delivery.read(context, known.sync_id, planned).is_unchanged:
         preflight(context, known.sync_id)
 
 

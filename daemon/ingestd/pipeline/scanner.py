@@ -219,4 +219,5 @@ class Scanner:
         """Records a bundle as invalid after the wait for its manifest; a known batch keeps its status."""
         if sync_id not in self._known:
             seconds = self._context.settings.mount.settle_seconds
-            self._record(Delivery(sync_id, None, error=f"{unsettled} (waited {seconds:g} s)"), changed)
+            problem = ManifestUnsettled([f"{unsettled} (waited {seconds:g} s)"])
+            self._record(Delivery(sync_id, None, problem=problem), changed)
