@@ -1,5 +1,8 @@
 -- ingest_batch: the consumer's record of a bundle.
 
+-- fragment: not_failed
+failure_count = 0, retry_at = NULL
+
 -- name: known_sync_ids
 SELECT sync_id FROM ingest_batch;
 
@@ -36,11 +39,12 @@ UPDATE ingest_batch
 SET type = :type, action = :action, status = :status, source_host = :source_host, item_count = :item_count,
     total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256, manifest_summary = :manifest_summary,
     manifest_completed_at = :manifest_completed_at, prior_sync_id = :prior_sync_id, last_error = :last_error,
-    plan_sha256 = NULL
+    plan_sha256 = NULL, {{not_failed}}
 WHERE id = :batch_id;
 
 -- name: set_plan!
-UPDATE ingest_batch SET plan_sha256 = :sha256, last_error = NULL WHERE id = :batch_id;
+-- The error of a run that failed as a whole stays until another run ends.
+UPDATE ingest_batch SET plan_sha256 = :sha256, last_error = IF(failure_count, last_error, NULL) WHERE id = :batch_id;
 
 -- name: set_force!
 UPDATE ingest_batch SET force_sha256 = manifest_sha256 WHERE id = :batch_id;
@@ -49,13 +53,33 @@ UPDATE ingest_batch SET force_sha256 = manifest_sha256 WHERE id = :batch_id;
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 
 -- name: invalidate!
-UPDATE ingest_batch SET status = 'invalid', last_error = :error, plan_sha256 = NULL WHERE id = :batch_id;
+UPDATE ingest_batch SET status = 'invalid', last_error = :error, plan_sha256 = NULL, {{not_failed}} WHERE id = :batch_id;
 
 -- name: start!
 UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL WHERE id = :batch_id;
 
 -- name: finish!
-UPDATE ingest_batch SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error WHERE id = :batch_id;
+UPDATE ingest_batch SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{not_failed}}
+WHERE id = :batch_id;
+
+-- name: fail!
+UPDATE ingest_batch
+SET status = 'failed', completed_at = UTC_TIMESTAMP(6), last_error = :error, failure_count = :failure_count,
+    retry_at = UTC_TIMESTAMP(6) + INTERVAL :pause_us MICROSECOND
+WHERE id = :batch_id;
+
+-- name: queue!
+UPDATE ingest_batch SET status = 'queued', retry_at = NULL WHERE id = :batch_id;
+
+-- name: cancel_retry!
+UPDATE ingest_batch SET retry_at = NULL WHERE id = :batch_id AND retry_at IS NOT NULL;
+
+-- name: retryable
+-- Batches whose next try is due, and which items their last job took at which priority.
+SELECT b.sync_id, j.scope, j.priority FROM ingest_batch b
+JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
+WHERE b.failure_count > 0 AND b.retry_at <= UTC_TIMESTAMP(6)
+ORDER BY b.retry_at, b.id LIMIT :limit;
 
 -- name: priors
 -- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.

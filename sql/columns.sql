@@ -7,13 +7,13 @@
 -- Record: Batch.
 b.id, b.sync_id, b.type, b.action, b.status, b.source_host, b.item_count, b.total_bytes, b.manifest_sha256,
        b.plan_sha256, b.force_sha256, b.manifest_completed_at, b.prior_sync_id, b.discovered_at, b.started_at,
-       b.completed_at, b.last_error
+       b.completed_at, b.last_error, b.failure_count, b.retry_at
 
 -- fragment: job_columns
 -- Record: Job.
 j.id, j.batch_id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.claim_token, j.heartbeat_at, j.items_done, j.items_total, j.items_at_claim, j.isolate_items, j.current_item_id,
-       j.finished_at, j.last_error, j.reset_count
+       j.finished_at, j.last_error, j.reset_count, j.release_count
 
 -- fragment: item_columns
 -- Record: Item.

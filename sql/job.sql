@@ -19,6 +19,10 @@ SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_i
 -- name: active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.active_batch_id = :batch_id;
 
+-- name: newest^
+SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.batch_id = :batch_id ORDER BY j.id DESC LIMIT 1;
+
 -- name: insert$
 INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, requested_by, queued_at, items_total)
 VALUES (:batch_id, :state, :priority, :scope, :manifest_sha256, :requested_by, UTC_TIMESTAMP(6), :items_total)
@@ -94,7 +98,7 @@ UPDATE import_job SET state = :state, finished_at = UTC_TIMESTAMP(6), last_error
 WHERE {{own_claim}};
 
 -- name: release!
-UPDATE import_job SET {{unclaimed}}, writes = writes + 1
+UPDATE import_job SET {{unclaimed}}, writes = writes + 1, release_count = release_count + 1
 WHERE {{own_claim}};
 
 -- name: stale

@@ -81,7 +81,7 @@ class Daemon:
         self._scan = Service("scanner", self._scans.run_once, finally_do=close)
         self._preflight = Service("preflight", self._preflights.run_once, finally_do=close)
         self._enqueuer = Service("auto-enqueuer", self.sweeper.enqueue_new, finally_do=close)
-        promote = self.sweeper.promote_and_revive
+        promote = self.sweeper.promote_and_requeue
         self._promoter = Service("promoter", promote, finally_do=close, min_gap=PROMOTER_MIN_GAP)
         self._heartbeat = Service("heartbeat", heartbeat.run_once, finally_do=close)
         watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)

@@ -79,6 +79,7 @@ class QueueSettings(Section):
     priority: int = Field(100, ge=-(2**31), lt=2**31)
     removal_limit: int = Field(1000, ge=0)
     revive_interval: Seconds = 60.0
+    retry_pauses: Annotated[tuple[Seconds, ...], BeforeValidator(_list)] = (60.0, 300.0, 1200.0, 3600.0, 10800.0)
 
 
 class WorkerSettings(Section):

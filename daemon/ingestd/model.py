@@ -44,6 +44,10 @@ class Scope(StrEnum):
     REIMPORT = "reimport"
 
 
+DAEMON = "ingestd"
+"""requested_by of the jobs that a sweep queues"""
+
+
 class RequestKind(StrEnum):
     SCAN = "scan"
     PREFLIGHT = "preflight"

@@ -43,6 +43,8 @@ class Batch:
     started_at: datetime | None
     completed_at: datetime | None
     last_error: str | None
+    failure_count: int = field(metadata={"description": "Runs in a row that failed as a whole."})
+    retry_at: datetime | None = field(metadata={"description": "When it is queued again after such a run."})
 
     @property
     def version(self) -> Version:
@@ -89,7 +91,8 @@ class Job:
     current_item_id: int | None
     finished_at: datetime | None
     last_error: str | None
-    reset_count: int
+    reset_count: int = field(metadata={"description": "How often its worker died or fell silent."})
+    release_count: int = field(metadata={"description": "How often its worker gave it back, as in an outage."})
 
     @property
     def is_active(self) -> bool:

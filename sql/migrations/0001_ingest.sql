@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   manifest_completed_at DATETIME(6) NULL COMMENT 'first half of the version of this batch; sync_id is the second',
   prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   last_error        TEXT NULL,
+  failure_count     INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'runs in a row that failed as a whole',
+  retry_at          DATETIME(6) NULL COMMENT 'when a sweep queues it again after such a run',
   discovered_at     DATETIME(6) NOT NULL,
   started_at        DATETIME(6) NULL,
   completed_at      DATETIME(6) NULL,
@@ -26,7 +28,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_status (status, id),
   KEY by_action (action, id),
   KEY by_status_and_action (status, action, id),
-  KEY by_host (source_host, id)
+  KEY by_host (source_host, id),
+  KEY by_failure_count (failure_count, retry_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_item (
@@ -116,7 +119,8 @@ CREATE TABLE IF NOT EXISTS import_job (
   isolate_items           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
   finished_at       DATETIME(6) NULL,
   last_error        TEXT NULL,
-  reset_count       INT UNSIGNED NOT NULL DEFAULT 0,
+  reset_count       INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often its worker died or fell silent',
+  release_count     INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often its worker gave it back',
   active_batch_id   BIGINT UNSIGNED AS (IF(state IN ('waiting', 'queued', 'running'), batch_id, NULL)) PERSISTENT,
   ended             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
                       IF(state IN ('waiting', 'queued', 'running'), NULL, state)) PERSISTENT

@@ -22,7 +22,8 @@ DOCUMENTED = {
         "name": "admin_panel",
     },
     "migrate": {"user": "", "password_file": ""},
-    "queue": {"auto": (), "priority": 100, "removal_limit": 1000, "revive_interval": 60.0},
+    "queue": {"auto": (), "priority": 100, "removal_limit": 1000, "revive_interval": 60.0,
+              "retry_pauses": (60.0, 300.0, 1200.0, 3600.0, 10800.0)},
     "worker": {
         "threads": 4, "poll_interval": 1.0, "chunk_items": 500, "heartbeat_interval": 15.0, "stale_after": 900.0,
         "stop_seconds": 30.0,

@@ -44,6 +44,7 @@ def job(
         finished_at=None,
         last_error=None,
         reset_count=0,
+        release_count=0,
     )
 
 

@@ -10,7 +10,7 @@ import click
 from ingestd.cli.operate import known_batch
 from ingestd.cli.output import echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import Session, as_sync_id
-from ingestd.model import BatchStatus
+from ingestd.model import BatchStatus, JobState
 from ingestd.records import Control, Item, Job, SummarizedBatch, as_dict
 from ingestd.store import control, item, queries
 from ingestd.store.queries.paging import NEWEST
@@ -21,7 +21,17 @@ ITEM_TABLE = (
     "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
     "last_error", "updated_at",
 )  # fmt: skip
-BATCH_TABLE = ("sync_id", "type", "action", "status", "item_count", "source_host", "discovered_at", "last_error")
+BATCH_TABLE = (
+    "sync_id",
+    "type",
+    "action",
+    "status",
+    "item_count",
+    "source_host",
+    "discovered_at",
+    "retry_at",
+    "last_error",
+)
 JOB_TABLE = (
     "id", "sync_id", "state", "priority", "progress", "requested_by", "claimed_by", "queued_at", "heartbeat_at",
     "finished_at", "last_error",
@@ -35,21 +45,23 @@ JOB_TABLE = (
 @json_option
 @click.pass_obj
 def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_json: bool) -> None:
-    """Shows the state of the queue, or of one batch."""
+    """Shows the state of the queue, or of one batch. With --follow it exits 1 if the job or the batch failed."""
     if sync_id is None:
         if items or follow:
             raise click.UsageError("--items and --follow need a SYNC_ID")
         _print_overview(session, as_json=as_json)
         return
-    known = known_batch(session, sync_id)
+    known, has_failed = known_batch(session, sync_id), False
     if follow:
-        _follow(session, sync_id, known.id)
+        job = _follow(session, sync_id, known.id)
         known = known_batch(session, sync_id)
+        has_failed = known.status is BatchStatus.FAILED or (job is not None and job.state is JobState.FAILED)
     if items:
         empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
         print_rows(_items(session, known.id), ITEM_TABLE, as_json=as_json, empty=empty)
-        return
-    _print_batch(session, known, as_json=as_json)
+    else:
+        _print_batch(session, known, as_json=as_json)
+    click.get_current_context().exit(int(has_failed))
 
 
 def _print_overview(session: Session, *, as_json: bool) -> None:
@@ -96,12 +108,12 @@ def _items(session: Session, batch_id: int) -> Iterator[Item]:
         yield from found
 
 
-def _follow(session: Session, sync_id: str, batch_id: int) -> None:
-    """Shows a progress bar on standard error until the newest job of the batch has finished."""
+def _follow(session: Session, sync_id: str, batch_id: int) -> Job | None:
+    """Shows a progress bar on standard error until the newest job of the batch has finished; returns that job."""
     newest = _newest(session, batch_id)
     if newest is None:
         echo("this batch has no job to follow")
-        return
+        return None
     with click.progressbar(length=max(1, newest.items_total), label=sync_id, file=sys.stderr) as bar:
         while newest and newest.is_active:
             bar.length = max(1, newest.items_total)
@@ -109,6 +121,7 @@ def _follow(session: Session, sync_id: str, batch_id: int) -> None:
             time.sleep(FOLLOW_SECONDS)
             newest = _newest(session, batch_id)
         bar.update((newest.items_done if newest else 0) - bar.pos)
+    return newest
 
 
 def _newest(session: Session, batch_id: int) -> Job | None:

@@ -161,7 +161,7 @@ def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:
 @click.argument("sync_id", type=as_sync_id)
 @operated
 def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
-    """Cancels the waiting or queued job of a batch."""
+    """Cancels the waiting or queued job of a batch, or the retry of its failed job."""
     row = operator.cancel(sync_id)
     print_rows([row], tuple(row), as_json=as_json, empty="")
 

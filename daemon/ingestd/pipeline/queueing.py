@@ -21,6 +21,7 @@ PHASES = {
     "job_promoted": "job_promote",
     "job_reprioritised": "job_reprioritise",
     "job_cancelled": "job_cancel",
+    "retry_cancelled": "job_cancel",
 }
 
 
@@ -116,7 +117,7 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> Job
         requested_by=request.requested_by,
         items_total=known.item_count,
     )
-    batch.set_status(tx, known.id, BatchStatus.QUEUED)
+    batch.queue(tx, known.id)
     append_job_event(tx, "job_queued", known.id, job_id, priority, request.requested_by)
     made = job.find(tx, job_id)
     assert made is not None
@@ -132,7 +133,7 @@ def _reprioritise(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> J
 
 
 def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
-    """Cancels the waiting or queued job of a batch. Raises NotFound, NotEligible."""
+    """Cancels the waiting or queued job of a batch, or the retry of its failed job. Raises NotFound, NotEligible."""
 
     def work(tx: Tx) -> Job:
         known = batch.lock(tx, sync_id)
@@ -140,7 +141,7 @@ def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
             raise NotFound(f"there is no batch {sync_id}")
         active = job.active(tx, known.id)
         if active is None:
-            raise NotEligible(f"batch {sync_id} has no job to cancel")
+            return _cancel_retry(tx, known, requested_by)
         if not job.cancel(tx, active.id):
             raise NotEligible(f"job {active.id} is running; only stopping the service stops it")
         append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
@@ -148,6 +149,15 @@ def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
         return replace(active, state=JobState.CANCELLED)
 
     return context.db.transaction(work)
+
+
+def _cancel_retry(tx: Tx, known: Batch, requested_by: str) -> Job:
+    """The failed job that would have been tried again."""
+    newest = job.newest(tx, known.id)
+    if newest is None or not batch.cancel_retry(tx, known.id):
+        raise NotEligible(f"batch {known.sync_id} has no job to cancel")
+    append_job_event(tx, "retry_cancelled", known.id, newest.id, newest.priority, requested_by)
+    return newest
 
 
 def pause(context: Context, requested_by: str, reason: str | None) -> bool:

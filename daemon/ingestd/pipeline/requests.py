@@ -6,6 +6,7 @@ process died or fell silent is queued again.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,8 +14,9 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import DatabaseUnavailable, IngestdError, ManifestUnsettled, MountUnavailable
+from ingestd.errors import IngestdError, ManifestUnsettled, Unavailable
 from ingestd.model import RequestKind
+from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, Instance, worker_id
 from ingestd.pipeline.preflight import preflight
@@ -45,6 +47,7 @@ class RequestRunner:
     def __init__(self, context: Context, instance: Instance, kind: RequestKind, work: Work) -> None:
         self._context, self._instance, self._kind, self._work = context, str(instance), kind, work
         self._stopping = threading.Event()
+        self._pace = ClaimPace()
         self._claim: Claim | None = None
 
     @property
@@ -55,16 +58,21 @@ class RequestRunner:
 
     def run_next(self) -> bool:
         """Runs the oldest queued request. False if there is none, the mount is absent, or the daemon is stopping."""
-        if self._stopping.is_set() or not is_open(self._context):
+        if self._stopping.is_set() or not is_open(self._context) or self._pace.delay() > 0.0:
             return False
         claim = self._claim_next()
         if claim is None:
+            self._pace.unused()
             return False
-        self._claim = claim
+        self._claim, claimed_at = claim, time.monotonic()
         try:
             self._run(claim)
+        except Unavailable:
+            self._pace.released(claimed_at)
+            raise
         finally:
             self._claim = None
+        self._pace.ended()
         return True
 
     def stop(self) -> None:
@@ -90,7 +98,7 @@ class RequestRunner:
         try:
             with mount_checked(self._context):
                 result = self._work(claim)
-        except (DatabaseUnavailable, MountUnavailable):
+        except Unavailable:
             self._release(claim)
             raise
         except IngestdError as error:

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from ingestd.errors import DatabaseContention, DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
@@ -55,7 +57,7 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> 
     existing = item.existing(tx, batch_id)
     if existing:
         staging = _Staging(tx, batch_id, existing, None)
-        steps = (staging.compare(part, None) for part in parts(standing(manifest, index)))
+        steps = (partial(staging.compare, part, None) for part in parts(standing(manifest, index)))
         staging.write(steps, index, tick)
         item.recount(tx, batch_id)
         stage_containers(tx, batch_id, manifest)
@@ -78,9 +80,9 @@ def stage(
     staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
     listed = parts(standing(manifest, index))
     if len(index.first) > ENTRIES_PER_STEP:
-        steps = prefetch((staging.compare(part, db) for part in listed), db.close)
+        steps = prefetch((staging.compare_ahead(part, db) for part in listed), db.close)
     else:
-        steps = (staging.compare(part, None) for part in listed)
+        steps = (partial(staging.compare, part, None) for part in listed)
     staging.write(steps, index, on_progress)
     item.recount(tx, batch_id)
     stage_containers(tx, batch_id, manifest)
@@ -109,15 +111,26 @@ class _Staging:
         self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
         self.plan = Plan()
 
-    def write(self, steps: Generator[_Step, None, None], index: ManifestIndex, on_progress: Callable[[], None]) -> None:
+    def write(
+        self, steps: Generator[Callable[[], _Step], None, None], index: ManifestIndex, on_progress: Callable[[], None]
+    ) -> None:
         """Writes the rows of each step. Entries that come or go change ordinals, but not the identity of rows."""
         gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in index.first]
         item.drop(self._tx, gone)
         with closing(steps):
-            for step in steps:
+            for make_step in steps:
+                step = make_step()
                 item.stage(self._tx, self._batch_id, step.new)
                 item.restage(self._tx, step.changed)
                 on_progress()
+
+    def compare_ahead(self, part: Sequence[Entry], db: Database) -> Callable[[], _Step]:
+        """The rows that one part changes; made in the open transaction if there is no second connection."""
+        try:
+            step = self.compare(part, db)
+        except (DatabaseUnavailable, DatabaseContention):
+            return partial(self.compare, part, None)
+        return lambda: step
 
     def compare(self, part: Sequence[Entry], db: Database | None) -> _Step:
         """The rows that one part changes. The forecast reads from `db`, or in the open transaction if that is None."""

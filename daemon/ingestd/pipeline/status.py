@@ -25,6 +25,8 @@ def without_job(tx: Tx, known: Batch) -> BatchStatus:
     """Status of a batch that has no active job."""
     if known.status is BatchStatus.INVALID or known.manifest_completed_at is None:
         return BatchStatus.INVALID
+    if known.failure_count:
+        return BatchStatus.FAILED
     counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
     planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
     return decide.batch_status(planned, counts, finished=False)

@@ -1,4 +1,4 @@
-"""Sweeps over state: they queue new batches, promote waiting jobs and revive deferred items.
+"""Sweeps over state: they queue new batches, promote waiting jobs, retry failed batches and revive deferred items.
 
 They look at rows, not at events, so that a crash between two stages loses nothing.
 """
@@ -8,10 +8,11 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import IngestdError
-from ingestd.model import BatchStatus, Scope
+from ingestd.errors import IngestdError, Unavailable
+from ingestd.model import DAEMON, BatchStatus, Scope
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, append_job_event, insert
+from ingestd.records import Batch
 from ingestd.store import batch, job
 from ingestd.store.db import Tx
 
@@ -19,14 +20,12 @@ log = structlog.get_logger()
 
 MAX_SWEEP = 500
 SWEEP_INTERVAL = 5.0
-DAEMON = "ingestd"
-"""requested_by of the jobs that a sweep queues"""
 
 
 class Sweeper:
-    """Finds what should be queued and is not: new content, waiting jobs whose turn has come, revivable batches.
+    """Finds what should be queued and is not: new content, waiting jobs whose turn has come, batches to try again.
 
-    `enqueue_new` and `promote_and_revive` are each the step of a service; they return the seconds until the next one.
+    `enqueue_new` and `promote_and_requeue` are each the step of a service; they return the seconds until the next one.
     """
 
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:
@@ -36,8 +35,8 @@ class Sweeper:
     def enqueue_new(self) -> float:
         return self._after(self.queue_new())
 
-    def promote_and_revive(self) -> float:
-        return self._after(self.promote() + self.revive())
+    def promote_and_requeue(self) -> float:
+        return self._after(self.promote() + self.retry() + self.revive())
 
     def _after(self, found: int) -> float:
         if found:
@@ -50,33 +49,41 @@ class Sweeper:
         if not actions:
             return 0
         sync_ids = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
-        return sum(self._insert(sync_id, Scope.ALL) for sync_id in sync_ids)
+        return sum(self._insert(QueueRequest(sync_id, DAEMON)) for sync_id in sync_ids)
 
     def promote(self) -> int:
         """Queues waiting jobs whose prior batch has no earlier active job left."""
         job_ids = self._context.db.read(lambda tx: job.promotable(tx, MAX_SWEEP))
         return sum(self._context.db.transaction(partial(_promote, job_id=job_id)) for job_id in job_ids)
 
+    def retry(self) -> int:
+        """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""
+        due = self._context.db.read(lambda tx: batch.retryable(tx, MAX_SWEEP))
+        requests = [QueueRequest(sync_id, DAEMON, priority, scope=scope) for sync_id, scope, priority in due]
+        return sum(self._insert(request, lambda known: known.retry_at is not None) for request in requests)
+
     def revive(self) -> int:
         """Queues batches with deferred items whose missing asset is live now."""
         interval = self._context.settings.queue.revive_interval
         sync_ids = self._context.db.read(lambda tx: batch.revivable(tx, interval, MAX_SWEEP))
-        return sum(self._insert(sync_id, Scope.REVIVAL) for sync_id in sync_ids)
+        return sum(self._insert(QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL)) for sync_id in sync_ids)
 
-    def _insert(self, sync_id: str, scope: Scope) -> int:
-        request = QueueRequest(sync_id, DAEMON, scope=scope)
+    def _insert(self, request: QueueRequest, is_due: Callable[[Batch], bool] = lambda _known: True) -> int:
+        """Queues one batch; an error that concerns this batch alone must not keep the others from being queued."""
         try:
-            return self._context.db.transaction(lambda tx: _insert_if_idle(tx, self._context, request))
-        except IngestdError as error:
-            log.warning("sweep_failed", sync_id=sync_id, error=str(error))
+            return self._context.db.transaction(lambda tx: _insert_if_idle(tx, self._context, request, is_due))
+        except Unavailable:
             raise
+        except IngestdError as error:
+            log.warning("sweep_failed", sync_id=request.sync_id, error=str(error))
+            return 0
 
 
-def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest) -> int:
-    """Queues a batch that a sweep found, unless it was queued meanwhile."""
+def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: Callable[[Batch], bool]) -> int:
+    """Queues a batch that a sweep found, unless it was queued meanwhile or is not due any more."""
     batch.lock_with_prior(tx, request.sync_id)
     known = batch.lock(tx, request.sync_id)
-    if known is None or known.status is BatchStatus.INVALID or job.active(tx, known.id):
+    if known is None or known.status is BatchStatus.INVALID or not is_due(known) or job.active(tx, known.id):
         return 0
     if request.scope is Scope.REVIVAL:
         batch.note_revival(tx, known.id)

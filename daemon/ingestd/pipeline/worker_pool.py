@@ -13,6 +13,7 @@ import structlog
 
 from ingestd.errors import DatabaseUnavailable, LeaseLost, MountUnavailable
 from ingestd.model import Lease
+from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
@@ -38,6 +39,7 @@ class WorkerPool:
         self._on_finished = on_finished
         self._stopping = threading.Event()
         self._leases: dict[int, Lease] = {}
+        self._pace = ClaimPace()
         count = context.settings.worker.threads
         self.services = [
             Service(f"worker-{slot}", self._step(slot), finally_do=context.db.close) for slot in range(count)
@@ -88,31 +90,46 @@ class WorkerPool:
         """Claims and runs one job; returns the seconds until the next attempt."""
         if self._stopping.is_set() or not is_open(self._context):
             return UNTIL_WOKEN
-        lease = claim(self._context, worker_id(slot), self._instance)
+        delay = self._pace.delay()
+        if delay > 0.0:
+            return delay
+        lease = claim(self._context, worker_id(slot), self._instance, keep_waiting=self._keep_waiting)
         if lease is None:
+            self._pace.unused()
             return UNTIL_WOKEN
-        self._leases[slot] = lease
-        try:
-            outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
-            if outcome == "lost":
-                outcome = self._give_back(lease)
-        finally:
-            del self._leases[slot]
+        outcome = self._run(slot, lease)
         self._context.instruments.jobs_finished.labels(outcome).inc()
         self._context.instruments.job_duration.labels(outcome).observe(time.monotonic() - lease.claimed_at)
+        self._keep_pace(lease, outcome)
         self._on_finished()
         return 0.0
 
-    def _give_back(self, lease: Lease) -> str:
-        """Releases a job that a run lost in an outage; otherwise it would stay claimed until it is stale."""
+    def _run(self, slot: int, lease: Lease) -> str:
+        self._leases[slot] = lease
         try:
-            self._context.db.transaction(
-                partial(completion.release, lease=lease, reason="database_unavailable"),
-                keep_waiting=lambda: not self._stopping.is_set(),
-            )
+            outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
+            return self._give_back(lease) if outcome == "lost" else outcome
+        finally:
+            del self._leases[slot]
+
+    def _keep_pace(self, lease: Lease, outcome: str) -> None:
+        if outcome in ("released", "lost"):
+            self._pace.released(lease.claimed_at)
+        elif self._pace.ended():
+            self.wake()
+
+    def _keep_waiting(self) -> bool:
+        return not self._stopping.is_set()
+
+    def _give_back(self, lease: Lease) -> str:
+        """Releases a job whose run could not record its end; otherwise it would stay claimed until it is stale."""
+        reason = "stopping" if self._stopping.is_set() else "not_ended"
+        try:
+            release = partial(completion.release, lease=lease, reason=reason)
+            self._context.db.transaction(release, keep_waiting=self._keep_waiting)
         except (LeaseLost, DatabaseUnavailable):
             return "lost"
-        _log_release(lease, "database_unavailable")
+        _log_release(lease, reason)
         return "released"
 
 
@@ -130,13 +147,19 @@ def is_open(context: Context) -> bool:
     return True
 
 
-def claim(context: Context, worker: str, instance: str) -> Lease | None:
-    """Claims the next queued job for one worker; None when no job is available, or the queue is paused."""
+def claim(
+    context: Context, worker: str, instance: str, keep_waiting: Callable[[], bool] = lambda: False
+) -> Lease | None:
+    """Claims the next queued job for one worker; None when no job is available, or the queue is paused.
+
+    During an outage it waits while `keep_waiting()` is true: a claim that may be committed must not be forgotten.
+    """
 
     def was_committed(tx: Tx, lease: Lease | None) -> bool:
         return lease is not None and job.is_claimed_by(tx, lease.job_id, lease.token, worker, instance)
 
-    lease = context.db.transaction(partial(_claim, worker=worker, instance=instance), was_committed=was_committed)
+    work = partial(_claim, worker=worker, instance=instance)
+    lease = context.db.transaction(work, was_committed=was_committed, keep_waiting=keep_waiting)
     if lease is not None:
         context.instruments.jobs_claimed.inc()
         context.instruments.queue_wait.observe(lease.waited)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import Action, BatchStatus
+from ingestd.model import Action, BatchStatus, Scope
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -111,6 +111,26 @@ def start(tx: Tx, batch_id: int) -> None:
 
 def finish(tx: Tx, batch_id: int, status: BatchStatus, error: str | None) -> None:
     _sql.finish(tx.connection, batch_id=batch_id, status=status.value, error=error)
+
+
+def fail(tx: Tx, batch_id: int, error: str, failure_count: int, retry_after: float | None) -> None:
+    """Records a run that failed as a whole; the batch is due again after `retry_after` seconds, None: never."""
+    pause_us = None if retry_after is None else int(retry_after * 1e6)
+    _sql.fail(tx.connection, batch_id=batch_id, error=error, failure_count=failure_count, pause_us=pause_us)
+
+
+def queue(tx: Tx, batch_id: int) -> None:
+    _sql.queue(tx.connection, batch_id=batch_id)
+
+
+def cancel_retry(tx: Tx, batch_id: int) -> bool:
+    """False when no retry was due or ahead."""
+    return bool(_sql.cancel_retry(tx.connection, batch_id=batch_id))
+
+
+def retryable(tx: Tx, limit: int) -> list[tuple[str, Scope, int]]:
+    """Failed batches whose next try is due: sync_id, and scope and priority of the last job."""
+    return [(sync_id, Scope(scope), n) for sync_id, scope, n in _sql.retryable(tx.connection, limit=limit)]
 
 
 def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:

@@ -53,6 +53,11 @@ def active(tx: Tx, batch_id: int) -> Job | None:
     return _job.maybe(_sql.active(tx.connection, batch_id=batch_id))
 
 
+def newest(tx: Tx, batch_id: int) -> Job | None:
+    """The job of a batch that was queued last, in any state."""
+    return _job.maybe(_sql.newest(tx.connection, batch_id=batch_id))
+
+
 def insert(
     tx: Tx,
     batch_id: int,

@@ -46,7 +46,7 @@ class Operations:
         return {"sync_id": queue_request.sync_id, "status": status, "job": row, "error": None}
 
     def cancel(self, sync_id: str) -> Job:
-        """The job that was waiting or queued, after it was cancelled."""
+        """The job that was waiting or queued, after it was cancelled; or the failed job whose retry was cancelled."""
         return self.job(queueing.cancel(self._context, sync_id, requested_by()).id)
 
     def plan(self, sync_id: str, *, at_once: bool = True) -> dict[str, Any] | int:

@@ -3,9 +3,15 @@
 Long runs prepare the next chunk in a thread of its own while the current one is written.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
+import structlog
+
+from ingestd.errors import DatabaseContention, DatabaseUnavailable
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Lease
 from ingestd.mount.reader import ItemReader
@@ -13,37 +19,71 @@ from ingestd.pipeline.evaluate import Bundle, load_state
 from ingestd.pipeline.importer.prepared_chunk import NOTHING_READ, ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.store import item
-from ingestd.store.db import Database
+from ingestd.store.db import Database, Tx
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MAX_CHUNK_BYTES = 4 * 2**20
+AHEAD_RETRY_SECONDS = 5.0
+
+
+class Read(Protocol):
+    """Runs work that only reads, and returns its result."""
+
+    def __call__(self, work: Callable[[Tx], T], /) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSource:
-    """The chunks of one run: the covers of its batch (`covers`), or all other items."""
+    """The chunks of one run: the covers of its batch (`covers`), or all other items.
+
+    `read` reads from `db` and waits out its outages; it is used in the thread of the run only.
+    """
 
     db: Database
+    read: Read
     lease: Lease
     manifest: Manifest
     bundle: Bundle
     reader: ItemReader
     covers: bool
 
-    def each(self, size: Callable[[], int]) -> Generator[PreparedChunk, None, None]:
-        """Yields all chunks, in order of the manifest. `size()` is the largest number of items of the next one."""
-        after = -1
+    def each(self, size: Callable[[], int], after: int = -1) -> Generator[PreparedChunk, None, None]:
+        """Yields the chunks of all items after ordinal `after`, in order. `size()` limits the items of the next one."""
         while items := self._next_items(after, size()):
             yield from map(self._prepare, split_by_bytes(items))
             after = items[-1].entry.ordinal
 
     def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
-        """As `each`, with the next chunk prepared while the caller works on the current one."""
-        return prefetch(self.each(lambda: size), self.db.close)
+        """As `each`, with the next chunk prepared while the caller works on the current one.
+
+        That needs a second connection. While the server has none to spare, the run goes on with its own.
+        """
+        ahead, after = replace(self, read=self.db.read), -1
+        while True:
+            try:
+                with closing(prefetch(ahead.each(lambda: size, after), self.db.close)) as chunks:
+                    for chunk in chunks:
+                        yield chunk
+                        after = chunk.last_ordinal
+                return
+            except (DatabaseUnavailable, DatabaseContention) as error:
+                log.debug("not_read_ahead", error=str(error))
+            until = time.monotonic() + AHEAD_RETRY_SECONDS
+            for chunk in self.each(lambda: size, after):
+                yield chunk
+                after = chunk.last_ordinal
+                if time.monotonic() >= until:
+                    break
+            else:
+                return
 
     def _next_items(self, after: int, limit: int) -> list[ChunkItem]:
         """The next items after ordinal `after`, and what was read of them; an empty list at the end."""
         batch_id, scope = self.lease.batch_id, self.lease.scope
-        rows = self.db.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
+        rows = self.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
         entries = [self.manifest.entry(row.ordinal) for row in rows]
         readings = self.reader.read(entries) if self.manifest.action is not Action.REMOVE else {}
         return [
@@ -53,7 +93,7 @@ class ChunkSource:
 
     def _prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
         """What would be written of some items, from a state of the library read without a lock."""
-        state = self.db.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
+        state = self.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
         return prepare_chunk(self.bundle, items, state)
 
 

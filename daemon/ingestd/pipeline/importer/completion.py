@@ -1,11 +1,12 @@
 """Ends a run: finishes, fails or releases its job, each in one guarded transaction."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingestd import decide
-from ingestd.model import DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
+from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
 from ingestd.pipeline import status as status_of
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
@@ -38,27 +39,50 @@ def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
     return status
 
 
-def fail(tx: Tx, lease: Lease, progress: Progress, error: str, *, invalid: bool, refused: bool) -> None:
-    """Ends a run that could not finish: the envelope is invalid, a removal was refused, or an error stopped it."""
-    batch_id = lease.batch_id
-    if invalid:
-        batch.invalidate(tx, batch_id, error)
-        ledger.append(tx, batch_id, "batch_invalid", phase="import", error=error)
-    if refused:
-        payload = {"phase": "import", "requested_by": lease.worker_id, "reason": error}
-        ledger.append(tx, batch_id, "removal_refused", **payload)
-    status = BatchStatus.INVALID if invalid else status_of.without_job(tx, batch.lock_by_id(tx, batch_id))
-    batch.finish(tx, batch_id, status, error)
-    _append_finish_event(tx, lease, progress, error, _summary(progress, item.tally(tx, batch_id), status))
+def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str) -> BatchStatus:
+    """Ends a run whose bundle cannot be consumed."""
+    batch.invalidate(tx, lease.batch_id, error)
+    ledger.append(tx, lease.batch_id, "batch_invalid", phase="import", error=error)
+    batch.finish(tx, lease.batch_id, BatchStatus.INVALID, error)
+    return _end_failed(tx, lease, progress, error, BatchStatus.INVALID)
+
+
+def refuse(tx: Tx, lease: Lease, progress: Progress, error: str) -> BatchStatus:
+    """Ends a run whose removals are more than allowed."""
+    payload = {"phase": "import", "requested_by": lease.worker_id, "reason": error}
+    ledger.append(tx, lease.batch_id, "removal_refused", **payload)
+    status = status_of.without_job(tx, replace(batch.lock_by_id(tx, lease.batch_id), failure_count=0))
+    batch.finish(tx, lease.batch_id, status, error)
+    return _end_failed(tx, lease, progress, error, status)
+
+
+def fail(tx: Tx, lease: Lease, progress: Progress, error: str, pauses: Sequence[float]) -> BatchStatus:
+    """Ends a run that failed as a whole, for a reason that is not the bundle's; a sweep tries again after a pause.
+
+    `pauses` in seconds, one for each retry; then a person must queue it. A job that a person queued begins with the
+    first of them.
+    """
+    known, ended = batch.lock_by_id(tx, lease.batch_id), job.find(tx, lease.job_id)
+    earlier = known.failure_count if ended is not None and ended.requested_by == DAEMON else 0
+    retry_after = pauses[earlier] if earlier < len(pauses) else None
+    batch.fail(tx, lease.batch_id, error, earlier + 1, retry_after)
+    return _end_failed(tx, lease, progress, error, BatchStatus.FAILED)
+
+
+def _end_failed(tx: Tx, lease: Lease, progress: Progress, error: str, status: BatchStatus) -> BatchStatus:
+    summary = _summary(progress, item.tally(tx, lease.batch_id), status)
+    _append_finish_event(tx, lease, progress, error, summary)
     job.finish(tx, lease, JobState.FAILED, error, lease.items_done, lease.items_total)
+    return status
 
 
-def release(tx: Tx, lease: Lease, reason: str) -> None:
+def release(tx: Tx, lease: Lease, reason: str) -> BatchStatus:
     """Puts the job back into the queue, and records the reason."""
     batch.set_status(tx, lease.batch_id, BatchStatus.QUEUED)
     payload = {"job_id": lease.job_id, "worker_id": lease.worker_id, "reason": reason}
     ledger.append(tx, lease.batch_id, "job_released", phase="job_release", **payload)
     job.release(tx, lease)
+    return BatchStatus.QUEUED
 
 
 def _summary(progress: Progress, items: Counter[str], status: BatchStatus) -> dict[str, Any]:

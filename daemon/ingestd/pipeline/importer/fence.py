@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ingestd.errors import Stopping
+from ingestd.backoff import backoff
+from ingestd.errors import DatabaseContention, DatabaseUnavailable, Stopping
 from ingestd.model import Lease
 from ingestd.pipeline.context import Context
 from ingestd.store import job
 from ingestd.store.db import Tx
 
 T = TypeVar("T")
+
+FIRST_PAUSE, MAX_PAUSE = 0.05, 2.0
 
 
 class Fence:
@@ -24,6 +27,7 @@ class Fence:
         self, context: Context, lease: Lease, stopping: threading.Event, tick: Callable[[], None] = lambda: None
     ) -> None:
         self._context, self._lease, self._stopping, self._tick = context, lease, stopping, tick
+        self._is_abandoned = False
 
     def fenced(self, work: Callable[[Tx], T], *, done: int = 0, current_item_id: int | None = None) -> T:
         """Runs `work` in a transaction that ends with the fence, and adds `done` items to the job's progress.
@@ -48,14 +52,33 @@ class Fence:
         result = self._context.db.transaction(
             work,
             was_committed=lambda tx, _result: job.was_committed(tx, self._lease),
-            keep_waiting=lambda: not self._stopping.is_set(),
+            keep_waiting=self._keep_waiting,
         )
         self._lease.writes += 1
         return result
 
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Runs `work`, which only reads. Waits out outages. Raises Stopping when the daemon stops meanwhile."""
+        pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
+        while True:
+            try:
+                return self._context.db.read(work)
+            except (DatabaseUnavailable, DatabaseContention):
+                self.pause(next(pauses))
+                self.on_step()
+
+    def _keep_waiting(self) -> bool:
+        """Whether to go on waiting for the database. The wait counts as progress, so that heartbeats go on."""
+        self._lease.progress_at = time.monotonic()
+        return not self._stopping.is_set()
+
+    def abandon(self) -> None:
+        """Makes a thread that still reads ahead for this run stop at its next step."""
+        self._is_abandoned = True
+
     def check(self) -> None:
-        """Raises Stopping when the daemon stops."""
-        if self._stopping.is_set():
+        """Raises Stopping when the daemon stops, or the run ends."""
+        if self._stopping.is_set() or self._is_abandoned:
             raise Stopping("the daemon is stopping")
 
     def pause(self, seconds: float) -> None:

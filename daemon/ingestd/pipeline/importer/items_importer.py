@@ -47,12 +47,16 @@ class ItemsImporter:
         size = self.context.settings.worker.chunk_items
         isolate_until = 2 * size if self.lease.isolate_items else 0
         with closing(self._prepared(chunks, size, isolate_until)) as prepared:
-            for chunk in prepared:
-                self.fence.check()
-                if self.progress.seen < isolate_until:
-                    self._import_isolated(chunk)
-                else:
-                    self._import_chunk(chunk)
+            try:
+                for chunk in prepared:
+                    self.fence.check()
+                    if self.progress.seen < isolate_until:
+                        self._import_isolated(chunk)
+                    else:
+                        self._import_chunk(chunk)
+            except BaseException:
+                self.fence.abandon()
+                raise
 
     def _prepared(self, chunks: ChunkSource, size: int, isolate_until: int) -> Generator[PreparedChunk, None, None]:
         """The chunks to import, prepared ahead where there are several and none is to be isolated."""

@@ -54,7 +54,7 @@ class Opening:
 
     def _read_manifest(self) -> tuple[Delivery, Manifest]:
         """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds."""
-        sync_id = self.context.db.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
+        sync_id = self.fence.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
         bind_contextvars(sync_id=sync_id)
         deadline = time.monotonic() + self.context.settings.mount.settle_seconds
         for pause in pauses():

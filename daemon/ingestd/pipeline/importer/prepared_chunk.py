@@ -51,6 +51,10 @@ class PreparedChunk:
     def is_of_covers(self) -> bool:
         return self.items[0].entry.is_cover
 
+    @property
+    def last_ordinal(self) -> int:
+        return self.items[-1].entry.ordinal
+
     def decided(self) -> Iterator[tuple[ChunkItem, Verdict]]:
         return zip(self.items, self.verdicts, strict=True)
 

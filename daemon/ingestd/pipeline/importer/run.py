@@ -20,7 +20,7 @@ from ingestd.errors import (
     Stopping,
 )
 from ingestd.format.container import Container
-from ingestd.model import Decision, Lease, Reason, Verdict
+from ingestd.model import BatchStatus, Decision, Lease, Reason, Verdict
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
@@ -35,6 +35,9 @@ from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
+MAX_ERROR = 4000
+"""characters of an error that the rows of batch and job keep"""
+
 
 class Run:
     """One run of one job. `tick` shows that the worker's thread is alive."""
@@ -45,6 +48,7 @@ class Run:
         self._context, self._lease = context, lease
         self._fence = Fence(context, lease, stopping, tick)
         self._progress = Progress()
+        self._identity: MountIdentity | None = None
 
     def execute(self) -> str:
         """Runs the job; returns how the run ended: done, failed, released or lost."""
@@ -59,17 +63,13 @@ class Run:
         except Stopping:
             return self._release("stopping")
         except MountUnavailable as error:
-            log.warning("mount_lost", error=str(error))
-            return self._release("mount_unavailable")
-        except LeaseLost as error:
+            return self._leave_mount(error)
+        except (LeaseLost, DatabaseUnavailable) as error:
             return self._lose(error)
-        except DatabaseUnavailable as error:
-            log.warning("job_abandoned", error=str(error))
-            return "lost"
         except ManifestError as error:
-            return self._fail(str(error), invalid=True)
+            return self._end_failed(completion.invalidate, str(error))
         except RemovalRefused as error:
-            return self._fail(str(error), refused=True)
+            return self._end_failed(completion.refuse, str(error))
         except IngestdError as error:
             return self._fail(str(error))
         except Exception as error:  # an unforeseen error ends this job, not the thread
@@ -77,13 +77,14 @@ class Run:
             return self._fail(f"internal error: {type(error).__name__}: {error}")
 
     def _import(self) -> str:
-        identity = self._context.mount.check()
+        identity = self._identity = self._context.mount.check()
         opened = Opening(self._context, self._lease, self._fence, identity).open()
         self._progress.terminal = opened.terminal
         self._import_items(opened, identity)
         self._import_containers(opened)
         status = self._fence.guarded(lambda tx: completion.finish(tx, self._lease, self._progress))
-        log.info("job_finished", status=status.value, **self._progress.tally)
+        report = log.warning if status is BatchStatus.FAILED else log.info
+        report("job_finished", outcome="done", status=status.value, **self._progress.tally)
         return "done"
 
     def _import_items(self, opened: Opened, identity: MountIdentity) -> None:
@@ -92,21 +93,20 @@ class Run:
             self._context.mount, identity, self._fence.pause, self._fence.on_bytes, self._listings_late_until()
         )
         importer = ItemsImporter(self._context, self._lease, self._fence, opened.bundle, self._progress)
+        source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
         for covers in (False, True):
-            importer.import_chunks(
-                ChunkSource(self._context.db, self._lease, opened.manifest, opened.bundle, reader, covers=covers)
-            )
+            importer.import_chunks(source(reader, covers=covers))
 
     def _listings_late_until(self) -> float:
         """Until when (monotonic) a remote file system may not list yet what the bundle brought."""
         if not self._context.mount.is_remote:
             return 0.0
-        age = self._context.db.read(lambda tx: batch.age(tx, self._lease.batch_id))
+        age = self._fence.read(lambda tx: batch.age(tx, self._lease.batch_id))
         return time.monotonic() + self._context.settings.mount.settle_seconds - age
 
     def _import_containers(self, opened: Opened) -> None:
         batch_id = self._lease.batch_id
-        rows = self._context.db.read(lambda tx: item.undecided_containers(tx, batch_id, self._lease.scope))
+        rows = self._fence.read(lambda tx: item.undecided_containers(tx, batch_id, self._lease.scope))
         for container in opened.manifest.containers():
             row_id = rows.get(container.identity)
             if row_id is None:
@@ -127,25 +127,55 @@ class Run:
 
     # how a run ends before its time
 
-    def _fail(self, error: str, *, invalid: bool = False, refused: bool = False) -> str:
-        def work(tx: Tx) -> None:
-            completion.fail(tx, self._lease, self._progress, error, invalid=invalid, refused=refused)
+    def _leave_mount(self, error: MountUnavailable) -> str:
+        """Gives the job back when the mount is gone; when it is still there, only this bundle cannot be read."""
+        try:
+            if self._identity is not None:
+                self._context.mount.require_same(self._identity)
+                return self._fail(str(error))
+        except MountUnavailable:
+            pass
+        log.warning("mount_lost", error=str(error))
+        return self._release("mount_unavailable")
 
-        return self._end(work, "failed", error)
+    def _fail(self, error: str) -> str:
+        return self._end_failed(partial(completion.fail, pauses=self._context.settings.queue.retry_pauses), error)
+
+    def _end_failed(self, work: Callable[[Tx, Lease, Progress, str], BatchStatus], error: str) -> str:
+        """Ends the job as failed. `work` does, and returns the status of the batch."""
+        text = storable(error)
+        ended = self._end(lambda tx: work(tx, self._lease, self._progress, text))
+        if ended is None:
+            return "lost"
+        log.warning("job_finished", outcome="failed", status=ended.value, reason=text)
+        return "failed"
 
     def _release(self, reason: str) -> str:
-        return self._end(lambda tx: completion.release(tx, self._lease, reason), "released", reason)
+        ended = self._end(lambda tx: completion.release(tx, self._lease, reason))
+        if ended is None:
+            return "lost"
+        log.warning("job_released", outcome="released", reason=reason)
+        return "released"
 
-    def _end(self, work: Callable[[Tx], None], outcome: str, reason: str) -> str:
+    def _end(self, work: Callable[[Tx], BatchStatus]) -> BatchStatus | None:
+        """Ends the job in one transaction; None if that is not possible, and then the worker puts the job back."""
         try:
-            self._fence.guarded(work)
+            return self._fence.guarded(work)
         except (LeaseLost, DatabaseUnavailable) as error:
-            return self._lose(error)
-        log.warning("job_released" if outcome == "released" else "job_finished", outcome=outcome, reason=reason)
-        return outcome
+            self._lose(error)
+        except IngestdError as error:
+            log.error("job_not_ended", error=str(error))
+        return None
 
     def _lose(self, error: LeaseLost | DatabaseUnavailable) -> str:
         if isinstance(error, LeaseLost):
             self._context.instruments.leases_lost.inc()
-        log.warning("lease_lost", error=str(error))
+            log.warning("lease_lost", error=str(error))
+        else:
+            log.warning("job_abandoned", error=str(error))
         return "lost"
+
+
+def storable(error: str) -> str:
+    """An error as any column of text can hold it: without lone surrogates, and not too long."""
+    return error.encode("utf-8", "backslashreplace").decode()[:MAX_ERROR]

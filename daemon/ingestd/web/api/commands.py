@@ -29,7 +29,7 @@ class Commands:
         return answer({"results": [self._operations.queue_result(queue_request) for queue_request in queue_requests]})
 
     def cancel(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
-        """Cancels the waiting or queued job of a batch."""
+        """Cancels the waiting or queued job of a batch, or the retry of its failed job."""
         return answer(self._operations.cancel(path.sync_id))
 
     def preflight(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, url_for
 
 from ingestd.errors import IngestdError
-from ingestd.model import Decision, Scope
+from ingestd.model import Decision, JobState, Scope
 from ingestd.pipeline import queueing
 from ingestd.store.queries.paging import NEWEST
 from ingestd.web.api.schemas import ItemsQuery
@@ -38,10 +38,11 @@ class BatchPage:
 
     def cancel(self, sync_id: str) -> Response:
         try:
-            self._operations.cancel(sync_id)
+            cancelled = self._operations.cancel(sync_id)
         except IngestdError as error:
             return self._refused(sync_id, error)
-        return back(url_for("pages.batch", sync_id=sync_id), "cancelled")
+        notice = "cancelled" if cancelled.state is JobState.CANCELLED else "retry_cancelled"
+        return back(url_for("pages.batch", sync_id=sync_id), notice)
 
     def preflight(self, sync_id: str) -> Response:
         try:

@@ -24,6 +24,7 @@ NOTICES = {
     "queued": "The batch was queued. Its job is at the top of the job history.",
     "active": "The batch already has an active job; it is at the top of the job history.",
     "cancelled": "The job was cancelled.",
+    "retry_cancelled": "The retry was cancelled. The batch is not queued again automatically.",
 }
 """Messages after a redirect. The address carries only the key, so that a link cannot inject text."""
 
