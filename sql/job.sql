@@ -70,12 +70,6 @@ SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP
     current_item_id = NULL
 WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
 
--- name: claimed_by_us^
--- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
-SELECT id FROM import_job
-WHERE id = :job_id AND state = 'running' AND claim_token = :token AND claimed_instance = :instance
-  AND claimed_by = :worker_id FOR UPDATE;
-
 -- name: fence!
 -- The last statement of every transaction that writes for a job: no row, no commit.
 UPDATE import_job SET items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6),

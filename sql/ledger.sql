@@ -3,6 +3,12 @@
 -- name: append!
 INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :event_type, :payload);
 
+-- name: recorded^
+-- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
+-- A server that crashed may give an id twice, but hardly to the same event.
+SELECT id FROM ingest_event WHERE id = :event_id AND event_type = :event_type AND payload = :payload
+LOCK IN SHARE MODE;
+
 -- name: append_items!
 -- Events for items that were just decided, built from their rows, in order of the manifest; keys sorted.
 INSERT INTO ingest_event (batch_id, event_type, payload)

@@ -38,9 +38,13 @@ SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP
     claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6)
 WHERE id = :request_id AND state = 'queued' AND claim_token = :token;
 
--- name: claimed_by_us^
+-- name: in_state^
 -- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
-SELECT id FROM ingest_request WHERE {{own_claim}} AND claimed_instance = :instance FOR UPDATE;
+SELECT id FROM ingest_request WHERE id = :request_id AND claim_token = :token AND state = :state FOR UPDATE;
+
+-- name: exists^
+-- Asked when the reply to a COMMIT was lost, as in_state is.
+SELECT id FROM ingest_request WHERE id = :request_id FOR UPDATE;
 
 -- name: beat!
 UPDATE ingest_request SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};

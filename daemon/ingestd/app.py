@@ -23,6 +23,7 @@ from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Service, tick
 from ingestd.store import control
+from ingestd.store.connection import DEFAULT_LIMITS, Limits
 from ingestd.store.db import Database, Tx
 from ingestd.store.job import QueuedWork
 from ingestd.store.queries import jobs
@@ -41,7 +42,9 @@ STATUS_PATIENCE = 5.0
 
 def make_context(settings: Settings) -> Context:
     """The context that all stages of one process share."""
-    db = Database(settings.database)
+    # The locks of a worker that froze are free before its job counts as stale.
+    idle = min(DEFAULT_LIMITS.idle, int(settings.worker.stale_after / 2))
+    db = Database(settings.database, Limits(idle=max(1, idle)))
     db.on_failure = tick
     return Context(settings, db, Mount(settings.mount))
 
@@ -74,18 +77,17 @@ class Daemon:
 
     def _build_services(self) -> list[Service]:
         """The background threads, each with its step; those of the worker pool excepted."""
-        close = self.context.db.close
         poller = Poller(self.context, self._wake_for)
         heartbeat = Heartbeat(self.context, lambda: self.worker_pool.leases, self._claims)
-        self._rescue = Service("rescuer", self.rescuer.run_once, finally_do=close)
-        self._scan = Service("scanner", self._scans.run_once, finally_do=close)
-        self._preflight = Service("preflight", self._preflights.run_once, finally_do=close)
-        self._enqueuer = Service("auto-enqueuer", self.sweeper.enqueue_new, finally_do=close)
+        self._rescue = Service("rescuer", self.rescuer.run_once)
+        self._scan = Service("scanner", self._scans.run_once)
+        self._preflight = Service("preflight", self._preflights.run_once)
+        self._enqueuer = Service("auto-enqueuer", self.sweeper.enqueue_new)
         promote = self.sweeper.promote_and_requeue
-        self._promoter = Service("promoter", promote, finally_do=close, min_gap=PROMOTER_MIN_GAP)
-        self._heartbeat = Service("heartbeat", heartbeat.run_once, finally_do=close)
+        self._promoter = Service("promoter", promote, min_gap=PROMOTER_MIN_GAP)
+        self._heartbeat = Service("heartbeat", heartbeat.run_once)
         watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
-        poll = Service("poller", poller.run_once, finally_do=close)
+        poll = Service("poller", poller.run_once)
         services = [self._rescue, self._scan, self._preflight, watch, self._enqueuer, self._promoter, poll]
         services.append(self._heartbeat)
         if self._notifier.is_wanted:
@@ -232,7 +234,7 @@ class StatusReporter:
     def __init__(self, context: Context, notifier: Notifier, running: Callable[[], int]) -> None:
         self._mount, self._notifier, self._running = context.mount, notifier, running
         # A handle of its own with short timeouts, so that it can report a database that hangs.
-        self._db = Database(context.settings.database, statement_seconds=STATUS_PATIENCE)
+        self._db = Database(context.settings.database, Limits(statement=STATUS_PATIENCE))
         self._is_ready = False
 
     def run_once(self) -> float:

@@ -64,6 +64,9 @@ class DatabaseSettings(Section):
     user: str = "ingestd"
     password_file: str = ""
     name: str = Field("admin_panel", pattern=r"^[A-Za-z0-9_]{1,64}$")
+    ssl: Literal["auto", "required", "off"] = "auto"
+    ssl_ca: str = ""
+    ssl_verify: bool = True
 
     def password(self) -> str:
         return read_secret(self.password_file)

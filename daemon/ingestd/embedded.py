@@ -18,7 +18,7 @@ from typing import Any
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError
-from ingestd.store.db import connect, translated_errors
+from ingestd.store.connection import connect, translated_errors
 from ingestd.store.sql import SQL_FOLDER
 
 START_SECONDS = 60.0

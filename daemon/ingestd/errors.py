@@ -85,12 +85,25 @@ class MountUnavailable(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """No connection to the database, or it broke. Temporary; not caused by an item or a job."""
+    """The database cannot do it at the moment, for whatever reason. Temporary; not caused by an item or a job."""
 
-    def __init__(self, message: str, *, broke: bool = False) -> None:
+
+class DatabaseContention(DatabaseUnavailable):
+    """Another transaction is in the way (deadlock, lock wait), and the same will work once it has ended."""
+
+    def __init__(self, message: str, *, is_duplicate: bool = False) -> None:
         super().__init__(message)
-        self.broke = broke
-        """the connection was alive and broke, as one does under a statement that the server cannot bear"""
+        self.is_duplicate = is_duplicate
+        """another writer inserted the same key first, unless the key is one that no retry makes free"""
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """The configuration of the database does not allow it: account, rights, schema, settings. A person has to act.
+
+    The daemon waits for that as for an outage; a command ends with it.
+    """
+
+    exit_status = 78
 
 
 class DaemonUnavailable(Unavailable):
@@ -105,16 +118,8 @@ class NoDaemon(IngestdError):
     """The server at an address is not ingestd, or has an incompatible version."""
 
 
-class DatabaseContention(IngestdError):
-    """The server gave this transaction up in favour of another (deadlock, lock wait): run it again."""
-
-
-class DatabaseRefused(IngestdError):
-    """The server refuses for good what is asked of it (rights, schema, settings)."""
-
-
-class DataRefused(DatabaseRefused):
-    """The server refuses the values of one row: the fault of an item, not of the database."""
+class DataRefused(IngestdError):
+    """The server refuses the values of a statement: the fault of an item, not of the database."""
 
 
 class LeaseLost(IngestdError):

@@ -21,6 +21,7 @@ from ingestd import __version__, logs
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.listener import Listener
 from ingestd.pipeline.instruments import PREFIX
+from ingestd.store.connection import Limits
 from ingestd.store.db import Database
 from ingestd.store.queries.live import Live, live
 
@@ -128,7 +129,7 @@ class DatabaseState(Collector):
 
     def __init__(self, settings: DatabaseSettings, *, per_job: bool, cache_seconds: float = CACHE_SECONDS) -> None:
         self._cache_seconds = cache_seconds
-        self._db = Database(settings, statement_seconds=STATEMENT_SECONDS)
+        self._db = Database(settings, Limits(statement=STATEMENT_SECONDS))
         self._per_job = per_job
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="scrape")
         self._lock = threading.Lock()

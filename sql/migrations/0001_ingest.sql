@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_status_and_action (status, action, id),
   KEY by_host (source_host, id),
   KEY by_failure_count (failure_count, retry_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_item (
   id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
   KEY by_needs_attention (batch_id, needs_attention, ordinal),
   KEY revival (waiting_for, batch_id),
   CONSTRAINT item_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 -- No foreign key: it would make every chunk that is written hold on to the row of its batch.
 CREATE TABLE IF NOT EXISTS ingest_batch_tally (
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_tally (
   reason    VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   items     INT NOT NULL COMMENT 'listed items so decided, kept by the transactions that decide',
   PRIMARY KEY (batch_id, decision, reason)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_container (
   id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -93,7 +93,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_container (
   KEY by_ordinal (batch_id, ordinal),
   KEY revival (decision, batch_id),
   CONSTRAINT container_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS import_job (
   id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   KEY by_ended (ended, id),
   KEY by_finished (finished_at),
   KEY by_batch (batch_id, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 -- Scans and pre-flights that were accepted for later. Unlike the ledger they are deleted some days after their end.
 CREATE TABLE IF NOT EXISTS ingest_request (
@@ -158,7 +158,7 @@ CREATE TABLE IF NOT EXISTS ingest_request (
   KEY claim (state, kind, id),
   KEY by_batch (sync_id, id),
   KEY by_finished (finished_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_event (
   id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
@@ -168,7 +168,7 @@ CREATE TABLE IF NOT EXISTS ingest_event (
   created_at  DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   PRIMARY KEY (id, created_at),
   KEY by_batch (batch_id, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE OR REPLACE TRIGGER ingest_event_is_append_only_update BEFORE UPDATE ON ingest_event FOR EACH ROW
   SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ingest_event is append-only: rows are never changed';
@@ -182,6 +182,6 @@ CREATE TABLE IF NOT EXISTS ingest_control (
   paused_by     VARCHAR(255) NULL,
   paused_reason TEXT NULL,
   paused_at     DATETIME(6) NULL
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 INSERT INTO ingest_control (id) VALUES (1) ON DUPLICATE KEY UPDATE id = id;

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS asset (
   updated_at        DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   deleted_at        DATETIME(6) NULL,
   UNIQUE KEY hash (hash)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_file (
   asset_id    BIGINT UNSIGNED NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS asset_file (
   deleted_at  DATETIME(6) NULL,
   PRIMARY KEY (asset_id, variant),
   CONSTRAINT file_of_asset FOREIGN KEY (asset_id) REFERENCES asset (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_source (
   asset_id         BIGINT UNSIGNED NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS asset_source (
   created_at       DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   PRIMARY KEY (asset_id, document_sha256),
   CONSTRAINT source_of_asset FOREIGN KEY (asset_id) REFERENCES asset (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_ai_run (
   asset_id         BIGINT UNSIGNED NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS asset_ai_run (
   created_at       DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   PRIMARY KEY (asset_id, analysis_kind, document_sha256),
   CONSTRAINT ai_run_of_asset FOREIGN KEY (asset_id) REFERENCES asset (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_cover (
   asset_id    BIGINT UNSIGNED NOT NULL PRIMARY KEY,
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS asset_cover (
   sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   deleted_at  DATETIME(6) NULL,
   CONSTRAINT cover_of_asset FOREIGN KEY (asset_id) REFERENCES asset (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_gallery (
   id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS asset_gallery (
   complete_sync_id  CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   deleted_at        DATETIME(6) NULL,
   UNIQUE KEY hash (hash)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_gallery_item (
   gallery_id  BIGINT UNSIGNED NOT NULL,
@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS asset_gallery_item (
   PRIMARY KEY (gallery_id, asset_id),
   CONSTRAINT item_of_gallery FOREIGN KEY (gallery_id) REFERENCES asset_gallery (id),
   CONSTRAINT asset_in_gallery FOREIGN KEY (asset_id) REFERENCES asset (id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 -- The two kinds of container differ in nothing but their names.
 CREATE TABLE IF NOT EXISTS asset_collection LIKE asset_gallery;

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import DatabaseRefused, DatabaseUnavailable, MountUnavailable
+from ingestd.errors import DatabaseRefused, DatabaseUnavailable, DataRefused, MountUnavailable
 from ingestd.model import RequestKind, RequestState
 from ingestd.pipeline import requests
 from ingestd.pipeline.context import Context
@@ -136,7 +136,7 @@ def failing(context: Context, error: Exception) -> RequestRunner:
 
 def test_an_error_is_kept_as_a_sentence(world: World) -> None:
     request_id = accept(world)
-    assert failing(world.context(), DatabaseRefused("the disk is full")).run_next()
+    assert failing(world.context(), DataRefused("the disk is full")).run_next()
     assert look(world, request_id).error == "the disk is full"
 
 
@@ -147,7 +147,9 @@ def test_an_unexpected_error_is_kept_without_its_detail(world: World) -> None:
     assert look(world, request_id).error == requests.UNEXPECTED
 
 
-@pytest.mark.parametrize("outage", [DatabaseUnavailable("no database"), MountUnavailable("no mount")])
+@pytest.mark.parametrize(
+    "outage", [DatabaseUnavailable("no database"), DatabaseRefused("no rights"), MountUnavailable("no mount")]
+)
 def test_an_outage_puts_the_request_back(world: World, outage: Exception) -> None:
     request_id = accept(world)
     with pytest.raises(type(outage)):

@@ -77,7 +77,7 @@ class WebClient:
         instance = this_instance()
         self.scans = ScanStep(self.context, instance, Scanner(self.context))
         preflights = PreflightStep(self.context, instance)
-        self.preflights = Service("preflight", preflights.run_once, finally_do=self.context.db.close)
+        self.preflights = Service("preflight", preflights.run_once)
         hooks = Hooks(lambda: self.woken.append("worker_pool"), self._on_request, list)
         self.web = make_app(self.context, hooks)
         listener = make_listener(self.context.settings, self.web)

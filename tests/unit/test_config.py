@@ -19,7 +19,7 @@ DOCUMENTED = {
     },
     "database": {
         "unix_socket": "", "host": "127.0.0.1", "port": 3306, "user": "ingestd", "password_file": "",
-        "name": "admin_panel",
+        "name": "admin_panel", "ssl": "auto", "ssl_ca": "", "ssl_verify": True,
     },
     "migrate": {"user": "", "password_file": ""},
     "queue": {"auto": (), "priority": 100, "removal_limit": 1000, "revive_interval": 60.0,

@@ -278,7 +278,7 @@ def test_prefetched_work_logs_the_keys_of_its_job(stderr: Pipe) -> None:
 
     logs.configure(LogSettings())
     with bound_contextvars(job_id=7):
-        assert list(prefetch(parts(), lambda: log.info("closed"))) == [0, 1, 2]
+        assert list(prefetch(parts())) == [0, 1, 2]
     lines = written(stderr)
-    assert len(lines) == 4
+    assert len(lines) == 3
     assert [line for line in lines if "job_id=7" not in line] == []

@@ -1,6 +1,6 @@
 """Prepares the next part in a thread while the caller works on the current one."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from itertools import islice
@@ -9,20 +9,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def prefetch(parts: Iterator[T], close: Callable[[], None]) -> Generator[T, None, None]:
+def prefetch(parts: Iterator[T]) -> Generator[T, None, None]:
     """Yields what `parts` yields; the next part is prepared meanwhile, in a thread of its own.
 
-    `close` runs in that thread at the end, for its database connection. An error of `parts` is raised in its place.
+    An error of `parts` is raised in its place.
     """
     # A thread of a pool does not inherit the context, and with it the keys of log lines.
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         following = pool.submit(copy_context().run, _next, parts)
-        try:
-            while part := following.result():
-                following = pool.submit(copy_context().run, _next, parts)
-                yield part[0]
-        finally:
-            pool.submit(copy_context().run, close)
+        while part := following.result():
+            following = pool.submit(copy_context().run, _next, parts)
+            yield part[0]
 
 
 def _next(parts: Iterator[T]) -> list[T]:

@@ -88,10 +88,7 @@ class RequestRunner:
         def work(tx: Tx) -> Claim | None:
             return request.claim_next(tx, self._kind, worker_id(self._kind), self._instance)
 
-        def was_committed(tx: Tx, claim: Claim | None) -> bool:
-            return claim is not None and request.is_claimed_by(tx, claim, self._instance)
-
-        return self._context.db.transaction(work, was_committed=was_committed)
+        return self._context.db.transaction(work)
 
     def _run(self, claim: Claim) -> None:
         log.info("request_claimed", kind=self._kind, request_id=claim.request_id, sync_id=claim.sync_id)

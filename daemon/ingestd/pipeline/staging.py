@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from ingestd.errors import DatabaseContention, DatabaseUnavailable
+from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
@@ -80,7 +80,7 @@ def stage(
     staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
     listed = parts(standing(manifest, index))
     if len(index.first) > ENTRIES_PER_STEP:
-        steps = prefetch((staging.compare_ahead(part, db) for part in listed), db.close)
+        steps = prefetch(staging.compare_ahead(part, db) for part in listed)
     else:
         steps = (partial(staging.compare, part, None) for part in listed)
     staging.write(steps, index, on_progress)
@@ -128,7 +128,7 @@ class _Staging:
         """The rows that one part changes; made in the open transaction if there is no second connection."""
         try:
             step = self.compare(part, db)
-        except (DatabaseUnavailable, DatabaseContention):
+        except DatabaseUnavailable:
             return partial(self.compare, part, None)
         return lambda: step
 

@@ -20,6 +20,7 @@ from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
 from ingestd.service import Service
 from ingestd.store import batch, control, job, ledger, request
+from ingestd.store.attempts import KeepWaiting
 from ingestd.store.db import Tx
 from ingestd.store.job import QueuedWork
 from ingestd.store.request import Claim
@@ -41,9 +42,7 @@ class WorkerPool:
         self._leases: dict[int, Lease] = {}
         self._pace = ClaimPace()
         count = context.settings.worker.threads
-        self.services = [
-            Service(f"worker-{slot}", self._step(slot), finally_do=context.db.close) for slot in range(count)
-        ]
+        self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
     @property
     def leases(self) -> list[Lease]:
@@ -147,19 +146,13 @@ def is_open(context: Context) -> bool:
     return True
 
 
-def claim(
-    context: Context, worker: str, instance: str, keep_waiting: Callable[[], bool] = lambda: False
-) -> Lease | None:
+def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaiting = None) -> Lease | None:
     """Claims the next queued job for one worker; None when no job is available, or the queue is paused.
 
     During an outage it waits while `keep_waiting()` is true: a claim that may be committed must not be forgotten.
     """
-
-    def was_committed(tx: Tx, lease: Lease | None) -> bool:
-        return lease is not None and job.is_claimed_by(tx, lease.job_id, lease.token, worker, instance)
-
     work = partial(_claim, worker=worker, instance=instance)
-    lease = context.db.transaction(work, was_committed=was_committed, keep_waiting=keep_waiting)
+    lease = context.db.transaction(work, keep_waiting=keep_waiting)
     if lease is not None:
         context.instruments.jobs_claimed.inc()
         context.instruments.queue_wait.observe(lease.waited)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from ingestd.errors import LeaseLost
@@ -130,17 +131,14 @@ def fence(tx: Tx, lease: Lease, items_done: int, items_total: int, current_item_
     values = {"items_done": items_done, "items_total": items_total, "current_item_id": current_item_id}
     if _sql.fence(tx.connection, job_id=lease.job_id, token=lease.token, **values) != 1:
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
+    if tx.receipt is None:
+        tx.receipt = partial(was_committed, lease=lease)
 
 
 def was_committed(tx: Tx, lease: Lease) -> bool:
     """Whether more than the `lease.writes` known fenced transactions of a lease were committed."""
     writes = _sql.writes(tx.connection, job_id=lease.job_id, token=lease.token)
     return writes is not None and writes > lease.writes
-
-
-def is_claimed_by(tx: Tx, job_id: int, token: int, worker_id: str, instance: str) -> bool:
-    values = {"job_id": job_id, "token": token, "worker_id": worker_id, "instance": instance}
-    return _sql.claimed_by_us(tx.connection, **values) is not None
 
 
 def consume(tx: Tx, job_id: int, manifest_sha256: str) -> None:

@@ -1,6 +1,7 @@
 """ingest_event rows: one event per fact, appended in the transaction of the fact."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,8 +14,16 @@ _sql = Queries("ledger")
 
 
 def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> None:
-    """Appends one event; `payload` must name its phase."""
-    _sql.append(tx.connection, batch_id=batch_id, event_type=event_type, payload=Json(_json(payload)))
+    """Appends one event, which is also the receipt of the transaction; `payload` must name its phase."""
+    text = Json(_json(payload))
+    _sql.append(tx.connection, batch_id=batch_id, event_type=event_type, payload=text)
+    event_id: int = tx.connection.insert_id()  # type: ignore[no-untyped-call]
+    tx.receipt = partial(is_recorded, event_id=event_id, event_type=event_type, payload=text)
+
+
+def is_recorded(tx: Tx, event_id: int, event_type: str, payload: Json) -> bool:
+    """Whether an event was committed. Waits for its transaction if that is still running."""
+    return _sql.recorded(tx.connection, event_id=event_id, event_type=event_type, payload=payload) is not None
 
 
 def append_items(tx: Tx, item_ids: Sequence[int]) -> None:

@@ -1,27 +1,35 @@
 """Brings the schema up to date: the plain SQL files of sql/migrations, applied once each, in order."""
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from urllib.parse import quote
+from functools import partial
 
-from yoyo import exceptions, get_backend, read_migrations
+from yoyo import exceptions, read_migrations
+from yoyo.backends.core.mysql import MySQLBackend
+from yoyo.connections import parse_uri
+from yoyo.migrations import default_migration_table
 
 from ingestd.config import Settings, read_secret
-from ingestd.errors import DatabaseRefused, DatabaseUnavailable
-from ingestd.store.db import connect, translated_errors
+from ingestd.errors import DatabaseUnavailable
+from ingestd.store.connection import Connection, Limits, connect, translated_errors
 from ingestd.store.sql import SQL_FOLDER
 
 LOCK_SECONDS = 60
+LIMITS = Limits(lock=LOCK_SECONDS, silence=86400.0)
 
 
 def migrate(settings: Settings) -> list[str]:
     """Applies missing migrations; returns their names. Safe to run from several hosts at once."""
+    section = "migrate" if settings.migrate.user else "database"
+    open_connection = partial(_connect, settings)
+    with translated_errors(settings.database, section), _one_at_a_time(open_connection):
+        return _apply(_backend(settings.database.name, open_connection))
+
+
+def _connect(settings: Settings) -> Connection:
+    """A connection of the account that may change the schema, with the session that the daemon has."""
     user, password = _account(settings)
-    with translated_errors(settings.database), _one_at_a_time(settings, user, password), warnings.catch_warnings():
-        # yoyo passes the driver `db`, which PyMySQL calls deprecated.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return _apply(_uri(settings, user, password))
+    return connect(settings.database, user, password, settings.database.name, LIMITS)
 
 
 def _account(settings: Settings) -> tuple[str, str]:
@@ -30,8 +38,19 @@ def _account(settings: Settings) -> tuple[str, str]:
     return settings.database.user, settings.database.password()
 
 
-def _apply(uri: str) -> list[str]:
-    backend = get_backend(uri)
+def _backend(name: str, open_connection: Callable[[], Connection]) -> MySQLBackend:
+    """yoyo on connections of ours: its own know neither IPv6 nor every password, and have the server's sql_mode."""
+
+    class Backend(MySQLBackend):  # type: ignore[misc]
+        def connect(self, _dburi: object) -> Connection:
+            return open_connection()
+
+    backend = Backend(parse_uri(f"mysql:///{name}"), default_migration_table)
+    backend.init_database()
+    return backend
+
+
+def _apply(backend: MySQLBackend) -> list[str]:
     migrations = read_migrations(str(SQL_FOLDER / "migrations"))
     try:
         with closing(backend.connection), backend.lock(timeout=LOCK_SECONDS):
@@ -46,25 +65,17 @@ def _apply(uri: str) -> list[str]:
 
 
 @contextmanager
-def _one_at_a_time(settings: Settings, user: str, password: str) -> Iterator[None]:
+def _one_at_a_time(open_connection: Callable[[], Connection]) -> Iterator[None]:
     """Holds a server-side lock that ends with its connection; yoyo's lock table does not exist before the first run."""
-    connection = connect(settings.database, user, password, settings.database.name)
+    connection = open_connection()
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT GET_LOCK(CONCAT('ingestd.migrate.', DATABASE()), %s)", (LOCK_SECONDS,))
             if cursor.fetchone() != (1,):
-                raise DatabaseRefused("another `ingestd migrate` has been running for a minute; try again later")
+                raise DatabaseUnavailable("another `ingestd migrate` has been running for a minute; try again later")
             # yoyo mistakes a refused account for a held lock and waits a minute; this statement reports it at once.
             cursor.execute("CREATE TABLE IF NOT EXISTS _ingestd_migrating (id INT)")
             cursor.execute("DROP TABLE IF EXISTS _ingestd_migrating")
         yield
     finally:
         connection.close()
-
-
-def _uri(settings: Settings, user: str, password: str) -> str:
-    database = settings.database
-    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-    where = f"?unix_socket={quote(database.unix_socket, safe='')}" if database.unix_socket else ""
-    host = "localhost" if database.unix_socket else f"{database.host}:{database.port}"
-    return f"mysql://{login}@{host}/{database.name}{where}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -50,7 +51,14 @@ def insert(tx: Tx, kind: RequestKind, requested_by: str, sync_id: str | None = N
 
     All scan requests made before a scan begins are one row, and so are all open pre-flight requests of a batch.
     """
-    return int(_sql.insert(tx.connection, kind=kind.value, sync_id=sync_id, requested_by=requested_by))
+    request_id = int(_sql.insert(tx.connection, kind=kind.value, sync_id=sync_id, requested_by=requested_by))
+    tx.receipt = partial(exists, request_id=request_id)
+    return request_id
+
+
+def exists(tx: Tx, request_id: int) -> bool:
+    """Waits for the transaction that inserts it if that is still running."""
+    return _sql.exists(tx.connection, request_id=request_id) is not None
 
 
 def find(tx: Tx, request_id: int) -> IngestRequest | None:
@@ -77,12 +85,17 @@ def claim_next(tx: Tx, kind: RequestKind, worker_id: str, instance: str) -> Clai
         return None
     request_id, sync_id, token = row
     values = {"request_id": request_id, "token": token, "worker_id": worker_id, "instance": instance}
-    return Claim(request_id, token + 1, sync_id) if _sql.claim(tx.connection, **values) == 1 else None
+    if _sql.claim(tx.connection, **values) != 1:
+        return None
+    claim = Claim(request_id, token + 1, sync_id)
+    tx.receipt = partial(is_in_state, claim=claim, state=RequestState.RUNNING)
+    return claim
 
 
-def is_claimed_by(tx: Tx, claim: Claim, instance: str) -> bool:
-    values = {"request_id": claim.request_id, "token": claim.token, "instance": instance}
-    return _sql.claimed_by_us(tx.connection, **values) is not None
+def is_in_state(tx: Tx, claim: Claim, state: RequestState) -> bool:
+    """Whether the request is in a state under this claim. Waits for a transaction that is changing it."""
+    values = {"request_id": claim.request_id, "token": claim.token, "state": state.value}
+    return _sql.in_state(tx.connection, **values) is not None
 
 
 def beat(tx: Tx, claim: Claim) -> bool:
@@ -95,11 +108,13 @@ def finish(tx: Tx, claim: Claim, result: dict[str, Any] | None, error: str | Non
     state = RequestState.DONE if error is None else RequestState.FAILED
     text = None if result is None else Json(orjson.dumps(result).decode())
     values = {"state": state.value, "result": text, "error": error}
+    tx.receipt = partial(is_in_state, claim=claim, state=state)
     return bool(_sql.finish(tx.connection, request_id=claim.request_id, token=claim.token, **values))
 
 
 def release(tx: Tx, claim: Claim) -> bool:
     """Puts a running request back into the queue. False when the claim was lost."""
+    tx.receipt = partial(is_in_state, claim=claim, state=RequestState.QUEUED)
     return bool(_sql.release(tx.connection, request_id=claim.request_id, token=claim.token))
 
 

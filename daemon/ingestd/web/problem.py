@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingestd.errors import (
-    DatabaseContention,
     DatabaseUnavailable,
     IngestdError,
     ManifestError,
@@ -32,7 +31,6 @@ STATUS_OF: tuple[tuple[type[IngestdError], int], ...] = (
     (ManifestError, 409),
     (MountUnavailable, 503),
     (DatabaseUnavailable, 503),
-    (DatabaseContention, 503),
 )
 SENTENCES = {
     404: "There is nothing at this address.",

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable
+from ingestd.store.attempts import KeepWaiting
+from ingestd.store.connection import Limits
 from ingestd.store.db import Database, Tx
 
 T = TypeVar("T")
@@ -22,15 +24,15 @@ class ReadDatabase(Database):
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        super().__init__(settings, statement_seconds=STATEMENT_SECONDS)
+        super().__init__(settings, Limits(statement=STATEMENT_SECONDS))
         self._breaker = (0.0, "")
 
-    def read(self, work: Callable[[Tx], T]) -> T:
+    def read(self, work: Callable[[Tx], T], *, keep_waiting: KeepWaiting = None) -> T:
         until, message = self._breaker
         if message and time.monotonic() < until:
             raise DatabaseUnavailable(message)
         try:
-            return super().read(work)
+            return super().read(work, keep_waiting=keep_waiting)
         except DatabaseUnavailable as error:
             # Only the message: the error would keep the frames of its traceback alive.
             self._breaker = (time.monotonic() + BREAKER_SECONDS, str(error))

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from ingestd.errors import DatabaseContention, DatabaseUnavailable
+from ingestd.errors import DatabaseUnavailable
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Lease
 from ingestd.mount.reader import ItemReader
@@ -64,12 +64,12 @@ class ChunkSource:
         ahead, after = replace(self, read=self.db.read), -1
         while True:
             try:
-                with closing(prefetch(ahead.each(lambda: size, after), self.db.close)) as chunks:
+                with closing(prefetch(ahead.each(lambda: size, after))) as chunks:
                     for chunk in chunks:
                         yield chunk
                         after = chunk.last_ordinal
                 return
-            except (DatabaseUnavailable, DatabaseContention) as error:
+            except DatabaseUnavailable as error:
                 log.debug("not_read_ahead", error=str(error))
             until = time.monotonic() + AHEAD_RETRY_SECONDS
             for chunk in self.each(lambda: size, after):

@@ -5,16 +5,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ingestd.backoff import backoff
-from ingestd.errors import DatabaseContention, DatabaseUnavailable, Stopping
+from ingestd.errors import DatabaseUnavailable, Stopping
 from ingestd.model import Lease
 from ingestd.pipeline.context import Context
 from ingestd.store import job
 from ingestd.store.db import Tx
 
 T = TypeVar("T")
-
-FIRST_PAUSE, MAX_PAUSE = 0.05, 2.0
 
 
 class Fence:
@@ -49,26 +46,21 @@ class Fence:
 
     def guarded(self, work: Callable[[Tx], T]) -> T:
         """Runs `work`, which itself ends with a guarded update of the job. Waits out outages until the daemon stops."""
-        result = self._context.db.transaction(
-            work,
-            was_committed=lambda tx, _result: job.was_committed(tx, self._lease),
-            keep_waiting=self._keep_waiting,
-        )
+        result = self._context.db.transaction(work, keep_waiting=self._keep_waiting)
         self._lease.writes += 1
         return result
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Runs `work`, which only reads. Waits out outages. Raises Stopping when the daemon stops meanwhile."""
-        pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
-        while True:
-            try:
-                return self._context.db.read(work)
-            except (DatabaseUnavailable, DatabaseContention):
-                self.pause(next(pauses))
-                self.on_step()
+        try:
+            return self._context.db.read(work, keep_waiting=self._keep_waiting)
+        except DatabaseUnavailable:
+            self.check()
+            raise
 
     def _keep_waiting(self) -> bool:
-        """Whether to go on waiting for the database. The wait counts as progress, so that heartbeats go on."""
+        """Whether to go on waiting for the database. Waiting is a sign of life, of the thread and of its job."""
+        self._tick()
         self._lease.progress_at = time.monotonic()
         return not self._stopping.is_set()
 

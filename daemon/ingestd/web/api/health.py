@@ -7,6 +7,7 @@ from flask import Response
 
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
+from ingestd.store.connection import Limits
 from ingestd.store.db import Database
 from ingestd.store.queries import server
 from ingestd.web.hooks import Hooks
@@ -23,7 +24,7 @@ class Health:
     def __init__(self, context: Context, hooks: Hooks) -> None:
         self._context, self._hooks = context, hooks
         # A handle of its own with short timeouts: health must report a database that hangs, and not hang with it.
-        self._db = Database(context.settings.database, statement_seconds=STATEMENT_SECONDS)
+        self._db = Database(context.settings.database, Limits(statement=STATEMENT_SECONDS))
         self._lock = threading.Lock()
         self._checked_at = float("-inf")
         self._is_up = False

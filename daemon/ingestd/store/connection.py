@@ -1,0 +1,196 @@
+"""Opens connections: the settings of every session, TLS, time limits, and which passwords may leave this process."""
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection as DriverConnection
+from pymysql.constants import CLIENT, CR
+
+from ingestd.config import DatabaseSettings
+from ingestd.errors import ConfigError
+from ingestd.store.server_errors import DRIVER_ERRORS, translate
+from ingestd.store.values import ENCODERS
+
+SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
+    " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = %s, lock_wait_timeout = %s,"
+    " idle_transaction_timeout = %s"
+)
+CONNECT_SECONDS = 5.0
+SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
+"""authentication that proves to know the password without sending it"""
+
+
+class Connection(DriverConnection):
+    """A connection that never sends its password, whatever the server asks for."""
+
+    _auth_plugin_name: str
+    _sock: socket.socket | None
+    _read_timeout: float | None
+    _write_timeout: float | None
+
+    def break_off(self) -> None:
+        """Closes it without a word to the server."""
+        self._force_close()  # type: ignore[attr-defined]
+
+    def interrupt(self) -> None:
+        """Makes a thread that waits for the server in this connection fail at once."""
+        with suppress(OSError, AttributeError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+    def _get_server_information(self) -> None:
+        super()._get_server_information()  # type: ignore[misc]
+        if self._auth_plugin_name.encode() not in SAFE_PLUGINS:
+            # What the server proposes first is not binding: it may still ask for what the account needs.
+            self._auth_plugin_name = SAFE_PLUGINS[0].decode()
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
+        if plugin_name in SAFE_PLUGINS:
+            return super()._process_auth(plugin_name, auth_packet, handler)  # type: ignore[misc]
+        asked = plugin_name.decode("ascii", "replace")
+        message = f"it asks for authentication by {asked!r}, which could reveal the password; give the account another"
+        raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits of a session, in seconds.
+
+    `statement` limits each statement, in client and server; without it, the client waits for a reply for `silence`.
+    `lock` is how long the server waits for one lock. The transaction is tried again then, for as long as it takes.
+    `idle` is how long a client may say nothing during a transaction before the server ends it and frees its locks.
+    """
+
+    statement: float | None = None
+    lock: int = 5
+    silence: float = 120.0
+    idle: int = 60
+
+    @property
+    def connecting(self) -> float:
+        return min(CONNECT_SECONDS, self.statement or CONNECT_SECONDS)
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def connect(
+    settings: DatabaseSettings, user: str, password: str, name: str | None, limits: Limits = DEFAULT_LIMITS
+) -> Connection:
+    """A new connection in autocommit, with the session settings that every part of ingestd relies on."""
+    connection = new_connection(settings, user, password, name, limits)
+    try:
+        open_connection(connection, settings, limits)
+    except BaseException:
+        connection.break_off()
+        raise
+    return connection
+
+
+def new_connection(
+    settings: DatabaseSettings, user: str, password: str, name: str | None, limits: Limits
+) -> Connection:
+    """A connection that is not open yet. The driver would take a password in text for Latin-1."""
+    return Connection(
+        unix_socket=settings.unix_socket or None,
+        host=settings.host,
+        port=settings.port,
+        user=user,
+        password=password.encode(),
+        database=name,
+        charset="utf8mb4",
+        autocommit=True,
+        client_flag=CLIENT.FOUND_ROWS,
+        connect_timeout=limits.connecting,
+        read_timeout=limits.connecting,
+        write_timeout=limits.connecting,
+        local_infile=False,
+        ssl=tls_context(settings),
+        ssl_disabled=not needs_tls(settings),
+        defer_connect=True,
+    )
+
+
+def open_connection(connection: Connection, settings: DatabaseSettings, limits: Limits) -> None:
+    """Connects and prepares the session. Raises errors of the driver, and ConfigError."""
+    _open(connection, settings)
+    connection.encoders = {**connection.encoders, **ENCODERS}
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION, (limits.lock, limits.lock, limits.idle))
+        if limits.statement:
+            cursor.execute("SET SESSION max_statement_time = %s", (0.8 * limits.statement,))  # before we give up
+    connection._read_timeout = connection._write_timeout = limits.statement or limits.silence
+
+
+def _open(connection: Connection, settings: DatabaseSettings) -> None:
+    """Opens it. What is wrong before a server is asked, such as an impossible host, is a wrong configuration."""
+    try:
+        connection.connect()
+    except pymysql.OperationalError as error:
+        cause = getattr(error, "original_exception", None)
+        if isinstance(cause, ssl.SSLError):
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"no TLS with it: {cause}") from error
+        raise
+    except (ValueError, RuntimeError, NotImplementedError) as error:
+        where = f"unix_socket = {settings.unix_socket!r}" if settings.unix_socket else f"host = {settings.host!r}"
+        raise ConfigError(f"[database] {where} cannot be connected to: {error}") from error
+
+
+def needs_tls(settings: DatabaseSettings) -> bool:
+    """Whether connections are encrypted: by default those that leave this host."""
+    if settings.unix_socket or settings.ssl == "off":
+        return False
+    return settings.ssl == "required" or not _is_loopback(settings.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def tls_context(settings: DatabaseSettings) -> ssl.SSLContext | None:
+    """None when no TLS is needed: preparing it costs 70 ms."""
+    return _tls_context(settings.ssl_ca, settings.ssl_verify) if needs_tls(settings) else None
+
+
+@lru_cache(maxsize=8)
+def _tls_context(ca: str, verify: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"[database] ssl_ca = {ca!r} cannot be used: {error}") from error
+    # Certificates that MariaDB makes for itself lack what Python 3.13 and newer insist on.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def close_connection(connection: Connection) -> None:
+    """Closes it, whatever state it is in."""
+    try:
+        connection.close()
+    except pymysql.MySQLError:
+        connection.break_off()
+
+
+@contextmanager
+def translated_errors(settings: DatabaseSettings, section: str = "database") -> Iterator[None]:
+    """Translates the driver's errors in code with its own connection; of a chain of errors it reports the first."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        first: BaseException = error
+        while isinstance(first.__context__, pymysql.MySQLError):
+            first = first.__context__
+        assert isinstance(first, Exception)
+        raise translate(first, settings, section) from error
