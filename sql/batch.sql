@@ -85,13 +85,32 @@ ORDER BY b.retry_at, b.id LIMIT :limit;
 -- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.
 SELECT sync_id, prior_sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND prior_sync_id IS NOT NULL;
 
+-- name: versions
+SELECT sync_id, manifest_completed_at, prior_sync_id FROM ingest_batch
+WHERE sync_id IN :sync_ids AND manifest_completed_at IS NOT NULL;
+
+-- name: count_ancestors$
+-- How many batches of the same time a batch follows, one naming the next as its prior; counted up to a limit, which a
+-- circle always reaches.
+WITH RECURSIVE ancestor AS (
+  SELECT p.prior_sync_id, p.manifest_completed_at, 1 AS place
+  FROM ingest_batch b JOIN ingest_batch p
+    ON p.sync_id = b.prior_sync_id AND p.manifest_completed_at = b.manifest_completed_at
+  WHERE b.id = :batch_id
+  UNION ALL
+  SELECT p.prior_sync_id, p.manifest_completed_at, a.place + 1
+  FROM ancestor a JOIN ingest_batch p
+    ON p.sync_id = a.prior_sync_id AND p.manifest_completed_at = a.manifest_completed_at
+  WHERE a.place < :limit)
+SELECT COUNT(*) FROM ancestor;
+
 -- name: never_queued
 -- Consumable batches whose present manifest never had a job; a cancelled batch stays cancelled.
 SELECT b.sync_id FROM ingest_batch b
 WHERE b.status IN ('new', 'ready') AND b.action IN :actions
   AND NOT EXISTS (SELECT 1 FROM import_job j
                   WHERE j.batch_id = b.id AND (j.manifest_sha256 <=> b.manifest_sha256 OR j.state = 'cancelled'))
-ORDER BY b.manifest_completed_at, b.id LIMIT :limit;
+ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
 -- name: revivable
 -- Batches without an active job and with deferred items whose missing asset is now live.

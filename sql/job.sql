@@ -28,10 +28,27 @@ INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, reque
 VALUES (:batch_id, :state, :priority, :scope, :manifest_sha256, :requested_by, UTC_TIMESTAMP(6), :items_total)
 RETURNING id;
 
--- name: prior_is_active$
-SELECT EXISTS (SELECT 1 FROM ingest_batch b JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
-               JOIN import_job a ON a.active_batch_id = p.id
-               WHERE b.id = :batch_id AND p.id <> b.id);
+-- name: active_prior^
+-- A batch and the one that it names as prior, if that has an active job: their times and sync_ids.
+SELECT b.manifest_completed_at, b.sync_id, p.manifest_completed_at, p.sync_id
+FROM ingest_batch b JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
+JOIN import_job a ON a.active_batch_id = p.id
+WHERE b.id = :batch_id AND p.id <> b.id AND p.manifest_completed_at IS NOT NULL;
+
+-- name: queued_successors
+-- Queued jobs of batches that name a batch as their prior: the ids of their batches.
+SELECT b.id FROM ingest_batch b FORCE INDEX (by_prior) JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.prior_sync_id = :sync_id AND j.state = 'queued' ORDER BY b.id;
+
+-- name: lock_active^
+SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.active_batch_id = :batch_id FOR UPDATE;
+
+-- name: hold_back!
+UPDATE import_job SET state = 'waiting' WHERE id = :job_id AND state = 'queued';
+
+-- name: rescope!
+UPDATE import_job SET scope = :scope, items_done = 0 WHERE id = :job_id AND state IN ('waiting', 'queued');
 
 -- name: reprioritise!
 UPDATE import_job SET priority = :priority WHERE id = :job_id AND state IN ('waiting', 'queued');
@@ -41,13 +58,13 @@ UPDATE import_job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6) WHERE 
   AND state IN ('waiting', 'queued');
 
 -- name: promotable
--- Waiting jobs whose batch follows none that still has an active, earlier job.
+-- Waiting jobs whose batch follows none with an active job and an earlier time. Equal times need a closer look.
 SELECT j.id FROM import_job j
 JOIN ingest_batch b ON b.id = j.batch_id
-LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
-LEFT JOIN import_job a ON a.active_batch_id = p.id AND a.id < j.id
+LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.manifest_completed_at < b.manifest_completed_at
+LEFT JOIN import_job a ON a.active_batch_id = p.id
 WHERE j.state = 'waiting' AND a.id IS NULL
-ORDER BY j.priority, j.id LIMIT :limit;
+ORDER BY j.priority, j.id;
 
 -- name: promote!
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';

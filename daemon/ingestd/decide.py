@@ -3,7 +3,7 @@
 The importer applies them to locked rows; the pre-flight uses them for its forecast.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ingestd.model import (
     SUCCEEDED,
@@ -38,6 +38,27 @@ def advances(incoming: Version, row: Version | None) -> bool:
         return True
     same_writer = (incoming.completed_at, incoming.sync_id) == (row.completed_at, row.sync_id)
     return not same_writer and not is_older(incoming, row)
+
+
+def places_by_version(versions: Iterable[Version], sync_ids: Sequence[str]) -> list[int]:
+    """The places, in `sync_ids`, of batches in order of version; those without a version come last."""
+    ranks = {sync_id: rank for rank, sync_id in enumerate(oldest_first(versions))}
+    return sorted(range(len(sync_ids)), key=lambda place: ranks.get(sync_ids[place], len(ranks)))
+
+
+def oldest_first(versions: Iterable[Version]) -> list[str]:
+    """sync_ids in order of version: by time; at equal times after the batch that it names as prior, then by sync_id."""
+    known = {version.sync_id: version for version in sorted(versions, key=lambda v: (v.completed_at, v.sync_id))}
+    placed: dict[str, None] = {}
+    for version in known.values():
+        chain: dict[str, None] = {}
+        following: Version | None = version
+        while following and following.sync_id not in placed and following.sync_id not in chain:
+            chain[following.sync_id] = None
+            prior = known.get(following.prior or "")
+            following = prior if prior and prior.completed_at == following.completed_at else None
+        placed.update(reversed(chain.items()))
+    return list(placed)
 
 
 def skip(incoming: Version, row: Version | None) -> Verdict:

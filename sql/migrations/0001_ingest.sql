@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_action (action, id),
   KEY by_status_and_action (status, action, id),
   KEY by_host (source_host, id),
-  KEY by_failure_count (failure_count, retry_at)
+  KEY by_failure_count (failure_count, retry_at),
+  KEY by_prior (prior_sync_id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_item (

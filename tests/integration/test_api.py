@@ -234,6 +234,26 @@ def test_a_missing_manifest_is_not_an_outage(world: World, site: Site) -> None:
     assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 409
 
 
+def test_several_batches_are_queued_oldest_first(world: World, site: Site) -> None:
+    newest, middle, oldest = (put(world, site, photo(str(day)), day=day) for day in (3, 2, 1))
+    answer = site.post("/api/v1/queue", {"sync_ids": [newest, middle, oldest]})
+    jobs = {result["sync_id"]: result["job"]["id"] for result in answer.json["results"]}
+    assert list(jobs) == [newest, middle, oldest]
+    assert jobs[oldest] < jobs[middle] < jobs[newest]
+
+
+def test_a_running_job_refuses_what_it_cannot_take_up(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    address = f"/api/v1/batches/{sync_id}/queue"
+    assert site.post(address).status == 201
+    run_it(world)
+    assert site.post(address).status == 200
+    for body in ({"priority": 3}, {"force": True}, {"only": "failed"}):
+        refused = site.post(address, body)
+        assert refused.status == 409
+        assert "can no longer take up" in refused.detail
+
+
 def test_removals_beyond_the_limit_need_force(world: World, site: Site) -> None:
     world.import_all(site.context, world.put(photo("a"), photo("b"), day=1))
     sync_id = put(world, site, photo("a"), photo("b"), action="remove", day=2)

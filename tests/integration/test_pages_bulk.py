@@ -110,6 +110,14 @@ def test_hundreds_are_confirmed_and_queued_at_once(world: World, web_client: Web
 # queue
 
 
+def test_selected_batches_are_queued_oldest_first(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    newest, middle, oldest = (web_client.put(photo(str(day)), day=day) for day in (3, 2, 1))
+    page = olivia.post("/queue", {"sync_id": [newest, middle, oldest]}).page
+    assert list(results(page)) == [newest, middle, oldest]
+    rows = world.sql("SELECT b.sync_id FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id")
+    assert [sync_id for (sync_id,) in rows] == [oldest, middle, newest]
+
+
 def test_each_batch_has_a_result(world: World, web_client: WebClient, olivia: Visitor) -> None:
     first, second, third = (web_client.put(photo(name), day=day) for day, name in enumerate("abc", 1))
     invalid = web_client.put(photo("d"), verification={"passed": False})

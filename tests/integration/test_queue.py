@@ -96,7 +96,7 @@ def test_a_job_waits_for_the_batch_it_follows(world: World) -> None:
 
 def test_batches_that_follow_each_other_do_not_wait_for_each_other(world: World) -> None:
     context = world.context()
-    one, two = new_sync_id(), new_sync_id()
+    one, two = sorted((new_sync_id(), new_sync_id()))
     world.put(photo("a"), sync_id=one, prior_sync_id=two)
     world.put(photo("b"), sync_id=two, prior_sync_id=one)
     own = new_sync_id()

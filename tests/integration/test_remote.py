@@ -258,6 +258,14 @@ def test_wrong_options_are_a_usage_error(run: Run, options: list[str]) -> None:
     assert "Usage: " in result.stderr
 
 
+def test_batches_are_queued_oldest_first_remotely(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
+    newest, middle, oldest = (world.put(photo(str(day)), day=day) for day in (3, 2, 1))
+    assert run("scan", *elsewhere).code == 0
+    result = run("queue", newest, middle, UNKNOWN, oldest, *elsewhere, "--json").json
+    assert [row["sync_id"] for row in result] == [newest, middle, UNKNOWN, oldest]
+    assert result[3]["job_id"] < result[1]["job_id"] < result[0]["job_id"]
+
+
 def test_reimport_is_refused_remotely(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
     result = run("queue", UNKNOWN, "--reimport", *elsewhere)
     assert (result.code, result.stdout) == (2, "")

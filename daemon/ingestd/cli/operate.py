@@ -1,6 +1,6 @@
 """The commands of operators: scan, preflight, queue and cancel, locally or remotely; pause and resume."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +13,8 @@ from ingestd.cli.remote import Remote
 from ingestd.cli.session import Session, as_sync_id, as_text
 from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotFound
 from ingestd.model import Scope
+from ingestd.pipeline import ordering, queueing
 from ingestd.pipeline import preflight as planning
-from ingestd.pipeline import queueing
 from ingestd.pipeline.scanner import Scanner
 from ingestd.records import SummarizedBatch
 from ingestd.store.queries import batches
@@ -34,6 +34,9 @@ class Operator(Protocol):
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         """The job, as `queue` prints it."""
+
+    def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
+        """The places of batches in order of version."""
 
     def cancel(self, sync_id: str) -> Row:
         """The job, as `cancel` prints it."""
@@ -59,6 +62,9 @@ class Local:
         queued = queueing.enqueue(self._session.context, request)
         made = queued.job
         return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
+
+    def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
+        return ordering.oldest_first(self._session.context, sync_ids)
 
     def cancel(self, sync_id: str) -> Row:
         cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
@@ -129,20 +135,26 @@ def queue(
         raise click.UsageError("--only and --reimport exclude each other")
     scope = Scope.REIMPORT if reimport else Scope(only) if only else Scope.ALL
     one = partial(operator.queue, priority=priority, force=force, scope=scope)
-    click.get_current_context().exit(_queue_all(one, sync_ids, as_json=as_json))
+    places = operator.oldest_first(sync_ids) if len(sync_ids) > 1 else [0]
+    click.get_current_context().exit(_queue_all(one, sync_ids, places, as_json=as_json))
 
 
-def _queue_all(queue_one: Callable[[str], Row], sync_ids: tuple[str, ...], *, as_json: bool) -> int:
-    """Queues batches one after another and prints the results, also if an outage ends it. Returns the worst status."""
-    results: list[Row] = []
+def _queue_all(
+    queue_one: Callable[[str], Row], sync_ids: Sequence[str], places: Sequence[int], *, as_json: bool
+) -> int:
+    """Queues batches in the order of `places`; returns the worst status.
+
+    Prints the results in the order of `sync_ids`, also if an outage ends it.
+    """
+    results: dict[int, Row] = {}
     try:
-        for sync_id in sync_ids:
-            results.append(_result(queue_one, sync_id))
+        for place in places:
+            results[place] = _result(queue_one, sync_ids[place])
     finally:
         if results:
             columns = ("sync_id", "job_id", "state", "priority", "is_new", "error")
-            print_rows(results, columns, as_json=as_json, empty="")
-    return max(int(result["exit_status"]) for result in results)
+            print_rows([results[place] for place in sorted(results)], columns, as_json=as_json, empty="")
+    return max(int(result["exit_status"]) for result in results.values())
 
 
 def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:

@@ -2,11 +2,13 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 import click
 import msgspec
 
+from ingestd import decide
 from ingestd.backoff import backoff
 from ingestd.cli.client import Client, shaped
 from ingestd.cli.output import Row, echo
@@ -101,6 +103,12 @@ class Remote:
         body: Row = {"priority": priority, "force": force, "only": only}
         made = self._client.post(f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}, body)
         return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": isinstance(made, _NewJob)}
+
+    def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
+        named = {sync_id for sync_id in sync_ids if NAME.fullmatch(sync_id)}
+        batches = [batch for sync_id in sorted(named) if (batch := self._batch(sync_id))]
+        versions = [batch.version for batch in batches if batch.manifest_completed_at]
+        return decide.places_by_version(versions, sync_ids)
 
     def cancel(self, sync_id: str) -> Row:
         cancelled = self._client.post(f"{_path(sync_id)}/cancel", {200: _Job})

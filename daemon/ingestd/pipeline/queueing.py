@@ -9,6 +9,7 @@ from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import BatchStatus, JobState, Scope
 from ingestd.pipeline import delivery, status
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.ordering import append_job_event, hold_back_successors, must_wait
 from ingestd.pipeline.preflight import preflight
 from ingestd.records import Batch, Job
 from ingestd.store import batch, control, item, job, ledger
@@ -16,12 +17,11 @@ from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
-PHASES = {
-    "job_queued": "job_queue",
-    "job_promoted": "job_promote",
-    "job_reprioritised": "job_reprioritise",
-    "job_cancelled": "job_cancel",
-    "retry_cancelled": "job_cancel",
+SCOPE_NAMES = {
+    Scope.ALL: "all items",
+    Scope.FAILED: "only failed items",
+    Scope.DEFERRED: "only deferred items",
+    Scope.REIMPORT: "a re-import",
 }
 
 
@@ -73,9 +73,9 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
     known = batch.lock(tx, request.sync_id)
     if known is None:
         raise NotFound(f"there is no batch {request.sync_id}")
-    active = job.active(tx, known.id)
+    active = job.lock_active(tx, known.id)
     if active is not None:
-        return Queued(_reprioritise(tx, known, active, request), is_new=False)
+        return Queued(_amend(tx, known, active, request), is_new=False)
     if known.status is BatchStatus.INVALID:
         raise NotEligible(f"batch {request.sync_id} is invalid: {known.last_error}")
     if request.force:
@@ -105,31 +105,71 @@ def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
 
 def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> Job:
     """A new job for a locked batch without an active one; it waits while the batch named as its prior has one."""
-    state = JobState.WAITING if job.prior_is_active(tx, known.id) else JobState.QUEUED
+    state = JobState.WAITING if must_wait(tx, known.id) else JobState.QUEUED
     priority = context.settings.queue.priority if request.priority is None else request.priority
     job_id = job.insert(
         tx,
         known.id,
         state=state,
         priority=priority,
-        scope=Scope.ALL if request.scope is Scope.REIMPORT else request.scope,
+        scope=request.scope,
         manifest_sha256=known.manifest_sha256,
         requested_by=request.requested_by,
         items_total=known.item_count,
     )
     batch.queue(tx, known.id)
     append_job_event(tx, "job_queued", known.id, job_id, priority, request.requested_by)
+    hold_back_successors(tx, known.sync_id)
     made = job.find(tx, job_id)
     assert made is not None
     return made
 
 
+def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
+    """Takes up in a locked active job what a request asks for. Raises NotEligible if the job cannot take it up."""
+    changes = _changes(known, active, request)
+    if changes and active.state is JobState.RUNNING:
+        raise NotEligible(
+            f"job {active.id} of batch {known.sync_id} is running and can no longer take up"
+            f" {' or '.join(changes.values())}; queue the batch again when the job has ended"
+        )
+    if "force" in changes:
+        batch.set_force(tx, known.id)
+    if "scope" in changes:
+        active = _rescope(tx, known, active, request)
+    if "priority" in changes:
+        active = _reprioritise(tx, known, active, request)
+    return active
+
+
+def _changes(known: Batch, active: Job, request: QueueRequest) -> dict[str, str]:
+    """What a request would change about an active job, in words. A plain request makes a revival take up everything."""
+    changes = {}
+    if request.priority not in (None, active.priority):
+        changes["priority"] = "a new priority"
+    if request.force and known.force_sha256 != known.manifest_sha256:
+        changes["force"] = "force"
+    is_plain = request.scope is Scope.ALL
+    widens = is_plain and active.scope is Scope.REVIVAL and active.state is not JobState.RUNNING
+    if widens or (not is_plain and request.scope is not active.scope):
+        changes["scope"] = SCOPE_NAMES[request.scope]
+    return changes
+
+
+def _rescope(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
+    _select_items(tx, known, request)
+    job.rescope(tx, active.id, request.scope)
+    append_job_event(
+        tx, "job_rescoped", known.id, active.id, active.priority, request.requested_by, scope=request.scope.value
+    )
+    return replace(active, scope=request.scope)
+
+
 def _reprioritise(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
-    priority = request.priority
-    if priority is None or priority == active.priority or not job.reprioritise(tx, active.id, priority):
-        return active
-    append_job_event(tx, "job_reprioritised", known.id, active.id, priority, request.requested_by)
-    return replace(active, priority=priority)
+    assert request.priority is not None
+    job.reprioritise(tx, active.id, request.priority)
+    append_job_event(tx, "job_reprioritised", known.id, active.id, request.priority, request.requested_by)
+    return replace(active, priority=request.priority)
 
 
 def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
@@ -182,13 +222,6 @@ def resume(context: Context, requested_by: str) -> bool:
         return changed
 
     return context.db.transaction(work)
-
-
-def append_job_event(
-    tx: Tx, event_type: str, batch_id: int, job_id: int, priority: int, requested_by: str | None
-) -> None:
-    payload = {"job_id": job_id, "priority": priority, "requested_by": requested_by}
-    ledger.append(tx, batch_id, event_type, phase=PHASES[event_type], **payload)
 
 
 def _find(context: Context, sync_id: str) -> Batch:

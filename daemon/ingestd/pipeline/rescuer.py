@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from ingestd.model import BatchStatus
-from ingestd.pipeline import requests
+from ingestd.pipeline import ordering, requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, Instance, host
 from ingestd.store import batch, item, job, ledger
@@ -112,6 +112,7 @@ class Rescuer:
             reaped_by=f"{host()}/pid:{self._instance.pid}",
             threshold_seconds=_number(self._context.settings.worker.stale_after),
         )
+        ordering.hold_back(tx, found.batch_id)
         return True
 
 

@@ -5,13 +5,16 @@ They look at rows, not at events, so that a crash between two stages loses nothi
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 
 import structlog
 
 from ingestd.errors import IngestdError, Unavailable
 from ingestd.model import DAEMON, BatchStatus, Scope
+from ingestd.pipeline import ordering
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.queueing import QueueRequest, append_job_event, insert
+from ingestd.pipeline.ordering import oldest_first
+from ingestd.pipeline.queueing import QueueRequest, insert
 from ingestd.records import Batch
 from ingestd.store import batch, job
 from ingestd.store.db import Tx
@@ -48,13 +51,14 @@ class Sweeper:
         actions = self._context.settings.queue.auto
         if not actions:
             return 0
-        sync_ids = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
-        return sum(self._insert(QueueRequest(sync_id, DAEMON)) for sync_id in sync_ids)
+        found = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
+        return sum(self._insert(QueueRequest(found[place], DAEMON)) for place in oldest_first(self._context, found))
 
     def promote(self) -> int:
-        """Queues waiting jobs whose prior batch has no earlier active job left."""
-        job_ids = self._context.db.read(lambda tx: job.promotable(tx, MAX_SWEEP))
-        return sum(self._context.db.transaction(partial(_promote, job_id=job_id)) for job_id in job_ids)
+        """Queues waiting jobs whose prior batch has no active job left."""
+        job_ids = self._context.db.read(job.promotable)
+        due = (job_id for job_id in job_ids if self._context.db.transaction(partial(ordering.promote, job_id=job_id)))
+        return len(list(islice(due, MAX_SWEEP)))
 
     def retry(self) -> int:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""
@@ -88,13 +92,4 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: Cal
     if request.scope is Scope.REVIVAL:
         batch.note_revival(tx, known.id)
     insert(tx, context, known, request)
-    return 1
-
-
-def _promote(tx: Tx, job_id: int) -> int:
-    if not job.promote(tx, job_id):
-        return 0
-    promoted = job.find(tx, job_id)
-    assert promoted is not None
-    append_job_event(tx, "job_promoted", promoted.batch_id, job_id, promoted.priority, promoted.requested_by)
     return 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import Action, BatchStatus, Scope
+from ingestd.model import Action, BatchStatus, Scope, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -137,6 +137,18 @@ def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:
     """The `prior_sync_id` of each batch that names one, by sync_id."""
     wanted = tuple(sync_ids)
     return dict(_sql.priors(tx.connection, sync_ids=wanted)) if wanted else {}
+
+
+def versions(tx: Tx, sync_ids: Iterable[str]) -> list[Version]:
+    """The versions of those batches that have one, in no particular order."""
+    wanted = tuple(sync_id for sync_id in sync_ids if sync_id.isascii())
+    rows = _sql.versions(tx.connection, sync_ids=wanted) if wanted else ()
+    return [Version(completed_at, sync_id, prior) for sync_id, completed_at, prior in rows]
+
+
+def count_ancestors(tx: Tx, batch_id: int, limit: int) -> int:
+    """How many batches of the same time a batch follows, directly or not; `limit` if they are more or a circle."""
+    return int(_sql.count_ancestors(tx.connection, batch_id=batch_id, limit=limit))
 
 
 def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ingestd.errors import LeaseLost
-from ingestd.model import JobState, Lease, Scope
+from ingestd.model import JobState, Lease, Scope, Version
 from ingestd.records import Job
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -85,8 +85,30 @@ def insert(
     )
 
 
-def prior_is_active(tx: Tx, batch_id: int) -> bool:
-    return bool(_sql.prior_is_active(tx.connection, batch_id=batch_id))
+def lock_active(tx: Tx, batch_id: int) -> Job | None:
+    """As `active`; its row stays locked until the transaction ends, so that no worker claims it meanwhile."""
+    return _job.maybe(_sql.lock_active(tx.connection, batch_id=batch_id))
+
+
+def active_prior(tx: Tx, batch_id: int) -> tuple[Version, Version] | None:
+    """The versions of a batch and of its prior, if the prior has an active job."""
+    row = _sql.active_prior(tx.connection, batch_id=batch_id)
+    return None if row is None else (Version(row[0], row[1], row[3]), Version(row[2], row[3]))
+
+
+def queued_successors(tx: Tx, sync_id: str) -> list[int]:
+    """Batches with a queued job that name this batch as their prior."""
+    return [row[0] for row in _sql.queued_successors(tx.connection, sync_id=sync_id)]
+
+
+def hold_back(tx: Tx, job_id: int) -> bool:
+    """Makes a queued job wait. False if it was not queued any more."""
+    return bool(_sql.hold_back(tx.connection, job_id=job_id))
+
+
+def rescope(tx: Tx, job_id: int, scope: Scope) -> None:
+    """Changes which items a job that is not running takes up."""
+    _sql.rescope(tx.connection, job_id=job_id, scope=scope.value)
 
 
 def reprioritise(tx: Tx, job_id: int, priority: int) -> bool:
@@ -98,8 +120,9 @@ def cancel(tx: Tx, job_id: int) -> bool:
     return bool(_sql.cancel(tx.connection, job_id=job_id))
 
 
-def promotable(tx: Tx, limit: int) -> list[int]:
-    return [row[0] for row in _sql.promotable(tx.connection, limit=limit)]
+def promotable(tx: Tx) -> list[int]:
+    """Waiting jobs that may be due: those of one time with their prior's need a closer look."""
+    return [row[0] for row in _sql.promotable(tx.connection)]
 
 
 def promote(tx: Tx, job_id: int) -> bool:

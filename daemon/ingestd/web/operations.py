@@ -1,12 +1,13 @@
 """The operations of the JSON interface and of the pages: queue, cancel, plan, scan, pause, resume."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import g
 
 from ingestd.errors import IngestdError, NotEligible, NotFound
 from ingestd.model import JobState, RequestKind
-from ingestd.pipeline import queueing
+from ingestd.pipeline import ordering, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import mount_checked, plan
 from ingestd.records import Job
@@ -44,6 +45,10 @@ class Operations:
                 raise
             return {"sync_id": queue_request.sync_id, "status": status_of(error), "job": None, "error": str(error)}
         return {"sync_id": queue_request.sync_id, "status": status, "job": row, "error": None}
+
+    def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
+        """The places of batches in order of version."""
+        return ordering.oldest_first(self._context, sync_ids)
 
     def cancel(self, sync_id: str) -> Job:
         """The job that was waiting or queued, after it was cancelled; or the failed job whose retry was cancelled."""

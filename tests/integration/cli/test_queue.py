@@ -27,6 +27,26 @@ def test_queue_prints_each_result_and_exits_with_the_worst_status(configured: Wo
     assert configured.sql("SELECT priority, requested_by FROM import_job") == [(7, BY)]
 
 
+def test_batches_are_queued_oldest_first_and_printed_as_named(configured: World, run: Run) -> None:
+    created = configured.put(photo("a"), day=1)
+    removal = configured.put({"type": "photo", "hash": md5("a")}, action="remove", day=2, prior_sync_id=created)
+    run("scan")
+    result = run("queue", removal, UNKNOWN, created)
+    assert [row["sync_id"] for row in result.table] == [removal, UNKNOWN, created]
+    assert [row["state"] for row in result.table] == ["waiting", "-", "queued"]
+
+
+def test_an_option_that_a_running_job_cannot_take_up_is_refused(configured: World, run: Run) -> None:
+    sync_id = configured.put(photo("a"))
+    run("scan")
+    run("queue", sync_id)
+    configured.sql("UPDATE import_job SET state = 'running'")
+    assert run("queue", sync_id).code == 0
+    result = run("queue", sync_id, "--reimport", "--priority", "3")
+    assert result.code == 3
+    assert "can no longer take up a new priority or a re-import" in result.table[0]["error"]
+
+
 def test_queue_prints_json(configured: World, run: Run) -> None:
     sync_id = configured.put(photo("a"))
     run("scan")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
+from ingestd.pipeline import ordering
 from ingestd.pipeline import status as status_of
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
@@ -82,6 +83,7 @@ def release(tx: Tx, lease: Lease, reason: str) -> BatchStatus:
     payload = {"job_id": lease.job_id, "worker_id": lease.worker_id, "reason": reason}
     ledger.append(tx, lease.batch_id, "job_released", phase="job_release", **payload)
     job.release(tx, lease)
+    ordering.hold_back(tx, lease.batch_id)
     return BatchStatus.QUEUED
 
 

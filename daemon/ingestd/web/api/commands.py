@@ -24,9 +24,11 @@ class Commands:
         return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
 
     def queue_many(self, body: QueueManyBody) -> Response:
-        """Queues batches one after another. An outage ends it with 503; repeating the request is safe."""
+        """Queues batches in order of version. An outage ends it with 503; repeating the request is safe."""
         queue_requests = [queueing.QueueRequest(sync_id, requested_by(), body.priority) for sync_id in body.sync_ids]
-        return answer({"results": [self._operations.queue_result(queue_request) for queue_request in queue_requests]})
+        places = self._operations.oldest_first(body.sync_ids)
+        results = {place: self._operations.queue_result(queue_requests[place]) for place in places}
+        return answer({"results": [results[place] for place in sorted(results)]})
 
     def cancel(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Cancels the waiting or queued job of a batch, or the retry of its failed job."""

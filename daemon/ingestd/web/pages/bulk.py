@@ -55,17 +55,18 @@ class Bulk:
         return self._results(f"{queued} of {len(results)} queued", "Result", results)
 
     def _queue_each(self, queue_requests: list[queueing.QueueRequest]) -> list[dict[str, Any]]:
-        """One result for each batch, even when an outage or the time limit ends it early."""
-        deadline, ended, results = time.monotonic() + QUEUED_FOR, "", list[dict[str, Any]]()
-        for queue_request in queue_requests:
+        """Queues in order of version; one result for each batch, also if an outage or the time limit ends it early."""
+        deadline, ended, results = time.monotonic() + QUEUED_FOR, "", dict[int, dict[str, Any]]()
+        for place in self._operations.oldest_first([queue_request.sync_id for queue_request in queue_requests]):
+            queue_request = queue_requests[place]
             try:
                 if ended or time.monotonic() > deadline:
                     raise NotTried(f"not tried: {ended or TOO_LONG}; queue it again")
-                results.append(self._operations.queue_result(queue_request))
+                results[place] = self._operations.queue_result(queue_request)
             except IngestdError as error:
                 ended = ended or ("" if isinstance(error, NotTried) else str(error))
-                results.append({"sync_id": queue_request.sync_id, "status": 503, "job": None, "error": str(error)})
-        return results
+                results[place] = {"sync_id": queue_request.sync_id, "status": 503, "job": None, "error": str(error)}
+        return [results[place] for place in sorted(results)]
 
     def preflight(self) -> Response:
         deadline = time.monotonic() + PLANNED_FOR

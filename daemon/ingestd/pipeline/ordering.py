@@ -1,0 +1,70 @@
+"""The order of jobs: a job waits for the batch that its own follows; several batches are queued in order of version."""
+
+from collections.abc import Sequence
+
+from ingestd import decide
+from ingestd.pipeline.context import Context
+from ingestd.store import batch, job, ledger
+from ingestd.store.db import Tx
+
+PHASES = {
+    "job_queued": "job_queue",
+    "job_waiting": "job_wait",
+    "job_promoted": "job_promote",
+    "job_reprioritised": "job_reprioritise",
+    "job_rescoped": "job_rescope",
+    "job_cancelled": "job_cancel",
+    "retry_cancelled": "job_cancel",
+}
+MAX_CHAIN = 1000
+"""batches of one time that may follow each other; longer chains, and circles, are ordered by sync_id"""
+
+
+def must_wait(tx: Tx, batch_id: int) -> bool:
+    """Whether the job of a batch waits: the batch that it names as prior has an active job and an older version.
+
+    At equal times the one that is named is older. Where that leads in a circle, sync_ids decide for every batch of the
+    circle, so that no two jobs ever wait for each other.
+    """
+    found = job.active_prior(tx, batch_id)
+    if found is None:
+        return False
+    own, prior = found
+    if own.completed_at == prior.completed_at and batch.count_ancestors(tx, batch_id, MAX_CHAIN) == MAX_CHAIN:
+        return prior.sync_id < own.sync_id
+    return prior.completed_at <= own.completed_at
+
+
+def hold_back(tx: Tx, batch_id: int) -> None:
+    """Makes the queued job of a batch wait if it must; a running one goes on."""
+    active = job.active(tx, batch_id)
+    if active is not None and must_wait(tx, batch_id) and job.hold_back(tx, active.id):
+        append_job_event(tx, "job_waiting", batch_id, active.id, active.priority, active.requested_by)
+
+
+def hold_back_successors(tx: Tx, sync_id: str) -> None:
+    """Makes the queued jobs of batches that follow this one wait for its new job."""
+    for batch_id in job.queued_successors(tx, sync_id):
+        hold_back(tx, batch_id)
+
+
+def promote(tx: Tx, job_id: int) -> bool:
+    """Queues a waiting job if it is its turn."""
+    waiting = job.find(tx, job_id)
+    if waiting is None or must_wait(tx, waiting.batch_id) or not job.promote(tx, job_id):
+        return False
+    append_job_event(tx, "job_promoted", waiting.batch_id, job_id, waiting.priority, waiting.requested_by)
+    return True
+
+
+def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:
+    """The places, in `sync_ids`, of batches in order of version; unknown and invalid batches come last."""
+    versions = context.db.read(lambda tx: batch.versions(tx, sync_ids))
+    return decide.places_by_version(versions, sync_ids)
+
+
+def append_job_event(
+    tx: Tx, event_type: str, batch_id: int, job_id: int, priority: int, requested_by: str | None, **more: str
+) -> None:
+    payload = {"job_id": job_id, "priority": priority, "requested_by": requested_by, **more}
+    ledger.append(tx, batch_id, event_type, phase=PHASES[event_type], **payload)
