@@ -65,13 +65,19 @@ def _server(context: Context) -> Iterator[Finding]:
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     upgrade = "SELECT … FOR UPDATE SKIP LOCKED needs MariaDB 10.6 or newer: upgrade the server"
     yield Finding("server version", "MariaDB" in version and numbers >= MIN_VERSION, version, upgrade)
-    packet = facts.max_allowed_packet
-    yield Finding("packet size", packet >= MIN_PACKET, f"max_allowed_packet = {packet}", "set it to at least 16M")
+    yield _packet(facts.max_allowed_packet, context.settings.mount.max_document_bytes)
     binlog = facts.binlog_format
     bad_binlog = facts.log_bin and binlog == "STATEMENT"
     yield Finding("binary log", not bad_binlog, f"binlog_format = {binlog}", "set binlog_format = MIXED or ROW")
     skew = abs((facts.now - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
     yield Finding("clock", skew <= MAX_CLOCK_SKEW, f"{skew:.1f} s off the database's", "run chrony or ntpd on both")
+
+
+def _packet(packet: int, max_document_bytes: int) -> Finding:
+    """A document may double when it is stored as JSON, and its statement is a third longer than that."""
+    needed = max(MIN_PACKET, 3 * max_document_bytes)
+    remedy = f"set it to at least {needed >> 20}M, or lower mount.max_document_bytes"
+    return Finding("packet size", packet >= needed, f"max_allowed_packet = {packet}", remedy)
 
 
 def _rights(context: Context) -> Iterator[Finding]:

@@ -378,7 +378,7 @@ def test_the_reader_reads_documents_and_reports_progress(make_mount: MakeMount, 
     entries = [entry(root, "a"), entry(root, "b")]
     progress: list[int] = []
     readings = ItemReader(mount, mount.check(), refuse_pause, progress.append).read(entries)
-    assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
+    assert [readings[e.ordinal].documents[0].text for e in entries] == [b'{"name": "a"}', b'{"name": "b"}']
     assert sum(progress) == 26
 
 
@@ -398,7 +398,7 @@ def test_reader_tries_again_until_it_passes(make_mount: MakeMount, root: Path) -
     entries = [entry(root, "a"), entry(root, "b")]
     readings = reader.read(entries)
     assert [readings[e.ordinal].problem for e in entries] == [None, None]
-    assert [readings[e.ordinal].documents[0].text for e in entries] == ['{"name": "a"}', '{"name": "b"}']
+    assert [readings[e.ordinal].documents[0].text for e in entries] == [b'{"name": "a"}', b'{"name": "b"}']
     assert pauses == sorted(pauses)
     assert len(pauses) == 3
 

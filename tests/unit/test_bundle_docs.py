@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingestd.config import MountSettings
-from ingestd.format import entry, envelope, fields, strict_json
+from ingestd.format import entry, envelope, fields, nesting
 from ingestd.format.check import check_manifest
 from ingestd.format.container import CONTAINER_TYPES
 from ingestd.format.manifest import parse_manifest
@@ -85,7 +85,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{defaults.max_manifest_bytes >> 20} MiB" == limits["manifest"][0]
     assert f"{defaults.max_document_bytes >> 20} MiB" == limits["a document"][0]
     assert f"{defaults.max_items:,}" == limits["items"][0]
-    assert f"{strict_json.MAX_NESTING} levels" == limits["nesting of a document"][0]
+    assert f"{nesting.MAX_NESTING} levels" == limits["nesting of a document"][0]
     assert f"more than {fields.MAX_PATH} characters" in TEXT
     assert f"1 to {envelope.MAX_TYPE} characters" in TEXT
     assert f"`mount.settle_seconds` ({defaults.settle_seconds:.0f})" in TEXT

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.format.entry import IGNORED_VARIANTS, Entry, parse_entry
-from ingestd.format.strict_json import MAX_NESTING
+from ingestd.format.nesting import MAX_NESTING
 from ingestd.model import Reason
 from support.scale import scaled
 

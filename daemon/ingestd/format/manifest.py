@@ -12,7 +12,8 @@ from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.format.container import Container, parse_container
 from ingestd.format.entry import Entry, parse_entry
 from ingestd.format.envelope import EnvelopeReader
-from ingestd.format.strict_json import MAX_NESTING, check_json
+from ingestd.format.nesting import MAX_NESTING
+from ingestd.format.strict_json import check_json
 from ingestd.model import Action, Version
 
 MAX_CACHED_ENTRIES = 250_000

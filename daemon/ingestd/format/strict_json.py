@@ -1,17 +1,14 @@
-"""Checks of JSON text that decoders do not make: duplicate keys, and nesting that the database would refuse. Pure."""
+"""Checks of JSON text that decoders do not make: duplicate keys, and too deep nesting. Pure."""
 
 import json
-import re
 from typing import Any
 
 import msgspec
 
 from ingestd.format.fields import BadEntry, short_repr
+from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
 
-MAX_NESTING = 30
-
-_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 _NESTED = (dict, list)
 _decode = msgspec.json.Decoder().decode
 
@@ -26,22 +23,6 @@ def check_json(raw: bytes) -> None:
         _load_strictly(raw.decode())
     except ValueError as error:
         raise BadEntry(Reason.BAD_ENTRY, str(error)) from None
-
-
-def depth_problem(raw: bytes) -> str | None:
-    """The problem with JSON text that is nested too deeply; None if it is not."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_NESTING or nesting_depth(raw) <= MAX_NESTING:
-        return None
-    return f"nested deeper than {MAX_NESTING} levels"
-
-
-def nesting_depth(raw: bytes) -> int:
-    """The depth of the brackets in JSON text, without those in strings."""
-    depth = deepest = 0
-    for bracket in _NOT_BRACKETS.sub(b"", raw):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _has_unique_keys(raw: bytes) -> bool:

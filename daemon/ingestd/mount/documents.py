@@ -3,14 +3,14 @@
 import base64
 import errno
 import hashlib
-import json
 import os
 import stat
 
+import msgspec
 import orjson
 
 from ingestd.format.fields import BadEntry
-from ingestd.format.strict_json import depth_problem
+from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, printable, read_blocks
 from ingestd.mount.records import SOURCE, Document, Reading
@@ -21,6 +21,11 @@ KINDS = {
     "photo.meaning.json": "photo_meaning",
     "photo.family.json": "photo_family",
 }
+
+_PAIRED = b'"\\\b\t\n\f\r'
+_NOT_PAIRED = bytes(set(range(256)) - set(_PAIRED))
+_NOT_CONTROL = bytes(set(range(0x20, 256)) | set(_PAIRED))
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def read_documents(folder: int, max_bytes: int, reading: Reading) -> None:
@@ -61,10 +66,21 @@ def _append(reading: Reading, kind: str, name: str, fd: int, max_bytes: int) -> 
     data = b"".join(read_blocks(fd, max_bytes + 1))
     if len(data) > max_bytes:
         raise BadEntry(Reason.DOCUMENT_TOO_LARGE, f"{printable(name)} has more than {max_bytes} bytes")
-    if (problem := depth_problem(data)) is not None and (is_json(data) or _is_too_deep_to_parse(data)):
-        raise BadEntry(Reason.DOCUMENT_TOO_DEEP, f"{printable(name)} is {problem}")
     reading.bytes_read += len(data)
-    reading.documents.append(Document(kind, hashlib.sha256(data).hexdigest(), as_json(data)))
+    reading.documents.append(Document(kind, hashlib.sha256(data).hexdigest(), _checked(name, data)))
+
+
+def _checked(name: str, data: bytes) -> bytes:
+    """A document as JSON text. Raises BadEntry for JSON that is nested too deeply for the database."""
+    try:
+        text = as_json(data)
+    except RecursionError:
+        problem: str | None = "nested deeper than a parser can follow"
+    else:
+        problem = depth_problem(data) if text is data else None
+    if problem is not None:
+        raise BadEntry(Reason.DOCUMENT_TOO_DEEP, f"{printable(name)} is {problem}")
+    return text
 
 
 def kind_of(name: str) -> str:
@@ -76,30 +92,36 @@ def kind_of(name: str) -> str:
     return "source_data:" + "".join(encoded)
 
 
-def as_json(data: bytes) -> str:
-    """A document as JSON text: JSON unchanged, other UTF-8 text and other bytes (as base64) wrapped in an object."""
-    if is_json(data):
-        return data.decode()
+def as_json(data: bytes) -> bytes:
+    """A document as JSON text: JSON unchanged, other text and other bytes (as base64) wrapped in an object.
+
+    Text that would more than double in a JSON string is mostly control characters, and counts as bytes. So nothing is
+    stored at more than twice its size, and a small wrapping. Raises RecursionError for hundreds of levels of brackets.
+    """
     try:
-        return orjson.dumps({"encoding": "text", "data": data.decode()}).decode()
+        text = data.decode()
     except UnicodeDecodeError:
-        return orjson.dumps({"encoding": "base64", "data": base64.b64encode(data).decode()}).decode()
+        return _wrapped("base64", base64.b64encode(data).decode())
+    if _is_json(data):
+        return data
+    if _escaped_growth(data) > len(data):
+        return _wrapped("base64", base64.b64encode(data).decode())
+    return _wrapped("text", text)
 
 
-def is_json(data: bytes) -> bool:
+def _wrapped(encoding: str, data: str) -> bytes:
+    return orjson.dumps({"encoding": encoding, "data": data})
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether UTF-8 text is JSON. Decoded as Raw, nothing is built of it: a tree needs 20 times the memory."""
     try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
+        _decode_raw(data)
+    except msgspec.DecodeError:
         return False
     return True
 
 
-def _is_too_deep_to_parse(data: bytes) -> bool:
-    """Whether text is nested so deeply that parsers give up before they know whether it is JSON."""
-    try:
-        json.loads(data)
-    except RecursionError:
-        return True
-    except ValueError:
-        return False
-    return False
+def _escaped_growth(data: bytes) -> int:
+    """How many bytes longer text gets in a JSON string: control characters become \\u0000, some others a pair."""
+    return 5 * len(data.translate(None, _NOT_CONTROL)) + len(data.translate(None, _NOT_PAIRED))

@@ -26,11 +26,11 @@ class Listing(msgspec.Struct, tag=True):
 
 
 class Document(msgspec.Struct):
-    """One document as the library stores it. `kind` is an analysis kind, or SOURCE; `text` is JSON."""
+    """One document as the library stores it. `kind` is an analysis kind, or SOURCE; `text` is JSON in UTF-8."""
 
     kind: str
     sha256: str
-    text: str
+    text: bytes
 
 
 class Reading(msgspec.Struct):

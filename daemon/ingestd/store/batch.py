@@ -82,7 +82,7 @@ def envelope_columns(
         "source_host": source_host,
         "item_count": item_count,
         "total_bytes": total_bytes,
-        "manifest_summary": None if summary is None else Json(orjson.dumps(summary).decode()),
+        "manifest_summary": None if summary is None else Json(orjson.dumps(summary)),
         "manifest_completed_at": completed_at,
         "prior_sync_id": prior_sync_id,
     }

@@ -198,7 +198,7 @@ def decide_container(
         id=id_,
         decision=verdict.decision.value,
         reason=verdict.reason and verdict.reason.value,
-        missing=Json(orjson.dumps(missing).decode()) if missing else None,
+        missing=Json(orjson.dumps(missing)) if missing else None,
         target_ids=orjson.dumps(targets, option=orjson.OPT_SORT_KEYS).decode() if targets else None,
         error=verdict.error,
     )

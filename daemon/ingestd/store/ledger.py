@@ -32,5 +32,5 @@ def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
         _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
 
 
-def _json(payload: dict[str, Any]) -> str:
-    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS | orjson.OPT_NAIVE_UTC).decode()
+def _json(payload: dict[str, Any]) -> bytes:
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS | orjson.OPT_NAIVE_UTC)

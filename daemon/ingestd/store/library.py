@@ -76,7 +76,7 @@ def write_files(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
         _sql.write_files(tx.connection, rows=part, **_stamp(incoming))
 
 
-def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str]]) -> None:
+def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, bytes]]) -> None:
     """Provenance: (asset_id, sha256, JSON text)."""
     stamp = _stamp(incoming)
     values = [{"asset_id": id_, "sha256": sha, "document": Json(text), **stamp} for id_, sha, text in rows]
@@ -84,7 +84,7 @@ def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str]
         _sql.write_sources(tx.connection, values)
 
 
-def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, str]]) -> None:
+def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, bytes]]) -> None:
     """Documents of analyses: (asset_id, kind, sha256, JSON text)."""
     stamp = _stamp(incoming)
     values = [

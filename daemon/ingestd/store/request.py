@@ -106,7 +106,7 @@ def beat(tx: Tx, claim: Claim) -> bool:
 def finish(tx: Tx, claim: Claim, result: dict[str, Any] | None, error: str | None) -> bool:
     """Ends a request: failed if there is an error, done otherwise. False when the claim was lost."""
     state = RequestState.DONE if error is None else RequestState.FAILED
-    text = None if result is None else Json(orjson.dumps(result).decode())
+    text = None if result is None else Json(orjson.dumps(result))
     values = {"state": state.value, "result": text, "error": error}
     tx.receipt = partial(is_in_state, claim=claim, state=state)
     return bool(_sql.finish(tx.connection, request_id=claim.request_id, token=claim.token, **values))

@@ -1,29 +1,31 @@
 """Values with a quick way into a statement: whole chunks travel as one parameter, and the driver escapes slowly."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 
 ROWS_PER_STATEMENT = 1000
+MIN_BASE64 = 1 << 16
 
 
 class Json:
-    """JSON text on its way into a statement. JSON has no raw control characters, so two replacements escape it.
+    """JSON text, in UTF-8, on its way into a statement. It has no raw control characters: two replacements escape it.
 
-    No subclass of str: the driver would escape it as such, character by character, before it looked at its type.
+    No subclass of bytes: the driver would escape it as such, before it looked at its type.
     """
 
     __slots__ = ("text",)
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: bytes) -> None:
         self.text = text
 
 
 def rows_json(rows: Sequence[tuple[Any, ...]] | Sequence[str]) -> list[Json]:
     """Rows, or single values, on their way into a JSON_TABLE, as many together as one statement shall take."""
     starts = range(0, len(rows), ROWS_PER_STATEMENT)
-    return [Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT]).decode()) for start in starts]
+    return [Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT])) for start in starts]
 
 
 class Hashes(tuple[str, ...]):
@@ -53,8 +55,16 @@ def escape_ids(value: Ids, _mapping: object = None) -> str:
 
 
 def escape_json(value: Json, _mapping: object = None) -> str:
-    escaped = value.text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    """A literal. Long text goes as base64 if escapes would make it longer still, or Unicode its Python string.
+
+    A statement is thus at most a third longer than its values, or max_allowed_packet could refuse a valid document.
+    """
+    text = value.text
+    escaped = text.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+    if len(text) < MIN_BASE64 or (3 * len(escaped) <= 4 * len(text) and text.isascii()):
+        return f"'{escaped.decode()}'"
+    del escaped
+    return f"CONVERT(FROM_BASE64('{b64encode(text).decode()}') USING utf8mb4)"
 
 
 ENCODERS: dict[type, Callable[..., Any]] = {Json: escape_json, Hashes: escape_hashes, Ids: escape_ids}

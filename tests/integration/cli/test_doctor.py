@@ -41,6 +41,15 @@ def test_doctor_finds_an_account_with_too_many_rights(
     assert result.stdout.count("FAIL") == 1
 
 
+def test_doctor_finds_a_packet_too_small_for_the_largest_document(
+    configured: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGESTD_MOUNT__MAX_DOCUMENT_BYTES", str(100 * 2**20))
+    result = run("doctor")
+    assert result.code == 1
+    assert "set it to at least 300M, or lower mount.max_document_bytes" in result.stdout
+
+
 def test_doctor_finds_missing_rights(configured: World, run: Run) -> None:
     configured.sql("REVOKE INSERT, UPDATE ON asset FROM ingestd@localhost")
     configured.sql("REVOKE SELECT ON import_job FROM ingestd@localhost")

@@ -95,8 +95,8 @@ def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str
 
 def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
     """Writes documents in order of asset. Those that were current before are retired already."""
-    sources: list[tuple[int, str, str]] = []
-    ai_runs: list[tuple[int, str, str, str]] = []
+    sources: list[tuple[int, str, bytes]] = []
+    ai_runs: list[tuple[int, str, str, bytes]] = []
     for chunk_item in items:
         asset_id = ids[chunk_item.entry.asset_hash]
         for document in sorted(chunk_item.reading.documents, key=lambda d: (d.kind, d.sha256)):
