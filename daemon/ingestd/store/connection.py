@@ -36,6 +36,12 @@ class Connection(DriverConnection):
     _read_timeout: float | None
     _write_timeout: float | None
 
+    @property
+    def number(self) -> int | None:
+        """Its id at the server, once that has greeted."""
+        (number,) = getattr(self, "server_thread_id", None) or (None,)
+        return number
+
     def break_off(self) -> None:
         """Closes it without a word to the server."""
         self._force_close()  # type: ignore[attr-defined]
