@@ -1,6 +1,5 @@
 """Opens connections: the settings of every session, TLS, time limits, and which passwords may leave this process."""
 
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pymysql.constants import CLIENT, CR
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import ConfigError
+from ingestd.hosts import is_loopback
 from ingestd.store.server_errors import DRIVER_ERRORS, translate
 from ingestd.store.values import ENCODERS
 
@@ -153,14 +153,7 @@ def needs_tls(settings: DatabaseSettings) -> bool:
     """Whether connections are encrypted: by default those that leave this host."""
     if settings.unix_socket or settings.ssl == "off":
         return False
-    return settings.ssl == "required" or not _is_loopback(settings.host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return settings.ssl == "required" or not is_loopback(settings.host)
 
 
 def tls_context(settings: DatabaseSettings) -> ssl.SSLContext | None:
