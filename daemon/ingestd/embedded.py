@@ -38,7 +38,6 @@ class EmbeddedMariaDB:
     def __init__(self, folder: Path, *, name: str = "admin_panel", options: tuple[str, ...] = ()) -> None:
         self.folder = folder.resolve()
         self.name = name
-        self.stop_seconds = STOP_SECONDS
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: Any = None
@@ -74,12 +73,12 @@ class EmbeddedMariaDB:
         self._prepare()
 
     def stop(self) -> None:
-        """Ends the server, cleanly if `stop_seconds` suffice; everything committed is on disk in any case."""
+        """Ends the server cleanly; everything committed is on disk afterwards."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
             try:
-                process.wait(self.stop_seconds)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestd.errors import MountUnavailable
-from ingestd.mount.helper_process import HelperProcess, close_all
+from ingestd.mount.helper_process import HelperProcess
 
 MAX_ABANDONED = 16
 
@@ -46,12 +46,11 @@ class HelperPool:
             self._closed = True
             helpers, self._idle = self._idle, []
             self._forget_exited()
-        close_all(helpers)
+        for helper in helpers:
+            helper.close()
 
     def _start(self) -> HelperProcess:
         with self._lock:
-            if self._closed:
-                raise MountUnavailable("the mount is not used any more, because the daemon is stopping")
             self._forget_exited()
             if len(self._abandoned) >= MAX_ABANDONED:
                 problem = f"{MAX_ABANDONED} reads hang in the mount at {self._root}, so no more are started"
@@ -66,7 +65,7 @@ class HelperPool:
             if not self._closed:
                 self._idle.append(helper)
                 return
-        close_all([helper])
+        helper.close()
 
     def _discard(self, helper: HelperProcess) -> None:
         if not helper.kill():

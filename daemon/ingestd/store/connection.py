@@ -1,5 +1,6 @@
 """Opens connections: the settings of every session, TLS, time limits, and which passwords may leave this process."""
 
+import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from pymysql.constants import CLIENT, CR
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import ConfigError
-from ingestd.hosts import is_loopback
 from ingestd.store.server_errors import DRIVER_ERRORS, translate
 from ingestd.store.values import ENCODERS
 
@@ -35,12 +35,6 @@ class Connection(DriverConnection):
     _sock: socket.socket | None
     _read_timeout: float | None
     _write_timeout: float | None
-
-    @property
-    def number(self) -> int | None:
-        """Its id at the server, once that has greeted."""
-        (number,) = getattr(self, "server_thread_id", None) or (None,)
-        return number
 
     def break_off(self) -> None:
         """Closes it without a word to the server."""
@@ -153,7 +147,14 @@ def needs_tls(settings: DatabaseSettings) -> bool:
     """Whether connections are encrypted: by default those that leave this host."""
     if settings.unix_socket or settings.ssl == "off":
         return False
-    return settings.ssl == "required" or not is_loopback(settings.host)
+    return settings.ssl == "required" or not _is_loopback(settings.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def tls_context(settings: DatabaseSettings) -> ssl.SSLContext | None:
