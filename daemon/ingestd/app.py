@@ -1,18 +1,19 @@
 """The composition root: builds all parts, connects what wakes what, handles signals, restarts dead threads."""
 
-import signal
 import threading
-import time
 from collections.abc import Callable
-from types import FrameType
+from signal import SIGHUP
+from signal import Signals as Signal
 
 import structlog
 
 from ingestd.config import Settings
-from ingestd.errors import DatabaseUnavailable, IngestdError, MountUnavailable
+from ingestd.errors import IngestdError, MountUnavailable
+from ingestd.listener import DRAIN_SECONDS
 from ingestd.metrics import Metrics, View
 from ingestd.mount.access import Mount
 from ingestd.notify import Notifier
+from ingestd.pipeline.abandoned import put_back
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
@@ -21,7 +22,8 @@ from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
-from ingestd.service import Service, tick
+from ingestd.service import Countdown, Service, tick
+from ingestd.signals import STOPPING, Signals
 from ingestd.store import control
 from ingestd.store.connection import DEFAULT_LIMITS, Limits
 from ingestd.store.db import Database, Tx
@@ -36,6 +38,8 @@ SUPERVISE_INTERVAL = 1.0
 PROMOTER_MIN_GAP = 0.25
 SILENCE = 150.0
 """seconds after which a silent part is unhealthy: longer than one statement, or one reply of the mount, may take"""
+STOP_SHARE = 0.8
+"""of worker.stop_seconds, for stopping all parts; the rest is for the process to end"""
 STATUS_INTERVAL = 5.0
 STATUS_PATIENCE = 5.0
 
@@ -55,7 +59,7 @@ class Daemon:
     def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
         self.context = make_context(settings)
         self._notifier = notifier or Notifier()
-        self._stop_asked = threading.Event()
+        self._stopping: Countdown | None = None
         self._build_pipeline(this_instance())
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
         self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._wake_runners, self.health))
@@ -101,7 +105,7 @@ class Daemon:
             last_scan=lambda: self.scanner.last_success,
             unrecorded=lambda: self.scanner.unrecorded,
             workers=self.worker_pool.workers,
-            draining=self._stop_asked.is_set,
+            draining=lambda: self._stopping is not None,
             database_errors=lambda: dict(self.context.db.errors),
         )
 
@@ -114,42 +118,75 @@ class Daemon:
         self.worker_pool.start()
 
     def stop(self) -> None:
-        """Stops within worker.stop_seconds: current chunks are committed or rolled back, jobs go back to queued."""
-        deadline = time.monotonic() + self.context.settings.worker.stop_seconds * 0.8
+        """Stops all parts within worker.stop_seconds, whatever hangs: jobs and requests go back to the queue.
+
+        Half of the time is for current chunks to be committed or rolled back. Threads that need longer are abandoned.
+        """
+        self._stopping = self._stopping or Countdown(self.context.settings.worker.stop_seconds)
+        countdown = Countdown(self._stopping.left(STOP_SHARE))
+        self._ask_to_end()
+        if self.http is not None:
+            self.http.stop(countdown.left(0.1))
+        if self._running(countdown.left(0.5)):
+            self._abandon(countdown)
+        self._heartbeat.stop()
+        self._heartbeat.join(countdown.left(0.8))
+        self.metrics.stop(min(DRAIN_SECONDS, countdown.left() / 4))
+        self.context.mount.close()
+        self.context.db.close()
+
+    def _ask_to_end(self) -> None:
         self.worker_pool.stop()
         for runner in self.runners:
             runner.stop()
         for service in self.services:
             if service is not self._heartbeat:
                 service.stop()
-        if self.http is not None:
-            self.http.stop()
-        if not self.worker_pool.join(deadline - time.monotonic()):
-            log.warning("workers_abandoned", jobs=[lease.job_id for lease in self.worker_pool.leases])
-            self._release_abandoned()
-        self._heartbeat.stop()
-        for service in self.services:
-            service.join(max(0.1, deadline - time.monotonic()))
-        self._put_back_requests()
-        self.metrics.stop()
-        self.context.mount.close()
-        self.context.db.close()
+
+    def _running(self, seconds: float) -> list[str]:
+        """The parts, but the heartbeat, that have not ended in time."""
+        countdown = Countdown(seconds)
+        ending = [s for s in (*self.worker_pool.services, *self.services) if s is not self._heartbeat]
+        return [service.name for service in ending if not service.join(countdown.left())]
+
+    def _abandon(self, countdown: Countdown) -> None:
+        """Leaves threads behind that do not end, after putting back what they hold."""
+        leases, claims = self.worker_pool.leases, self._claims()
+        log.warning("threads_abandoned", threads=self._running(0), jobs=[lease.job_id for lease in leases])
+        release = threading.Thread(target=put_back, args=(self.context, leases, claims), name="put-back", daemon=True)
+        release.start()
+        release.join(countdown.left(0.8))
 
     def run(self) -> None:
-        """Runs until SIGTERM or SIGINT; returns when all parts have stopped."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        """Runs until a signal; returns when all parts have stopped, or when the time for that has passed."""
+        signals = Signals()
         self.start()
         log.info("started", root=str(self.context.settings.mount.root), threads=len(self.worker_pool.services))
-        while not self._stop_asked.wait(min(SUPERVISE_INTERVAL, self._silence / 3)):
+        while not self._heed(signals.wait(min(SUPERVISE_INTERVAL, self._silence / 3))):
             self._supervise()
         log.info("stopping", jobs=[lease.job_id for lease in self.worker_pool.leases])
         self._notifier.stopping(f"stopping; running jobs: {len(self.worker_pool.leases)}")
-        self.stop()
-        log.info("stopped")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # All parts have stopped: a second signal must not turn a clean exit into a killed one.
-            signal.signal(number, signal.SIG_IGN)
+        self._stopping = Countdown(self.context.settings.worker.stop_seconds)
+        # In a thread, because whatever it waits for may hang; this one goes on in time.
+        stop = threading.Thread(target=self.stop, name="stop", daemon=True)
+        stop.start()
+        stop.join(self._stopping.left(STOP_SHARE))
+        log.info("stopped", in_time=not stop.is_alive())
+
+    @property
+    def seconds_to_stop(self) -> float:
+        """What is left of worker.stop_seconds."""
+        return self.context.settings.worker.stop_seconds if self._stopping is None else self._stopping.left(0.9)
+
+    def _heed(self, received: list[Signal]) -> bool:
+        """Whether one of the signals stops the daemon. SIGHUP makes it scan; there is nothing else to read again."""
+        for number in received:
+            if number == SIGHUP:
+                log.info("signal_received", signal=number.name, reason="scanning; settings are read only at start")
+                self._rescan()
+            elif number not in STOPPING:
+                log.info("signal_ignored", signal=number.name)
+        return any(number in STOPPING for number in received)
 
     def _supervise(self) -> None:
         for service in (*self.services, *self.worker_pool.services):
@@ -170,22 +207,6 @@ class Daemon:
         vital = (self._scan, self._rescue, *self.worker_pool.services)
         silent = [(service.name, service.silent_for()) for service in vital]
         return [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent if seconds > self._silence]
-
-    def _release_abandoned(self) -> None:
-        try:
-            self.worker_pool.release_all()
-        except DatabaseUnavailable as error:
-            log.warning("release_failed", error=str(error))
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_asked.set()
-
-    def _put_back_requests(self) -> None:
-        try:
-            for runner in self.runners:
-                runner.put_back()
-        except DatabaseUnavailable as error:
-            log.warning("put_back_failed", error=str(error))
 
     def _name(self, sync_ids: set[str]) -> None:
         self.scanner.name(sync_ids, self.watcher.kind or "scan")

@@ -54,6 +54,9 @@ class MountSettings(Section):
     max_manifest_bytes: int = Field(512 * 2**20, gt=0)
     max_document_bytes: int = Field(4 * 2**20, gt=0)
     max_items: int = Field(1_000_000, gt=0)
+    max_containers: int = Field(10_000, gt=0)
+    max_envelope_bytes: int = Field(2**16, ge=2**12, le=2**20)
+    max_entry_bytes: int = Field(2**18, ge=2**12, le=2**22)
     deadline: Seconds = 30.0
 
 

@@ -38,6 +38,7 @@ class EmbeddedMariaDB:
     def __init__(self, folder: Path, *, name: str = "admin_panel", options: tuple[str, ...] = ()) -> None:
         self.folder = folder.resolve()
         self.name = name
+        self.stop_seconds = STOP_SECONDS
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: Any = None
@@ -73,12 +74,12 @@ class EmbeddedMariaDB:
         self._prepare()
 
     def stop(self) -> None:
-        """Ends the server cleanly; everything committed is on disk afterwards."""
+        """Ends the server, cleanly if `stop_seconds` suffice; everything committed is on disk in any case."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(self.stop_seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

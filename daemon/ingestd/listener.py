@@ -54,12 +54,12 @@ class Listener:
         thread.start()
         log.info("listening", section=self._section, address=self.address)
 
-    def stop(self) -> None:
-        """Lets running requests end, for a few seconds, then closes every connection."""
+    def stop(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Lets running requests end, then closes every connection. Each of these steps may take `seconds`."""
         running, self._running = self._running, None
         if running is not None:
             server, thread = running
-            server.stop(thread, DRAIN_SECONDS)
+            server.stop(thread, seconds)
 
     def _bind(self) -> socket.socket:
         host, _, port = self._listen.rpartition(":")

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from ingestd import __version__, logs
 from ingestd.config import DatabaseSettings, Settings
-from ingestd.listener import Listener
+from ingestd.listener import DRAIN_SECONDS, Listener
 from ingestd.pipeline.instruments import PREFIX
 from ingestd.store.connection import Limits
 from ingestd.store.db import Database
@@ -61,9 +61,9 @@ class Metrics:
         if self.listener is not None:
             self.listener.start()
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = DRAIN_SECONDS) -> None:
         if self.listener is not None:
-            self.listener.stop()
+            self.listener.stop(seconds)
         self._database.close()
 
 

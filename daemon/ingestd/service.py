@@ -29,6 +29,17 @@ def tick() -> None:
         service.tick()
 
 
+class Countdown:
+    """A limited time that several waits share."""
+
+    def __init__(self, seconds: float) -> None:
+        self._began, self._seconds = time.monotonic(), seconds
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds until this share of the time has passed."""
+        return max(0.0, self._began + share * self._seconds - time.monotonic())
+
+
 class Step(Protocol):
     """One round of a service's work; returns the seconds until the next round is due."""
 

@@ -16,3 +16,10 @@ UNION ALL
 SELECT NULL, privilege_type FROM information_schema.SCHEMA_PRIVILEGES WHERE table_schema = DATABASE()
 UNION ALL
 SELECT NULL, privilege_type FROM information_schema.USER_PRIVILEGES WHERE privilege_type <> 'USAGE';
+
+-- name: running
+-- Which of these connections of this account the server still knows.
+SELECT id FROM information_schema.PROCESSLIST WHERE id IN :numbers;
+
+-- name: kill!
+KILL :number;

@@ -1,10 +1,11 @@
-"""A manifest is parsed only when its digest is new for its batch, and indexed once per reading."""
+"""A manifest is parsed only when its digest is new for its batch, and once per reading."""
 
 from typing import Any
 
 import pytest
 
-from ingestd.format import manifest, manifest_index
+from ingestd.mount.manifest_receiver import ManifestReceiver
+from ingestd.mount.records import ManifestReading
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
@@ -12,27 +13,23 @@ from support.world import World, md5, photo
 
 
 class Work:
-    """Counts how often manifests are parsed and indexed."""
+    """Counts how often manifests are parsed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.parsed = self.indexed = 0
-        split, choose_covers = manifest.split_fields, manifest_index._IndexBuilder.choose_covers
+        self.parsed = 0
+        reading = ManifestReceiver.reading
 
-        def counted_split(data: bytes) -> Any:
-            self.parsed += 1
-            return split(data)
+        def counted(receiver: ManifestReceiver) -> ManifestReading:
+            found = reading(receiver)
+            self.parsed += found.manifest is not None or found.problem is not None
+            return found
 
-        def counted_covers(builder: Any) -> None:
-            self.indexed += 1
-            choose_covers(builder)
+        monkeypatch.setattr(ManifestReceiver, "reading", counted)
 
-        monkeypatch.setattr(manifest, "split_fields", counted_split)
-        monkeypatch.setattr(manifest_index._IndexBuilder, "choose_covers", counted_covers)
-
-    def take(self) -> tuple[int, int]:
-        """(parsed, indexed) since the last call."""
-        counts, self.parsed, self.indexed = (self.parsed, self.indexed), 0, 0
-        return counts
+    def take(self) -> int:
+        """Manifests parsed since the last call."""
+        count, self.parsed = self.parsed, 0
+        return count
 
 
 @pytest.fixture
@@ -53,10 +50,10 @@ def test_recorded_manifest_is_not_parsed_again(world: World, work: Work) -> None
     scanner = Scanner(world.context())
     sync_id = world.put(photo("a"), photo("b"))
     scanner.scan()
-    assert work.take() == (1, 1)
+    assert work.take() == 1
     read_in_every_way(scanner, sync_id)
     read_in_every_way(Scanner(world.context()), sync_id)
-    assert work.take() == (0, 0)
+    assert work.take() == 0
     assert [kind for kind, _ in world.events(sync_id)] == ["scan"]
 
 
@@ -65,14 +62,14 @@ def test_invalid_manifest_is_not_parsed_again(world: World, work: Work, envelope
     scanner = Scanner(world.context())
     sync_id = world.put(photo("a"), **envelope)
     scanner.scan()
-    assert work.take()[0] == 1
+    assert work.take() == 1
     read_in_every_way(scanner, sync_id)
-    assert work.take() == (0, 0)
+    assert work.take() == 0
     assert world.status(sync_id) == "invalid"
     assert [kind for kind, _ in world.events(sync_id)] == ["scan", "batch_invalid"]
 
 
-def test_changed_manifest_is_parsed_and_indexed_once(world: World, work: Work) -> None:
+def test_changed_manifest_is_parsed_once(world: World, work: Work) -> None:
     context = world.context()
     scanner = Scanner(context)
     sync_id = world.put(photo("a"))
@@ -81,14 +78,14 @@ def test_changed_manifest_is_parsed_and_indexed_once(world: World, work: Work) -
     work.take()
     world.put(photo("b"), sync_id=sync_id)
     assert scanner.scan() == [sync_id]
-    assert work.take() == (1, 1), "its item rows were restaged with the same index"
+    assert work.take() == 1, "its item rows were restaged without another reading"
     assert world.decisions(sync_id) == {md5("b"): "pending"}
     read_in_every_way(scanner, sync_id)
-    assert work.take() == (0, 0)
+    assert work.take() == 0
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_preflight_parses_and_indexes_once(world: World, work: Work, changed: bool) -> None:
+def test_preflight_parses_once(world: World, work: Work, changed: bool) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
@@ -97,7 +94,7 @@ def test_preflight_parses_and_indexes_once(world: World, work: Work, changed: bo
         world.put(photo("b"), sync_id=sync_id)
     work.take()
     assert preflight(context, sync_id)["item_count"] == 1
-    assert work.take() == (1, 1)
+    assert work.take() == 1
 
 
 def test_queueing_a_planned_batch_only_digests_its_manifest(world: World, work: Work) -> None:
@@ -107,11 +104,11 @@ def test_queueing_a_planned_batch_only_digests_its_manifest(world: World, work: 
     preflight(context, sync_id)
     work.take()
     enqueue(context, QueueRequest(sync_id, "tester"))
-    assert work.take() == (0, 0)
+    assert work.take() == 0
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_run_parses_and_indexes_once(world: World, work: Work, changed: bool) -> None:
+def test_run_parses_once(world: World, work: Work, changed: bool) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
@@ -120,5 +117,5 @@ def test_run_parses_and_indexes_once(world: World, work: Work, changed: bool) ->
         world.put(photo("b"), sync_id=sync_id)
     work.take()
     assert world.run_next(context) == "done"
-    assert work.take() == (1, 1)
+    assert work.take() == 1
     assert world.decisions(sync_id) == {md5("b" if changed else "a"): "created"}

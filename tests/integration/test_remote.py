@@ -1,5 +1,7 @@
 """Commands run by a daemon on another host print what they print locally, and a hostile server does no harm."""
 
+import datetime
+import ipaddress
 import json
 import os
 import re
@@ -11,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from ingestd import config
 from ingestd.app import Daemon
 from ingestd.cli import client, remote
 from ingestd.pipeline import queueing
 from ingestd.web import operations
-from support.certificates import self_signed
 from support.command import Result, Run, commands
 from support.proxy import Answer, http_answer, reverse_proxy, says, stranger
 from support.wait import until
@@ -489,7 +494,20 @@ def test_a_result_of_another_shape_is_refused(run: Run, token: Path, result: Any
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1, and its key."""
-    return self_signed(tmp_path / "proxy.pem", "127.0.0.1")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxy")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "proxy.pem"
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(key.private_bytes(*plain) + made.public_bytes(serialization.Encoding.PEM))
+    return file
 
 
 def test_the_certificate_must_be_trusted(

@@ -12,7 +12,6 @@ from PIL import Image
 
 from ingestd.format.check import check_manifest
 from ingestd.format.manifest import Manifest, parse_manifest
-from ingestd.format.manifest_index import index_manifest
 from ingestd.make.bundle import MadeBundle, make_bundle
 from ingestd.mount import items
 from ingestd.mount.records import ItemRequest
@@ -51,7 +50,7 @@ class Place:
         data = made.manifest.read_bytes()
         assert check_manifest(data, file_name=made.manifest.name).problems == []
         manifest = parse_manifest(data, sync_id=made.sync_id)
-        assert index_manifest(manifest).problems == {}
+        assert manifest.index.problems == {}
         self._demand_files(manifest)
         return manifest
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ingestd.mount.records import ManifestReading
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline import settling
 from ingestd.pipeline.context import Context
@@ -34,7 +35,7 @@ class Reads:
         self.names: list[str] = []
         real = context.mount.read_manifest
 
-        def noting(sync_id: str, *more: Any) -> bytes:
+        def noting(sync_id: str, *more: Any) -> ManifestReading:
             self.names.append(sync_id)
             return real(sync_id, *more)
 

@@ -199,7 +199,7 @@ def test_reads_that_cannot_even_be_killed_are_bounded(far: S3World, monkeypatch:
 
 def is_readable(mount: Mount, sync_id: str) -> bool:
     try:
-        return bool(mount.read_manifest(sync_id))
+        return bool(mount.read_manifest(sync_id).manifest)
     except (MountUnavailable, ManifestUnsettled):
         return False
 

@@ -12,7 +12,6 @@ from ingestd.format import entry, envelope, fields, nesting
 from ingestd.format.check import check_manifest
 from ingestd.format.container import CONTAINER_TYPES
 from ingestd.format.manifest import parse_manifest
-from ingestd.format.manifest_index import index_manifest
 from ingestd.make import media
 from ingestd.model import Action, Reason
 from ingestd.mount import documents
@@ -48,7 +47,7 @@ def test_the_example_has_neither_problems_nor_surprises() -> None:
 
 def test_the_files_beside_the_example_are_those_it_names() -> None:
     found = parse_manifest(block("json").encode())
-    assert index_manifest(found).covers == {found.entry(0).asset_hash: (found.entry(1).asset_hash, 1)}
+    assert found.index.covers == {found.entry(0).asset_hash: (found.entry(1).asset_hash, 1)}
     named = {f"{item['path']}/{file['path']}" for item in example()["items"] for file in item["files"]}
     listed = set(block("text").split())
     assert named < listed
@@ -85,6 +84,9 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{defaults.max_manifest_bytes >> 20} MiB" == limits["manifest"][0]
     assert f"{defaults.max_document_bytes >> 20} MiB" == limits["a document"][0]
     assert f"{defaults.max_items:,}" == limits["items"][0]
+    assert f"{defaults.max_containers:,}" == limits["containers"][0]
+    assert f"{defaults.max_envelope_bytes >> 10} KiB" == limits["envelope"][0]
+    assert f"{defaults.max_entry_bytes >> 10} KiB" == limits["an item"][0]
     assert f"{nesting.MAX_NESTING} levels" == limits["nesting of a document"][0]
     assert f"more than {fields.MAX_PATH} characters" in TEXT
     assert f"1 to {envelope.MAX_TYPE} characters" in TEXT

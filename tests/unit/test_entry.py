@@ -84,7 +84,6 @@ def test_a_cover_belongs_to_its_parent_and_other_items_have_none() -> None:
         {"title": 7},
         {"cover_hash": "B" * 32},
         {"cover_hash": f"{OTHER}\n"},
-        {"files": None},
         {"files": [{"variant": "original"}]},
         {"files": [{"variant": "ori/ginal", "path": "a"}]},
         {"files": [{"variant": "original", "path": "a", "bytes": -1}]},

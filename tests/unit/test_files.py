@@ -1,6 +1,7 @@
 """Reading below the mount root, on real folders: no way out, nothing that blocks, nothing that is lost unseen."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 
 from ingestd.format.entry import File
-from ingestd.format.fields import BadEntry
+from ingestd.format.fields import BadEntry, Limits
 from ingestd.model import Reason
-from ingestd.mount import paths, sync_folder, wire
+from ingestd.mount import manifests, paths, sync_folder, wire
 from ingestd.mount.records import Listing
 from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
@@ -176,26 +177,39 @@ def test_descriptors_are_closed_whatever_happens(root: Root) -> None:
 # Manifests and sentinels
 
 
-def manifest(root: Root, limit: int = 100) -> wire.Content | wire.Failure:
+def manifest(root: Root, limit: int = 100) -> list[wire.Reply]:
+    """All replies to a request for the manifest."""
     (root.path / f"sync/{SYNC_ID}.ready").touch()
-    return sync_folder.read_manifest(str(root.path), SYNC_ID, limit)
+    return replies(root, limit)
+
+
+def replies(root: Root, limit: int = 100, known_sha256: str | None = None) -> list[wire.Reply]:
+    sent: list[wire.Reply] = []
+    request = wire.ReadManifest(str(root.path), SYNC_ID, limit, Limits(), known_sha256)
+    manifests.send_manifest(request, sent.append, lambda: None)
+    return sent
 
 
 def test_a_manifest_is_read_up_to_its_limit(root: Root) -> None:
     (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x" * 100)
-    assert manifest(root) == wire.Content(b"x" * 100)
-    failure = manifest(root, 99)
-    assert isinstance(failure, wire.Failure)
-    assert failure.too_large
+    digest = hashlib.sha256(b"x" * 100).hexdigest()
+    head, problem = manifest(root)
+    assert head == wire.ManifestHead(digest, 100, is_unchanged=False)
+    assert isinstance(problem, wire.ManifestProblems)
+    assert problem.basis == "absence"
+    assert replies(root, known_sha256=digest) == [wire.ManifestHead(digest, 100, is_unchanged=True)]
+    [too_large] = manifest(root, 99)
+    assert isinstance(too_large, wire.ManifestProblems)
+    assert too_large.basis == "setting"
 
 
 def test_a_manifest_that_is_missing(root: Root) -> None:
-    assert "No such file" in problem(manifest(root))
+    assert "No such file" in problem(*manifest(root))
 
 
 def test_a_manifest_without_its_sentinel_is_not_looked_at(root: Root) -> None:
     (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x")
-    failure = sync_folder.read_manifest(str(root.path), SYNC_ID, 100)
+    [failure] = replies(root)
     assert isinstance(failure, wire.Failure)
     assert failure.no_sentinel
 
@@ -203,17 +217,17 @@ def test_a_manifest_without_its_sentinel_is_not_looked_at(root: Root) -> None:
 def test_a_manifest_that_is_not_a_regular_file(root: Root, outside: Path) -> None:
     place = root.path / f"sync/{SYNC_ID}.json"
     os.mkfifo(place)
-    assert "not a regular file" in problem(manifest(root))
+    assert "not a regular file" in problem(*manifest(root))
     place.unlink()
     place.symlink_to(outside / "source/source.json")
-    assert "symbolic link" in problem(manifest(root))
+    assert "symbolic link" in problem(*manifest(root))
 
 
 def test_a_linked_sync_folder_is_refused_by_both(root: Root, outside: Path) -> None:
     (outside / f"{SYNC_ID}.ready").touch()
     (root.path / "sync").rmdir()
     (root.path / "sync").symlink_to(outside)
-    assert "symbolic link" in problem(manifest(root))
+    assert "symbolic link" in problem(*manifest(root))
     assert "symbolic link" in problem(sync_folder.list_sentinels(str(root.path)))
 
 

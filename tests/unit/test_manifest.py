@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.errors import ManifestError, ManifestUnsettled
+from ingestd.format.entry import parse_entry
+from ingestd.format.fields import Limits
 from ingestd.format.manifest import parse_manifest
-from ingestd.format.manifest_index import index_manifest
+from ingestd.format.records import encode_record
 from ingestd.model import Action
 from support.manifests import PRIOR, SYNC_ID, A, B, C, cover, encoded, envelope, parsed, photo
 from support.scale import scaled
@@ -53,7 +55,7 @@ def test_required_fields_may_be_neither_absent_nor_null(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["source_host", "prior_sync_id", "containers"])
 def test_optional_fields_may_be_null(key: str) -> None:
-    assert parsed(**{key: None}).raw_containers == []
+    assert parsed(**{key: None}).containers() == []
 
 
 @pytest.mark.parametrize(
@@ -135,8 +137,8 @@ def test_times_without_a_zone_or_out_of_range_are_refused(text: str) -> None:
 
 
 def test_too_many_items() -> None:
-    assert "mount.max_items = 1" in problems(encoded(items=[photo(A), photo(B)]), max_items=1)[0]
-    assert len(parse_manifest(encoded(items=[photo(A), photo(B)]), max_items=2).raw_items) == 2
+    assert "mount.max_items = 1" in problems(encoded(items=[photo(A), photo(B)]), limits=Limits(max_items=1))[0]
+    assert parse_manifest(encoded(items=[photo(A), photo(B)]), limits=Limits(max_items=2)).item_count == 2
 
 
 # Hostile text
@@ -148,7 +150,7 @@ def test_cut_anywhere_it_is_not_settled() -> None:
     for length in range(len(data)):
         with pytest.raises(ManifestUnsettled):
             parse_manifest(data[:length])
-    assert len(parse_manifest(data).raw_items) == 2
+    assert parse_manifest(data).item_count == 2
 
 
 @pytest.mark.parametrize("filler", [b"\0", b"x", b"{}", b"\xff"])
@@ -180,8 +182,9 @@ def test_deep_nesting_is_a_problem_and_never_a_crash(key: str, levels: int) -> N
     assert any("nested deeper than 30" in problem for problem in found)
 
 
-def test_deep_nesting_that_is_cut_off_is_a_problem_too() -> None:
-    assert problems(with_raw("items", b"[" * 100_000)[:90_000]) == ["the manifest is nested deeper than 30 levels"]
+def test_deep_nesting_that_is_cut_off_is_not_settled() -> None:
+    with pytest.raises(ManifestUnsettled):
+        parse_manifest(with_raw("items", b"[" * 100_000)[:90_000])
 
 
 def test_numbers_that_cannot_be_kept_are_a_problem() -> None:
@@ -212,7 +215,7 @@ def test_values_raise_nothing_else(changes: dict[str, Any]) -> None:
         manifest = parsed(**changes)
     except ManifestError:
         return
-    index_manifest(manifest)
+    list(manifest.entries())
     manifest.containers()
     json.dumps(manifest.summary, allow_nan=False)
 
@@ -244,9 +247,15 @@ def test_a_deep_item_leaves_its_siblings_alone() -> None:
     assert [bool(entry.problem) for entry in parse_manifest(data).entries()] == [True, False]
 
 
-def test_an_entry_is_parsed_once() -> None:
-    manifest = parsed(items=[photo()])
-    assert manifest.entry(0) is manifest.entry(0)
+def test_entries_are_kept_as_they_were_parsed() -> None:
+    file = {"variant": "original", "path": "a", "bytes": 2**63 - 1, "sha256": "0" * 64}
+    items = [photo(path="p", files=[file], title="\u00e4"), cover(B, A), {"type": "x"}, 7, {**photo(), "path": "/"}]
+    manifest = parsed(items=items)
+    raws = [json.dumps(item).encode() for item in items]
+    expected = [parse_entry(ordinal, raw) for ordinal, raw in enumerate(raws)]
+    found = list(manifest.entries())
+    assert encode_record(found) == encode_record(expected)
+    assert [bool(entry.problem) for entry in found] == [False, False, True, True, True]
 
 
 def gallery(**changes: Any) -> dict[str, Any]:

@@ -2,30 +2,30 @@
 
 from typing import Any
 
-from ingestd.format.manifest_index import ManifestIndex, index_manifest
+from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import Reason
 from support.manifests import A, B, C, D, cover, parsed, photo
 
 
 def surveyed(*items: Any) -> ManifestIndex:
-    return index_manifest(parsed(items=list(items)))
+    return parsed(items=list(items)).index
 
 
 def test_word_for_word_repetitions_collapse() -> None:
     found = surveyed(photo(), photo(), photo(B))
     assert (found.duplicates_collapsed, found.problems) == (1, {})
-    assert found.first == {("photo", A, ""): 0, ("photo", B, ""): 2}
+    assert (found.item_count, found.types, found.repeated) == (2, {"photo": 2}, {1})
 
 
 def test_differing_repetitions_fail() -> None:
     found = surveyed(photo(title="x"), photo(title="y"))
-    assert found.problems[("photo", A, "")][0] is Reason.DUPLICATE_ITEM
+    assert found.problems[0][0] is Reason.DUPLICATE_ITEM
 
 
 def test_one_hash_has_one_type() -> None:
     found = surveyed(photo(A), {"type": "video", "hash": A}, cover(A, B))
-    assert list(found.problems) == [("video", A, "")]
-    assert found.problems[("video", A, "")][0] is Reason.TYPE_CONFLICT
+    assert list(found.problems) == [1]
+    assert found.problems[1][0] is Reason.TYPE_CONFLICT
 
 
 def test_sizes_and_ignored_variants_are_summed() -> None:

@@ -70,4 +70,4 @@ def test_wheel_holds_nothing_but_the_package(wheel: zipfile.ZipFile) -> None:
 
 def test_wheel_declares_the_command(wheel: zipfile.ZipFile) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "ingestd = ingestd.cli:main" in wheel.read(name).decode()
+    assert "ingestd = ingestd.__main__:main" in wheel.read(name).decode()

@@ -1,5 +1,6 @@
 """The commands: parse, call, print. Data goes to standard output, everything else to standard error."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ingestd.errors import IngestdError
 @click.pass_context
 def cli(context: click.Context, config: Path | None) -> None:
     """Turns cloud-sync hand-over bundles into rows of a media library, exactly once."""
+    if context.invoked_subcommand != "run":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     context.obj = Session(config)
     context.call_on_close(context.obj.close)
 

@@ -2,20 +2,23 @@
 
 import faulthandler
 import os
-import signal
-import sys
+import threading
 from pathlib import Path
 
 import click
+import structlog
 
-from ingestd import doctor, logs
+from ingestd import doctor, logs, signals
 from ingestd.app import Daemon
 from ingestd.cli.output import echo, json_option, print_json, shown
 from ingestd.cli.session import Session
 from ingestd.config import Settings
 from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.notify import Notifier
+from ingestd.service import Countdown
 from ingestd.store.migrate import migrate as apply_migrations
+
+log = structlog.get_logger()
 
 
 @click.command()
@@ -23,6 +26,7 @@ from ingestd.store.migrate import migrate as apply_migrations
 @click.pass_obj
 def run(session: Session, embedded: Path | None) -> None:
     """Runs the daemon in the foreground."""
+    signals.exit_when_stopped()
     settings = session.settings
     logs.configure(settings.log)
     notifier = Notifier.from_environment(os.environ)
@@ -33,11 +37,32 @@ def run(session: Session, embedded: Path | None) -> None:
         # Fail now if the password is unreadable: a configuration error, which a restart does not fix.
         settings.database.password()
         Daemon(settings, notifier).run()
-        return
-    # Until the daemon handles signals, SIGTERM must still stop the private server.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    with running(EmbeddedMariaDB(embedded, name=settings.database.name)) as server:
-        Daemon(_prepared(settings, server), notifier).run()
+    else:
+        _run_embedded(settings, notifier, embedded)
+    _leave(0.05 * settings.worker.stop_seconds)
+
+
+def _run_embedded(settings: Settings, notifier: Notifier, folder: Path) -> None:
+    with running(EmbeddedMariaDB(folder, name=settings.database.name)) as server:
+        daemon = Daemon(_prepared(settings, server), notifier)
+        daemon.run()
+        server.stop_seconds = daemon.seconds_to_stop
+
+
+def _leave(seconds: float) -> None:
+    """Ends the process, also when threads hang, for which Python itself would wait without end."""
+    signals.ignore_all()
+    countdown = Countdown(seconds)
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    waited_for = [thread for thread in others if not thread.daemon]
+    for thread in waited_for:
+        thread.join(countdown.left())
+    hanging = [thread.name for thread in waited_for if thread.is_alive()]
+    if hanging:
+        log.warning("threads_left_behind", threads=hanging)
+    if not logs.drain(seconds) or hanging:
+        # Nothing is lost: all that matters is in the database, and was committed or rolled back.
+        os._exit(0)
 
 
 def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:

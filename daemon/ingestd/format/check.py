@@ -1,21 +1,24 @@
 """The offline check: everything that is wrong with a manifest, in one report. Pure."""
 
-import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from ingestd.errors import ManifestError
+from ingestd.errors import ManifestError, ManifestUnsettled
 from ingestd.format.container import CONTAINER_TYPES, Container, parse_container
-from ingestd.format.fields import SYNC_ID
-from ingestd.format.manifest import Manifest, parse_manifest, split_fields
-from ingestd.format.manifest_index import ManifestIndex, index_manifest
-from ingestd.model import Action
+from ingestd.format.entry import Entry, parse_entry
+from ingestd.format.fields import SYNC_ID, Limits
+from ingestd.format.manifest import unique_containers
+from ingestd.format.manifest_index import Identity, IndexBuilder, ManifestIndex
+from ingestd.format.manifest_parser import read_envelope
+from ingestd.format.manifest_text import ManifestText
+from ingestd.format.records import Envelope
 
 SUFFIX = ".json"
+_BYTE = re.compile(r" ?(?:at |\()byte (?P<offset>\d+)\)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +34,37 @@ class Report:
 
 def check_manifest(data: bytes, *, file_name: str | None) -> Report:
     """All problems of a manifest. `file_name`: its name on the mount, which must contain the sync_id."""
-    try:
-        fields = split_fields(data)
-    except ManifestError as error:
-        return Report(None, [_syntax_problem(data) or str(error)], [], 0, 0)
     expected_sync_id, warnings = _sync_id_of_name(file_name)
+    limits = Limits()
     problems: list[str] = []
     try:
-        warnings += _envelope_warnings(parse_manifest(data, sync_id=expected_sync_id))
+        text = ManifestText(data, limits)
+        items = _CheckedItems.read(text, limits)
+        containers = [parse_container(ordinal, raw, limits) for ordinal, raw in enumerate(text.containers())]
+    except ManifestError as error:
+        return Report(None, [_syntax_problem(data, error)], [], 0, 0)
+    try:
+        warnings += _envelope_warnings(read_envelope(text, expected_sync_id))
     except ManifestError as error:
         problems += error.problems
-    lists = _lists_only(_raw_list(fields, "items"), _raw_list(fields, "containers"))
-    index = index_manifest(lists)
-    problems += [*_item_problems(lists, index), *_container_problems(lists)]
-    warnings += [*_item_warnings(index), *_container_warnings(lists)]
-    return Report(_sync_id(fields), problems, warnings, len(lists.raw_items), len(lists.raw_containers))
+    problems += [*items.problems(), *_container_problems(containers)]
+    warnings += [*_item_warnings(items.index), *_container_warnings(containers)]
+    return Report(_sync_id(text.fields), problems, warnings, text.item_count, text.container_count)
 
 
-def _syntax_problem(data: bytes) -> str | None:
-    """What is wrong with the JSON, and where; None if only the format does not accept it."""
+def _syntax_problem(data: bytes, error: ManifestError) -> str:
+    """Why a manifest cannot be split, and where."""
+    if not isinstance(error, ManifestUnsettled):
+        return str(error)
     try:
-        json.loads(data.decode())
-    except UnicodeDecodeError as error:
-        return f"the manifest is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
-    except json.JSONDecodeError as error:
-        return f"the manifest is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
-    except (ValueError, RecursionError):
-        return None
-    return None
+        data.decode()
+    except UnicodeDecodeError as bad:
+        return f"the manifest is not UTF-8: byte 0x{data[bad.start]:02x} at offset {bad.start}"
+    found = _BYTE.search(str(error))
+    offset = int(found["offset"]) if found else len(data)
+    column = len(data[data.rfind(b"\n", 0, offset) + 1 : offset].decode(errors="replace")) + 1
+    message = _BYTE.sub("", str(error)).rpartition(": ")[2]
+    return f"the manifest is not JSON: line {data.count(bytes([10]), 0, offset) + 1}, column {column}: {message}"
 
 
 def _sync_id_of_name(file_name: str | None) -> tuple[str | None, list[str]]:
@@ -79,38 +85,48 @@ def _sync_id(fields: dict[str, msgspec.Raw]) -> str | None:
     return value if isinstance(value, str) and SYNC_ID.fullmatch(value) else None
 
 
-def _raw_list(fields: dict[str, msgspec.Raw], key: str) -> list[msgspec.Raw]:
-    try:
-        return msgspec.json.decode(fields.get(key, b"[]"), type=list[msgspec.Raw])
-    except (ValueError, RecursionError):
-        return []
-
-
-_BLANK = Manifest("", "", "", Action.CREATE, datetime.min, datetime.min, None, None, {}, [], [])
-
-
-def _lists_only(items: list[msgspec.Raw], containers: list[msgspec.Raw]) -> Manifest:
-    """A manifest with a blank envelope, to check the lists even when the envelope is invalid."""
-    return replace(_BLANK, raw_items=items, raw_containers=containers, cached_entries={})
-
-
-def _envelope_warnings(manifest: Manifest) -> list[str]:
+def _envelope_warnings(envelope: Envelope) -> list[str]:
     warnings = []
-    if manifest.created_at > manifest.completed_at:
+    if envelope.created_at > envelope.completed_at:
         warnings.append("created_at is later than completed_at")
-    if manifest.prior_sync_id == manifest.sync_id:
+    if envelope.prior_sync_id == envelope.sync_id:
         warnings.append("prior_sync_id names the bundle itself")
-    if not manifest.raw_items and not manifest.raw_containers:
+    if not envelope.item_count and not envelope.container_count:
         warnings.append("items: empty, so there is nothing to import")
     return warnings
 
 
-def _item_problems(manifest: Manifest, index: ManifestIndex) -> Iterator[str]:
-    for entry in manifest.entries():
+@dataclass(slots=True)
+class _CheckedItems:
+    """What a report needs of the items: the problem of each, and the first of those with the same identity."""
+
+    index: ManifestIndex = field(default_factory=ManifestIndex)
+    own_problems: dict[int, str] = field(default_factory=dict)
+    firsts: list[int] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, text: ManifestText, limits: Limits) -> "_CheckedItems":
+        checked, builder = cls(), IndexBuilder()
+        known: dict[Identity, int] = {}
+        for ordinal, raw in enumerate(text.items()):
+            entry = parse_entry(ordinal, raw, limits.max_entry_bytes)
+            builder.add(entry)
+            checked._note(entry, known)
+        checked.index = builder.finish()
+        return checked
+
+    def _note(self, entry: Entry, known: dict[Identity, int]) -> None:
+        self.firsts.append(known.setdefault(entry.identity, entry.ordinal))
         if entry.problem is not None:
-            yield f"items[{entry.ordinal}]: {entry.problem}"
-        elif entry.identity in index.problems:
-            yield f"items[{entry.ordinal}]: {index.problems[entry.identity][1]}"
+            self.own_problems[entry.ordinal] = entry.problem
+
+    def problems(self) -> Iterator[str]:
+        for ordinal, first in enumerate(self.firsts):
+            problem = self.own_problems.get(ordinal)
+            if problem is None and first in self.index.problems:
+                _, problem = self.index.problems[first]
+            if problem is not None:
+                yield f"items[{ordinal}]: {problem}"
 
 
 def _item_warnings(index: ManifestIndex) -> Iterator[str]:
@@ -121,16 +137,15 @@ def _item_warnings(index: ManifestIndex) -> Iterator[str]:
         yield f"items: {which} ignored"
 
 
-def _container_problems(manifest: Manifest) -> Iterator[str]:
-    together = {container.identity: container.problem for container in manifest.containers()}
-    for container in _containers(manifest):
+def _container_problems(containers: list[Container]) -> Iterator[str]:
+    together = {container.identity: container.problem for container in unique_containers(containers)}
+    for container in containers:
         problem = container.problem or together[container.identity]
         if problem is not None:
             yield f"containers[{container.ordinal}]: {problem}"
 
 
-def _container_warnings(manifest: Manifest) -> Iterator[str]:
-    containers = _containers(manifest)
+def _container_warnings(containers: list[Container]) -> Iterator[str]:
     for container in containers:
         if container.problem is None and container.type not in CONTAINER_TYPES:
             yield f"containers[{container.ordinal}]: type {container.type} is not imported"
@@ -140,7 +155,3 @@ def _container_warnings(manifest: Manifest) -> Iterator[str]:
 
 def _duplicates(count: int) -> str:
     return "1 exact duplicate is ignored" if count == 1 else f"{count} exact duplicates are ignored"
-
-
-def _containers(manifest: Manifest) -> list[Container]:
-    return [parse_container(ordinal, raw) for ordinal, raw in enumerate(manifest.raw_containers)]

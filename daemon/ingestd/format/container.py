@@ -4,18 +4,31 @@ An invalid container becomes a record, too, with the problem.
 """
 
 import hashlib
-from typing import Any
 
 import msgspec
 
-from ingestd.format.fields import HASH, TYPE, BadEntry, Hash, Text, describe_error, is_valid, short_repr
+from ingestd.format.fields import (
+    HASH,
+    TYPE,
+    BadEntry,
+    Hash,
+    Limits,
+    Text,
+    describe_error,
+    is_valid,
+    short_repr,
+    short_text,
+)
+from ingestd.format.json_splitter import TooDeep
+from ingestd.format.nesting import MAX_NESTING
+from ingestd.format.object_splitter import TooLong, split_object
 from ingestd.format.strict_json import check_json
 from ingestd.model import Reason
 
 CONTAINER_TYPES = frozenset({"gallery", "collection"})
 
 
-class Container(msgspec.Struct, frozen=True):
+class Container(msgspec.Struct, frozen=True, array_like=True):
     """One container of a manifest. `members` are hashes of assets, in order and without duplicates."""
 
     ordinal: int
@@ -36,49 +49,88 @@ class _Container(msgspec.Struct):
     type: str
     hash: Hash
     title: Text | None = None
-    items: list[Hash] = []
-    complete: bool = False
+    items: list[Hash] | None = None
+    complete: bool | None = None
+
+
+class _Raw(msgspec.Struct):
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    hash: msgspec.Raw = msgspec.Raw(b"null")
+    items: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode_container = msgspec.json.Decoder(_Container).decode
+_decode_raw = msgspec.json.Decoder(_Raw).decode
 
 
-def parse_container(ordinal: int, raw: msgspec.Raw) -> Container:
+def parse_container(ordinal: int, raw: msgspec.Raw | bytes, limits: Limits | None = None) -> Container:
     """The container at place `ordinal`; never raises."""
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        check_json(bytes(raw))
-        if (other := _other_type(raw)) is not None:
-            return Container(ordinal, other, _hash_or_place(raw, ordinal), digest)
-        found = _decode_container(raw)
-        if found.type not in CONTAINER_TYPES:
-            raise BadEntry(Reason.BAD_ENTRY, f"type: {short_repr(found.type)} is not a valid type of a container")
-    except (BadEntry, ValueError) as error:
+        found = _checked(bytes(raw), limits or Limits())
+    except (BadEntry, ValueError, RecursionError) as error:
         return _invalid(ordinal, raw, digest, describe_error(error))
-    members = tuple(dict.fromkeys(found.items))
-    return Container(ordinal, found.type, found.hash, digest, found.title, members, found.complete)
+    if found is None:
+        return Container(ordinal, short_text(_decode_raw(raw).type), _hash_or_place(raw, ordinal), digest)
+    members = tuple(found.items or ())
+    if len(set(members)) < len(members):
+        members = tuple(dict.fromkeys(members))
+    return Container(ordinal, found.type, found.hash, digest, found.title, members, bool(found.complete))
 
 
-def _invalid(ordinal: int, raw: msgspec.Raw, digest: str, problem: str) -> Container:
+def _checked(data: bytes, limits: Limits) -> _Container | None:
+    """The decoded container; None if it is valid, but of a type that is not imported. Raises BadEntry, ValueError."""
+    members: list[str] | None = None
+    if len(data) > limits.max_entry_bytes:
+        data, members = _without_members(data, limits)
+    check_json(data)
+    if _has_other_type(data):
+        return None
+    found = _decode_container(data)
+    if found.type not in CONTAINER_TYPES:
+        raise BadEntry(Reason.BAD_ENTRY, f"type: {short_repr(found.type)} is not a valid type of a container")
+    if members is not None:
+        found.items = members
+    return found
+
+
+def _without_members(data: bytes, limits: Limits) -> tuple[bytes, list[str]]:
+    """The text of a long container without its members, and these: there may be as many as a manifest has items."""
+    items = bytes(_decode_raw(data).items)
+    try:
+        split = split_object(data, {"items": items}, limits.max_entry_bytes, MAX_NESTING)
+    except TooDeep:
+        raise BadEntry(Reason.BAD_ENTRY, f"nested deeper than {MAX_NESTING} levels") from None
+    except TooLong:
+        problem = f"the container without `items` has more than {limits.max_entry_bytes} bytes (mount.max_entry_bytes)"
+        raise BadEntry(Reason.BAD_ENTRY, problem) from None
+    start, end = split.arrays.get("items", (0, 0))
+    members = msgspec.json.decode(data[start:end] or b"[]", type=list[Hash])
+    if len(members) > limits.max_items:
+        raise BadEntry(Reason.BAD_ENTRY, f"items: more than {limits.max_items} members (mount.max_items)")
+    return split.rest, members
+
+
+def _invalid(ordinal: int, raw: msgspec.Raw | bytes, digest: str, problem: str) -> Container:
     type_ = _field(raw, "type")
     type_ = type_ if type_ in CONTAINER_TYPES else "invalid"
     return Container(ordinal, type_, _hash_or_place(raw, ordinal), digest, problem=problem)
 
 
-def _other_type(raw: msgspec.Raw) -> str | None:
-    """The type of a container that is valid, but not imported; None for all others."""
-    type_ = _field(raw, "type")
-    return type_ if is_valid(TYPE, type_) and type_ not in CONTAINER_TYPES and type_ != "invalid" else None
+def _has_other_type(data: bytes) -> bool:
+    """Whether a container has a valid type, but one that is not imported."""
+    type_ = _field(data, "type")
+    return is_valid(TYPE, type_) and type_ not in CONTAINER_TYPES and type_ != "invalid"
 
 
-def _hash_or_place(raw: msgspec.Raw, ordinal: int) -> str:
+def _hash_or_place(raw: msgspec.Raw | bytes, ordinal: int) -> str:
     value = _field(raw, "hash")
-    return value if value is not None and is_valid(HASH, value) else f"#{ordinal}"
+    return value if is_valid(HASH, value) else f"#{ordinal}"
 
 
-def _field(raw: msgspec.Raw, key: str) -> str | None:
+def _field(raw: msgspec.Raw | bytes, key: str) -> str:
+    """A short text of a container; empty if it has no such text."""
     try:
-        value = msgspec.json.decode(raw, type=dict[str, Any]).get(key)
+        return short_text(getattr(_decode_raw(raw), key))
     except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, str) else None
+        return ""

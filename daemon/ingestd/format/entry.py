@@ -4,9 +4,9 @@ An invalid entry becomes a record, too, with the reason why the item fails.
 """
 
 import hashlib
+from collections.abc import Sequence
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from ingestd.format.fields import (
     TYPE,
     BadEntry,
     Hash,
+    Limits,
     Sha256,
     Size,
     Text,
@@ -25,18 +26,28 @@ from ingestd.format.fields import (
     check_path,
     describe_error,
     is_valid,
+    short_text,
 )
 from ingestd.format.strict_json import check_json
 from ingestd.model import Reason
 
 IGNORED_VARIANTS = frozenset({"frosted", "blurred", "vivid_blurred"})
+MIN_IDENTITY_BYTES = len('{"type":"t","hash":""}') + 32
 
 
 class File(msgspec.Struct, frozen=True, gc=False):
     """One file of an item; `path` is relative to the item's folder, `bytes` the file's size."""
 
-    variant: Variant
+    variant: str
     path: str
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+class _ListedFile(File, frozen=True, gc=False):
+    """A file as a manifest lists it; afterwards its values are known to be valid, and checking them costs time."""
+
+    variant: Variant
     bytes: Size | None = None
     sha256: Sha256 | None = None
 
@@ -48,15 +59,15 @@ class _Item(msgspec.Struct, gc=False):
     cover_hash: Hash | None = None
     parent_hash: Hash | None = None
     title: Text | None = None
-    files: list[File] = []
+    files: list[_ListedFile] | None = None
 
 
 class _Identity(msgspec.Struct):
-    type: Any = None
-    hash: Any = None
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    hash: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One item of a manifest, checked and in normal form: without ignored variants, files in order of variant.
 
     `sha256` is the digest of the normal form. `reason` and `problem` are set if the item fails.
@@ -80,6 +91,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return (self.asset_type, self.asset_hash, self.parent_hash or "")
 
     @property
+    def has_identity(self) -> bool:
+        """Whether type and hash are usable; others are identified by their place."""
+        return self.asset_type != "invalid"
+
+    @property
     def is_cover(self) -> bool:
         return self.asset_type == "cover"
 
@@ -90,8 +106,11 @@ _encode = msgspec.json.Encoder().encode
 _variant_of = attrgetter("variant")
 
 
-def parse_entry(ordinal: int, raw: msgspec.Raw) -> Entry:
+def parse_entry(ordinal: int, raw: msgspec.Raw | bytes, max_bytes: int = Limits().max_entry_bytes) -> Entry:
     """The entry at place `ordinal`; never raises."""
+    if len(raw) > max_bytes:
+        problem = f"the item has {len(raw)} bytes, more than {max_bytes} (mount.max_entry_bytes)"
+        return _invalid(ordinal, raw, Reason.BAD_ENTRY, problem)
     try:
         item = _decode_item(raw)
         if bytes(raw).count(b":") != _count_known_keys(item):
@@ -107,12 +126,12 @@ def _count_known_keys(item: _Item) -> int:
     """The number of keys that decoding kept. If there are as many colons, no key is unknown or a duplicate."""
     keys = 2 + (item.path is not None) + (item.cover_hash is not None) + (item.parent_hash is not None)
     keys += (item.title is not None) + bool(item.files)
-    for file in item.files:
+    for file in item.files or ():
         keys += 2 + (file.bytes is not None) + (file.sha256 is not None)
     return keys
 
 
-def _json_problem(raw: msgspec.Raw) -> str | None:
+def _json_problem(raw: msgspec.Raw | bytes) -> str | None:
     try:
         check_json(bytes(raw))
     except BadEntry as bad:
@@ -124,13 +143,14 @@ def _normalize(ordinal: int, item: _Item) -> Entry:
     """Raises BadEntry for values that are each of the right type, but wrong together."""
     is_cover = item.type == "cover"
     _check_item(item, is_cover)
-    files = [file for file in item.files if file.variant not in IGNORED_VARIANTS]
+    listed = item.files or []
+    files = [file for file in listed if file.variant not in IGNORED_VARIANTS]
     files.sort(key=_variant_of)
     _check_files(item.path, files)
     parent = item.parent_hash if is_cover else None
     normal = (item.type, item.hash, parent, item.path, item.cover_hash, item.title, files)
     digest = hashlib.sha256(_encode(normal)).hexdigest()
-    ignored = len(item.files) - len(files)
+    ignored = len(listed) - len(files)
     return Entry(
         ordinal, item.type, item.hash, digest, item.path, item.cover_hash, parent, item.title, tuple(files), ignored
     )
@@ -146,7 +166,7 @@ def _check_item(item: _Item, is_cover: bool) -> None:
     check_path("path", item.path)
 
 
-def _check_files(folder: str | None, files: list[File]) -> None:
+def _check_files(folder: str | None, files: Sequence[File]) -> None:
     for earlier, file in pairwise(files):
         if earlier.variant == file.variant:
             raise BadEntry(Reason.BAD_ENTRY, f"variant {file.variant!r} is listed twice")
@@ -157,13 +177,20 @@ def _check_files(folder: str | None, files: list[File]) -> None:
             raise BadEntry(Reason.BAD_ENTRY, f"path of file {file.variant!r} is longer than {MAX_PATH} characters")
 
 
-def _invalid(ordinal: int, raw: msgspec.Raw, reason: Reason, problem: str) -> Entry:
+def _invalid(ordinal: int, raw: msgspec.Raw | bytes, reason: Reason, problem: str) -> Entry:
     """An entry that fails, under its own identity if that is valid, else under its place."""
-    type_, hash_ = "invalid", f"#{ordinal}"
+    type_, hash_ = _usable_identity(raw) or ("invalid", f"#{ordinal}")
+    return Entry(ordinal, type_, hash_, hashlib.sha256(raw).hexdigest(), reason=reason, problem=problem)
+
+
+def _usable_identity(raw: msgspec.Raw | bytes) -> tuple[str, str] | None:
+    """The type and hash of a bad entry, if both are valid."""
+    if len(raw) < MIN_IDENTITY_BYTES:
+        return None
     try:
         identity = _decode_identity(raw)
+        type_, hash_ = short_text(identity.type), short_text(identity.hash)
     except (ValueError, RecursionError):
-        identity = _Identity()
-    if is_valid(TYPE, identity.type) and is_valid(HASH, identity.hash) and identity.type != "invalid":
-        type_, hash_ = identity.type, identity.hash
-    return Entry(ordinal, type_, hash_, hashlib.sha256(raw).hexdigest(), reason=reason, problem=problem)
+        return None
+    is_usable = is_valid(TYPE, type_) and is_valid(HASH, hash_) and type_ != "invalid"
+    return (type_, hash_) if is_usable else None

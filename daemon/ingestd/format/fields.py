@@ -41,6 +41,15 @@ Type = Annotated[str, msgspec.Meta(pattern=_TYPE)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What a manifest may contain; the settings of the same name in [mount]."""
+
+    max_items: int = 1_000_000
+    max_containers: int = 10_000
+    max_envelope_bytes: int = 2**16
+    max_entry_bytes: int = 2**18
+
+
 class BadEntry(Exception):
     """The reason why an item or container fails, and the problem in words."""
 
@@ -61,6 +70,12 @@ def check_path(name: str, path: str | None) -> None:
 
 def is_valid(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def short_text(raw: msgspec.Raw) -> str:
+    """A text of up to MAX_SHOWN bytes of JSON; empty for a longer value and for one that is not text."""
+    value = msgspec.json.decode(raw) if len(raw) <= MAX_SHOWN else None
+    return value if isinstance(value, str) else ""
 
 
 def describe_error(error: Exception) -> str:

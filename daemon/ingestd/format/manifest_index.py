@@ -1,9 +1,10 @@
 """What follows only from all entries of a manifest together: duplicates, conflicts, and which covers win. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+
+import msgspec
 
 from ingestd.format.entry import Entry
-from ingestd.format.manifest import Manifest
 from ingestd.model import Reason
 
 MAX_BYTES = 2**63 - 1
@@ -11,83 +12,144 @@ MAX_BYTES = 2**63 - 1
 Identity = tuple[str, str, str]
 
 
-@dataclass(slots=True)
-class ManifestIndex:
+class ManifestIndex(msgspec.Struct, tag=True):
     """What follows from all entries of a manifest together.
 
-    `first`: identity → ordinal of its first entry, which stands for it. `problems`: identity → why the item fails
-    although each entry is valid. `covers`: hash of an asset → (hash of the cover that wins, ordinal of its item or
-    None).
+    `item_count` and `types` count identities. The first entry of each stands for it; `repeated` are the ordinals of all
+    others. `problems`: ordinal of a standing entry → why the item fails although each entry is valid. `covers`: hash of
+    an asset → (hash of the cover that wins, ordinal of its item or None). `arriving`: the assets of cover items that
+    the bundle delivers itself.
     """
 
-    first: dict[Identity, int] = field(default_factory=dict)
-    problems: dict[Identity, tuple[Reason, str]] = field(default_factory=dict)
-    covers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    item_count: int = 0
+    types: dict[str, int] = {}
+    repeated: set[int] = set()
+    problems: dict[int, tuple[Reason, str]] = {}
+    covers: dict[str, tuple[str, int | None]] = {}
+    arriving: set[str] = set()
     duplicates_collapsed: int = 0
     derivatives_ignored: int = 0
     total_bytes: int = 0
 
 
-def index_manifest(manifest: Manifest) -> ManifestIndex:
-    """Reads every entry once."""
-    builder = _IndexBuilder()
-    for entry in manifest.entries():
-        builder.add(entry)
-    builder.choose_covers()
-    return builder.index
+class IndexBuilder:
+    """Builds an index entry by entry.
 
-
-class _IndexBuilder:
-    """Builds an index entry by entry; digests, types and cover entries are needed only meanwhile."""
+    What is kept of each entry meanwhile is small: its hash, and one number of its digest, type, ordinal, and whether it
+    is valid. A few entries need their whole identity as the key: covers, and those of a hash that has two types.
+    """
 
     def __init__(self) -> None:
         self.index = ManifestIndex()
-        self._digests: dict[Identity, str] = {}
-        self._types: dict[str, str] = {}
-        self._cover_entries: list[Entry] = []
+        self._by_hash: dict[str, int] = {}
+        self._by_identity: dict[Identity, int] = {}
+        self._types: list[str] = []
+        self._type_numbers: dict[str, int] = {}
+        self._types_of_mixed: dict[str, str] = {}
+        self._own_covers: dict[str, tuple[str, int]] = {}
 
     def add(self, entry: Entry) -> None:
-        if self._is_duplicate(entry):
-            return
         index = self.index
+        if not entry.has_identity:
+            self._count(entry)
+            return
+        packed = self._packed(entry)
+        known = self._remember(entry, packed)
+        if known is not None:
+            self._repeat(entry, known, packed)
+            return
+        self._count(entry)
         index.total_bytes = min(MAX_BYTES, index.total_bytes + sum(file.bytes or 0 for file in entry.files))
         index.derivatives_ignored += entry.derivatives_ignored
-        if entry.problem is None:
-            self._check_type(entry)
-            if entry.is_cover or entry.cover_hash:
-                self._cover_entries.append(entry)
+        is_valid = entry.problem is None and entry.ordinal not in index.problems
+        if entry.cover_hash and is_valid and not entry.is_cover:
+            self._own_covers[entry.asset_hash] = (entry.cover_hash, entry.ordinal)
 
-    def _is_duplicate(self, entry: Entry) -> bool:
-        """Whether an earlier entry has the same identity; if its content differs, the item fails."""
-        identity = entry.identity
-        known = self._digests.get(identity)
-        if known is None:
-            self._digests[identity] = entry.sha256
-            self.index.first[identity] = entry.ordinal
-            return False
-        if known == entry.sha256:
+    def _count(self, entry: Entry) -> None:
+        types = self.index.types
+        types[entry.asset_type] = types.get(entry.asset_type, 0) + 1
+        self.index.item_count += 1
+
+    def _packed(self, entry: Entry) -> int:
+        """The entry in one number: 64 bits of its digest, then its type, ordinal and validity."""
+        type_number = self._type_numbers.setdefault(entry.asset_type, len(self._types))
+        if type_number == len(self._types):
+            self._types.append(entry.asset_type)
+        is_valid = entry.problem is None
+        return int(entry.sha256[:16], 16) << 80 | type_number << 41 | entry.ordinal << 1 | is_valid
+
+    def _remember(self, entry: Entry, packed: int) -> int | None:
+        """The number of the earlier entry with the same identity; remembers this one if there is none."""
+        if entry.is_cover:
+            known = self._by_identity.setdefault(entry.identity, packed)
+            return known if known != packed else None
+        first = self._by_hash.setdefault(entry.asset_hash, packed)
+        if first == packed:
+            return None
+        if _type_number(first) == _type_number(packed):
+            return first
+        known = self._by_identity.setdefault(entry.identity, packed)
+        if known != packed:
+            return known
+        self._check_type(entry, first)
+        return None
+
+    def _check_type(self, entry: Entry, first: int) -> None:
+        """A hash belongs to one type of asset; covers and entries that fail anyway do not count."""
+        if entry.problem is not None:
+            return
+        if first & 1:
+            other = self._types[_type_number(first)]
+        else:
+            other = self._types_of_mixed.setdefault(entry.asset_hash, entry.asset_type)
+        if other != entry.asset_type:
+            problem = f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
+            self.index.problems[entry.ordinal] = (Reason.TYPE_CONFLICT, problem)
+
+    def _repeat(self, entry: Entry, known: int, packed: int) -> None:
+        """Counts an entry whose identity is known; if its content differs, the item fails."""
+        self.index.repeated.add(entry.ordinal)
+        if known >> 80 == packed >> 80:
             self.index.duplicates_collapsed += 1
         else:
             problem = f"{entry.asset_type} {entry.asset_hash} is listed twice with different content"
-            self.index.problems[identity] = (Reason.DUPLICATE_ITEM, problem)
-        return True
+            self.index.problems[_ordinal(known)] = (Reason.DUPLICATE_ITEM, problem)
 
-    def _check_type(self, entry: Entry) -> None:
-        """A hash belongs to one type of asset; covers do not count."""
-        if entry.is_cover:
-            return
-        other = self._types.setdefault(entry.asset_hash, entry.asset_type)
-        if other != entry.asset_type:
-            problem = f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
-            self.index.problems[entry.identity] = (Reason.TYPE_CONFLICT, problem)
+    def finish(self) -> ManifestIndex:
+        """The index; what was kept meanwhile is forgotten.
 
-    def choose_covers(self) -> None:
-        """The last cover item of an asset wins, unless the asset's own entry names a cover."""
-        entries = [entry for entry in self._cover_entries if entry.identity not in self.index.problems]
-        cover_items = {entry.identity: entry.ordinal for entry in entries if entry.is_cover}
-        for (_, cover, asset), ordinal in cover_items.items():
-            self.index.covers[asset] = (cover, ordinal)
-        for entry in entries:
-            if not entry.is_cover and entry.cover_hash:
-                item = cover_items.get(("cover", entry.cover_hash, entry.asset_hash))
-                self.index.covers[entry.asset_hash] = (entry.cover_hash, item)
+        The last cover item of an asset wins, unless the asset's own entry names a cover.
+        """
+        covers, problems = self.index.covers, self.index.problems
+        for (_, cover, asset), ordinal in self._cover_items():
+            covers[asset] = (cover, ordinal)
+            if asset in self._by_hash:
+                self.index.arriving.add(asset)
+        for asset, (cover, ordinal) in self._own_covers.items():
+            if ordinal not in problems:
+                item = self._by_identity.get(("cover", cover, asset), 0)
+                is_valid = item & 1 and _ordinal(item) not in problems
+                covers[asset] = (cover, _ordinal(item) if is_valid else None)
+        self._by_hash, self._by_identity, self._own_covers = {}, {}, {}
+        return self.index
+
+    def _cover_items(self) -> Iterator[tuple[Identity, int]]:
+        for identity, packed in self._by_identity.items():
+            if identity[0] == "cover" and packed & 1 and _ordinal(packed) not in self.index.problems:
+                yield identity, _ordinal(packed)
+
+
+def _type_number(packed: int) -> int:
+    return packed >> 41 & (1 << 39) - 1
+
+
+def _ordinal(packed: int) -> int:
+    return packed >> 1 & (1 << 40) - 1
+
+
+def index_entries(entries: Iterator[Entry]) -> ManifestIndex:
+    """The index of some entries, in the order of their ordinals."""
+    builder = IndexBuilder()
+    for entry in entries:
+        builder.add(entry)
+    return builder.finish()

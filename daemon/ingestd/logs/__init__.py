@@ -34,6 +34,12 @@ def dropped() -> int:
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, BoundedQueueHandler))
 
 
+def drain(seconds: float) -> bool:
+    """Whether all queued lines were written in time. Further lines are written at once."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, BoundedQueueHandler)]
+    return not [handler for handler in handlers if not handler.drain(seconds)]
+
+
 def _stderr_fd() -> int:
     """The descriptor of standard error; -1 if it is closed (another file may have its number) or not a file."""
     try:

@@ -42,9 +42,14 @@ class BoundedQueueHandler(QueueHandler):
 
     def close(self) -> None:
         """Writes the queued lines, for up to FLUSH_SECONDS. At exit, Python's logging calls it."""
-        self.queue.put_nowait(None)
-        self._writer.join(FLUSH_SECONDS)
+        self.drain(FLUSH_SECONDS)
         super().close()
+
+    def drain(self, seconds: float) -> bool:
+        """Writes the queued lines and ends the writer; False if that takes longer."""
+        self.queue.put_nowait(None)
+        self._writer.join(seconds)
+        return not self._writer.is_alive()
 
     def _run(self) -> None:
         for record in iter(self.queue.get, None):

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestOverLimit, ManifestUnsettled, MountUnavailable, SentinelMissing
+from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.format.fields import Limits
 from ingestd.mount import wire
 from ingestd.mount.helper_pool import HelperPool
 from ingestd.mount.helper_process import HelperProcess
+from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, mount_point
-from ingestd.mount.records import ItemRequest, Listing, Reading
+from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 
 REMOTE_WORKERS = 16
 CHECK_SECONDS = 5.0
@@ -75,22 +77,30 @@ class Mount:
             raise MountUnavailable(f"the mount cannot be listed: {problem_of(reply)}")
         return reply
 
-    def read_manifest(self, sync_id: str) -> bytes:
-        """The manifest's bytes.
+    def read_manifest(
+        self, sync_id: str, known_sha256: str | None = None, on_alive: Callable[[], None] = lambda: None
+    ) -> ManifestReading:
+        """The checked manifest or its problem; nothing but its digest if that is `known_sha256`.
 
-        Raises SentinelMissing, ManifestUnsettled if it cannot be read (yet), ManifestOverLimit if it is too large, and
-        MountUnavailable.
+        `on_alive()` is called for each sign of life. Raises SentinelMissing, ManifestUnsettled if it cannot be read
+        (yet) or is not complete JSON, and MountUnavailable after mount.deadline without a sign of life.
         """
-        request = wire.ReadManifest(self._root, sync_id, self.settings.max_manifest_bytes)
-        reply = self._ask(request, self.settings.deadline)
-        if isinstance(reply, wire.Content):
-            return reply.data
-        problem = f"the manifest cannot be read: {problem_of(reply)}"
-        if isinstance(reply, wire.Failure) and reply.too_large:
-            raise ManifestOverLimit([problem + " (mount.max_manifest_bytes)"])
-        if isinstance(reply, wire.Failure) and reply.no_sentinel:
-            raise SentinelMissing([reply.problem])
-        raise ManifestUnsettled([problem])
+        limits = Limits(self.settings.max_items, self.settings.max_containers, self.settings.max_envelope_bytes,
+                        self.settings.max_entry_bytes)  # fmt: skip
+        request = wire.ReadManifest(self._root, sync_id, self.settings.max_manifest_bytes, limits, known_sha256)
+        receiver = ManifestReceiver()
+        try:
+            with self._helper() as helper:
+                helper.send(request, self.settings.deadline)
+                while not receiver.is_complete:
+                    receiver.add(helper.receive(self.settings.deadline))
+                    on_alive()
+        except MountUnavailable as error:
+            if not isinstance(error.__cause__, EOFError):
+                raise
+            # The helper itself reports what it cannot read. Why it ended is unknown, and says nothing about the mount.
+            raise ManifestUnsettled([f"sync/{sync_id}.json cannot be read: {error.__cause__}"]) from error
+        return receiver.reading()
 
     def read_items(
         self, items: list[ItemRequest], on_bytes: Callable[[int], None] = lambda _count: None

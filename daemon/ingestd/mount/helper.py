@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
-from ingestd.mount import items, sync_folder, wire
+from ingestd.mount import items, manifests, sync_folder, wire
 from ingestd.mount.records import Reading
 
 # From linux/stat.h and linux/fcntl.h; Python does not have statx yet.
@@ -43,6 +43,11 @@ class ReplyChannel:
             wire.send(self._fd, reply)
             self._sent_at = time.monotonic()
 
+    def keep_alive(self) -> None:
+        """Sends a sign of life when one is due."""
+        if self.is_due:
+            self.send(wire.Alive())
+
     def on_bytes(self, count: int) -> None:
         """Counts bytes of a file being verified, and reports them when a sign of life is due."""
         self._more_bytes += count
@@ -67,8 +72,8 @@ def handle(request: wire.Request, channel: ReplyChannel) -> None:
             channel.send(inspect_root(root))
         case wire.ListSentinels(root):
             channel.send(sync_folder.list_sentinels(root))
-        case wire.ReadManifest(root, sync_id, max_bytes):
-            channel.send(sync_folder.read_manifest(root, sync_id, max_bytes))
+        case wire.ReadManifest():
+            manifests.send_manifest(request, channel.send, channel.keep_alive)
         case wire.ReadItems():
             read_items(request, channel)
 

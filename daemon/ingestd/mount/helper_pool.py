@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestd.errors import MountUnavailable
-from ingestd.mount.helper_process import HelperProcess
+from ingestd.mount.helper_process import HelperProcess, close_all
 
 MAX_ABANDONED = 16
 
@@ -46,11 +46,12 @@ class HelperPool:
             self._closed = True
             helpers, self._idle = self._idle, []
             self._forget_exited()
-        for helper in helpers:
-            helper.close()
+        close_all(helpers)
 
     def _start(self) -> HelperProcess:
         with self._lock:
+            if self._closed:
+                raise MountUnavailable("the mount is not used any more, because the daemon is stopping")
             self._forget_exited()
             if len(self._abandoned) >= MAX_ABANDONED:
                 problem = f"{MAX_ABANDONED} reads hang in the mount at {self._root}, so no more are started"
@@ -65,7 +66,7 @@ class HelperPool:
             if not self._closed:
                 self._idle.append(helper)
                 return
-        helper.close()
+        close_all([helper])
 
     def _discard(self, helper: HelperProcess) -> None:
         if not helper.kill():

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ingestd.mount import wire
 
@@ -40,24 +40,30 @@ class HelperProcess:
 
     def kill(self) -> bool:
         """Ends the process at once; False if it hangs in the kernel, where no signal reaches it."""
-        self._close_pipes()
+        self.close_pipes()
         self._process.kill()
-        return self._wait()
+        return self.wait()
 
-    def close(self) -> None:
-        """Lets the process end by itself, or kills it after EXIT_SECONDS."""
-        self._close_pipes()
-        if not self._wait():
-            self._process.kill()
-            self._process.wait()
-
-    def _close_pipes(self) -> None:
+    def close_pipes(self) -> None:
+        """Lets the process end by itself."""
         for pipe in (self._in, self._out):
             pipe.close()
 
-    def _wait(self) -> bool:
+    def wait(self, seconds: float = EXIT_SECONDS) -> bool:
+        """Whether the process has ended in time."""
         try:
-            self._process.wait(EXIT_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def close_all(helpers: Iterable[HelperProcess]) -> None:
+    """Lets processes end by themselves, and kills those that have not after EXIT_SECONDS together."""
+    helpers = list(helpers)
+    for helper in helpers:
+        helper.close_pipes()
+    deadline = time.monotonic() + EXIT_SECONDS
+    for helper in [helper for helper in helpers if not helper.wait(max(0.0, deadline - time.monotonic()))]:
+        # One that hangs in the kernel outlives this; the kernel ends it as soon as its mount answers.
+        helper.kill()

@@ -1,8 +1,12 @@
 """Records of what is read below the mount root, for those who use it without the transport that carries it."""
 
+from dataclasses import dataclass
+
 import msgspec
 
+from ingestd.errors import ManifestError
 from ingestd.format.entry import File
+from ingestd.format.manifest import Manifest
 from ingestd.model import Reason
 
 SOURCE = "source"
@@ -23,6 +27,19 @@ class Listing(msgspec.Struct, tag=True):
 
     sync_ids: list[str]
     invalid_names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestReading:
+    """What was read of a manifest: its digest and size, and the checked manifest or the problem.
+
+    With the digest that was known it has neither. `sha256` None: it was not read to its end.
+    """
+
+    sha256: str | None = None
+    size: int = 0
+    manifest: Manifest | None = None
+    problem: ManifestError | None = None
 
 
 class Document(msgspec.Struct):

@@ -2,11 +2,18 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ingestd.format.fields import SYNC_ID, BadEntry
-from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable, read_blocks
+from ingestd.model import Reason
+from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
 from ingestd.mount.records import Listing
-from ingestd.mount.wire import Content, Failure, RootInfo
+from ingestd.mount.wire import Failure, RootInfo
+
+
+class NoSentinel(Exception):
+    """A bundle is not handed over; the message names its sentinel."""
 
 
 def inspect_root(root: str) -> RootInfo | Failure:
@@ -34,19 +41,20 @@ def list_sentinels(root: str) -> Listing | Failure:
     return Listing(sync_ids, list(map(printable, invalid_names)))
 
 
-def read_manifest(root: str, sync_id: str, max_bytes: int) -> Content | Failure:
-    """The manifest of a bundle. Without its sentinel the bundle is not handed over, and the manifest is not opened."""
+@contextmanager
+def open_manifest(root: str, sync_id: str) -> Iterator[int]:
+    """A descriptor of the manifest of a bundle. Raises BadEntry, OSError, and NoSentinel.
+
+    Without its sentinel the bundle is not handed over, and the manifest is not opened.
+    """
     name = f"{sync_id}.json"
-    try:
-        with open_in_root(root, "sync", OPEN_FOLDER) as folder:
-            if not _exists(folder, f"{sync_id}.ready"):
-                return Failure(f"sync/{sync_id}.ready, the sentinel, does not exist", no_sentinel=True)
-            with open_below(folder, name, OPEN_FILE) as fd:
-                return _read_whole(fd, name, max_bytes)
-    except BadEntry as bad:
-        return Failure(bad.problem)
-    except OSError as error:
-        return Failure(f"sync/{name}: {error.strerror}")
+    with open_in_root(root, "sync", OPEN_FOLDER) as folder:
+        if not _exists(folder, f"{sync_id}.ready"):
+            raise NoSentinel(f"sync/{sync_id}.ready, the sentinel, does not exist")
+        with open_below(folder, name, OPEN_FILE) as fd:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise BadEntry(Reason.FILE_UNREADABLE, f"{name} is not a regular file")
+            yield fd
 
 
 def _exists(folder: int, name: str) -> bool:
@@ -55,14 +63,3 @@ def _exists(folder: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _read_whole(fd: int, name: str, max_bytes: int) -> Content | Failure:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        return Failure(f"{name} is not a regular file")
-    if os.fstat(fd).st_size > max_bytes:
-        return Failure(f"{name} has {os.fstat(fd).st_size} bytes, more than {max_bytes}", too_large=True)
-    data = b"".join(read_blocks(fd, max_bytes + 1))
-    if len(data) > max_bytes:
-        return Failure(f"{name} has more than {max_bytes} bytes", too_large=True)
-    return Content(data)

@@ -9,6 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from ingestd.format.fields import Limits
+from ingestd.format.manifest_index import ManifestIndex
+from ingestd.format.records import Block, Envelope
 from ingestd.mount.records import ItemRequest, Listing, Reading
 
 POLL_SECONDS = 0.1
@@ -28,11 +31,16 @@ class ListSentinels(msgspec.Struct, tag=True):
 
 
 class ReadManifest(msgspec.Struct, tag=True):
-    """Request: the bytes of one manifest. Reply: Content."""
+    """Request: one manifest. Replies: ManifestHead, then its parts up to the index, or its problems.
+
+    With the digest `known_sha256`, the head is all. Alive may come in between.
+    """
 
     root: str
     sync_id: str
     max_bytes: int
+    limits: Limits
+    known_sha256: str | None = None
 
 
 class ReadItems(msgspec.Struct, tag=True):
@@ -53,10 +61,23 @@ class RootInfo(msgspec.Struct, tag=True, frozen=True):
     unique_id: int = 0
 
 
-class Content(msgspec.Struct, tag=True):
-    """The bytes of one file."""
+class ManifestHead(msgspec.Struct, tag=True, frozen=True):
+    """What a manifest's bytes are. `is_unchanged`: their digest is the one that was known."""
 
-    data: bytes
+    sha256: str
+    size: int
+    is_unchanged: bool
+
+
+class ManifestProblems(msgspec.Struct, tag=True, frozen=True):
+    """Why a manifest is not consumable; `basis` is what the verdict rests on, as in ManifestError."""
+
+    problems: list[str]
+    basis: str
+
+
+class Alive(msgspec.Struct, tag=True, frozen=True):
+    """A sign of life during a long request."""
 
 
 class Readings(msgspec.Struct, tag=True):
@@ -71,11 +92,11 @@ class Failure(msgspec.Struct, tag=True):
 
     problem: str
     no_sentinel: bool = False
-    too_large: bool = False
 
 
 Request = InspectRoot | ListSentinels | ReadManifest | ReadItems
-Reply = RootInfo | Listing | Content | Readings | Failure
+ManifestReply = ManifestHead | ManifestProblems | Alive | Envelope | Block | ManifestIndex
+Reply = RootInfo | Listing | Readings | Failure | ManifestReply
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

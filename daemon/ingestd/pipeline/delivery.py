@@ -3,99 +3,66 @@
 The digest comes first: a manifest is parsed only when its batch is not recorded with the same digest already.
 """
 
-import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 
-from ingestd.errors import ManifestError, ManifestUnsettled
-from ingestd.format.manifest import Manifest, parse_manifest
-from ingestd.format.manifest_index import ManifestIndex, index_manifest
+from ingestd.errors import ManifestError
+from ingestd.format.manifest import Manifest
+from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import BatchStatus, JobState
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
+from ingestd.service import tick
 from ingestd.store import batch, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
 
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """One reading of a manifest: its digest and size; its content is parsed and indexed once, when first asked for.
+    """One reading of a manifest. `size` is in bytes.
 
-    `sha256` None: the manifest could not be read, and `problem` says why. `size` is in bytes. `max_items` is the limit
-    of items in a manifest. A manifest whose digest is `known_sha256` is unchanged, and not parsed.
+    `sha256` None: the manifest could not be read. `problem` is why it is not consumable; its `basis` is what that rests
+    on. With the digest that was known, it is unchanged, and has neither `manifest` nor `problem`.
     """
 
-    def __init__(
-        self,
-        sync_id: str,
-        data: bytes | None,
-        max_items: int = 0,
-        problem: ManifestError | None = None,
-        known_sha256: str | None = None,
-    ) -> None:
-        self.sync_id = sync_id
-        self.sha256 = None if data is None else hashlib.sha256(data).hexdigest()
-        self.size = len(data or b"")
-        self.is_unchanged = self.sha256 is not None and self.sha256 == known_sha256
-        self._data = None if self.is_unchanged else data
-        self._max_items, self._problem = max_items, problem
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """The manifest if it is consumable. Raises ManifestUnsettled when the bytes are not complete JSON."""
-        return self._parsed[0]
-
-    @property
-    def problem(self) -> ManifestError | None:
-        """Why it is not consumable; its `basis` says on what that rests. Raises as `manifest` does."""
-        return self._parsed[1]
+    sync_id: str
+    sha256: str | None
+    size: int = 0
+    manifest: Manifest | None = None
+    problem: ManifestError | None = None
+    is_unchanged: bool = False
 
     @property
     def error(self) -> str | None:
         """The problem in words."""
         return None if self.problem is None else str(self.problem)
 
-    @cached_property
+    @property
     def index(self) -> ManifestIndex:
         """The index of a consumable manifest."""
         assert self.manifest is not None, "only a consumable manifest has an index"
-        return index_manifest(self.manifest)
-
-    @cached_property
-    def _parsed(self) -> tuple[Manifest | None, ManifestError | None]:
-        assert not self.is_unchanged, "an unchanged manifest is not parsed"
-        if self._data is None:
-            return None, self._problem
-        try:
-            known = {"sync_id": self.sync_id, "sha256": self.sha256}
-            return parse_manifest(self._data, max_items=self._max_items, **known), None
-        except ManifestUnsettled:
-            raise
-        except ManifestError as error:
-            return None, error
+        return self.manifest.index
 
 
-def read(context: Context, sync_id: str, known_sha256: str | None = None) -> Delivery:
-    """Reads the manifest of a bundle, unparsed. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
+def read(
+    context: Context, sync_id: str, known_sha256: str | None = None, *, on_alive: Callable[[], None] = tick
+) -> Delivery:
+    """Reads the manifest of a bundle. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
 
     `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
+    `on_alive()` is called now and then while a long manifest is read.
     """
-    try:
-        data = context.mount.read_manifest(sync_id)
-    except ManifestUnsettled:
-        raise
-    except ManifestError as error:
-        return Delivery(sync_id, None, problem=error)
-    return Delivery(sync_id, data, context.settings.mount.max_items, known_sha256=known_sha256)
+    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive)
+    is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
+    return Delivery(sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged)
 
 
 def record(context: Context, delivered: Delivery) -> bool:
-    """Records a reading in its own transaction; True if the batch is new or its content changed.
-
-    Raises ManifestUnsettled when the digest is new and the bytes are not complete JSON.
-    """
+    """Records a reading in its own transaction; True if the batch is new or its content changed."""
     if delivered.is_unchanged or _is_recorded(context, delivered):
         return False
     columns = columns_of(delivered)
@@ -132,7 +99,7 @@ def change(
     ledger.append(tx, known.id, "manifest_changed", **payload)
     _append_invalid(tx, known.id, columns)
     if delivered.manifest is not None:
-        staging.restage(tx, known.id, delivered.manifest, delivered.index)
+        staging.restage(tx, known.id, delivered.manifest)
 
 
 def columns_of(delivered: Delivery) -> dict[str, Any]:
@@ -146,7 +113,7 @@ def columns_of(delivered: Delivery) -> dict[str, Any]:
         type=manifest.type,
         action=manifest.action,
         source_host=manifest.source_host,
-        item_count=len(manifest.raw_items),
+        item_count=manifest.item_count,
         total_bytes=delivered.index.total_bytes,
         summary=manifest.summary,
         completed_at=manifest.completed_at,

@@ -52,8 +52,8 @@ def evaluate(
     """The decision about one entry. `arriving`: hashes of assets that this bundle delivers itself."""
     if entry.problem is not None:
         return Verdict(Decision.FAILED, entry.reason, entry.problem)
-    if entry.identity in bundle.index.problems:
-        reason, problem = bundle.index.problems[entry.identity]
+    if entry.ordinal in bundle.index.problems:
+        reason, problem = bundle.index.problems[entry.ordinal]
         return Verdict(Decision.FAILED, reason, problem)
     if entry.is_cover:
         return _evaluate_cover(entry, bundle, state, arriving)

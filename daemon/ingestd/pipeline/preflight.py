@@ -74,8 +74,8 @@ def make_plan(
     Appends `preflight_started` before, and `preflight_finished` after.
     """
     containers = manifest.containers()
-    types = _types(index)
-    started = {"item_count": len(index.first), "item_type_counts": types, "container_count": len(containers)}
+    types = index.types
+    started = {"item_count": index.item_count, "item_type_counts": types, "container_count": len(containers)}
     ledger.append(
         tx, known.id, "preflight_started",
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
@@ -93,15 +93,8 @@ def bundle_of(manifest: Manifest, index: ManifestIndex) -> Bundle:
     return Bundle(manifest.action, manifest.version, index)
 
 
-def _types(index: ManifestIndex) -> dict[str, int]:
-    types: dict[str, int] = {}
-    for kind, _, _ in index.first:
-        types[kind] = types.get(kind, 0) + 1
-    return types
-
-
 def _forecast(bundle: Bundle) -> staging.Forecast:
-    arriving = {hash_ for kind, hash_, _ in bundle.index.first if kind != "cover"}
+    arriving = bundle.index.arriving
 
     def forecast(tx: Tx, entries: Sequence[Entry]) -> list[Verdict]:
         state = load_state(tx, bundle, entries)

@@ -79,11 +79,6 @@ class RequestRunner:
         """Stops claiming, and stops waiting for the database."""
         self._stopping.set()
 
-    def put_back(self) -> None:
-        """Puts a request that is still running back into the queue. Its own end will then change nothing."""
-        for claim in self.claims:
-            self._release(claim)
-
     def _claim_next(self) -> Claim | None:
         def work(tx: Tx) -> Claim | None:
             return request.claim_next(tx, self._kind, worker_id(self._kind), self._instance)

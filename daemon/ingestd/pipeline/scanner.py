@@ -183,7 +183,8 @@ class Scanner:
             self._reading = sync_id
         size = 0
         try:
-            size = self._record(delivery.read(self._context, sync_id), changed)
+            known_sha256 = self._recorded_sha256(sync_id)
+            size = self._record(delivery.read(self._context, sync_id, known_sha256), changed)
         except SentinelMissing:
             # Only named, not handed over: the sentinel will be named, or listed, when it comes.
             pass
@@ -193,6 +194,13 @@ class Scanner:
             self._record_unreadable(sync_id, unsettled, changed)
         self._settling.end(sync_id)
         return size
+
+    def _recorded_sha256(self, sync_id: str) -> str | None:
+        """The digest that a known batch is recorded with."""
+        if sync_id not in self._known:
+            return None
+        known = self._context.db.read(lambda tx: batch.find(tx, sync_id))
+        return known.manifest_sha256 if known else None
 
     def _record(self, delivered: Delivery, changed: list[str]) -> int:
         sync_id = delivered.sync_id

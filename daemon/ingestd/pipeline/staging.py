@@ -49,7 +49,7 @@ class Plan:
         return self.counts.total()
 
 
-def restage(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> None:
+def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     """Updates the rows after a re-delivery: changed items become pending, items no longer listed are dropped.
 
     A batch without a plan has no rows yet, so there is nothing to do.
@@ -57,8 +57,8 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> 
     existing = item.existing(tx, batch_id)
     if existing:
         staging = _Staging(tx, batch_id, existing, None)
-        steps = (partial(staging.compare, part, None) for part in parts(standing(manifest, index)))
-        staging.write(steps, index, tick)
+        steps = (partial(staging.compare, part, None) for part in parts(manifest.standing()))
+        staging.write(steps, manifest, tick)
         item.recount(tx, batch_id)
         stage_containers(tx, batch_id, manifest)
 
@@ -78,20 +78,15 @@ def stage(
     own: a forecast needs no locks, and does not read what this transaction writes.
     """
     staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
-    listed = parts(standing(manifest, index))
-    if len(index.first) > ENTRIES_PER_STEP:
+    listed = parts(manifest.standing())
+    if index.item_count > ENTRIES_PER_STEP:
         steps = prefetch(staging.compare_ahead(part, db) for part in listed)
     else:
         steps = (partial(staging.compare, part, None) for part in listed)
-    staging.write(steps, index, on_progress)
+    staging.write(steps, manifest, on_progress)
     item.recount(tx, batch_id)
     stage_containers(tx, batch_id, manifest)
     return staging.plan
-
-
-def standing(manifest: Manifest, index: ManifestIndex) -> Iterator[Entry]:
-    """The entries that represent their identity: the first of each."""
-    return (entry for entry in manifest.entries() if index.first[entry.identity] == entry.ordinal)
 
 
 @dataclass(slots=True)
@@ -112,17 +107,21 @@ class _Staging:
         self.plan = Plan()
 
     def write(
-        self, steps: Generator[Callable[[], _Step], None, None], index: ManifestIndex, on_progress: Callable[[], None]
+        self, steps: Generator[Callable[[], _Step], None, None], manifest: Manifest, on_progress: Callable[[], None]
     ) -> None:
         """Writes the rows of each step. Entries that come or go change ordinals, but not the identity of rows."""
-        gone = [row.id for key, row in self._existing.items() if row.in_manifest and key not in index.first]
-        item.drop(self._tx, gone)
+        item.drop(self._tx, self._gone(manifest))
         with closing(steps):
             for make_step in steps:
                 step = make_step()
                 item.stage(self._tx, self._batch_id, step.new)
                 item.restage(self._tx, step.changed)
                 on_progress()
+
+    def _gone(self, manifest: Manifest) -> list[int]:
+        """The rows of items that the manifest does not list any more."""
+        listed = {entry.identity for entry in manifest.standing()} if self._existing else ()
+        return [row.id for key, row in self._existing.items() if row.in_manifest and key not in listed]
 
     def compare_ahead(self, part: Sequence[Entry], db: Database) -> Callable[[], _Step]:
         """The rows that one part changes; made in the open transaction if there is no second connection."""
@@ -152,9 +151,7 @@ class _Staging:
         forecast = self._forecast
         if forecast is None:
             return [PENDING] * len(part)
-        if db is None:
-            return forecast(self._tx, part)
-        return db.read(lambda tx: forecast(tx, part), keep_waiting=lambda: False)
+        return forecast(self._tx, part) if db is None else db.read(lambda tx: forecast(tx, part))
 
 
 def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:

@@ -68,20 +68,6 @@ class WorkerPool:
         for service in self.services:
             service.stop()
 
-    def join(self, seconds: float) -> bool:
-        """Waits for the threads; False if one of them is still running."""
-        deadline = time.monotonic() + seconds
-        return not [s for s in self.services if not s.join(max(0.0, deadline - time.monotonic()))]
-
-    def release_all(self) -> None:
-        """Releases the jobs of threads that do not end; the fence keeps those threads from writing."""
-        for lease in self.leases:
-            try:
-                self._context.db.transaction(partial(completion.release, lease=lease, reason="stopping"))
-            except LeaseLost:
-                continue
-            _log_release(lease, "stopping")
-
     def _step(self, slot: int) -> Callable[[], float]:
         return lambda: self.claim_and_run(slot)
 

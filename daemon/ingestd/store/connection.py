@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ SESSION = (
     " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = %s, lock_wait_timeout = %s,"
     " idle_transaction_timeout = %s"
 )
-CONNECT_SECONDS, LOCK_SECONDS = 5.0, 5
+CONNECT_SECONDS = 5.0
 SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
 """authentication that proves to know the password without sending it"""
 
@@ -35,6 +35,12 @@ class Connection(DriverConnection):
     _sock: socket.socket | None
     _read_timeout: float | None
     _write_timeout: float | None
+
+    @property
+    def number(self) -> int | None:
+        """Its id at the server, once that has greeted."""
+        (number,) = getattr(self, "server_thread_id", None) or (None,)
+        return number
 
     def break_off(self) -> None:
         """Closes it without a word to the server."""
@@ -69,7 +75,7 @@ class Limits:
     """
 
     statement: float | None = None
-    lock: int = field(default_factory=lambda: LOCK_SECONDS)
+    lock: int = 5
     silence: float = 120.0
     idle: int = 60
 
@@ -140,7 +146,7 @@ def _open(connection: Connection, settings: DatabaseSettings) -> None:
         raise
     except (ValueError, RuntimeError, NotImplementedError) as error:
         where = f"unix_socket = {settings.unix_socket!r}" if settings.unix_socket else f"host = {settings.host!r}"
-        raise ConfigError(f"[database] {where} cannot be connected to as this user: {error}") from error
+        raise ConfigError(f"[database] {where} cannot be connected to: {error}") from error
 
 
 def needs_tls(settings: DatabaseSettings) -> bool:

@@ -108,14 +108,18 @@ class Database:
         for connection in idle:
             close_connection(connection)
 
-    def interrupt(self, limits: Limits) -> None:
-        """Ends what all other threads do in the database. From then on only this thread may use it, with `limits`."""
+    def interrupt(self, limits: Limits) -> list[int]:
+        """Ends what all other threads do in the database. From then on only this thread may use it, with `limits`.
+
+        Returns the ids of their connections at the server, which still runs a statement until it is killed.
+        """
         with self._lock:
             self._owner, self._limits = threading.get_ident(), limits
             busy = list(self._busy)
         self.close()
         for connection in busy:
             connection.interrupt()
+        return [connection.number for connection in busy if connection.number is not None]
 
     def _connect(self) -> Connection:
         settings, limits = self._settings, self._limits

@@ -1,6 +1,7 @@
 """Fixtures for command tests: an environment that points commands at the test world, and a caller."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from ingestd import config
 from ingestd.pipeline.context import Context
+from ingestd.signals import HANDLED
 from support.command import Run, commands
 from support.world import World
 
@@ -24,6 +26,15 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.upper().startswith("INGESTD_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.toml")
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Commands set handlers for the rest of their process, which here is that of the tests."""
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class Opening:
         deadline = time.monotonic() + self.context.settings.mount.settle_seconds
         for pause in pauses():
             try:
-                delivered = delivery.read(self.context, sync_id)
+                delivered = delivery.read(self.context, sync_id, on_alive=self.fence.on_step)
                 manifest = delivered.manifest
                 break
             except ManifestUnsettled:
@@ -68,7 +68,7 @@ class Opening:
                     raise
                 self.fence.pause(pause)
         if manifest is None:
-            raise ManifestError([delivered.error or "unreadable"])
+            raise delivered.problem or ManifestError(["unreadable"])
         return delivered, manifest
 
     def _prepare(

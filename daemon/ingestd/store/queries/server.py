@@ -1,5 +1,6 @@
 """The database server: its settings, its clock, and the rights of the daemon's account."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,3 +42,13 @@ def ping(tx: Tx) -> None:
 def rights(tx: Tx) -> list[tuple[str | None, str]]:
     """The rights of the daemon's account: (table, privilege); table None: every table."""
     return list(_sql.rights(tx.connection))
+
+
+def running(tx: Tx, numbers: Sequence[int]) -> list[int]:
+    """Which of these connections the server still knows."""
+    return [row[0] for row in _sql.running(tx.connection, numbers=tuple(numbers))] if numbers else []
+
+
+def kill(tx: Tx, number: int) -> None:
+    """Ends a connection of this account; the server rolls its transaction back."""
+    _sql.kill(tx.connection, number=number)

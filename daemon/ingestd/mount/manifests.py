@@ -1,0 +1,87 @@
+"""Reading and checking one manifest, in a mount helper.
+
+The digest comes first: a manifest that is known is not parsed. A long one is parsed in a process of its own with a
+limit of memory, so that a manifest that exceeds it costs nothing but itself, and the helper does not stay large.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+
+from ingestd.errors import ManifestError
+from ingestd.format.fields import BadEntry
+from ingestd.format.manifest_parser import parse_parts
+from ingestd.mount import compartment
+from ingestd.mount.paths import read_blocks
+from ingestd.mount.sync_folder import NoSentinel, open_manifest
+from ingestd.mount.wire import Failure, ManifestHead, ManifestProblems, ManifestReply, ReadManifest
+
+LONG = 2**20
+MIN_MEMORY, MEMORY_PER_BYTE = 64 * 2**20, 8
+
+Send = Callable[[ManifestReply | Failure], None]
+
+
+class _TooLarge(Exception):
+    """A manifest has more bytes than allowed."""
+
+
+def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:
+    """Sends all replies to a request for a manifest; `alive()` sends a sign of life when one is due."""
+    try:
+        data, sha256 = _read(request, alive)
+    except _TooLarge as error:
+        send(ManifestProblems([f"the manifest cannot be read: {error} (mount.max_manifest_bytes)"], "setting"))
+    except NoSentinel as error:
+        send(Failure(str(error), no_sentinel=True))
+    except BadEntry as bad:
+        send(Failure(bad.problem))
+    except OSError as error:
+        send(Failure(f"sync/{request.sync_id}.json: {error.strerror}"))
+    else:
+        is_unchanged = sha256 == request.known_sha256
+        send(ManifestHead(sha256, len(data), is_unchanged))
+        if not is_unchanged:
+            _send_checked(data, request, send, alive)
+
+
+def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]:
+    """The bytes of a manifest and their digest. Raises _TooLarge, NoSentinel, BadEntry, OSError."""
+    name, max_bytes = f"{request.sync_id}.json", request.max_bytes
+    digest = hashlib.sha256()
+    blocks = []
+    with open_manifest(request.root, request.sync_id) as fd:
+        size = os.fstat(fd).st_size
+        if size > max_bytes:
+            raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")
+        for block in read_blocks(fd, max_bytes + 1):
+            blocks.append(block)
+            digest.update(block)
+            alive()
+    data = b"".join(blocks)
+    if len(data) > max_bytes:
+        raise _TooLarge(f"{name} has more than {max_bytes} bytes")
+    return data, digest.hexdigest()
+
+
+def _send_checked(data: bytes, request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:
+    """Parses a manifest and sends its parts, or its problems."""
+    if len(data) <= LONG:
+        _send_parts(data, request, send, alive)
+        return
+    memory = MIN_MEMORY + MEMORY_PER_BYTE * len(data)
+    try:
+        compartment.run(lambda: _send_parts(data, request, send, alive), memory)
+    except compartment.OutOfMemory:
+        problem = f"the manifest takes more than {memory >> 20} MiB of memory to check; deliver it in smaller bundles"
+        send(ManifestProblems([problem], "setting"))
+    except compartment.Died as error:
+        send(Failure(f"{error} while it checked the manifest; see its messages in the log of the service"))
+
+
+def _send_parts(data: bytes, request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:
+    try:
+        for part in parse_parts(data, request.sync_id, request.limits, alive):
+            send(part)
+    except ManifestError as error:
+        send(ManifestProblems(error.problems, error.basis))
