@@ -25,7 +25,9 @@ def _wait() -> Panel:
 
 def _runs_ended() -> Panel:
     text = Text(
-        "Finished runs", "Released: the daemon stopped or the mount disappeared. Lost: another worker took over."
+        "Finished runs",
+        "Released: the daemon stopped or the mount disappeared. Lost: another worker took over.",
+        ("IngestdJobsGivenBack",),
     )
     query = Query(f"60 * {rate('jobs_finished_total', 'outcome')}", "{{outcome}}")
     return course(text, "cpm", query, stacked=True)
@@ -43,9 +45,11 @@ def _claimed() -> Panel:
 
 
 def _batches() -> Panel:
-    alerts = ("IngestdBatchesFailed", "IngestdBatchesInvalid")
-    text = Text("Batches by status", "All but imported batches.", alerts)
-    return course(text, "none", Query(database("batches", "status"), "{{status}}"))
+    alerts = ("IngestdBatchesFailed", "IngestdBatchesInvalid", "IngestdBatchesGivenUp")
+    text = Text("Batches by status", "All but imported batches. Given up: failed in every retry.", alerts)
+    given_up = Query(database("batches_given_up"), "given up")
+    by_status = Query(database("batches", "status"), "{{status}}")
+    return course(text, "none", by_status, given_up, colours={"given up": RED})
 
 
 def items_by_decision() -> list[Panel]:

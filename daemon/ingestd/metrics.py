@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -22,8 +22,8 @@ from ingestd.config import DatabaseSettings, Settings
 from ingestd.listener import DRAIN_SECONDS, Listener
 from ingestd.pipeline.instruments import PREFIX
 from ingestd.store.connection import Limits
-from ingestd.store.db import Database
-from ingestd.store.queries.live import Live, live
+from ingestd.store.db import Database, Tx
+from ingestd.store.queries.live import Live, batches_given_up, live
 
 log = structlog.get_logger()
 
@@ -52,7 +52,8 @@ class Metrics:
     def __init__(self, settings: Settings, registry: CollectorRegistry, view: View) -> None:
         ProcessCollector(registry=registry)
         registry.register(ProcessState(settings, view))
-        self._database = DatabaseState(settings.database, per_job=settings.metrics.per_job)
+        max_retries = len(settings.queue.retry_pauses)
+        self._database = DatabaseState(settings.database, per_job=settings.metrics.per_job, max_retries=max_retries)
         registry.register(self._database)
         app = only_metrics(make_wsgi_app(registry))
         self.listener = Listener("metrics", settings.metrics.listen, app, THREADS) if settings.metrics.listen else None
@@ -127,7 +128,15 @@ class ProcessState(Collector):
 class DatabaseState(Collector):
     """Metrics read from the database. One scrape at a time queries it; never raises, never takes over 3 s."""
 
-    def __init__(self, settings: DatabaseSettings, *, per_job: bool, cache_seconds: float = CACHE_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        *,
+        per_job: bool,
+        max_retries: int = 0,
+        cache_seconds: float = CACHE_SECONDS,
+    ) -> None:
+        self._max_retries = max_retries
         self._cache_seconds = cache_seconds
         self._db = Database(settings, Limits(statement=STATEMENT_SECONDS))
         self._per_job = per_job
@@ -173,7 +182,10 @@ class DatabaseState(Collector):
 
     def _ask(self) -> tuple[Live, float]:
         start = time.monotonic()
-        return self._db.read(live), time.monotonic() - start
+        return self._db.read(self._live), time.monotonic() - start
+
+    def _live(self, tx: Tx) -> Live:
+        return replace(live(tx), batches_given_up=batches_given_up(tx, self._max_retries))
 
     def _gauges(self, found: Live) -> Iterator[Metric]:
         yield gauge("queue_jobs", f"Jobs not finished. {EVERYWHERE}", by_label(found.jobs), "state")
@@ -186,6 +198,8 @@ class DatabaseState(Collector):
         yield gauge(
             "batches", f"Batches by status, imported ones left out. {EVERYWHERE}", by_label(found.batches), "status"
         )
+        text = f"Batches that failed as a whole in every retry, until they are queued or delivered again. {EVERYWHERE}"
+        yield single("batches_given_up", text, found.batches_given_up)
         yield single("items_waiting", f"Deferred items. {EVERYWHERE}", found.items_waiting)
         yield single(
             "items_waiting_oldest_age_seconds",

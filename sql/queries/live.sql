@@ -12,6 +12,11 @@ SELECT b.sync_id, j.claimed_by, TIMESTAMPDIFF(MICROSECOND, j.heartbeat_at, UTC_T
 FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
 WHERE j.state = 'running' ORDER BY j.priority, j.id LIMIT :limit;
 
+-- name: batches_given_up$
+-- Served by KEY by_failure_count (failure_count, retry_at).
+SELECT COUNT(*) FROM ingest_batch FORCE INDEX (by_failure_count)
+WHERE failure_count > :max_retries AND status = 'failed';
+
 -- name: items_waiting$
 SELECT COUNT(*) FROM ingest_batch_item WHERE waiting_for > '';
 

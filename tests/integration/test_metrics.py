@@ -41,6 +41,7 @@ DATABASE_WIDE: dict[str, dict[str, list[str]]] = {
     "queue_oldest_job_age_seconds": {},
     "paused": {},
     "batches": {"status": ["new", "ready", "invalid", "queued", "importing", "partial", "failed"]},
+    "batches_given_up": {},
     "items_waiting": {},
     "items_waiting_oldest_age_seconds": {},
 }
@@ -286,6 +287,7 @@ SCRAPED = [
     (jobs._sql, "counts", "claim"),
     (batches._sql, "counts", "by_status"),
     (live_rows._sql, "running", "claim"),
+    (live_rows._sql, "batches_given_up", "by_failure_count"),
     (live_rows._sql, "items_waiting", "revival"),
     (live_rows._sql, "items_waiting_oldest_age", "revival"),
 ]
@@ -303,7 +305,7 @@ def test_a_scrape_reads_live_rows_by_index(world: World, queries: Queries, query
         " SELECT id, 0, 'photo', LPAD(id, 32, '0'), REPEAT('0', 64), 'created', UTC_TIMESTAMP(6) FROM ingest_batch"
     )
     world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item")
-    text = getattr(queries, query).sql.replace(":limit", "200").replace("%(limit)s", "200")
+    text = getattr(queries, query).sql.replace("%(limit)s", "200").replace("%(max_retries)s", "5")
     plan = world.sql(f"EXPLAIN {text}")
     tables = [row for row in plan if row[2] not in (None, "<derived2>")]
     assert key in {row[5] for row in tables}

@@ -1,8 +1,10 @@
 """Failed batches that are retried, as the API and the pages show them."""
 
 import json
+from functools import partial
 
 from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.store.queries import live
 from support.refusals import refused_events
 from support.web_client import Visitor, WebClient
 from support.world import World, photo
@@ -52,3 +54,14 @@ def test_the_api_has_the_time_and_the_number(world: World, web_client: WebClient
     assert web_client.send("POST", f"/api/v1/batches/{sync_id}/cancel", b"{}", headers).status == 200
     found = json.loads(web_client.send("GET", f"/api/v1/batches/{sync_id}", headers=bearer).body)
     assert (found["status"], found["retry_at"]) == ("failed", None)
+
+
+def test_batches_that_failed_in_every_retry_are_counted(world: World, web_client: WebClient) -> None:
+    sync_id = failed(world, web_client)
+    failed(world, web_client)
+    count = partial(web_client.context.db.read, partial(live.batches_given_up, max_retries=5))
+    assert count() == 0, "they are retried"
+    world.sql("UPDATE ingest_batch SET failure_count = 6, retry_at = NULL WHERE sync_id = %s", sync_id)
+    assert count() == 1
+    enqueue(web_client.context, QueueRequest(sync_id, "olivia"))
+    assert count() == 0, "a person queued it"

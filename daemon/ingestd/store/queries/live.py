@@ -36,10 +36,11 @@ class Live:
     items_waiting: int
     items_waiting_oldest_age: float
     paused: bool
+    batches_given_up: int = 0
 
 
 def live(tx: Tx) -> Live:
-    """Reads everything with a few short statements."""
+    """Reads everything with a few short statements; `batches_given_up` is for the caller, who knows the limit."""
     connection = tx.connection
     return Live(
         jobs={**dict.fromkeys((state.value for state in JOB_STATES), 0), **jobs.counts(tx)},
@@ -50,6 +51,11 @@ def live(tx: Tx) -> Live:
         items_waiting_oldest_age=max(0.0, _sql.items_waiting_oldest_age(connection) or 0.0),
         paused=control.find(tx).paused,
     )
+
+
+def batches_given_up(tx: Tx, max_retries: int) -> int:
+    """Failed batches that failed as a whole more than `max_retries` times in a row."""
+    return int(_sql.batches_given_up(tx.connection, max_retries=max_retries))
 
 
 def _running(sync_id: str, worker: str | None, age: float | None, done: int, total: int) -> RunningJob:
