@@ -22,7 +22,7 @@ from ingestd.store.migrate import migrate
 
 LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
 """The tables that a lean bundle is written to, parents first."""
-EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run", "ingest_batch_tally")
+EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run", "ingest_batch_tally", "ingest_batch_removal")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,14 +43,20 @@ SET type = :type, action = :action, status = :status, source_host = :source_host
 WHERE id = :batch_id;
 
 -- name: set_plan!
--- The error of a run that failed as a whole stays until another run ends.
-UPDATE ingest_batch SET plan_sha256 = :sha256, last_error = IF(failure_count, last_error, NULL) WHERE id = :batch_id;
+-- The error of a run that failed as a whole stays until another run ends, that of a held batch until it is approved.
+UPDATE ingest_batch
+SET plan_sha256 = :sha256, last_error = IF(failure_count > 0 OR status = 'held', last_error, NULL)
+WHERE id = :batch_id;
 
 -- name: set_force!
-UPDATE ingest_batch SET force_sha256 = manifest_sha256 WHERE id = :batch_id;
+UPDATE ingest_batch SET force_sha256 = manifest_sha256, last_error = IF(status = 'held', NULL, last_error)
+WHERE id = :batch_id;
 
 -- name: set_status!
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
+
+-- name: hold!
+UPDATE ingest_batch SET status = 'held', last_error = :error, {{not_failed}} WHERE id = :batch_id;
 
 -- name: invalidate!
 UPDATE ingest_batch SET status = 'invalid', last_error = :error, plan_sha256 = NULL, {{not_failed}} WHERE id = :batch_id;
@@ -123,7 +129,7 @@ JOIN (SELECT i.batch_id FROM ingest_batch_item i
       JOIN JSON_TABLE(c.missing, '$[*]' COLUMNS (hash VARCHAR(32) PATH '$')) m
       JOIN asset a ON a.hash = CONVERT(m.hash USING ascii) COLLATE ascii_nopad_bin AND a.deleted_at IS NULL
       WHERE c.decision = 'deferred' AND c.in_manifest = 1) wanted ON wanted.batch_id = b.id
-WHERE b.status NOT IN ('invalid', 'queued', 'importing')
+WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing')
   AND b.plan_sha256 IS NOT NULL
   AND (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND)
 ORDER BY b.id LIMIT :limit;

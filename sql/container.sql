@@ -1,8 +1,13 @@
 -- One kind of container, its rows and its members: loaded once with `gallery` and once with `collection` as {{kind}}.
 
+-- fragment: row_columns
+id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
+
 -- name: lock^
-SELECT id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
-FROM asset_{{kind}} WHERE hash = :hash FOR UPDATE;
+SELECT {{row_columns}} FROM asset_{{kind}} WHERE hash = :hash FOR UPDATE;
+
+-- name: known
+SELECT {{row_columns}} FROM asset_{{kind}} WHERE hash IN :hashes;
 
 -- name: insert$
 INSERT INTO asset_{{kind}} (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
@@ -16,6 +21,14 @@ WHERE id = :id;
 
 -- name: members
 SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_{{kind}}_item WHERE {{kind}}_id = :id;
+
+-- name: count_live_members$
+SELECT COUNT(*) FROM asset_{{kind}}_item WHERE {{kind}}_id = :id AND deleted_at IS NULL;
+
+-- name: live_members
+SELECT a.hash, m.synced_at, m.sync_id
+FROM asset_{{kind}}_item m STRAIGHT_JOIN asset a ON a.id = m.asset_id
+WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL;
 
 -- name: write_members!
 INSERT INTO asset_{{kind}}_item ({{kind}}_id, asset_id, position, synced_at, sync_id)

@@ -5,6 +5,7 @@
 GRANT SELECT, INSERT, UPDATE ON ingest_batch TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_item TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_tally TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_batch_removal TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_request TO 'ingestd'@'localhost';

@@ -43,8 +43,15 @@ UPDATE asset SET deleted_at = UTC_TIMESTAMP(6), updated_at = UTC_TIMESTAMP(6), s
        sync_id = :sync_id
 WHERE id IN :ids;
 
--- name: retire_files!
-UPDATE asset_file SET deleted_at = UTC_TIMESTAMP(6) WHERE asset_id IN :ids AND deleted_at IS NULL;
+-- name: live_files
+SELECT asset_id, variant FROM asset_file WHERE asset_id IN :ids AND deleted_at IS NULL;
+
+-- name: remove_files!
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       asset_id BIGINT UNSIGNED PATH '$[0]',
+       variant VARCHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[1]')) j
+STRAIGHT_JOIN asset_file f ON f.asset_id = j.asset_id AND f.variant = j.variant
+SET f.deleted_at = UTC_TIMESTAMP(6);
 
 -- name: write_files!
 INSERT INTO asset_file (asset_id, variant, path, bytes, sha256, synced_at, sync_id)

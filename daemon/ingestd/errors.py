@@ -1,5 +1,7 @@
 """Everything that can go wrong, one small class per cause, each carrying a sentence for a person."""
 
+from collections.abc import Mapping
+
 
 class IngestdError(Exception):
     """Root of all errors of this package; `exit_status` is what a command ends with."""
@@ -77,7 +79,11 @@ class SentinelMissing(ManifestUnsettled):
 
 
 class RemovalRefused(Rejected):
-    """The batch would remove more assets than queue.removal_limit allows without force."""
+    """The batch would remove more than queue.removal_limit allows without force. `counts` are the rows by kind."""
+
+    def __init__(self, message: str, counts: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.counts = counts
 
 
 class MountUnavailable(Unavailable):

@@ -17,11 +17,11 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
     world.scan(context)
     real, raced = chunk_writer.write, list[str]()
 
-    def late(tx: Any, batch_id: int, bundle: Any, chunk: Any, again: bool) -> Any:
+    def late(tx: Any, bundle: Any, chunk: Any, removed: Any, again: bool) -> Any:
         if not raced:
             raced.append("done")
             assert world.import_all(other, by) == raced
-        return real(tx, batch_id, bundle, chunk, again)
+        return real(tx, bundle, chunk, removed, again)
 
     monkeypatch.setattr(chunk_writer, "write", late)
     assert world.import_all(context, mine) == ["done"]

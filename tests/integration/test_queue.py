@@ -168,12 +168,13 @@ def test_a_removal_beyond_the_limit_needs_force_for_its_manifest(world: World) -
     with pytest.raises(RemovalRefused, match="would remove 3 assets"):
         enqueue(context, ask(removal))
     assert world.events(removal)[-1][0] == "removal_refused"
+    assert world.status(removal) == "held"
     enqueue(context, ask(removal, force=True))
     world.put(*gone[::-1], sync_id=removal, action="remove", day=2)
     assert world.run_next(context) == "failed"
     assert "removal_refused" in [kind for kind, _ in world.events(removal)]
     assert world.one("SELECT COUNT(*) FROM asset WHERE deleted_at IS NULL") == 3
-    assert world.status(removal) == "ready"
+    assert world.status(removal) == "held"
     enqueue(context, ask(removal, force=True))
     assert world.run_next(context) == "done"
     assert world.one("SELECT COUNT(*) FROM asset WHERE deleted_at IS NULL") == 0

@@ -270,8 +270,8 @@ import threading
 config, poison = sys.argv[1:]
 real = chunk_writer.write
 
-def write(tx, batch_id, bundle, chunk, again):
-    result = real(tx, batch_id, bundle, chunk, again)
+def write(tx, bundle, chunk, removed, again):
+    result = real(tx, bundle, chunk, removed, again)
     if any(piece.entry.asset_hash == poison for piece in chunk.items):
         os._exit(86)
     return result
@@ -340,9 +340,9 @@ def test_an_isolating_run_records_each_item_before_it_begins(world: World, monke
     world.sql("UPDATE import_job SET isolate_items = 1")
     real, named = chunk_writer.write, []
 
-    def views(tx: Any, batch_id: int, bundle: Any, chunk: Any, again: bool) -> Any:
+    def views(tx: Any, bundle: Any, chunk: Any, removed: Any, again: bool) -> Any:
         named.append((world.one("SELECT current_item_id FROM import_job"), [piece.row.id for piece in chunk.items]))
-        return real(tx, batch_id, bundle, chunk, again)
+        return real(tx, bundle, chunk, removed, again)
 
     monkeypatch.setattr(chunk_writer, "write", views)
     assert world.run_next(context) == "done"

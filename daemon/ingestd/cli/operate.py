@@ -1,6 +1,6 @@
 """The commands of operators: scan, preflight, queue and cancel, locally or remotely; pause and resume."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +16,8 @@ from ingestd.model import Scope
 from ingestd.pipeline import ordering, queueing
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scanner import Scanner
-from ingestd.records import Item, Standing, SummarizedBatch
-from ingestd.store import item
-from ingestd.store.queries import batches, items, jobs
+from ingestd.records import SummarizedBatch
+from ingestd.store.queries import batches
 
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 """errors that would also stop the next batch"""
@@ -41,15 +40,6 @@ class Operator(Protocol):
 
     def cancel(self, sync_id: str) -> Row:
         """The job, as `cancel` prints it."""
-
-    def standing(self, sync_id: str) -> Standing:
-        """How a batch stands. Raises NotFound."""
-
-    def items(self, sync_id: str, page: int) -> Iterator[Item]:
-        """The listed items of a batch, in order of the manifest, read in pages of so many."""
-
-    def session_here(self) -> Session:
-        """The session of a command that runs on this host only. Raises UsageError elsewhere."""
 
 
 class Local:
@@ -80,26 +70,6 @@ class Local:
         cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
         return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
 
-    def standing(self, sync_id: str) -> Standing:
-        read, known = self._session.context.db.read, known_batch(self._session, sync_id)
-        return Standing(
-            known,
-            decisions=dict(read(lambda tx: item.tally(tx, known.id))),
-            containers=dict(read(lambda tx: item.container_tally(tx, known.id))),
-            jobs=read(lambda tx: jobs.of_batch(tx, known.id)),
-        )
-
-    def items(self, sync_id: str, page: int) -> Iterator[Item]:
-        known = known_batch(self._session, sync_id)
-        after: int | None = -1
-        while after is not None:
-            following = partial(items.page, batch_id=known.id, after=after, limit=page)
-            found, after = self._session.context.db.read(following)
-            yield from found
-
-    def session_here(self) -> Session:
-        return self._session
-
 
 def operated(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command its operator, this host or the daemon that --url names, and the option --json."""
@@ -112,17 +82,10 @@ def operated(command: Callable[..., None]) -> Callable[..., None]:
     def call(session: Session, /, url: Address | None, token_file: Path | None, **parameters: Any) -> None:
         if (url is None) != (token_file is None):
             raise click.UsageError("--url and --token-file need each other")
-        remote = None if url is None or token_file is None else _remote(url, token_file)
+        remote = None if url is None or token_file is None else Remote(Client(url, read_token(token_file)))
         command(remote or Local(session), **parameters)
 
     return call
-
-
-def _remote(url: Address, token_file: Path) -> Remote:
-    token = read_token(token_file)
-    if url.is_overheard:
-        echo(f"warning: the token is sent to {url} unencrypted, and can be overheard on the way; use https")
-    return Remote(Client(url, token))
 
 
 @click.command()

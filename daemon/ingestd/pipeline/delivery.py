@@ -16,7 +16,7 @@ from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
-from ingestd.store import batch, job, ledger
+from ingestd.store import batch, job, ledger, removal
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
@@ -98,6 +98,7 @@ def change(
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}
     ledger.append(tx, known.id, "manifest_changed", **payload)
     _append_invalid(tx, known.id, columns)
+    removal.end_hold(tx, known.id)
     if delivered.manifest is not None:
         staging.restage(tx, known.id, delivered.manifest)
 

@@ -85,6 +85,13 @@ def wanted_cover(entry: Entry, asset_id: int, version: Version) -> StoredCover:
     return StoredCover(asset_id, entry.asset_hash, path, False, version, size, sha256)
 
 
+def dropped_files(tx: Tx, updates: Iterable[tuple[int, Entry]]) -> list[tuple[int, str]]:
+    """The live files of updated assets, given by id, that their entries do not list: (asset id, variant), sorted."""
+    updates = list(updates)
+    listed = {(id_, file.variant) for id_, entry in updates for file in entry.files}
+    return sorted(library.live_files(tx, [id_ for id_, _ in updates]) - listed)
+
+
 def own_cover(entry: Entry, bundle: Bundle, state: LibraryState) -> str | None:
     """The cover that an asset's entry must link; None if a cover item links it, or if it is linked already."""
     if entry.cover_hash is None or bundle.action is Action.REMOVE:

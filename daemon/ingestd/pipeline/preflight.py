@@ -3,19 +3,18 @@
 A plan is made from one digest of the manifest; the importer decides again, from locked rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from ingestd.errors import NotEligible, NotFound
-from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import BatchStatus, Decision, JobState, Verdict
-from ingestd.pipeline import delivery, staging, status
+from ingestd.model import BatchStatus, Decision, JobState
+from ingestd.pipeline import delivery, forecast, removals, staging, status
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.evaluate import Bundle, evaluate, load_state
+from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
 from ingestd.store import batch, job, ledger
@@ -81,8 +80,11 @@ def make_plan(
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
     )  # fmt: skip
     bundle = bundle_of(manifest, index)
-    plan = staging.stage(tx, db, known.id, manifest, index, _forecast(bundle), on_progress)
+    plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress)
+    plan.removals += forecast.removed_members(tx, known.id, bundle, manifest)
     batch.set_plan(tx, known.id, manifest.sha256)
+    if plan.removals.total or known.plan_sha256 is not None:
+        removals.expect(tx, known, manifest.sha256, plan.removals)
     ignored = {"derivatives_ignored": index.derivatives_ignored, "duplicates_collapsed": index.duplicates_collapsed}
     payload = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
     ledger.append(tx, known.id, "preflight_finished", phase="preflight", **payload)
@@ -91,16 +93,6 @@ def make_plan(
 
 def bundle_of(manifest: Manifest, index: ManifestIndex) -> Bundle:
     return Bundle(manifest.action, manifest.version, index)
-
-
-def _forecast(bundle: Bundle) -> staging.Forecast:
-    arriving = bundle.index.arriving
-
-    def forecast(tx: Tx, entries: Sequence[Entry]) -> list[Verdict]:
-        state = load_state(tx, bundle, entries)
-        return [evaluate(entry, bundle, state, arriving=arriving) for entry in entries]
-
-    return forecast
 
 
 def plan_payload(plan: Plan) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import structlog
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import BatchStatus, JobState, Scope
-from ingestd.pipeline import delivery, status
+from ingestd.pipeline import delivery, removals, status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import append_job_event, hold_back_successors, must_wait
 from ingestd.pipeline.preflight import preflight
@@ -79,20 +79,15 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
     if known.status is BatchStatus.INVALID:
         raise NotEligible(f"batch {request.sync_id} is invalid: {known.last_error}")
     if request.force:
-        batch.set_force(tx, known.id)
+        removals.approve(tx, known, request.requested_by)
         known = replace(known, force_sha256=known.manifest_sha256)
     try:
-        status.check_removals(context, tx, known)
+        removals.check(context, tx, known)
     except RemovalRefused as refusal:
-        _append_refusal(tx, known, request, refusal)
+        removals.hold(tx, known, refusal, phase="queue", requested_by=request.requested_by)
         return refusal
     _select_items(tx, known, request)
     return Queued(insert(tx, context, known, request), is_new=True)
-
-
-def _append_refusal(tx: Tx, known: Batch, request: QueueRequest, refusal: RemovalRefused) -> None:
-    payload = {"phase": "queue", "requested_by": request.requested_by, "reason": str(refusal)}
-    ledger.append(tx, known.id, "removal_refused", **payload)
 
 
 def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
@@ -134,7 +129,7 @@ def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
             f" {' or '.join(changes.values())}; queue the batch again when the job has ended"
         )
     if "force" in changes:
-        batch.set_force(tx, known.id)
+        removals.approve(tx, known, request.requested_by)
     if "scope" in changes:
         active = _rescope(tx, known, active, request)
     if "priority" in changes:
@@ -147,7 +142,7 @@ def _changes(known: Batch, active: Job, request: QueueRequest) -> dict[str, str]
     changes = {}
     if request.priority not in (None, active.priority):
         changes["priority"] = "a new priority"
-    if request.force and known.force_sha256 != known.manifest_sha256:
+    if request.force and not removals.is_forced(known):
         changes["force"] = "force"
     is_plain = request.scope is Scope.ALL
     widens = is_plain and active.scope is Scope.REVIVAL and active.state is not JobState.RUNNING

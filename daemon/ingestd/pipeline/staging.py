@@ -6,13 +6,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
+from ingestd.model import FORECAST, NO_REMOVALS, SUCCEEDED, Decision, Removals, Verdict
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.service import tick
 from ingestd.store import item
@@ -22,17 +22,29 @@ from ingestd.store.item import StagedItem
 ENTRIES_PER_STEP = 1000
 SAMPLES = 5
 
-Forecast = Callable[[Tx, Sequence[Entry]], Sequence[Verdict]]
-PENDING = Verdict(Decision.PENDING)
+
+class Forecast(NamedTuple):
+    """What an import would decide about an entry, and take out of sight for it."""
+
+    verdict: Verdict
+    removals: Removals
+
+
+Forecaster = Callable[[Tx, Sequence[Entry]], Sequence[Forecast]]
+PENDING = Forecast(Verdict(Decision.PENDING), NO_REMOVALS)
 
 
 @dataclass(slots=True)
 class Plan:
-    """The result of a pre-flight: counts of listed items by forecast and by type, and the first that will fail."""
+    """The result of a pre-flight: counts of listed items by forecast and by type, and the first that will fail.
+
+    `removals` are the rows that undecided items and containers would take out of sight.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
     failure_samples: list[dict[str, Any]] = field(default_factory=list)
+    removals: Removals = NO_REMOVALS
 
     def note(self, entry: Entry, decision: Decision, error: str | None) -> None:
         self.counts[decision.value] += 1
@@ -69,7 +81,7 @@ def stage(
     batch_id: int,
     manifest: Manifest,
     index: ManifestIndex,
-    forecast: Forecast,
+    forecast: Forecaster,
     on_progress: Callable[[], None],
 ) -> Plan:
     """Brings all rows into step with the manifest, and writes the forecast of items without a final decision.
@@ -101,7 +113,7 @@ class _Staging:
     """Compares a manifest with the existing rows, once. Without `forecast`, undecided items become pending."""
 
     def __init__(
-        self, tx: Tx, batch_id: int, existing: dict[tuple[str, str, str], StagedItem], forecast: Forecast | None
+        self, tx: Tx, batch_id: int, existing: dict[tuple[str, str, str], StagedItem], forecast: Forecaster | None
     ) -> None:
         self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
         self.plan = Plan()
@@ -134,26 +146,26 @@ class _Staging:
     def compare(self, part: Sequence[Entry], db: Database | None) -> _Step:
         """The rows that one part changes. The forecast reads from `db`, or in the open transaction if that is None."""
         step = _Step()
-        for entry, verdict in zip(part, self._verdicts(part, db), strict=True):
+        for entry, (verdict, removals) in zip(part, self._forecasts(part, db), strict=True):
             row = self._existing.get(entry.identity)
             decision = FORECAST.get(verdict.decision, verdict.decision)
-            if row is None:
-                step.new.append(_new_row(entry, decision, verdict))
-            elif _stands(row, entry, planning=self._forecast is not None):
+            if row is not None and _stands(row, entry, planning=self._forecast is not None):
                 decision = Decision.WILL_SKIP
                 step.changed += _moved_row(row, entry)
+            elif row is None:
+                step.new.append(_new_row(entry, decision, verdict))
+                self.plan.removals += removals
             else:
                 step.changed += _changed_row(row, entry, decision, verdict)
+                self.plan.removals += removals
             self.plan.note(entry, decision, verdict.error)
         return step
 
-    def _verdicts(self, part: Sequence[Entry], db: Database | None) -> Sequence[Verdict]:
+    def _forecasts(self, part: Sequence[Entry], db: Database | None) -> Sequence[Forecast]:
         forecast = self._forecast
         if forecast is None:
             return [PENDING] * len(part)
-        if db is None:
-            return forecast(self._tx, part)
-        return db.read(lambda tx: forecast(tx, part), keep_waiting=lambda: False)
+        return forecast(self._tx, part) if db is None else db.read(lambda tx: forecast(tx, part))
 
 
 def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:

@@ -1,11 +1,9 @@
-"""Where a batch stands: its status, computed from its job and its decisions, and whether its removals are allowed."""
+"""Where a batch stands: its status, computed from its job, its decisions and whether its removals are held."""
 
 from ingestd import decide
-from ingestd.errors import RemovalRefused
-from ingestd.model import Action, BatchStatus, Decision, JobState
-from ingestd.pipeline.context import Context
+from ingestd.model import BatchStatus, JobState
 from ingestd.records import Batch
-from ingestd.store import batch, item, job
+from ingestd.store import batch, item, job, removal
 from ingestd.store.db import Tx
 
 
@@ -25,25 +23,10 @@ def without_job(tx: Tx, known: Batch) -> BatchStatus:
     """Status of a batch that has no active job."""
     if known.status is BatchStatus.INVALID or known.manifest_completed_at is None:
         return BatchStatus.INVALID
+    if removal.find(tx, known.id, known.manifest_sha256).is_held:
+        return BatchStatus.HELD
     if known.failure_count:
         return BatchStatus.FAILED
     counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
     planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
     return decide.batch_status(planned, counts, finished=False)
-
-
-def check_removals(context: Context, tx: Tx, known: Batch) -> None:
-    """Raises RemovalRefused when a batch would remove more assets than queue.removal_limit.
-
-    An operator's force, given for the present digest, lifts the limit.
-    """
-    if known.action is not Action.REMOVE or known.force_sha256 == known.manifest_sha256:
-        return
-    limit = context.settings.queue.removal_limit
-    tally = item.tally(tx, known.id)
-    count = tally[Decision.WILL_REMOVE.value] + tally[Decision.REMOVED.value]
-    if count > limit:
-        raise RemovalRefused(
-            f"batch {known.sync_id} would remove {count} assets, more than queue.removal_limit = {limit};"
-            " review it with `ingestd preflight`, then allow it with `ingestd queue --force`"
-        )

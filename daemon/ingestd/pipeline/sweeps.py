@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 MAX_SWEEP = 500
 SWEEP_INTERVAL = 5.0
+NOT_QUEUED = (BatchStatus.INVALID, BatchStatus.HELD)
+"""statuses of batches that no sweep queues"""
 
 
 class Sweeper:
@@ -87,7 +89,7 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: Cal
     """Queues a batch that a sweep found, unless it was queued meanwhile or is not due any more."""
     batch.lock_with_prior(tx, request.sync_id)
     known = batch.lock(tx, request.sync_id)
-    if known is None or known.status is BatchStatus.INVALID or not is_due(known) or job.active(tx, known.id):
+    if known is None or known.status in NOT_QUEUED or not is_due(known) or job.active(tx, known.id):
         return 0
     if request.scope is Scope.REVIVAL:
         batch.note_revival(tx, known.id)

@@ -97,6 +97,10 @@ def set_force(tx: Tx, batch_id: int) -> None:
     _sql.set_force(tx.connection, batch_id=batch_id)
 
 
+def hold(tx: Tx, batch_id: int, error: str) -> None:
+    _sql.hold(tx.connection, batch_id=batch_id, error=error)
+
+
 def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
     _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
 

@@ -61,11 +61,21 @@ def remove_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
         _sql.remove_assets(tx.connection, ids=Ids(ids), **_stamp(incoming))
 
 
-def retire(tx: Tx, asset_ids: Sequence[int]) -> None:
-    """Marks all files and documents of some assets as gone; those delivered are then written as current again."""
+def live_files(tx: Tx, asset_ids: Sequence[int]) -> set[tuple[int, str]]:
+    """The live files of some assets, as (asset id, variant)."""
+    return set(_sql.live_files(tx.connection, ids=Ids(asset_ids))) if asset_ids else set()
+
+
+def remove_files(tx: Tx, files: Sequence[tuple[int, str]]) -> None:
+    """Takes files out of sight: (asset id, variant), in this order."""
+    for part in rows_json(files):
+        _sql.remove_files(tx.connection, rows=part)
+
+
+def retire_documents(tx: Tx, asset_ids: Sequence[int]) -> None:
+    """Makes all documents of some assets obsolete; those delivered are then written as current again."""
     if asset_ids:
         ids = Ids(asset_ids)
-        _sql.retire_files(tx.connection, ids=ids)
         _sql.retire_sources(tx.connection, ids=ids)
         _sql.retire_ai_runs(tx.connection, ids=ids)
 
@@ -116,8 +126,10 @@ def live_assets(tx: Tx, hashes: Sequence[str]) -> dict[str, int]:
 def lock_container(tx: Tx, kind: str, hash_: str, incoming: Version) -> StoredContainer | None:
     """A gallery or collection, locked."""
     row = _containers[kind].lock(tx.connection, hash=hash_)
-    if row is None:
-        return None
+    return None if row is None else _container(tx, row, incoming)
+
+
+def _container(tx: Tx, row: tuple[Any, ...], incoming: Version) -> StoredContainer:
     id_, hash_, title, deleted, synced_at, sync_id, complete_at, complete_by = row
     priors = _priors(tx, incoming, ((synced_at, sync_id), (complete_at, complete_by)))
     version, complete = _version(synced_at, sync_id, priors), _version(complete_at, complete_by, priors)
@@ -143,6 +155,25 @@ def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]
     rows = list(_containers[kind].members(tx.connection, id=id_))
     priors = _priors(tx, incoming, ((row[3], row[4]) for row in rows))
     return {row[0]: Member(row[0], row[1], bool(row[2]), _version(row[3], row[4], priors)) for row in rows}
+
+
+def count_live_members(tx: Tx, kind: str, id_: int) -> int:
+    return int(_containers[kind].count_live_members(tx.connection, id=id_))
+
+
+def known_containers(tx: Tx, kind: str, hashes: Sequence[str], incoming: Version) -> dict[str, StoredContainer]:
+    """Known containers by hash, not locked."""
+    query = _containers[kind].known
+    parts = (hashes[start : start + ROWS_PER_STATEMENT] for start in range(0, len(hashes), ROWS_PER_STATEMENT))
+    rows = [row for part in parts for row in query(tx.connection, hashes=Hashes(part))]
+    return {row[1]: _container(tx, row, incoming) for row in rows}
+
+
+def live_members(tx: Tx, kind: str, id_: int, incoming: Version) -> list[tuple[str, Version | None]]:
+    """Live memberships of a container: hash of the asset, version of the membership."""
+    rows = list(_containers[kind].live_members(tx.connection, id=id_))
+    priors = _priors(tx, incoming, ((row[1], row[2]) for row in rows))
+    return [(hash_, _version(at, by, priors)) for hash_, at, by in rows]
 
 
 def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:

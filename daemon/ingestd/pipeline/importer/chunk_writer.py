@@ -5,28 +5,32 @@ Every writer takes locks in the same order: assets by hash, then what belongs to
 
 from collections.abc import Mapping, Sequence
 
-from ingestd.model import Decision, Reason, Verdict, Version
+from ingestd.model import Decision, Reason, Removals, Verdict, Version
 from ingestd.mount.records import SOURCE
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
 from ingestd.pipeline.importer import cover_writer
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.pipeline.removals import RemovalCount
 from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 
 
-def write(tx: Tx, batch_id: int, bundle: Bundle, chunk: PreparedChunk, reload_all: bool = False) -> Sequence[Verdict]:
+def write(
+    tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount, reload_all: bool = False
+) -> Sequence[Verdict]:
     """Writes library rows, item decisions and ledger events of a chunk; returns the verdict of each item.
 
-    `reload_all`: also assets that did not exist when the chunk was prepared are loaded again under lock.
+    `reload_all`: also assets that did not exist when the chunk was prepared are loaded again under lock. Raises
+    RemovalRefused when the chunk would take more out of sight than allowed.
     """
     chunk = _confirm(tx, bundle, chunk, reload_all=reload_all)
     if chunk.is_of_covers:
-        cover_writer.write(tx, bundle, chunk)
+        cover_writer.write(tx, bundle, chunk, removed)
     else:
-        _write_assets(tx, bundle, chunk)
+        _write_assets(tx, bundle, chunk, removed)
     _record(tx, chunk)
-    item.shift_tally(tx, batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
+    item.shift_tally(tx, removed.batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
     return chunk.verdicts
 
 
@@ -65,13 +69,17 @@ def _record(tx: Tx, chunk: PreparedChunk) -> None:
     ledger.append_items(tx, [chunk_item.row.id for chunk_item in chunk.items])
 
 
-def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk) -> None:
+def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
     known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
+    updates, removals = chunk.by_hash(Decision.UPDATED), _ids(chunk.by_hash(Decision.REMOVED), known)
+    dropped = evaluate.dropped_files(tx, ((known[u.entry.asset_hash], u.entry) for u in updates))
+    removed.add(tx, Removals(assets=len(removals), files=len(dropped)))
     # INSERT never overwrites: if another writer inserted one of them meanwhile, this transaction runs again.
     library.insert_assets(tx, bundle.version, chunk.inserts)
     library.update_assets(tx, bundle.version, chunk.updates)
-    library.retire(tx, _ids(chunk.by_hash(Decision.UPDATED), known))
-    library.remove_assets(tx, bundle.version, _ids(chunk.by_hash(Decision.REMOVED), known))
+    library.remove_files(tx, dropped)
+    library.retire_documents(tx, _ids(updates, known))
+    library.remove_assets(tx, bundle.version, removals)
     advancing = [chunk_item for chunk_item, verdict in chunk.decided() if verdict.advances]
     library.advance_assets(tx, bundle.version, _ids(advancing, known))
     library.write_files(tx, bundle.version, chunk.files)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ingestd import decide
+from ingestd.errors import RemovalRefused
 from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
-from ingestd.pipeline import ordering
-from ingestd.pipeline import status as status_of
+from ingestd.pipeline import ordering, removals
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 
@@ -48,13 +48,12 @@ def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str) -> BatchSta
     return _end_failed(tx, lease, progress, error, BatchStatus.INVALID)
 
 
-def refuse(tx: Tx, lease: Lease, progress: Progress, error: str) -> BatchStatus:
-    """Ends a run whose removals are more than allowed."""
-    payload = {"phase": "import", "requested_by": lease.worker_id, "reason": error}
-    ledger.append(tx, lease.batch_id, "removal_refused", **payload)
-    status = status_of.without_job(tx, replace(batch.lock_by_id(tx, lease.batch_id), failure_count=0))
-    batch.finish(tx, lease.batch_id, status, error)
-    return _end_failed(tx, lease, progress, error, status)
+def refuse(tx: Tx, lease: Lease, progress: Progress, error: str, refusal: RemovalRefused) -> BatchStatus:
+    """Ends a run whose removals are more than allowed; the batch is held until it is approved or delivered again."""
+    batch.finish(tx, lease.batch_id, BatchStatus.HELD, error)
+    known = batch.lock_by_id(tx, lease.batch_id)
+    removals.hold(tx, known, refusal, phase="import", requested_by=lease.worker_id)
+    return _end_failed(tx, lease, progress, error, BatchStatus.HELD)
 
 
 def fail(tx: Tx, lease: Lease, progress: Progress, error: str, pauses: Sequence[float]) -> BatchStatus:

@@ -6,8 +6,9 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.format.container import CONTAINER_TYPES, Container
-from ingestd.model import Action, Decision, Member, StoredContainer, Verdict, Version
+from ingestd.model import Action, Decision, Member, Removals, StoredContainer, Verdict, Version
 from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.removals import RemovalCount
 from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 
@@ -23,9 +24,12 @@ class Changes:
     missing: Sequence[str]
 
 
-def write(tx: Tx, batch_id: int, row_id: int, bundle: Bundle, container: Container) -> Verdict:
-    """Decides and writes one container, its decision and its ledger event."""
-    verdict, targets, missing = _write(tx, bundle, container)
+def write(tx: Tx, batch_id: int, row_id: int, bundle: Bundle, container: Container, removed: RemovalCount) -> Verdict:
+    """Decides and writes one container, its decision and its ledger event.
+
+    Raises RemovalRefused when it would take more members out of sight than allowed.
+    """
+    verdict, targets, missing = _write(tx, bundle, container, removed)
     record(tx, batch_id, row_id, container, verdict, targets, missing)
     return verdict
 
@@ -53,17 +57,20 @@ def record(
     ledger.append(tx, batch_id, f"container_{verdict.decision}", **payload)
 
 
-def _write(tx: Tx, bundle: Bundle, container: Container) -> tuple[Verdict, dict[str, Any], Sequence[str]]:
+def _write(
+    tx: Tx, bundle: Bundle, container: Container, removed: RemovalCount
+) -> tuple[Verdict, dict[str, Any], Sequence[str]]:
     if container.problem is not None:
         return Verdict(Decision.FAILED, error=container.problem), {}, ()
     if container.type not in CONTAINER_TYPES:
         return Verdict(Decision.IGNORED), {}, ()
     stored = library.lock_container(tx, container.type, container.hash, bundle.version)
     if bundle.action is Action.REMOVE:
-        return _remove(tx, bundle, container, stored)
+        return _remove(tx, bundle, container, stored, removed)
     changes = _changes(tx, bundle.version, container, stored)
     differs = bool(changes.writes or changes.removals or _row_differs(bundle.version, container, stored))
     verdict = decide.decide_container(bundle.action, bundle.version, stored, differs, changes.missing)
+    removed.add(tx, Removals(members=len(changes.removals)))
     id_ = _write_row(tx, bundle.version, container, stored, differs or verdict.advances)
     library.write_members(tx, container.type, id_, bundle.version, sorted([*changes.writes, *changes.renewals]))
     library.remove_members(tx, container.type, id_, bundle.version, changes.removals)
@@ -71,7 +78,7 @@ def _write(tx: Tx, bundle: Bundle, container: Container) -> tuple[Verdict, dict[
 
 
 def _remove(
-    tx: Tx, bundle: Bundle, container: Container, stored: StoredContainer | None
+    tx: Tx, bundle: Bundle, container: Container, stored: StoredContainer | None, removed: RemovalCount
 ) -> tuple[Verdict, dict[str, Any], Sequence[str]]:
     verdict = decide.decide_container(bundle.action, bundle.version, stored, False, ())
     kind, version = container.type, bundle.version
@@ -79,6 +86,9 @@ def _remove(
         id_ = library.insert_container(tx, kind, container.hash, container.title, version, None, deleted=True)
     else:
         id_ = stored.id
+        if verdict.decision is Decision.REMOVED:
+            # Its members go out of sight with it, although their rows stay as they are.
+            removed.add(tx, Removals(members=library.count_live_members(tx, kind, id_)))
         if verdict.decision is Decision.REMOVED or verdict.advances:
             library.update_container(tx, kind, id_, stored.title, version, stored.complete, deleted=True)
     return verdict, {f"{kind}_id": id_}, ()

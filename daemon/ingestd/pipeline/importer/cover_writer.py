@@ -2,16 +2,21 @@
 
 from typing import Any
 
-from ingestd.model import Action, Decision, Reason, Verdict
+from ingestd.model import Action, Decision, Reason, Removals, Verdict
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.prepared_chunk import PreparedChunk
+from ingestd.pipeline.removals import RemovalCount
 from ingestd.store import library
 from ingestd.store.db import Tx
 
 
-def write(tx: Tx, bundle: Bundle, chunk: PreparedChunk) -> None:
-    """Writes the covers of a confirmed chunk. If several items name one asset, the last one counts."""
+def write(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
+    """Writes the covers of a confirmed chunk. If several items name one asset, the last one counts.
+
+    Unlinked covers count as files that are taken out of sight.
+    """
+    removed.add(tx, Removals(files=sum(verdict.decision is Decision.REMOVED for verdict in chunk.verdicts)))
     rows: dict[int, tuple[Any, ...]] = {}
     advancing: list[int] = []
     for chunk_item, verdict in chunk.decided():

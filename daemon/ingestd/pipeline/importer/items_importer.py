@@ -14,6 +14,7 @@ from ingestd.pipeline.importer.chunk_source import ChunkSource
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.pipeline.removals import RemovalCount
 from ingestd.store.db import Tx
 
 MAX_CRASHES = 3
@@ -22,28 +23,33 @@ MAX_CRASHES = 3
 class ChunkTransaction:
     """Writes one chunk; is run again as a whole when the server gives the transaction up in favour of another."""
 
-    def __init__(self, batch_id: int, bundle: Bundle, chunk: PreparedChunk) -> None:
-        self._batch_id, self._bundle, self._chunk = batch_id, bundle, chunk
+    def __init__(self, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
+        self._bundle, self._chunk, self._removed = bundle, chunk, removed
         self._was_tried = False
 
     def __call__(self, tx: Tx) -> Sequence[Verdict]:
         # A failed attempt met another writer, so nothing that the chunk was prepared from can be relied on.
         reload_all, self._was_tried = self._was_tried, True
-        return chunk_writer.write(tx, self._batch_id, self._bundle, self._chunk, reload_all)
+        return chunk_writer.write(tx, self._bundle, self._chunk, self._removed, reload_all)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemsImporter:
-    """Imports items for one run and counts the decisions in `progress`."""
+    """Imports items for one run; counts the decisions in `progress`, and what they take out of sight in `removed`."""
 
     context: Context
     lease: Lease
     fence: Fence
     bundle: Bundle
     progress: Progress
+    removed: RemovalCount
 
     def import_chunks(self, chunks: ChunkSource) -> None:
-        """Imports all chunks of `chunks`. Raises Stopping, LeaseLost, DatabaseUnavailable, MountUnavailable."""
+        """Imports all chunks of `chunks`.
+
+        Raises Stopping, LeaseLost, DatabaseUnavailable, MountUnavailable; RemovalRefused ahead of a chunk that would
+        exceed the limit.
+        """
         size = self.context.settings.worker.chunk_items
         isolate_until = 2 * size if self.lease.isolate_items else 0
         with closing(self._prepared(chunks, size, isolate_until)) as prepared:
@@ -77,7 +83,7 @@ class ItemsImporter:
 
     def _import_chunk(self, chunk: PreparedChunk) -> None:
         """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
-        write = ChunkTransaction(self.lease.batch_id, self.bundle, chunk)
+        write = ChunkTransaction(self.bundle, chunk, self.removed)
         try:
             with self.context.instruments.chunk_duration.time():
                 verdicts = self.fence.fenced(write, done=len(chunk.items))

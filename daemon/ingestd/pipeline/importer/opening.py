@@ -10,11 +10,12 @@ from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
-from ingestd.pipeline import delivery, preflight, status
+from ingestd.pipeline import delivery, preflight, removals
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.removals import RemovalCount
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
 from ingestd.store import batch, item, job, ledger
@@ -24,12 +25,16 @@ from ingestd.store.queries import server
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run's bundle. `terminal` items were decided before the run began; `plan` is None when one existed already."""
+    """A run's bundle. `terminal` items were decided before the run began; `plan` is None when one existed already.
+
+    `removed` counts what the run takes out of sight.
+    """
 
     manifest: Manifest
     bundle: Bundle
     terminal: int
     plan: Plan | None
+    removed: RemovalCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,12 @@ class Opening:
         if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
             plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
         job.consume(tx, self.lease.job_id, manifest.sha256)
+        removed = removals.count_for(self.context, known, manifest.sha256)
         try:
-            status.check_removals(self.context, tx, known)
+            removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
-            return Opened(manifest, bundle, 0, plan), refusal
-        return Opened(manifest, bundle, self._record_start(tx, manifest), plan), None
+            return Opened(manifest, bundle, 0, plan, removed), refusal
+        return Opened(manifest, bundle, self._record_start(tx, manifest), plan, removed), None
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> Batch:
         """The batch under its row lock, brought up to date when another manifest was read than was recorded."""

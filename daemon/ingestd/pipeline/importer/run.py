@@ -69,7 +69,7 @@ class Run:
         except ManifestError as error:
             return self._end_failed(completion.invalidate, str(error))
         except RemovalRefused as error:
-            return self._end_failed(completion.refuse, str(error))
+            return self._end_failed(partial(completion.refuse, refusal=error), str(error))
         except IngestdError as error:
             return self._fail(str(error))
         except Exception as error:  # an unforeseen error ends this job, not the thread
@@ -92,7 +92,7 @@ class Run:
         reader = ItemReader(
             self._context.mount, identity, self._fence.pause, self._fence.on_bytes, self._listings_late_until()
         )
-        importer = ItemsImporter(self._context, self._lease, self._fence, opened.bundle, self._progress)
+        importer = ItemsImporter(self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
         source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
         for covers in (False, True):
             importer.import_chunks(source(reader, covers=covers))
@@ -113,7 +113,12 @@ class Run:
                 continue
             self._fence.check()
             write = partial(
-                container_writer.write, batch_id=batch_id, row_id=row_id, bundle=opened.bundle, container=container
+                container_writer.write,
+                batch_id=batch_id,
+                row_id=row_id,
+                bundle=opened.bundle,
+                container=container,
+                removed=opened.removed,
             )
             try:
                 self._fence.fenced(write)
