@@ -10,14 +10,7 @@ from ingestd import logs
 from ingestd.config import LogSettings
 from ingestd.embedded import EmbeddedMariaDB
 from support.private_db import migrated_server
-from support.world import World
-
-TABLES = (
-    "ingest_event", "ingest_request", "import_job", "ingest_batch_item", "ingest_batch_tally", "ingest_batch_removal",
-    "ingest_batch_container", "ingest_batch", "asset_gallery_item", "asset_collection_item",
-    "asset_gallery", "asset_collection", "asset_cover",
-    "asset_source", "asset_ai_run", "asset_file", "asset",
-)  # fmt: skip
+from support.world import World, empty
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,10 +43,3 @@ def world(server: EmbeddedMariaDB, tmp_path: Path) -> Iterator[World]:
     yield made
     made.close()
     assert made.tallies(planned=True) == made.counted(planned=True), "the tallies are not what the items say"
-
-
-def empty(world: World) -> None:
-    """Empties every table. The ledger is truncated, because its trigger refuses DELETE."""
-    for table in TABLES:
-        world.sql(f"TRUNCATE {table}" if table == "ingest_event" else f"DELETE FROM {table}")
-    world.sql("UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL")

@@ -30,7 +30,7 @@ from ingestd.store.db import Database, Tx
 from ingestd.store.job import QueuedWork
 from ingestd.store.queries import jobs
 from ingestd.store.request import Claim
-from ingestd.web import Hooks, make_app, make_listener
+from ingestd.web import Health, Hooks, make_app, make_listener
 
 log = structlog.get_logger()
 
@@ -61,8 +61,10 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._stopping: Countdown | None = None
         self._build_pipeline(this_instance())
-        self.metrics = Metrics(settings, self.context.instruments.registry, self._view())
-        self.web = make_app(self.context, Hooks(self.worker_pool.wake, self._wake_runners, self.health))
+        hooks = Hooks(self.worker_pool.wake, self._wake_runners, self.health)
+        probes = Health(self.context, hooks).probes()
+        self.metrics = Metrics(settings, self.context.instruments.registry, self._view(), probes)
+        self.web = make_app(self.context, hooks)
         self.http = make_listener(settings, self.web)
         self.services = self._build_services()
         # systemd acts when a whole limit has passed since the last ping, so pings end at half of it.

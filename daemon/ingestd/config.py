@@ -1,7 +1,9 @@
 """Settings: defaults < TOML file < INGESTD_<SECTION>__<KEY> < options. Parsed once; all errors together."""
 
 import os
-from collections.abc import Mapping
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,8 +19,10 @@ from pydantic_settings import (
 
 from ingestd.errors import ConfigError
 from ingestd.model import Action
+from ingestd.text_file import read_text
 
 DEFAULT_FILE = Path("/etc/ingestd/ingestd.toml")
+OTHERS_OR_GROUP_WRITE = stat.S_IRWXO | stat.S_IWGRP
 
 
 def _listen_address(value: str) -> str:
@@ -72,7 +76,7 @@ class DatabaseSettings(Section):
     ssl_verify: bool = True
 
     def password(self) -> str:
-        return read_secret(self.password_file)
+        return read_password(self.password_file)
 
 
 class MigrateSettings(Section):
@@ -105,6 +109,7 @@ class HttpSettings(Section):
 
 class MetricsSettings(Section):
     listen: Listen = "127.0.0.1:9640"
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
     per_job: bool = True
 
 
@@ -121,6 +126,16 @@ class _Environment(EnvSettingsSource):
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
             return value
+
+
+class _TomlFile(TomlConfigSettingsSource):
+    """The configuration file, which an editor may have saved with a byte order mark."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        try:
+            return tomllib.loads(read_text(file_path))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
 
 
 class Settings(BaseSettings):
@@ -149,7 +164,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = cls.model_config.get("toml_file")
-        toml = TomlConfigSettingsSource(settings_cls, file if isinstance(file, Path) else None)
+        toml = _TomlFile(settings_cls, file if isinstance(file, Path) else None)
         return (init_settings, _Environment(settings_cls), toml)
 
 
@@ -179,14 +194,15 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
 
 
 def _chosen(file: Path | None) -> Path | None:
-    """The file to read, if any; one that somebody names must be there, and none may be passed over unread."""
+    """The file to read, if any. A file that was named must exist; the default file is optional, but never ignored."""
+    path = file or DEFAULT_FILE
     try:
-        found = (file or DEFAULT_FILE).is_file()
+        found = path.is_file()
     except OSError as error:
-        raise ConfigError(f"configuration file {file or DEFAULT_FILE} cannot be read: {error.strerror}") from error
-    if file is not None and not found:
-        raise ConfigError(f"configuration file {file} does not exist or is not a file")
-    return (file or DEFAULT_FILE) if found else None
+        raise ConfigError(f"configuration file {path} cannot be read: {error.strerror}") from error
+    if not found and (file is not None or os.path.lexists(path)):
+        raise ConfigError(f"configuration file {path} does not exist or is not a file")
+    return path if found else None
 
 
 def unknown_environment(environment: Mapping[str, str]) -> list[str]:
@@ -213,16 +229,40 @@ def _sentence(problems: list[str], file: Path | None) -> str:
 
 
 def read_secret(file: str) -> str:
-    """The content of a secret file, without its last line break; relative names are systemd credentials.
+    """The content of a secret file, without the line breaks at its end; relative names are systemd credentials.
 
     An empty name means no secret.
     """
     if not file:
         return ""
-    path = Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / file
+    path = secret_path(file)
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
+        return read_text(path).rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"the secret file {path} is not valid UTF-8") from error
+        raise ConfigError(f"cannot read the secret file {path}: {error}") from error
+
+
+def read_password(file: str) -> str:
+    """The password in a secret file of one line."""
+    password = read_secret(file)
+    if "\n" in password or "\r" in password:
+        raise ConfigError(f"the secret file {secret_path(file)} has several lines; a password is the only line")
+    return password
+
+
+def secret_path(file: str) -> Path:
+    """Where a secret file is; relative names are systemd credentials."""
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / file
+
+
+def exposed_secrets(settings: Settings) -> Iterator[Path]:
+    """The secret files that users other than their owner and group can read or replace."""
+    for file in (settings.database.password_file, settings.migrate.password_file, settings.http.tokens_file):
+        try:
+            is_exposed = bool(file) and secret_path(file).stat().st_mode & OTHERS_OR_GROUP_WRITE
+        except (OSError, ValueError):
+            continue
+        if is_exposed:
+            yield secret_path(file)

@@ -3,6 +3,7 @@
 import resource
 import socket
 import threading
+import time
 
 import structlog
 
@@ -13,7 +14,11 @@ log = structlog.get_logger()
 
 CONNECTION_LIMIT = 1000
 CHANNEL_TIMEOUT = 30
-MAX_BODY_BYTES = 2**20
+KEPT_BODY_BYTES, MAX_BODY_BYTES = 2**16, 2**20
+"""of a body that is kept, and of one that is read to its end before it is refused"""
+BODY_IN_MEMORY, MAX_HEADER_BYTES = 2**14, 2**14
+"""what a connection may fill before its sender is known; the rest of a body goes to a temporary file"""
+REPORT_SECONDS = 60.0
 DRAIN_SECONDS = 3.0
 WANTED_FILES = 4 * CONNECTION_LIMIT
 """open files; enough for two listeners at their limits, the database, the mount and the log"""
@@ -28,6 +33,7 @@ class Listener:
     def __init__(self, section: str, listen: str, app: WsgiApp, threads: int = 4) -> None:
         self._section, self._listen, self._app, self._threads = section, listen, app, threads
         self._running: tuple[Server, threading.Thread] | None = None
+        self._closed, self._reported_at = 0, float("-inf")
 
     @property
     def address(self) -> str:
@@ -43,10 +49,14 @@ class Listener:
         server = Server(
             self._app,
             self._bind(),
+            connections=CONNECTION_LIMIT,
+            kept_body=KEPT_BODY_BYTES,
+            on_closed=self._report_full,
             threads=self._threads,
-            connection_limit=CONNECTION_LIMIT,
             channel_timeout=CHANNEL_TIMEOUT,
             max_request_body_size=MAX_BODY_BYTES,
+            max_request_header_size=MAX_HEADER_BYTES,
+            inbuf_overflow=BODY_IN_MEMORY,
             ident=None,
         )
         thread = threading.Thread(target=server.run, name=f"{self._section}-listener", daemon=True)
@@ -60,6 +70,14 @@ class Listener:
         if running is not None:
             server, thread = running
             server.stop(thread, seconds)
+
+    def _report_full(self) -> None:
+        """Logs, at most once a minute, that clients without a complete request are closed to make room."""
+        self._closed += 1
+        now = time.monotonic()
+        if now - self._reported_at >= REPORT_SECONDS:
+            log.warning("connections_closed", section=self._section, count=self._closed, limit=CONNECTION_LIMIT)
+            self._closed, self._reported_at = 0, now
 
     def _bind(self) -> socket.socket:
         host, _, port = self._listen.rpartition(":")

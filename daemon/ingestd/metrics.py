@@ -5,11 +5,10 @@ Absent beats stale: with the database out of reach its gauges are left out, and 
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -19,8 +18,10 @@ from prometheus_client.registry import Collector
 
 from ingestd import __version__, logs
 from ingestd.config import DatabaseSettings, Settings
+from ingestd.hosts import AllowedHosts
 from ingestd.listener import DRAIN_SECONDS, Listener
 from ingestd.pipeline.instruments import PREFIX
+from ingestd.plain_http import WsgiApp, dispatch, only_for
 from ingestd.store.connection import Limits
 from ingestd.store.db import Database, Tx
 from ingestd.store.queries.live import Live, batches_given_up, live
@@ -49,14 +50,20 @@ class View:
 class Metrics:
     """The metrics listener, with all collectors registered in `registry`. Without an address it does nothing."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry, view: View) -> None:
+    def __init__(
+        self, settings: Settings, registry: CollectorRegistry, view: View, probes: Mapping[str, WsgiApp] | None = None
+    ) -> None:
+        """`probes`: further paths of this listener, which answers even when the one of the pages is busy."""
         ProcessCollector(registry=registry)
         registry.register(ProcessState(settings, view))
         max_retries = len(settings.queue.retry_pauses)
         self._database = DatabaseState(settings.database, per_job=settings.metrics.per_job, max_retries=max_retries)
         registry.register(self._database)
-        app = only_metrics(make_wsgi_app(registry))
-        self.listener = Listener("metrics", settings.metrics.listen, app, THREADS) if settings.metrics.listen else None
+        listen = settings.metrics.listen
+        pages = {**(probes or {}), "/metrics": make_wsgi_app(registry)}
+        hosts = AllowedHosts(listen, settings.metrics.allowed_hosts, settings.http.allowed_hosts)
+        app = only_for(hosts, dispatch(pages))
+        self.listener = Listener("metrics", listen, app, THREADS) if listen else None
 
     def start(self) -> None:
         if self.listener is not None:
@@ -66,19 +73,6 @@ class Metrics:
         if self.listener is not None:
             self.listener.stop(seconds)
         self._database.close()
-
-
-def only_metrics(app: Any) -> Any:
-    """Answers on /metrics alone."""
-
-    def dispatch(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") == "/metrics":
-            answer: Iterable[bytes] = app(environ, start_response)
-            return answer
-        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"there is only /metrics here\n"]
-
-    return dispatch
 
 
 def gauge(name: str, text: str, samples: Iterable[tuple[tuple[str, ...], float]], *labels: str) -> Metric:

@@ -122,7 +122,7 @@ def test_a_bundle_is_imported_by_keyboard_alone(pages: Pages) -> None:
     first, second, third = put_three(pages)
     page = pages.context().new_page()
     page.goto(pages.url("/"))
-    page.keyboard.type("operator-token")
+    page.keyboard.type("the-operator-token")
     page.keyboard.press("Enter")
     expect(row(page, third)).to_be_visible()
     tab_to(page, f"Select {third}")

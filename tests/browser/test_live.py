@@ -147,9 +147,9 @@ def test_the_result_of_a_form_stays_live(pages: Pages) -> None:
 
 def test_an_outage_and_an_ended_session_are_shown(pages: Pages) -> None:
     page = pages.visit("/")
-    pages.tokens.write_text("somebody:operator:else\n")
+    pages.tokens.write_text("somebody:operator:something-different\n")
     expect(page.get_by_text("(signed out)")).to_be_visible()
-    pages.tokens.write_text("olivia:operator:operator-token\n")
+    pages.tokens.write_text("olivia:operator:the-operator-token\n")
     expect(page.get_by_text("(signed out)")).to_be_hidden()
     pages.daemon.kill()
     expect(page.get_by_text("(no response)")).to_be_visible()
@@ -206,7 +206,7 @@ def test_markup_in_a_bundle_is_escaped_and_no_other_site_is_contacted(pages: Pag
 
 def test_a_viewer_sees_no_action_buttons(pages: Pages) -> None:
     sync_id = pages.put(photo("a"))
-    page = pages.visit("/", token="viewer-token")
+    page = pages.visit("/", token="the-viewer-token")
     expect(row(page, sync_id)).to_be_visible()
     assert names_of_buttons(page) == ["Filter", "Sign out"]
     page.goto(pages.url(f"/batches/{sync_id}"))
@@ -270,11 +270,11 @@ def test_an_ended_session_is_shown_in_the_dialog(pages: Pages) -> None:
     first = pages.put(photo("a"))
     page = pages.visit("/")
     tick(page, first)
-    pages.tokens.write_text("olivia:operator:another-token\n")
+    pages.tokens.write_text("olivia:operator:anany-other-token-1\n")
     page.get_by_role("button", name="Queue selected…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Your session has ended. Nothing was changed.")
-    dialog.get_by_label("Token").fill("another-token")
+    dialog.get_by_label("Token").fill("anany-other-token-1")
     dialog.get_by_role("button", name="Sign in").click()
     expect(row(page, first)).to_be_visible()
     assert pages.status(first) == "new"

@@ -18,7 +18,7 @@ def web_client(world: World, tmp_path: Path) -> Iterator[WebClient]:
 
 @pytest.fixture
 def olivia(web_client: WebClient) -> Visitor:
-    return web_client.visitor("operator-token")
+    return web_client.visitor("the-operator-token")
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from support.world import World, cover, md5, photo, sample
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 HOST = "ingestd.test"
-TOKENS = "# users\nolivia:operator:operator-token\n\nvictor:viewer:viewer-token\n"
+TOKENS = "# users\nolivia:operator:the-operator-token\n\nvictor:viewer:the-viewer-token\n"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 PROBLEM = "application/problem+json"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -93,7 +93,7 @@ class Site:
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Sends one request unchanged; underscores in header names become dashes."""
         connection = http.client.HTTPConnection(self.listener.address, timeout=60)
-        sent = {"Host": HOST, "Authorization": "Bearer operator-token"}
+        sent = {"Host": HOST, "Authorization": "Bearer the-operator-token"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.request(method, path, body, sent)

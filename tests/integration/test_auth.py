@@ -88,7 +88,7 @@ class Door:
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
     file = tmp_path / "tokens"
-    file.write_text("olivia:operator:op-token\nvictor:viewer:view:token\n")
+    file.write_text("olivia:operator:operators-op-token\nvictor:viewer:view:token-of-victor\n")
     return file
 
 
@@ -109,7 +109,7 @@ def test_every_route_but_health_needs_a_token(door: Door, method: str, path: str
     assert headers["WWW-Authenticate"].startswith("Bearer")
     assert "token" in body["detail"]
     assert door.ask(method, path, "wrong") == 401
-    assert door.ask(method, path, "op-token") != 401
+    assert door.ask(method, path, "operators-op-token") != 401
 
 
 def test_health_needs_no_token(door: Door) -> None:
@@ -121,21 +121,24 @@ def test_health_needs_no_token(door: Door) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["op-token", "Basic op-token", "Bearer", "Bearer ", "Bearerop-token", "Bearer op-toke", "Bearer op-token2",
-     "Bearer OP-TOKEN", "Bearer olivia:operator:op-token", "Bearer op-token op-token"],
+    ["operators-op-token", "Basic operators-op-token", "Bearer", "Bearer ", "Beareroperators-op-token",
+     "Bearer operators-op-toke", "Bearer operators-op-token2", "Bearer OPERATORS-OP-TOKEN",
+     "Bearer olivia:operator:operators-op-token", "Bearer operators-op-token operators-op-token"],
 )  # fmt: skip
 def test_malformed_authorization_is_refused(door: Door, header: str) -> None:
     assert door.ask("GET", "/api/v1/jobs", Authorization=header) == 401
 
 
-@pytest.mark.parametrize("token", ["öp-token".encode(), "öp-token".encode("latin-1"), b"\xff\xfe", b"op-token\xa0"])
+@pytest.mark.parametrize(
+    "token", ["öp-token".encode(), "öp-token".encode("latin-1"), b"\xff\xfe", b"operators-op-token\xa0"]
+)
 def test_a_non_ascii_token_is_refused(door: Door, token: bytes) -> None:
     assert door.ask("GET", "/api/v1/jobs", token) == 401
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_written_as_one_likes(door: Door, scheme: str) -> None:
-    assert door.ask("GET", "/api/v1/jobs", Authorization=f"{scheme} op-token") == 200
+    assert door.ask("GET", "/api/v1/jobs", Authorization=f"{scheme} operators-op-token") == 200
 
 
 @pytest.mark.parametrize("file", ["", "gone"])
@@ -144,7 +147,7 @@ def test_without_a_tokens_file_only_health_answers(world: World, tmp_path: Path,
     try:
         door.context.mount.check()
         assert {door.ask(method, path) for method, path in HEALTH} == {200}
-        for token in (None, "", "op-token"):
+        for token in (None, "", "operators-op-token"):
             assert {door.ask(method, path, token) for method, path in LOOKS + ACTS + NOWHERE} == {401}
         assert door.requests == []
     finally:
@@ -153,35 +156,37 @@ def test_without_a_tokens_file_only_health_answers(world: World, tmp_path: Path,
 
 def test_a_changed_tokens_file_counts_at_once(door: Door, tokens: Path) -> None:
     as_before = tokens.stat()
-    assert door.ask("GET", "/api/v1/jobs", "op-token") == 200
-    tokens.write_text(tokens.read_text().replace("op-token", "op-secret")[:-1])
+    assert door.ask("GET", "/api/v1/jobs", "operators-op-token") == 200
+    tokens.write_text(tokens.read_text().replace("operators-op-token", "operators-op-secret")[:-1])
     os.utime(tokens, ns=(as_before.st_atime_ns, as_before.st_mtime_ns))
-    assert door.ask("GET", "/api/v1/jobs", "op-token") == 401
-    assert door.ask("GET", "/api/v1/jobs", "op-secret") == 200
+    assert door.ask("GET", "/api/v1/jobs", "operators-op-token") == 401
+    assert door.ask("GET", "/api/v1/jobs", "operators-op-secret") == 200
     tokens.unlink()
-    assert door.ask("GET", "/api/v1/jobs", "op-secret") == 401
-    tokens.write_text("new:viewer:third")
-    assert door.ask("GET", "/api/v1/jobs", "third") == 200
+    assert door.ask("GET", "/api/v1/jobs", "operators-op-secret") == 401
+    tokens.write_text("new:viewer:the-third-token-1")
+    assert door.ask("GET", "/api/v1/jobs", "the-third-token-1") == 200
 
 
 def test_a_relative_name_is_a_credential(world: World, tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tokens.parent))
     door = Door(world, tokens_file=tokens.name)
     try:
-        assert door.ask("GET", "/api/v1/jobs", "op-token") == 200
+        assert door.ask("GET", "/api/v1/jobs", "operators-op-token") == 200
     finally:
         door.listener.stop()
 
 
 def test_an_invalid_line_is_logged_without_its_content() -> None:
-    lines = ["# none", "", "a:operator:t1", "b:root:t2", "c:viewer:", "d:viewer", ":viewer:t3", "e:viewer:tö",
-             f"{'f' * 256}:viewer:t4", "g:viewer:t:5", "h\x07:viewer:t6", "öl : operator : t7 "]  # fmt: skip
+    t = [f"token-of-some-length-{number}" for number in range(8)]
+    lines = ["# none", "", f"a:operator:{t[1]}", f"b:root:{t[2]}", "c:viewer:", "d:viewer", f":viewer:{t[3]}",
+             f"e:viewer:{t[4]}ö", f"{'f' * 256}:viewer:{t[4]}", f"g:viewer:t:{t[5]}", f"h\x07:viewer:{t[6]}",
+             f"öl : operator : {t[7]} "]  # fmt: skip
     with capture_logs() as logged:
         known = parse("\n".join(lines))
-    assert known == [(b"t1", Identity("a", "operator")), (b"t:5", Identity("g", "viewer")),
-                     (b"t7", Identity("öl", "operator"))]  # fmt: skip
+    assert known == [(t[1].encode(), Identity("a", "operator")), (f"t:{t[5]}".encode(), Identity("g", "viewer")),
+                     (t[7].encode(), Identity("öl", "operator"))]  # fmt: skip
     assert [entry["line"] for entry in logged] == [4, 5, 6, 7, 8, 9, 11]
-    assert not [entry for entry in logged if "t2" in str(entry)]
+    assert not [entry for entry in logged if "token-of" in str(entry)]
 
 
 def test_threads_that_read_a_changing_file_see_no_mixture(door: Door, tokens: Path) -> None:
@@ -191,16 +196,16 @@ def test_threads_that_read_a_changing_file_see_no_mixture(door: Door, tokens: Pa
 
     def ask() -> None:
         while not done.is_set():
-            if door.ask("GET", "/api/v1/jobs", "stays") != 200:
+            if door.ask("GET", "/api/v1/jobs", "the-token-that-stays") != 200:
                 refused.append(1)
 
-    tokens.write_text("s:viewer:stays")
+    tokens.write_text("s:viewer:the-token-that-stays")
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     for i in range(50):
         fresh = tokens.with_name("fresh")
-        fresh.write_text(f"a:viewer:a{i}\ns:viewer:stays")
+        fresh.write_text(f"a:viewer:a-token-that-goes-{i}\ns:viewer:the-token-that-stays")
         fresh.rename(tokens)
         door.ask("GET", "/healthz")
     done.set()
@@ -214,7 +219,7 @@ def test_threads_that_read_a_changing_file_see_no_mixture(door: Door, tokens: Pa
 
 @every_act
 def test_who_may_look_may_not_act(door: Door, world: World, method: str, path: str) -> None:
-    status, _, body = door.answer(method, path, "view:token")
+    status, _, body = door.answer(method, path, "view:token-of-victor")
     assert status == 403
     assert "victor" in body["detail"]
     assert door.requests == []
@@ -225,10 +230,10 @@ def test_who_may_look_may_look(door: Door, world: World) -> None:
     sync_id = world.put(photo("a"))
     world.scan(door.context)
     for _, path in LOOKS:
-        found = door.ask("GET", path.replace(SYNC_ID, sync_id), "view:token")
+        found = door.ask("GET", path.replace(SYNC_ID, sync_id), "view:token-of-victor")
         assert found == (404 if path.endswith(("/jobs/1", "/requests/1")) else 200)
-    assert door.ask("GET", "/api/v1/nothing", "view:token") == 404
-    assert door.ask("POST", "/api/v1/jobs", "view:token") == 405
+    assert door.ask("GET", "/api/v1/nothing", "view:token-of-victor") == 404
+    assert door.ask("POST", "/api/v1/jobs", "view:token-of-victor") == 405
 
 
 # hosts and sites
@@ -237,13 +242,13 @@ def test_who_may_look_may_look(door: Door, world: World) -> None:
 @pytest.mark.parametrize(("method", "path"), LOOKS + ACTS + HEALTH + NOWHERE)
 def test_a_foreign_host_is_answered_nowhere(door: Door, method: str, path: str) -> None:
     for host in ("evil.example", f"{HOSTS[0]}:80", f"{HOSTS[0]}.evil.example", f"evil.example, {HOSTS[0]}", "", None):
-        assert door.ask(method, path, "op-token", Host=host) == 421
+        assert door.ask(method, path, "operators-op-token", Host=host) == 421
     assert door.requests == []
 
 
 @pytest.mark.parametrize("host", [*HOSTS, "INGESTD.Test"])
 def test_every_allowed_host_is_answered(door: Door, host: str) -> None:
-    assert door.ask("GET", "/api/v1/jobs", "op-token", Host=host) == 200
+    assert door.ask("GET", "/api/v1/jobs", "operators-op-token", Host=host) == 200
 
 
 CROSS_SITE: list[dict[str, str]] = [
@@ -272,22 +277,22 @@ SAME_SITE: list[dict[str, str]] = [
 @every_act
 def test_a_post_from_another_site_is_refused(door: Door, method: str, path: str) -> None:
     for headers in CROSS_SITE:
-        assert door.ask(method, path, "op-token", **headers) == 403, headers
+        assert door.ask(method, path, "operators-op-token", **headers) == 403, headers
     assert door.requests == []
 
 
 def test_a_post_from_here_is_taken(door: Door) -> None:
     for headers in SAME_SITE:
-        assert door.ask("POST", "/api/v1/scan", "op-token", **headers) == 202, headers
+        assert door.ask("POST", "/api/v1/scan", "operators-op-token", **headers) == 202, headers
     assert len(door.requests) == len(SAME_SITE)
 
 
 def test_looking_is_not_acting(door: Door) -> None:
-    assert door.ask("GET", "/api/v1/jobs", "op-token", Sec_Fetch_Site="cross-site") == 200
+    assert door.ask("GET", "/api/v1/jobs", "operators-op-token", Sec_Fetch_Site="cross-site") == 200
 
 
 def test_answers_are_neither_kept_nor_guessed_at(door: Door) -> None:
-    for token in ("op-token", "wrong"):
+    for token in ("operators-op-token", "wrong"):
         _, headers, _ = door.answer("GET", "/api/v1/jobs", token)
         assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
 

@@ -15,7 +15,7 @@ from support.disposable_db import disposable_world, frozen
 from support.wait import until
 from support.world import World
 
-HOST, TOKEN = "ingest.example", "a-token"
+HOST, TOKEN = "ingest.example", "a-token-of-olga-1"
 PATIENCE = 25
 CLIENTS = 20
 """More than there are HTTP threads."""

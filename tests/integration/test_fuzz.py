@@ -28,7 +28,7 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-HEADERS = {"Host": HOST, "Authorization": "Bearer operator-token"}
+HEADERS = {"Host": HOST, "Authorization": "Bearer the-operator-token"}
 OPERATIONS = [
     ("POST", "/api/v1/batches/{sync_id}/queue"), ("POST", "/api/v1/batches/{sync_id}/cancel"),
     ("POST", "/api/v1/batches/{sync_id}/preflight"), ("POST", "/api/v1/queue"), ("POST", "/api/v1/scan"),

@@ -15,7 +15,7 @@ from support.watching import until_watching
 from support.world import World, photo
 
 HOST = "ingest.example"
-TOKEN = "a-token"
+TOKEN = "a-token-of-olga-1"
 
 
 def make(world: World, folder: Path, **mount: Any) -> Daemon:

@@ -119,7 +119,7 @@ def test_requests_refused_by_the_guard_get_a_page_or_problem_json(
 
 
 def test_a_viewer_cannot_change_anything(world: World, web_client: WebClient) -> None:
-    victor = web_client.visitor("viewer-token")
+    victor = web_client.visitor("the-viewer-token")
     sync_id = web_client.put(photo("a"))
     acts = ["/scan", "/pause", "/resume", "/confirm", "/queue", "/preflight"]
     acts += [f"/batches/{sync_id}/{what}" for what in ("queue", "cancel", "preflight")]
@@ -132,7 +132,7 @@ def test_a_viewer_cannot_change_anything(world: World, web_client: WebClient) ->
 
 
 def test_pages_report_an_unreachable_database(cut_off: WebClient) -> None:
-    olivia = cut_off.visitor("operator-token")
+    olivia = cut_off.visitor("the-operator-token")
     calls: list[tuple[str, str, Any]] = [("GET", path, None) for path in ("/", "/tasks", BATCH)]
     calls += [("POST", path, {"sync_id": UNKNOWN}) for path in ("/confirm", "/queue", "/preflight")]
     calls += [("POST", f"{BATCH}/{what}", {}) for what in ("queue", "cancel", "preflight")]
@@ -194,7 +194,7 @@ def all_answers(olivia: Visitor, sync_id: str) -> dict[str, Answer]:
     answers["stranger"] = olivia.web_client.visitor().get("/")
     answers["from elsewhere"] = olivia.web_client.visitor().get("/", {"Sec-Fetch-Site": "cross-site"})
     answers["wrong token"] = olivia.web_client.visitor().post("/sign-in")
-    answers["signed in"] = olivia.web_client.visitor().post("/sign-in", {"token": "operator-token"})
+    answers["signed in"] = olivia.web_client.visitor().post("/sign-in", {"token": "the-operator-token"})
     return answers
 
 

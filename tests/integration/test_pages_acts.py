@@ -40,7 +40,7 @@ def test_offered_actions_depend_on_the_job(world: World, web_client: WebClient, 
     assert can(page, sync_id) == {"preflight"}
     assert "is running. Only stopping the service stops it" in page.live("actions").text
     assert not [button for button in page.buttons() if "Cancel" in button]
-    theirs = web_client.visitor("viewer-token").see(address)
+    theirs = web_client.visitor("the-viewer-token").see(address)
     assert can(theirs, sync_id) == set()
     assert theirs.buttons() == ["Sign out", "Filter"]
     assert not [element for element in theirs.walk() if element.attributes.get("data-live") == "actions"]
@@ -81,7 +81,7 @@ def test_removals_above_the_limit_need_force(world: World, web_client: WebClient
     sync_id = web_client.put(photo("a"), photo("b"), action="remove", day=2)
     address = f"/batches/{sync_id}"
     with serving(world, settings_of(world, web_client.tokens.parent, queue={"removal_limit": 1})) as strict:
-        check_force_is_needed(strict.visitor("operator-token"), sync_id, address)
+        check_force_is_needed(strict.visitor("the-operator-token"), sync_id, address)
 
 
 def check_force_is_needed(olivia: Visitor, sync_id: str, address: str) -> None:

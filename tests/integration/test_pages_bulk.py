@@ -146,7 +146,7 @@ def test_too_many_removals_are_refused(world: World, web_client: WebClient, oliv
     sync_id = world.put(photo("a"), photo("b"), action="remove", day=2)
     with serving(world, settings_of(world, web_client.tokens.parent, queue={"removal_limit": 1})) as strict:
         world.scan(strict.context)
-        page = strict.visitor("operator-token").post("/queue", {"sync_id": sync_id}).page
+        page = strict.visitor("the-operator-token").post("/queue", {"sync_id": sync_id}).page
     assert "removal_limit = 1" in results(page)[sync_id]
 
 

@@ -42,7 +42,7 @@ def test_hostile_text_does_not_change_the_markup(world: World, web_client: WebCl
     sync_id = world.put(photo("a"), {"type": "photo", "hash": "bad"})
     world.import_all(web_client.context, sync_id)
     other = web_client.put(photo("b"), day=2)
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     olivia.post("/queue", {"sync_id": [other]})
     looks = ["/", "/tasks", f"/batches/{sync_id}", f"/batches/{other}"]
     spoil(world, HARMLESS, HARMLESS_ASCII)
@@ -67,7 +67,7 @@ def test_hostile_text_does_not_change_the_markup(world: World, web_client: WebCl
 
 def test_hostile_request_parameters_are_escaped(web_client: WebClient, world: World) -> None:
     """Parameters are escaped where the response repeats them."""
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     typed = HOSTILE[:200].replace("\n", " ")
     page = olivia.see(f"/?prefix={quote(typed)}")
     check_tame(page)
@@ -91,11 +91,11 @@ def test_hostile_request_parameters_are_escaped(web_client: WebClient, world: Wo
 
 def test_a_hostile_user_name_is_escaped(web_client: WebClient, world: World) -> None:
     name = "<b>'\"&{{7*7}}</b>" + "ö" * 200
-    web_client.tokens.write_text(f"{name}:operator:a-token\n")
-    olivia = web_client.visitor("a-token")
+    web_client.tokens.write_text(f"{name}:operator:a-token-of-someone\n")
+    olivia = web_client.visitor("a-token-of-someone")
     page = olivia.see("/")
     assert name in page.one("header").raw
     check_tame(olivia.submit(page, "/pause"))
     assert name in olivia.see("/tasks").live("banner").raw
-    web_client.tokens.write_text(f"{name}:viewer:a-token\n")
+    web_client.tokens.write_text(f"{name}:viewer:a-token-of-someone\n")
     assert f"{name} is a viewer" in olivia.post("/resume").page.raw

@@ -182,15 +182,15 @@ def test_a_running_job_shows_its_progress(world: World, web_client: WebClient, o
 
 def test_a_viewer_is_offered_no_actions(web_client: WebClient) -> None:
     sync_id = web_client.put(photo("a"))
-    mine, theirs = web_client.visitor("operator-token").see("/"), web_client.visitor("viewer-token").see("/")
+    mine, theirs = web_client.visitor("the-operator-token").see("/"), web_client.visitor("the-viewer-token").see("/")
     assert [box["value"] for box in mine.all("input", name="sync_id")] == [sync_id]
     assert theirs.all("input", type="checkbox", name="sync_id") == []
     assert theirs.buttons() == ["Sign out", "Filter"]
     assert {*mine.buttons()} > {"Scan now", "Pause on every host", "Queue selected…", "Pre-flight selected"}
     assert names(theirs) == [sync_id]
     assert "victor (viewer)" in theirs.one("header").text
-    web_client.visitor("operator-token").post("/pause")
-    assert web_client.visitor("viewer-token").see("/").form("/resume") is None
+    web_client.visitor("the-operator-token").post("/pause")
+    assert web_client.visitor("the-viewer-token").see("/").form("/resume") is None
 
 
 def test_scan_now_shows_the_outcome_of_the_scan(web_client: WebClient, olivia: Visitor, world: World) -> None:
@@ -224,8 +224,8 @@ def test_the_queue_is_paused_and_resumed(world: World, web_client: WebClient, ol
     assert page.form("/pause") is None
     assert olivia.see("/tasks").live("banner").text == page.live("banner").text
     # A second pause keeps the name and reason of the first.
-    web_client.tokens.write_text("oscar:operator:other-token\nolivia:operator:operator-token\n")
-    oscar = web_client.visitor("other-token")
+    web_client.tokens.write_text("oscar:operator:any-other-token-1\nolivia:operator:the-operator-token\n")
+    oscar = web_client.visitor("any-other-token-1")
     oscar.post("/pause", {"reason": "mine"})
     assert "by olivia: a look around" in oscar.see("/").live("banner").text
     resumed = oscar.submit(oscar.see("/tasks"), "/resume")

@@ -1,7 +1,5 @@
 """Commands run by a daemon on another host print what they print locally, and a hostile server does no harm."""
 
-import datetime
-import ipaddress
 import json
 import os
 import re
@@ -13,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ingestd import config
 from ingestd.app import Daemon
 from ingestd.cli import client, remote
 from ingestd.pipeline import queueing
 from ingestd.web import operations
+from support.certificates import self_signed
 from support.command import Result, Run, commands
 from support.proxy import Answer, http_answer, reverse_proxy, says, stranger
 from support.wait import until
@@ -57,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def token(tmp_path: Path) -> Path:
     file = tmp_path / "token"
-    file.write_text("a-token\n")
+    file.write_text("a-token-of-olga-1\n")
     return file
 
 
@@ -65,7 +60,7 @@ def token(tmp_path: Path) -> Path:
 def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     """A daemon that scans only on request. Its queue is paused, so jobs keep their state."""
     tokens = tmp_path / "tokens"
-    tokens.write_text("olga:operator:a-token\nvictor:viewer:view-token\n")
+    tokens.write_text("olga:operator:a-token-of-olga-1\nvictor:viewer:a-token-of-victor\n")
     http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
     mount = {"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0}
     made = Daemon(world.settings(http=http, mount=mount, queue={"removal_limit": 1}))
@@ -211,7 +206,7 @@ def test_a_failed_background_plan_prints_its_error(
 def test_a_refused_token_or_host_says_what_to_check(
     world: World, daemon: Daemon, run: Run, elsewhere: list[str], token: Path
 ) -> None:
-    token.write_text("view-token")
+    token.write_text("a-token-of-victor")
     views = run("scan", *elsewhere)
     assert (views.code, views.stdout) == (78, "")
     assert "victor is a viewer; only operators may change anything; check that the token" in views.stderr
@@ -219,7 +214,7 @@ def test_a_refused_token_or_host_says_what_to_check(
     unknown = run("queue", UNKNOWN, *elsewhere)
     assert (unknown.code, unknown.stdout) == (78, "")
     assert "tokens_file" in unknown.stderr
-    token.write_text("a-token")
+    token.write_text("a-token-of-olga-1")
     direct = run("cancel", UNKNOWN, "--url", f"http://{address(daemon)}", "--token-file", token)
     assert (direct.code, direct.stdout) == (78, "")
     assert "allowed_hosts" in direct.stderr
@@ -494,20 +489,7 @@ def test_a_result_of_another_shape_is_refused(run: Run, token: Path, result: Any
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxy")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "proxy.pem"
-    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file.write_bytes(key.private_bytes(*plain) + made.public_bytes(serialization.Encoding.PEM))
-    return file
+    return self_signed(tmp_path / "proxy.pem", "127.0.0.1")
 
 
 def test_the_certificate_must_be_trusted(

@@ -11,7 +11,7 @@ from ingestd.web.security.session import COOKIE, sign_session
 from support.web_client import ACTS, HOST, TOKENS, Headers, WebClient, serving, settings_of
 from support.world import World
 
-OPERATOR, VIEWER = b"operator-token", b"viewer-token"
+OPERATOR, VIEWER = b"the-operator-token", b"the-viewer-token"
 
 
 def soon() -> int:
@@ -30,7 +30,7 @@ def forgeries(genuine: str) -> dict[str, str | bytes]:
         "a dot": ".",
         "dots": "...",
         "a word": "operator",
-        "a token": "operator-token",
+        "a token": "the-operator-token",
         "without its end": genuine[:-1],
         "without its beginning": genuine[1:],
         "with more": genuine + "0",
@@ -59,7 +59,7 @@ def forgeries(genuine: str) -> dict[str, str | bytes]:
         "for another name": sign_session("victor", OPERATOR, soon()),
         "signed for another purpose": Signer(OPERATOR).sign(f"{name}.{expiry}").decode(),
         "without a token": sign_session("olivia", b"", soon()),
-        "signed with the whole line": sign_session("olivia", b"olivia:operator:operator-token", soon()),
+        "signed with the whole line": sign_session("olivia", b"olivia:operator:the-operator-token", soon()),
     }
 
 
@@ -75,11 +75,12 @@ def test_forged_cookie_is_refused(web_client: WebClient) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    ["", "victor:viewer:viewer-token", "olivia:operator:other-token", "olivia:operator:viewer-token",
-     "Olivia:operator:operator-token", "victor:operator:operator-token", "# olivia:operator:operator-token"],
+    ["", "victor:viewer:the-viewer-token", "olivia:operator:any-other-token-1", "olivia:operator:the-viewer-token",
+     "Olivia:operator:the-operator-token", "victor:operator:the-operator-token",
+     "# olivia:operator:the-operator-token"],
 )  # fmt: skip
 def test_removing_or_changing_the_token_revokes_the_session(web_client: WebClient, changed: str) -> None:
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     assert olivia.get("/").status == 200
     web_client.tokens.write_text(changed)
     assert olivia.get("/").status == 401
@@ -91,7 +92,7 @@ def test_removing_or_changing_the_token_revokes_the_session(web_client: WebClien
 def test_every_process_with_the_same_tokens_file_accepts_the_session(
     world: World, web_client: WebClient, tmp_path: Path
 ) -> None:
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     with serving(world, settings_of(world, tmp_path)) as another:
         later = another.visitor()
         later.session = olivia.session
@@ -99,7 +100,7 @@ def test_every_process_with_the_same_tokens_file_accepts_the_session(
 
 
 def test_role_of_a_session_follows_the_tokens_file(world: World, web_client: WebClient) -> None:
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     assert olivia.see("/").form("/pause") is not None
     web_client.tokens.write_text(TOKENS.replace("operator:", "viewer:"))
     assert olivia.see("/").form("/pause") is None
@@ -110,13 +111,13 @@ def test_role_of_a_session_follows_the_tokens_file(world: World, web_client: Web
 
 
 def test_each_token_of_a_name_has_its_own_role(world: World, web_client: WebClient) -> None:
-    web_client.tokens.write_text("olivia:viewer:first\nolivia:operator:second\n")
-    assert web_client.visitor("first").post("/pause").status == 403
-    assert web_client.visitor("second").post("/pause").status == 303
+    web_client.tokens.write_text("olivia:viewer:the-first-token-1\nolivia:operator:the-second-token\n")
+    assert web_client.visitor("the-first-token-1").post("/pause").status == 403
+    assert web_client.visitor("the-second-token").post("/pause").status == 303
 
 
 def test_session_gives_access_to_the_api(web_client: WebClient) -> None:
-    olivia, victor = web_client.visitor("operator-token"), web_client.visitor("viewer-token")
+    olivia, victor = web_client.visitor("the-operator-token"), web_client.visitor("the-viewer-token")
     for visitor in (olivia, victor):
         answer = visitor.get("/api/v1/batches")
         assert (answer.status, answer.kind) == (200, "application/json")
@@ -124,7 +125,7 @@ def test_session_gives_access_to_the_api(web_client: WebClient) -> None:
     assert victor.ask("POST", "/api/v1/scan").status == 403
     # An Authorization header takes precedence over the cookie.
     assert olivia.get("/api/v1/batches", {"Authorization": "Bearer wrong"}).status == 401
-    assert olivia.ask("POST", "/api/v1/scan", None, {"Authorization": "Bearer viewer-token"}).status == 403
+    assert olivia.ask("POST", "/api/v1/scan", None, {"Authorization": "Bearer the-viewer-token"}).status == 403
 
 
 # other sites
@@ -152,12 +153,12 @@ HERE: list[Headers] = [
 
 
 def test_session_changes_something_only_from_our_own_pages(world: World, web_client: WebClient) -> None:
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     for headers in ELSEWHERE:
         for path in (*ACTS, "/api/v1/pause", "/api/v1/scan", "/sign-in", "/sign-out"):
             assert olivia.post(path, None, headers).status == 403, (headers, path)
         assert (
-            olivia.ask("POST", "/api/v1/pause", b"{}", {**headers, "Authorization": "Bearer operator-token"}).status
+            olivia.ask("POST", "/api/v1/pause", b"{}", {**headers, "Authorization": "Bearer the-operator-token"}).status
             == 403
         )
     assert (is_paused(world), web_client.woken, bool(olivia.session)) == (False, [], True)
@@ -169,12 +170,12 @@ def test_session_changes_something_only_from_our_own_pages(world: World, web_cli
 
 def test_page_of_another_site_cannot_sign_in(web_client: WebClient) -> None:
     for headers in ELSEWHERE[2:]:
-        answer = web_client.visitor().post("/sign-in", {"token": "operator-token"}, headers)
+        answer = web_client.visitor().post("/sign-in", {"token": "the-operator-token"}, headers)
         assert (answer.status, answer.cookie) == (403, None), headers
 
 
 def test_get_is_allowed_from_other_sites_and_changes_nothing(web_client: WebClient) -> None:
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     assert olivia.get("/tasks", {"Sec-Fetch-Site": "cross-site"}).status == 200
     for path in ACTS:
         assert olivia.get(path).status == 405

@@ -21,7 +21,7 @@ LOOKS = ["/", "/?status=failed", "/tasks", f"/batches/{UNKNOWN}", "/nothing", "/
     [(None, False), (f"http://{HOST}", False), (f"https://{HOST}", True), ("https://proxy.example", True)],
 )
 def test_valid_token_opens_a_session(web_client: WebClient, origin: str | None, is_secure: bool) -> None:
-    answer = web_client.visitor().post("/sign-in", {"token": " operator-token\n"}, {"Origin": origin})
+    answer = web_client.visitor().post("/sign-in", {"token": " the-operator-token\n"}, {"Origin": origin})
     assert (answer.status, answer.headers["Location"], answer.headers["Cache-Control"]) == (303, "/", "no-store")
     cookie = answer.cookie
     assert cookie is not None
@@ -32,8 +32,9 @@ def test_valid_token_opens_a_session(web_client: WebClient, origin: str | None, 
 
 
 @pytest.mark.parametrize(
-    "token", [None, "", " ", "wrong-one", "operator-token2", "OPERATOR-TOKEN", "öperator-token", "operator-tokén",
-              "olivia:operator:operator-token", "operator-token\nviewer-token", "operator-token\0", "\ud83d\ude00"]
+    "token", [None, "", " ", "wrong-one", "the-operator-token2", "THE-OPERATOR-TOKEN", "thé-operator-token",
+              "the-operator-tokén", "olivia:operator:the-operator-token", "the-operator-token\nthe-viewer-token",
+              "the-operator-token\0", "\ud83d\ude00"]
 )  # fmt: skip
 def test_invalid_token_opens_no_session(web_client: WebClient, token: str | None) -> None:
     form = {"next": "/tasks"} if token is None else {"next": "/tasks", "token": token.encode("utf-8", "replace")}
@@ -68,7 +69,7 @@ LEADS = {
 
 def test_sign_in_never_redirects_to_another_site(web_client: WebClient) -> None:
     for following, wanted in LEADS.items():
-        answer = web_client.visitor().post("/sign-in", {"token": "operator-token", "next": following})
+        answer = web_client.visitor().post("/sign-in", {"token": "the-operator-token", "next": following})
         assert answer.status == 303, following
         assert answer.headers["Location"] == wanted, following
         assert answer.headers.get_all("Set-Cookie", [])[0].startswith(f"{COOKIE}=")
@@ -78,7 +79,7 @@ def test_sign_in_never_redirects_to_another_site(web_client: WebClient) -> None:
 
 
 def test_sign_out_ends_the_session(web_client: WebClient) -> None:
-    olivia = web_client.visitor("operator-token")
+    olivia = web_client.visitor("the-operator-token")
     page = olivia.see("/")
     assert page.form("/sign-out") is not None
     answer = olivia.post("/sign-out")
@@ -96,7 +97,7 @@ def test_sign_in_needs_a_tokens_file(world: World, tmp_path: Path, file: str) ->
     with serving(world, settings_of(world, tmp_path, http={"tokens_file": name})) as web_client:
         for session in (
             None,
-            sign_session("olivia", b"operator-token", ending),
+            sign_session("olivia", b"the-operator-token", ending),
             sign_session("olivia", b"", ending),
             sign_session("", b"", ending),
         ):
@@ -104,7 +105,7 @@ def test_sign_in_needs_a_tokens_file(world: World, tmp_path: Path, file: str) ->
             visitor.session = session
             assert {visitor.get(path).status for path in LOOKS} == {401}
             assert {visitor.post(path).status for path in ACTS} == {401}
-            for token in ("", "operator-token"):
+            for token in ("", "the-operator-token"):
                 assert visitor.post("/sign-in", {"token": token}).status == 401
         assert web_client.woken == []
 
@@ -124,7 +125,7 @@ def test_visitor_without_a_session_gets_the_sign_in_form(web_client: WebClient, 
     assert following == ("/" if path in ("/nothing", "/sign-in", "/confirm") else path)
     assert not answer.page.all("nav")
     assert not answer.page.all("meta", http_equiv="refresh")
-    signed_in = web_client.visitor().post("/sign-in", {"token": "viewer-token", "next": following})
+    signed_in = web_client.visitor().post("/sign-in", {"token": "the-viewer-token", "next": following})
     assert signed_in.headers["Location"] == following
 
 

@@ -19,7 +19,7 @@ OPTIONS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-TOKENS = "olivia:operator:operator-token\nvictor:viewer:viewer-token\n"
+TOKENS = "olivia:operator:the-operator-token\nvictor:viewer:the-viewer-token\n"
 PATIENCE_MS = 20_000
 ZONE = "Asia/Kolkata"
 HURRY = "{ const real = window.setTimeout; window.setTimeout = (work, delay) => real(work, delay / 8); }"
@@ -56,7 +56,7 @@ class Pages:
         context.add_init_script(HURRY)
         return context
 
-    def visit(self, path: str = "/", *, token: str = "operator-token", **options: Any) -> Page:
+    def visit(self, path: str = "/", *, token: str = "the-operator-token", **options: Any) -> Page:
         """Opens a page in a new browser context, signed in with `token`."""
         page = self.context(**options).new_page()
         page.goto(self.url(path))

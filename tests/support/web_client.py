@@ -24,7 +24,7 @@ from support.html import Element, parse
 from support.world import World
 
 HOST = "ingestd.test"
-TOKENS = "olivia:operator:operator-token\nvictor:viewer:viewer-token\n"
+TOKENS = "olivia:operator:the-operator-token\nvictor:viewer:the-viewer-token\n"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Sec-Fetch-Site": "same-origin"}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 ACTS = (

@@ -21,6 +21,12 @@ from ingestd.pipeline.worker_pool import claim
 from support.wait import stop_event
 
 DAY = "2026-04-{:02d}T12:00:00Z"
+TABLES = (
+    "ingest_event", "ingest_request", "import_job", "ingest_batch_item", "ingest_batch_tally", "ingest_batch_removal",
+    "ingest_batch_container", "ingest_batch", "asset_gallery_item", "asset_collection_item",
+    "asset_gallery", "asset_collection", "asset_cover",
+    "asset_source", "asset_ai_run", "asset_file", "asset",
+)  # fmt: skip
 
 
 def md5(text: str) -> str:
@@ -214,3 +220,10 @@ def sample(context: Context, name: str, **labels: str) -> float:
     found = context.instruments.registry.get_sample_value(f"ingestd_{name}", labels)
     assert found is not None, f"there is no {name} {labels}"
     return found
+
+
+def empty(world: World) -> None:
+    """Empties every table. The ledger is truncated, because its trigger refuses DELETE."""
+    for table in TABLES:
+        world.sql(f"TRUNCATE {table}" if table == "ingest_event" else f"DELETE FROM {table}")
+    world.sql("UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL")

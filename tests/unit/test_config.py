@@ -32,7 +32,7 @@ DOCUMENTED = {
     "http": {
         "listen": "127.0.0.1:8640", "tokens_file": "", "allowed_hosts": ("127.0.0.1:8640", "localhost:8640"),
     },
-    "metrics": {"listen": "127.0.0.1:9640", "per_job": True},
+    "metrics": {"listen": "127.0.0.1:9640", "allowed_hosts": (), "per_job": True},
     "log": {"level": "info", "format": "auto"},
 }  # fmt: skip
 
@@ -224,7 +224,7 @@ def test_a_file_that_may_not_be_read(file: Path, monkeypatch: pytest.MonkeyPatch
 
     file.write_text("")
     with monkeypatch.context() as patch:
-        patch.setattr("ingestd.config.TomlConfigSettingsSource", refused)
+        patch.setattr("ingestd.text_file.os.open", refused)
         assert problems(file) == ["the file cannot be read: Permission denied"]
     # The folder of the default file: an unreadable file must not silently mean defaults.
     monkeypatch.setattr(Path, "is_file", refused)
@@ -244,9 +244,9 @@ def test_no_secret_file_means_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "secret"), [("s3cret\n", "s3cret"), ("s3cret", "s3cret"), (" a \n\n", " a \n"), ("", "")]
+    ("content", "secret"), [("s3cret\n", "s3cret"), ("s3cret", "s3cret"), (" a \n\n", " a "), ("", "")]
 )
-def test_a_secret_is_a_file_without_its_last_line_break(content: str, secret: str, tmp_path: Path) -> None:
+def test_a_secret_is_a_file_without_the_line_breaks_at_its_end(content: str, secret: str, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text(content)
     assert DatabaseSettings(password_file=str(file)).password() == secret

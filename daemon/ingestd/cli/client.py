@@ -32,6 +32,8 @@ from ingestd.errors import (
     NotEligible,
     NotFound,
 )
+from ingestd.hosts import is_loopback
+from ingestd.text_file import read_text
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
 """to connect, and to receive a whole response: queueing a batch may include planning it"""
@@ -60,6 +62,11 @@ class Address:
     port: int
     path: str
 
+    @property
+    def is_overheard(self) -> bool:
+        """Whether the token crosses a network unencrypted."""
+        return self.scheme == "http" and not is_loopback(self.host)
+
     def __str__(self) -> str:
         return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}{self.path}"
 
@@ -80,11 +87,12 @@ def as_url(value: str) -> Address:
 def read_token(file: Path) -> str:
     """Reads the token from a file. Raises ConfigError."""
     try:
-        with file.open("rb") as opened:
-            token = opened.read(MAX_TOKEN).decode("ascii", "replace").strip()
+        token = read_text(file).strip()
     except OSError as error:
         raise ConfigError(f"cannot read the token file {file}: {error.strerror}") from error
-    if not TOKEN.fullmatch(token):
+    except ValueError as error:
+        raise ConfigError(f"cannot read the token file {file}: {error}") from error
+    if len(token) > MAX_TOKEN or not TOKEN.fullmatch(token):
         raise ConfigError(f"the token file {file} has no token; it must be one line of ASCII")
     return token
 

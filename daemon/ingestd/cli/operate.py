@@ -82,10 +82,17 @@ def operated(command: Callable[..., None]) -> Callable[..., None]:
     def call(session: Session, /, url: Address | None, token_file: Path | None, **parameters: Any) -> None:
         if (url is None) != (token_file is None):
             raise click.UsageError("--url and --token-file need each other")
-        remote = None if url is None or token_file is None else Remote(Client(url, read_token(token_file)))
+        remote = None if url is None or token_file is None else _remote(url, token_file)
         command(remote or Local(session), **parameters)
 
     return call
+
+
+def _remote(url: Address, token_file: Path) -> Remote:
+    token = read_token(token_file)
+    if url.is_overheard:
+        echo(f"warning: the token is sent to {url} unencrypted, and can be overheard on the way; use https")
+    return Remote(Client(url, token))
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """Prints data as tables or JSON; times are RFC 3339 with Z."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -24,7 +25,7 @@ def echo(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | _TIMES))
+    click.echo(_json(value, orjson.OPT_INDENT_2))
 
 
 def print_rows(rows: Iterable[Any], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
@@ -42,10 +43,20 @@ def _print_json_rows(rows: Iterable[Any]) -> None:
     """One array, one row per line."""
     opening = "["
     for page in _pages(rows):
-        lines = (orjson.dumps(row, default=_plain, option=_TIMES).decode() for row in page)
+        lines = (_json(row) for row in page)
         click.echo(opening + "\n  " + ",\n  ".join(lines), nl=False)
         opening = ","
     click.echo("[]" if opening == "[" else "\n]")
+
+
+def _json(value: Any, option: int = 0) -> str:
+    """JSON that is safe to show on a terminal: what could manipulate it is escaped, and means the same."""
+    text = orjson.dumps(value, default=_plain, option=option | _TIMES).decode()
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(line: str) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def _print_table(rows: Iterable[Any], columns: Sequence[str]) -> bool:

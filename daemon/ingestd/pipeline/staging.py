@@ -165,7 +165,9 @@ class _Staging:
         forecast = self._forecast
         if forecast is None:
             return [PENDING] * len(part)
-        return forecast(self._tx, part) if db is None else db.read(lambda tx: forecast(tx, part))
+        if db is None:
+            return forecast(self._tx, part)
+        return db.read(lambda tx: forecast(tx, part), keep_waiting=lambda: False)
 
 
 def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:

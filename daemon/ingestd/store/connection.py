@@ -1,11 +1,10 @@
 """Opens connections: the settings of every session, TLS, time limits, and which passwords may leave this process."""
 
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +14,7 @@ from pymysql.constants import CLIENT, CR
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import ConfigError
+from ingestd.hosts import is_loopback
 from ingestd.store.server_errors import DRIVER_ERRORS, translate
 from ingestd.store.values import ENCODERS
 
@@ -23,7 +23,7 @@ SESSION = (
     " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = %s, lock_wait_timeout = %s,"
     " idle_transaction_timeout = %s"
 )
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS, LOCK_SECONDS = 5.0, 5
 SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
 """authentication that proves to know the password without sending it"""
 
@@ -75,7 +75,7 @@ class Limits:
     """
 
     statement: float | None = None
-    lock: int = 5
+    lock: int = field(default_factory=lambda: LOCK_SECONDS)
     silence: float = 120.0
     idle: int = 60
 
@@ -146,21 +146,14 @@ def _open(connection: Connection, settings: DatabaseSettings) -> None:
         raise
     except (ValueError, RuntimeError, NotImplementedError) as error:
         where = f"unix_socket = {settings.unix_socket!r}" if settings.unix_socket else f"host = {settings.host!r}"
-        raise ConfigError(f"[database] {where} cannot be connected to: {error}") from error
+        raise ConfigError(f"[database] {where} cannot be connected to as this user: {error}") from error
 
 
 def needs_tls(settings: DatabaseSettings) -> bool:
     """Whether connections are encrypted: by default those that leave this host."""
     if settings.unix_socket or settings.ssl == "off":
         return False
-    return settings.ssl == "required" or not _is_loopback(settings.host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return settings.ssl == "required" or not is_loopback(settings.host)
 
 
 def tls_context(settings: DatabaseSettings) -> ssl.SSLContext | None:

@@ -9,7 +9,7 @@ from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
-from ingestd.config import Settings, read_secret
+from ingestd.config import Settings, read_password
 from ingestd.errors import DatabaseUnavailable
 from ingestd.store.connection import Connection, Limits, connect, translated_errors
 from ingestd.store.sql import SQL_FOLDER
@@ -34,7 +34,7 @@ def _connect(settings: Settings) -> Connection:
 
 def _account(settings: Settings) -> tuple[str, str]:
     if settings.migrate.user:
-        return settings.migrate.user, read_secret(settings.migrate.password_file)
+        return settings.migrate.user, read_password(settings.migrate.password_file)
     return settings.database.user, settings.database.password()
 
 

@@ -1,6 +1,5 @@
 """The application: guards before every route, problems and counters behind it; and the socket it is served on."""
 
-import ipaddress
 import time
 
 from flask import Response, g, request
@@ -12,6 +11,7 @@ from werkzeug.routing import BaseConverter
 from ingestd import __version__
 from ingestd.config import Settings, read_secret
 from ingestd.errors import ConfigError
+from ingestd.hosts import is_loopback
 from ingestd.listener import Listener
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
@@ -44,6 +44,7 @@ def make_app(context: Context, hooks: Hooks) -> OpenAPI:
     """The application; once for each context, whose registry has its counters from then on."""
     app = _bare_app()
     tokens = Tokens(context.settings.http.tokens_file)
+    tokens.load()
     app.before_request(Guard(context.settings.http, tokens, routes.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
     problem.register(app, pages.refusal)
@@ -134,16 +135,8 @@ def make_listener(settings: Settings, app: OpenAPI) -> Listener | None:
     listen, tokens_file = settings.http.listen, settings.http.tokens_file
     if not listen:
         return None
-    if not _is_loopback(listen):
+    if not is_loopback(listen.rpartition(":")[0].strip("[]")):
         if not tokens_file:
             raise ConfigError(f"others can reach [http] listen = {listen!r}: that needs [http] tokens_file")
         read_secret(tokens_file)
     return Listener("http", listen, app, THREADS)
-
-
-def _is_loopback(listen: str) -> bool:
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

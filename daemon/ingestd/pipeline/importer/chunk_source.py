@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -61,7 +62,7 @@ class ChunkSource:
 
         That needs a second connection. While the server has none to spare, the run goes on with its own.
         """
-        ahead, after = replace(self, read=self.db.read), -1
+        ahead, after = replace(self, read=partial(self.db.read, keep_waiting=lambda: False)), -1
         while True:
             try:
                 with closing(prefetch(ahead.each(lambda: size, after))) as chunks:

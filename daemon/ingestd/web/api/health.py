@@ -2,11 +2,13 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterable
 
 from flask import Response
 
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
+from ingestd.plain_http import Environ, StartResponse, WsgiApp
 from ingestd.store.connection import Limits
 from ingestd.store.db import Database
 from ingestd.store.queries import server
@@ -42,6 +44,10 @@ class Health:
             reasons.append("the database is unavailable")
         return _report(reasons)
 
+    def probes(self) -> dict[str, WsgiApp]:
+        """Both as WSGI applications, for a listener without the guards and counters of the pages."""
+        return {"/healthz": _wsgi(self.healthz), "/readyz": _wsgi(self.readyz)}
+
     def _database_up(self) -> bool:
         """The result of a check that is at most one second old, however many clients ask."""
         with self._lock:
@@ -61,3 +67,10 @@ def _report(reasons: list[str]) -> Response:
     if reasons:
         return problem(503, f"This daemon is unhealthy: {'; '.join(reasons)}.", reasons=reasons)
     return answer({"status": "ok"})
+
+
+def _wsgi(view: Callable[[], Response]) -> WsgiApp:
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return view()(environ, start_response)
+
+    return call

@@ -78,7 +78,7 @@ def healths(health: Health) -> list[Route]:
 
 def add(app: OpenAPI, route: Route) -> None:
     is_public = route.view.__name__ in PUBLIC
-    general = (400, 413, 421, 500, 503) if is_public else (400, 401, 403, 413, 421, 500, 503)
+    general = (400, 413, 421, 500, 503) if is_public else (400, 401, 403, 413, 421, 429, 500, 503)
     responses: dict[Any, Any] = {status: _problem() for status in (*general, *route.problems)} | route.answers
     register_at = app.post if route.method == "POST" else app.get
     security: list[dict[str, list[Any]]] = [] if is_public else [{"token": []}]
@@ -108,6 +108,6 @@ def add_description(app: OpenAPI) -> None:
         return answer(description)
 
     shape = {"content": {"application/json": {"schema": {"type": "object"}}}}
-    responses: dict[Any, Any] = {status: _problem() for status in (401, 403, 413, 421, 500)} | {200: shape}
+    responses: dict[Any, Any] = {status: _problem() for status in (401, 403, 413, 421, 429, 500)} | {200: shape}
     app.get("/openapi.json", responses=responses, security=[{"token": []}])(openapi)
     description.update(app.api_doc)

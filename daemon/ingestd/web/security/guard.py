@@ -3,11 +3,13 @@
 from flask import Request, g, request
 
 from ingestd.config import HttpSettings
-from ingestd.web.problem import ProblemError
+from ingestd.hosts import normalized, normalized_set
+from ingestd.web.problem import RETRY_SECONDS, ProblemError
 from ingestd.web.security import session
 from ingestd.web.security.tokens import Identity, Tokens
 
 SAFE_METHODS = ("GET", "HEAD")
+TOO_MANY = "Too many wrong tokens came from this address. Right tokens are still accepted."
 
 
 class Guard:
@@ -15,12 +17,12 @@ class Guard:
 
     def __init__(self, settings: HttpSettings, tokens: Tokens, public: frozenset[str]) -> None:
         """`public`: names of the endpoints that need no token."""
-        self._hosts = {host.lower() for host in settings.allowed_hosts}
-        self._origins = {f"{scheme}://{host}" for scheme in ("http", "https") for host in self._hosts}
+        self._hosts = normalized_set(settings.allowed_hosts)
         self._tokens = tokens
         self._public = public
 
     def check(self) -> None:
+        self._tokens.wrong.report()
         self._check_host()
         self._check_site()
         if request.endpoint not in self._public:
@@ -29,7 +31,7 @@ class Guard:
 
     def _check_host(self) -> None:
         """Rejects DNS rebinding: a name that another site points to this address is not an allowed host."""
-        if request.environ.get("HTTP_HOST", "").lower() not in self._hosts:
+        if normalized(request.environ.get("HTTP_HOST", "")) not in self._hosts:
             raise ProblemError(421, "This host is not served here: add it to [http] allowed_hosts.")
 
     def _check_site(self) -> None:
@@ -48,7 +50,9 @@ class Guard:
             return site
         if origin is None:
             return "none"
-        return "same-origin" if origin.lower() in self._origins else "cross-site"
+        scheme, _, host = origin.lower().partition("://")
+        is_ours = scheme in ("http", "https") and normalized(host) in self._hosts
+        return "same-origin" if is_ours else "cross-site"
 
     def _identify(self, request: Request) -> Identity:
         # WSGI decodes headers as Latin-1, so encoding returns the bytes that were sent.
@@ -56,10 +60,16 @@ class Guard:
         scheme, _, token = header.partition(b" ")
         # Another scheme is meant for a proxy in front of ingestd.
         is_bearer = scheme.lower() == b"bearer"
-        identity = self._tokens.find(token.strip()) if is_bearer else session.identify(request, self._tokens)
+        identity = self._of_token(token.strip()) if is_bearer else session.identify(request, self._tokens)
         if identity is None:
             detail = "A token of the tokens file is required: `Authorization: Bearer TOKEN`."
             raise ProblemError(401, detail, headers={"WWW-Authenticate": 'Bearer realm="ingestd"'})
+        return identity
+
+    def _of_token(self, token: bytes) -> Identity | None:
+        identity = self._tokens.find(token)
+        if identity is None and token and self._tokens.wrong.note(request.remote_addr, "request"):
+            raise ProblemError(429, TOO_MANY, headers={"Retry-After": RETRY_SECONDS})
         return identity
 
     def _check_role(self, identity: Identity) -> None:

@@ -7,12 +7,15 @@ import structlog
 
 from ingestd.config import read_secret
 from ingestd.errors import ConfigError
+from ingestd.web.security.attempts import WrongTokens
 
 log = structlog.get_logger()
 
 ROLES = ("operator", "viewer")
 MAX_NAME = 255
 """characters; the length of the column `requested_by`"""
+MIN_TOKEN = 16
+"""characters; a shorter token could be guessed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Tokens:
 
     def __init__(self, file: str) -> None:
         self._file = file
+        self.wrong = WrongTokens()
         self._read: tuple[str | None, list[tuple[bytes, Identity]]] = (None, [])
 
     def find(self, token: bytes) -> Identity | None:
@@ -41,6 +45,10 @@ class Tokens:
     def of(self, name: str) -> list[tuple[bytes, Identity]]:
         """The tokens of one name, each with its identity."""
         return [(token, identity) for token, identity in self._current() if identity.name == name]
+
+    def load(self) -> None:
+        """Reads the file now, so that its mistakes are logged when the daemon starts."""
+        self._current()
 
     def _current(self) -> list[tuple[bytes, Identity]]:
         last, known = self._read
@@ -58,14 +66,24 @@ class Tokens:
 
 
 def parse(text: str) -> list[tuple[bytes, Identity]]:
-    """The tokens of a file. A malformed line is skipped and logged by its number only: its content is secret."""
+    """The tokens of a file. A line that is not accepted is logged by its number only: its content is secret."""
     known = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, role, token = ([part.strip() for part in line.split(":", 2)] + ["", ""])[:3]
-        if name.isprintable() and 0 < len(name) <= MAX_NAME and role in ROLES and token and token.isascii():
+        reason = _mistake(name, role, token)
+        if reason is None:
             known.append((token.encode(), Identity(name, role)))
         else:
-            log.error("token_ignored", line=number, reason="a line is name:role:token, role operator or viewer")
+            log.error("token_ignored", line=number, reason=reason)
     return known
+
+
+def _mistake(name: str, role: str, token: str) -> str | None:
+    """Why a line of the tokens file is not accepted, without its content."""
+    if not (name.isprintable() and 0 < len(name) <= MAX_NAME and role in ROLES and token and token.isascii()):
+        return "a line is name:role:token, role operator or viewer"
+    if len(token) < MIN_TOKEN:
+        return f"the token has fewer than {MIN_TOKEN} characters; create a longer one"
+    return None

@@ -1,0 +1,117 @@
+"""The listener of metrics: health for probes, HEAD, and the hosts that it is asked for."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd.app import Daemon
+from ingestd.hosts import AllowedHosts
+from support.wait import until
+from support.watching import until_watching
+from support.world import World
+
+PATHS = ["/metrics", "/healthz", "/readyz"]
+
+
+@pytest.fixture
+def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
+    metrics = {"listen": "127.0.0.1:0", "allowed_hosts": ["Ingest-1.example:9640", "bare.example"]}
+    http_section = {"listen": "127.0.0.1:0", "allowed_hosts": ["ingest.example"]}
+    made = Daemon(world.settings(http=http_section, metrics=metrics, mount={"rescan_interval": 1000.0}))
+    made.start()
+    try:
+        until_watching(made)
+        yield made
+    finally:
+        made.stop()
+
+
+def ask(address: str, path: str, method: str = "GET", host: str | None = "localhost") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host=True)
+        if host is not None:
+            connection.putheader("Host", host)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def metrics_address(daemon: Daemon) -> str:
+    assert daemon.metrics.listener is not None
+    return daemon.metrics.listener.address
+
+
+def web_address(daemon: Daemon) -> str:
+    assert daemon.http is not None
+    return daemon.http.address
+
+
+def test_head_is_answered_wherever_get_is(daemon: Daemon) -> None:
+    for path in PATHS:
+        assert ask(metrics_address(daemon), path, "GET")[0] == 200
+        assert ask(metrics_address(daemon), path, "HEAD") == (200, b"")
+    assert ask(metrics_address(daemon), "/nothing", "HEAD") == (404, b"")
+    for path in ("/healthz", "/readyz", "/static/style.css"):
+        assert ask(web_address(daemon), path, "HEAD", "ingest.example") == (200, b"")
+    for path in ("/", "/tasks", "/api/v1/jobs", "/openapi.json"):
+        assert ask(web_address(daemon), path, "HEAD", "ingest.example") == (401, b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+def test_other_methods_are_refused(daemon: Daemon, method: str) -> None:
+    assert {ask(metrics_address(daemon), path, method)[0] for path in PATHS} == {405}
+
+
+def test_metrics_and_health_answer_own_names_only(daemon: Daemon) -> None:
+    port = metrics_address(daemon).rpartition(":")[2]
+    ours = ["localhost", f"localhost:{port}", "LOCALHOST.", f"127.0.0.1:{port}", "127.0.0.1:80", "[::1]:9640",
+            socket.gethostname(), "ingest.example:1",
+            "ingest-1.example:9640", "INGEST-1.example.:9640", "bare.example"]  # fmt: skip
+    foreign = ["evil.example", f"evil.example:{port}", "localhost.evil.example", "ingest-1.example",
+               "ingest-1.example:1", "192.0.2.1", "127.0.0.1.evil.example", "", None]  # fmt: skip
+    for path in PATHS:
+        assert {host: ask(metrics_address(daemon), path, host=host)[0] for host in ours} == dict.fromkeys(ours, 200)
+        found = {host: ask(metrics_address(daemon), path, host=host)[0] for host in foreign}
+        assert found == dict.fromkeys(foreign, 421)
+
+
+@pytest.mark.parametrize("host", ["ingest.example.", "INGEST.EXAMPLE", "Ingest.Example."])
+def test_pages_answer_every_spelling_of_their_host(daemon: Daemon, host: str) -> None:
+    assert ask(web_address(daemon), "/healthz", host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("listen", "allowed", "refused"),
+    [
+        ("0.0.0.0:9640", ["192.0.2.7:9640", "10.0.0.1", "[2001:db8::1]:9640"], ["evil.example:9640", "0.0.0.0.evil"]),
+        ("[::]:9640", ["192.0.2.7:9640", "[2001:db8::1]:9640"], ["evil.example"]),
+        ("192.0.2.7:9640", ["192.0.2.7:9640", "192.0.2.7", "localhost:9640"], ["192.0.2.8:9640", "[2001:db8::1]"]),
+        ("[2001:db8::1]:9640", ["[2001:DB8:0::1]:9640", "127.0.0.1"], ["192.0.2.7"]),
+        ("ingest-1.example:9640", ["ingest-1.example:9640", "INGEST-1.example."], ["ingest-2.example:9640"]),
+    ],
+)
+def test_scraping_by_the_address_it_listens_on_works(listen: str, allowed: list[str], refused: list[str]) -> None:
+    hosts = AllowedHosts(listen, [])
+    assert [host for host in [*allowed, *refused] if hosts.allow(host)] == allowed
+
+
+def test_health_answers_while_every_connection_of_the_pages_is_unfinished(daemon: Daemon) -> None:
+    host, _, port = web_address(daemon).rpartition(":")
+    clients = []
+    try:
+        for _ in range(1100):
+            clients.append(socket.create_connection((host, int(port))))
+            clients[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: ingest.example\r\nX-Slow: ")
+        assert daemon.http is not None
+        until(lambda: ask(metrics_address(daemon), "/readyz")[0] == 200, seconds=5, what="for the probe")
+        assert ask(web_address(daemon), "/healthz", host="ingest.example")[0] == 200
+        assert ask(web_address(daemon), "/api/v1/jobs", host="ingest.example")[0] == 401
+    finally:
+        for client in clients:
+            client.close()
