@@ -44,8 +44,9 @@ class Bench:
     def owner(self) -> "pymysql.connections.Connection[Any]":
         settings = self.server.owner_settings()
         return pymysql.connect(
-            unix_socket=settings.unix_socket, user="root", database=settings.name, autocommit=True, ssl_disabled=True
-        )
+            unix_socket=settings.unix_socket, user=settings.user, password=settings.password(),
+            database=settings.name, autocommit=True, ssl_disabled=True,
+        )  # fmt: skip
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements as the owner; returns the rows of the last."""

@@ -33,7 +33,7 @@ class Pages:
 
 def make_pages(tokens_file: Path) -> Pages:
     """Creates the operator `demo`, with access from this machine."""
-    made = Pages(_free_port(), secrets.token_urlsafe(9), tokens_file)
+    made = Pages(_free_port(), secrets.token_urlsafe(18), tokens_file)
     tokens_file.touch(mode=0o600)
     tokens_file.write_text(f"demo:operator:{made.token}\n", encoding="utf-8")
     return made

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ingestd.config import Settings, exposed_secrets
 from ingestd.embedded import grant_statements
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
@@ -34,7 +35,8 @@ def examine(context: Context) -> list[Finding]:
 
     An unreachable database is one finding, not one per check that needs it.
     """
-    findings = [Finding("configuration", True, "read and valid"), *_attempt("mount", _mount, context)]
+    findings = [Finding("configuration", True, "read and valid"), *_secrets(context.settings)]
+    findings += _attempt("mount", _mount, context)
     server = _attempt("database", _server, context)
     findings += server
     if server[-1].check != "database":
@@ -50,6 +52,11 @@ def _attempt(name: str, check: Callable[[Context], Iterator[Finding]], context: 
     except IngestdError as error:
         findings.append(Finding(name, False, str(error)))
     return findings
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    for file in exposed_secrets(settings):
+        yield Finding("secret file", False, f"other users can read or replace {file}", f"chmod 600 {file}")
 
 
 def _mount(context: Context) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ It serves `run --embedded`, the demo, the tests and the benchmarks. It never tou
 
 import fcntl
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError
 from ingestd.store.connection import connect, translated_errors
 from ingestd.store.sql import SQL_FOLDER
 
+OWNER_PASSWORD = "owner-password"
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 MAX_SOCKET_PATH = 107
@@ -31,8 +33,9 @@ INSTALL_HINT = "install MariaDB's server programs (Debian: apt-get install maria
 class EmbeddedMariaDB:
     """One private server in `folder`: its data, its log and its socket.
 
-    start() and stop() may each be called twice. `name` is the database; its daemon account is limited to what
-    sql/grants.sql allows, its owner account is the operating-system user.
+    start() and stop() may each be called twice. `name` is the database; its account `ingestd` is limited to what
+    sql/grants.sql allows, its account `root` owns the server and belongs to the user who runs it. Other users cannot
+    enter the folder, and would not own the server if they could.
     """
 
     def __init__(self, folder: Path, *, name: str = "admin_panel", options: tuple[str, ...] = ()) -> None:
@@ -61,7 +64,8 @@ class EmbeddedMariaDB:
 
     def owner_settings(self) -> DatabaseSettings:
         """How the owner reaches it: for migrations and for looking at things."""
-        return DatabaseSettings(unix_socket=self.socket, user="root", name=self.name)
+        password_file = str(self.folder / OWNER_PASSWORD)
+        return DatabaseSettings(unix_socket=self.socket, user="root", password_file=password_file, name=self.name)
 
     def start(self) -> None:
         if self._process is not None:
@@ -91,14 +95,26 @@ class EmbeddedMariaDB:
             self._lock = None
 
     def _take_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._check_owner()
+            self._lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise ConfigError(f"cannot keep a database in {self.folder}: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
             self._lock = None
             raise ConfigError(f"the embedded database in {self.folder} is in use by another ingestd") from None
+
+    def _check_owner(self) -> None:
+        """Refuses a folder that other users can enter: the server's data, log and socket are in it."""
+        status = self.folder.stat()
+        if status.st_uid != os.geteuid():
+            raise ConfigError(f"the folder {self.folder} belongs to another user; name a folder of your own")
+        if mode := status.st_mode & 0o077:
+            raise ConfigError(f"other users can enter the folder {self.folder} ({mode:03o}): run `chmod 700` on it")
 
     def _choose_runtime(self) -> Path:
         if len(os.fsencode(self.folder)) + len("/mariadb.sock") <= MAX_SOCKET_PATH:
@@ -110,23 +126,19 @@ class EmbeddedMariaDB:
         data = self.folder / "data"
         shutil.rmtree(data, ignore_errors=True)
         command = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
-        command += ["--auth-root-authentication-method=normal", *_as_user()]
+        command += ["--auth-root-authentication-method=socket", "--auth-root-socket-user=root", *_as_user()]
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise DatabaseUnavailable(f"mariadb-install-db failed in {data}: {done.stdout}{done.stderr}")
 
     def _launch(self) -> None:
-        command = [
-            _program("mariadbd"),
-            "--no-defaults",
-            f"--datadir={self.folder / 'data'}",
-            f"--socket={self.socket}",
-        ]
-        command += [
-            "--skip-networking",
-            f"--pid-file={self._runtime}/pid",
-            f"--log-error={self.folder / 'mariadb.log'}",
-        ]
+        folder, runtime = self.folder, self._runtime
+        files = folder / "files"
+        files.mkdir(exist_ok=True, mode=0o700)
+        command = [_program("mariadbd"), "--no-defaults", f"--datadir={folder / 'data'}", f"--socket={self.socket}"]
+        command += ["--skip-networking", f"--pid-file={runtime}/pid", f"--log-error={folder / 'mariadb.log'}"]
+        # Files elsewhere cannot be read or written through the server.
+        command += [f"--secure-file-priv={files}", f"--init-file={self._accounts_file()}"]
         # Mode 2 lets several workers insert at once; the daemon never relies on ids without gaps.
         command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
         command += [*_as_user(), *self._options]
@@ -142,8 +154,15 @@ class EmbeddedMariaDB:
     def _environment(self) -> dict[str, str]:
         """A folder of its own for temporary files: a server that starts deletes every #sql* there, whose it may be."""
         temporary = self.folder / "tmp"
-        temporary.mkdir(exist_ok=True)
+        temporary.mkdir(exist_ok=True, mode=0o700)
         return {**os.environ, "TMPDIR": str(temporary)}
+
+    def _accounts_file(self) -> Path:
+        """What the server runs before it accepts connections. The password of its owner changes with every start."""
+        password, file = secrets.token_hex(16), self.folder / "accounts.sql"
+        _write_secret(self.folder / OWNER_PASSWORD, password)
+        _write_secret(file, "".join(f"{statement};\n" for statement in account_statements(password)))
+        return file
 
     def _answers(self) -> bool:
         """Whether it takes connections: its socket is there a moment before anybody listens."""
@@ -153,7 +172,7 @@ class EmbeddedMariaDB:
     def _prepare(self) -> None:
         owner = self.owner_settings()
         with translated_errors(owner):
-            connection = connect(owner, "root", "", None)
+            connection = connect(owner, owner.user, owner.password(), None)
             with connection.cursor() as cursor:
                 cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{self.name}` CHARACTER SET utf8mb4")
             connection.close()
@@ -162,13 +181,23 @@ class EmbeddedMariaDB:
         """Gives the daemon's account the rights of sql/grants.sql; the schema must exist."""
         owner = self.owner_settings()
         with translated_errors(owner):
-            connection = connect(owner, "root", "", self.name)
+            connection = connect(owner, owner.user, owner.password(), self.name)
             with connection.cursor() as cursor:
-                # No password: access to the socket requires access to this folder, which holds the whole server.
-                cursor.execute("CREATE USER IF NOT EXISTS 'ingestd'@'localhost'")
                 for statement in grant_statements():
                     cursor.execute(statement)
             connection.close()
+
+
+def account_statements(password: str) -> Iterator[str]:
+    """The statements after which only root of the operating system, and who knows `password`, owns the server.
+
+    unix_socket alone would need an account with the name of the user, which may be `ingestd`.
+    """
+    yield "DROP USER IF EXISTS ''@'localhost'"
+    by_password = f"mysql_native_password USING PASSWORD('{password}')"
+    yield f"ALTER USER 'root'@'localhost' IDENTIFIED VIA unix_socket OR {by_password}"
+    # No password: reaching the socket requires access to the folder, and sql/grants.sql limits the account.
+    yield "CREATE USER IF NOT EXISTS 'ingestd'@'localhost'"
 
 
 def grant_statements() -> Iterator[str]:
@@ -193,6 +222,12 @@ def _program(name: str) -> str:
     if found is None:
         raise ConfigError(f"{name} was not found: {INSTALL_HINT}")
     return found
+
+
+def _write_secret(file: Path, text: str) -> None:
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
 
 
 def _as_user() -> list[str]:

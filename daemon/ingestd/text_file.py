@@ -1,5 +1,6 @@
 """Reads small text files that people write: configuration, passwords, tokens."""
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -20,7 +21,7 @@ def read_text(file: str | Path) -> str:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES} bytes")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError:
         raise ValueError("it is not valid UTF-8; save it as UTF-8") from None
     if "\0" in text:

@@ -132,7 +132,7 @@ def test_a_folder_has_one_user(private: EmbeddedMariaDB) -> None:
 
 def test_a_long_folder_has_its_socket_elsewhere(installed: Path, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
-    long.mkdir()
+    long.mkdir(mode=0o700)
     (long / "data").symlink_to(installed / "data")
     server = EmbeddedMariaDB(long)
     with running(server):

@@ -203,6 +203,7 @@ def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[
     connection = pymysql.connect(
         unix_socket=settings.unix_socket,
         user=settings.user,
+        password=settings.password(),
         database=settings.name,
         autocommit=True,
         ssl_disabled=True,

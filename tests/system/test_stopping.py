@@ -115,9 +115,11 @@ def test_database_that_freezes_before_the_first_connection(
 @contextlib.contextmanager
 def blocked(world: World, *statements: str) -> Iterator[None]:
     """Meanwhile another client of the database has run these statements, and keeps its locks."""
+    owner = world.server.owner_settings()
     connection = pymysql.connect(
-        unix_socket=world.server.socket, user="root", database="admin_panel", ssl_disabled=True, autocommit=True
-    )
+        unix_socket=owner.unix_socket, user=owner.user, password=owner.password(), database=owner.name,
+        ssl_disabled=True, autocommit=True,
+    )  # fmt: skip
     try:
         with connection.cursor() as cursor:
             for statement in statements:

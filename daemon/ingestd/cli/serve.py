@@ -12,7 +12,7 @@ from ingestd import doctor, logs, signals
 from ingestd.app import Daemon
 from ingestd.cli.output import echo, json_option, print_json, shown
 from ingestd.cli.session import Session
-from ingestd.config import Settings
+from ingestd.config import Settings, exposed_secrets
 from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.notify import Notifier
 from ingestd.service import Countdown
@@ -29,6 +29,8 @@ def run(session: Session, embedded: Path | None) -> None:
     signals.exit_when_stopped()
     settings = session.settings
     logs.configure(settings.log)
+    for file in exposed_secrets(settings):
+        log.warning("secret_exposed", file=str(file), reason="other users can read or replace it", remedy="chmod 600")
     notifier = Notifier.from_environment(os.environ)
     if notifier.watchdog is not None:
         # The watchdog ends a hanging daemon with SIGABRT; the journal then shows the stack of every thread.
