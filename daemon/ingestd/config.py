@@ -57,6 +57,8 @@ class MountSettings(Section):
     verify: Literal["none", "size", "sha256"] = "size"
     max_manifest_bytes: int = Field(512 * 2**20, gt=0)
     max_document_bytes: int = Field(4 * 2**20, gt=0)
+    max_item_documents: int = Field(1000, gt=0)
+    max_item_document_bytes: int = Field(64 * 2**20, gt=0)
     max_items: int = Field(1_000_000, gt=0)
     max_containers: int = Field(10_000, gt=0)
     max_envelope_bytes: int = Field(2**16, ge=2**12, le=2**20)

@@ -90,6 +90,14 @@ class MountUnavailable(Unavailable):
     """The mount is absent, was replaced, or does not answer. Says nothing about any file."""
 
 
+class MountSilent(MountUnavailable):
+    """No sign of life in time, from the mount as a whole or from one file."""
+
+
+class HelperFailed(MountUnavailable):
+    """A mount helper ended or broke the protocol, perhaps because of what it was reading."""
+
+
 class DatabaseUnavailable(Unavailable):
     """The database cannot do it at the moment, for whatever reason. Temporary; not caused by an item or a job."""
 

@@ -118,6 +118,7 @@ class Reason(StrEnum):
     FILE_UNREADABLE = "file_unreadable"
     DOCUMENT_TOO_LARGE = "document_too_large"
     DOCUMENT_TOO_DEEP = "document_too_deep"
+    TOO_MANY_DOCUMENTS = "too_many_documents"
     DATABASE_REFUSED = "database_refused"
     POISON = "poison"
 
@@ -133,6 +134,7 @@ FAILURES = (
     Reason.FILE_UNREADABLE,
     Reason.DOCUMENT_TOO_LARGE,
     Reason.DOCUMENT_TOO_DEEP,
+    Reason.TOO_MANY_DOCUMENTS,
     Reason.DATABASE_REFUSED,
     Reason.POISON,
 )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.errors import ManifestUnsettled, MountSilent, MountUnavailable
 from ingestd.format.entry import Entry, File
 from ingestd.model import Reason
 from ingestd.mount import helper, items, wire
@@ -24,8 +24,10 @@ from ingestd.mount.helper import unique_mount_id
 from ingestd.mount.mountinfo import MountIdentity, mount_point
 from ingestd.mount.reader import ItemReader
 from ingestd.mount.records import ItemRequest, Listing, Reading
+from ingestd.mount.replies import ReplyChannel
 from ingestd.pipeline.identity import start_time
 from ingestd.pipeline.watcher import Watcher
+from support.items import request_for
 from support.wait import until
 from support.world import md5, new_sync_id
 
@@ -424,10 +426,10 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
     arrived: set[int] = set()
     rounds: list[float] = []
 
-    def read_until_silence(wants: list[ItemRequest], on_bytes: Callable[[int], None]) -> Iterator[Reading]:
+    def read_until_silence(wants: list[ItemRequest], on_bytes: Callable[[int], None], _room: int) -> Iterator[Reading]:
         for want in wants:
             if want.ordinal in silent:
-                raise MountUnavailable("silence")
+                raise MountSilent("silence")
             arrived.add(want.ordinal)
             yield from read_items([want], on_bytes)
 
@@ -442,39 +444,41 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
     assert [readings[e.ordinal].problem for e in entries] == [None] * 4
 
 
-def test_what_is_read_arrives_although_the_next_gives_no_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 4])
+def test_what_is_read_arrives_although_the_next_gives_no_answer(
+    root: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     answered = threading.Event()
     wants = [ItemRequest(e.ordinal, e.path or "", ()) for e in (entry(root, name) for name in "abcd")]
     silent = wants[2].ordinal
-    read_item = items.read_item
+    read_item = items.ItemReader.read
 
-    def read_or_hang(root_fd: int, want: ItemRequest, **more: Any) -> Reading:
+    def read_or_hang(self: items.ItemReader, want: ItemRequest) -> Reading:
         assert want.ordinal != silent or answered.wait(60.0)
-        return read_item(root_fd, want, **more)
+        return read_item(self, want)
 
-    monkeypatch.setattr(items, "read_item", read_or_hang)
+    monkeypatch.setattr(items.ItemReader, "read", read_or_hang)
     ours, theirs = os.pipe()
-    request = wire.ReadItems(str(root), wants, "size", 1 << 20, workers=4)
-    reading = threading.Thread(target=lambda: helper.read_items(request, helper.ReplyChannel(theirs)))
+    request = request_for(str(root), wants, workers=workers)
+    reading = threading.Thread(target=lambda: helper.read_items(request, ReplyChannel(theirs)))
     reading.start()
     try:
-        first = wire.receive(ours, time.monotonic() + 30.0)
+        first = next_ordinals(ours)
         answered.set()
-        second = wire.receive(ours, time.monotonic() + 30.0)
+        second = next_ordinals(ours)
     finally:
         answered.set()
         reading.join()
         os.close(ours)
         os.close(theirs)
-    assert [ordinals(frame) for frame in (first, second)] == [
-        [w.ordinal for w in wants[:2]],
-        [w.ordinal for w in wants[2:]],
-    ]
+    assert [first, second] == [[w.ordinal for w in wants[:2]], [w.ordinal for w in wants[2:]]]
 
 
-def ordinals(frame: bytes | None) -> list[int]:
-    assert frame is not None
-    reply = wire.decode_reply(frame)
+def next_ordinals(fd: int) -> list[int]:
+    """The items of the next readings; reports of progress are passed over."""
+    reply: wire.Reply = wire.Progress(0)
+    while isinstance(reply, wire.Progress):
+        reply = wire.decode_reply(wire.receive(fd, time.monotonic() + 30.0) or b"")
     assert isinstance(reply, wire.Readings)
     return [reading.ordinal for reading in reply.readings]
 

@@ -5,19 +5,33 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ingestd.format.entry import File
 from ingestd.mount import items, wire
 from ingestd.mount.records import ItemRequest, Reading
-from ingestd.mount.wire import ReadItems
+from ingestd.mount.wire import DocumentLimits, ReadItems
 
 CONTENT = b"not really a photo"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ORIGINAL = File("original", "a.jpg", len(CONTENT), SHA256)
 Verify = Literal["none", "size", "sha256"]
+
+
+def request_for(
+    root: str,
+    items: list[ItemRequest],
+    *,
+    verify: Verify = "size",
+    limit: int = 1000,
+    count: int = 100,
+    total: int = 2**20,
+    window: int = 2**24,
+    workers: int = 1,
+) -> ReadItems:
+    return ReadItems(root, items, verify, DocumentLimits(limit, count, total), window, workers)
 
 
 @dataclass
@@ -26,6 +40,7 @@ class Root:
 
     path: Path
     fd: int
+    steps: list[int] = field(default_factory=list)
 
     @property
     def item(self) -> Path:
@@ -35,14 +50,19 @@ class Root:
     def data(self) -> Path:
         return self.item / "source" / "data"
 
-    def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", limit: int = 1000) -> Reading:
-        request = ReadItems(str(self.path), [], verify, limit, 1)
-        verified: list[int] = []
-        reading = items.read_item(self.fd, ItemRequest(5, path, wanted), request, verified.append)
+    def read(self, *wanted: File, path: str = "photo/one", verify: Verify = "size", **limits: int) -> Reading:
+        """Reads the item; `steps` then has the bytes of each step that was reported."""
+        item = ItemRequest(5, path, wanted)
+        self.steps.clear()
+        request = request_for(str(self.path), [item], verify=verify, **limits)
+        reading = items.ItemReader(self.fd, request, self.steps.append).read(item)
         sent = wire.Readings([reading])
         assert wire.decode_reply(wire.encode(sent)) == sent, "a reading survives its way over the wire"
-        reading.bytes_read += sum(verified)
         return reading
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(self.steps)
 
     def documents(self) -> dict[str, Any]:
         reading = self.read()

@@ -15,7 +15,7 @@ from ingestd.format.manifest import Manifest, parse_manifest
 from ingestd.make.bundle import MadeBundle, make_bundle
 from ingestd.mount import items
 from ingestd.mount.records import ItemRequest
-from ingestd.mount.wire import ReadItems
+from support.items import request_for
 
 
 def image(kind: str = "JPEG", colour: tuple[int, int, int] = (9, 8, 7)) -> bytes:
@@ -59,7 +59,8 @@ class Place:
         for entry in manifest.entries():
             if entry.path:
                 want = ItemRequest(entry.ordinal, entry.path, entry.files)
-                reading = items.read_item(root, want, ReadItems("", [], "sha256", 4 << 20, 1))
+                request = request_for("", [want], verify="sha256", limit=4 << 20)
+                reading = items.ItemReader(root, request).read(want)
                 assert reading.problem is None
                 assert [document.kind for document in reading.documents] == ["source", "photo_manifest"]
         os.close(root)

@@ -6,7 +6,9 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +17,7 @@ from hypothesis import strategies as st
 from ingestd.model import Reason
 from ingestd.mount import documents, items
 from ingestd.mount.records import ItemRequest
-from ingestd.mount.wire import ReadItems
-from support.items import Root, item_root
+from support.items import Root, item_root, request_for
 from support.scale import scaled
 
 
@@ -44,13 +45,13 @@ def test_documents_have_their_kinds_and_their_order(root: Root) -> None:
     ]  # fmt: skip
     assert reading.documents[0].text == b'{"s": 1}'
     assert reading.documents[0].sha256 == hashlib.sha256(b'{"s": 1}').hexdigest()
-    assert reading.bytes_read > 8
+    assert root.bytes_read > 8
 
 
 def test_no_documents_are_read_unless_wanted(root: Root) -> None:
     (root.item / "source/source.json").write_text("{}")
-    reading = items.read_item(root.fd, ItemRequest(0, "photo/one", (), False), ReadItems("", [], "size", 9, 1))
-    assert reading.documents == []
+    item = ItemRequest(0, "photo/one", (), False)
+    assert items.ItemReader(root.fd, request_for("", [item])).read(item).documents == []
 
 
 def test_what_is_not_json_is_wrapped(root: Root) -> None:
@@ -107,8 +108,9 @@ def test_brackets_that_are_not_json_are_just_text(root: Root) -> None:
 
 def test_a_document_that_is_listed_but_not_there_may_yet_come(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     (root.data / "b.json").write_text("{}")
-    real_listdir = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: ["a.json", *real_listdir(folder)])
+    real_scandir = os.scandir
+    ghost = SimpleNamespace(name="a.json", is_dir=lambda follow_symlinks: False)
+    monkeypatch.setattr(os, "scandir", lambda folder: nullcontext([ghost, *real_scandir(folder)]))
     reading = root.read()
     assert (reading.reason, reading.transient) == (Reason.FILE_UNREADABLE, True)
     assert "a.json" in str(reading.problem)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def outside(tmp_path: Path) -> Path:
 def test_a_file_as_promised(root: Root, verify: Verify) -> None:
     reading = root.read(ORIGINAL, verify=verify)
     assert (reading.ordinal, reading.problem, reading.transient) == (5, None, False)
-    assert reading.bytes_read == (len(CONTENT) if verify == "sha256" else 0)
+    assert root.bytes_read == (len(CONTENT) if verify == "sha256" else 0)
 
 
 def test_a_file_of_another_size(root: Root) -> None:
@@ -145,7 +146,7 @@ def test_a_folder_swapped_for_a_link_on_the_way_leads_nowhere(
     monkeypatch.setattr(os, "open", swapping)
     reading = root.read(ORIGINAL, verify="sha256")
     assert root.item.is_symlink()
-    assert (reading.problem, reading.bytes_read) == (None, len(CONTENT))
+    assert (reading.problem, root.bytes_read) == (None, len(CONTENT))
 
 
 def test_a_file_swapped_for_a_link_between_listing_and_reading(
@@ -153,15 +154,15 @@ def test_a_file_swapped_for_a_link_between_listing_and_reading(
 ) -> None:
     document = root.data / "photo.meaning.json"
     document.write_text("{}")
-    real_listdir = os.listdir
+    real_scandir = os.scandir
 
-    def swapping(folder: Any) -> list[str]:
-        names = real_listdir(folder)
+    def swapping(folder: Any) -> Any:
+        found = list(real_scandir(folder))
         document.unlink()
         document.symlink_to(outside / "source/source.json")
-        return names
+        return nullcontext(found)
 
-    monkeypatch.setattr(os, "listdir", swapping)
+    monkeypatch.setattr(os, "scandir", swapping)
     assert root.read().reason is Reason.PATH_OUTSIDE_ROOT
 
 

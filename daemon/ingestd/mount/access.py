@@ -17,10 +17,13 @@ from ingestd.mount.helper_pool import HelperPool
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, mount_point
+from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 
 REMOTE_WORKERS = 16
 CHECK_SECONDS = 5.0
+READ_WINDOW = 16 * 2**20
+"""Bytes of documents that are read ahead: enough for 500 items with usual ones."""
 
 
 class Mount:
@@ -93,7 +96,7 @@ class Mount:
             with self._helper() as helper:
                 helper.send(request, self.settings.deadline)
                 while not receiver.is_complete:
-                    receiver.add(helper.receive(self.settings.deadline))
+                    receiver.add(helper.receive(self.settings.deadline, lambda _count: on_alive()))
                     on_alive()
         except MountUnavailable as error:
             if not isinstance(error.__cause__, EOFError):
@@ -103,24 +106,34 @@ class Mount:
         return receiver.reading()
 
     def read_items(
-        self, items: list[ItemRequest], on_bytes: Callable[[int], None] = lambda _count: None
+        self,
+        items: list[ItemRequest],
+        on_bytes: Callable[[int], None] = lambda _count: None,
+        window: int = READ_WINDOW,
     ) -> Iterator[Reading]:
         """One Reading for each requested item, in order, as they arrive; `on_bytes(count)` reports bytes read.
 
-        Raises MountUnavailable after mount.deadline without a sign of life from the helper.
+        Ends early, but not before the first item, when the documents need more than `window` bytes of memory. Raises
+        MountUnavailable, which is MountSilent after mount.deadline without progress, and HelperFailed.
         """
-        workers = REMOTE_WORKERS if self.is_remote else 1
-        limit, deadline = self.settings.max_document_bytes, self.settings.deadline
-        missing = len(items)
+        deadline = self.settings.deadline
+        receiver = ReadingsReceiver(items)
         with self._helper() as helper:
-            helper.send(wire.ReadItems(self._root, items, self.settings.verify, limit, workers), deadline)
-            while missing:
-                reply = helper.receive(deadline)
-                if not isinstance(reply, wire.Readings):
-                    raise MountUnavailable(f"items cannot be read: {problem_of(reply)}")
-                missing -= len(reply.readings)
-                on_bytes(reply.more_bytes + sum(reading.bytes_read for reading in reply.readings))
-                yield from reply.readings
+            helper.send(self._request_for(items, window), deadline)
+            while not receiver.is_complete:
+                reply = helper.receive(deadline, on_bytes)
+                if isinstance(reply, wire.Failure):
+                    raise MountUnavailable(f"items cannot be read: {reply.problem}")
+                yield from receiver.add(reply)
+                on_bytes(0)
+
+    def _request_for(self, items: list[ItemRequest], window: int) -> wire.ReadItems:
+        settings = self.settings
+        limits = wire.DocumentLimits(
+            settings.max_document_bytes, settings.max_item_documents, settings.max_item_document_bytes
+        )
+        workers = REMOTE_WORKERS if self.is_remote else 1
+        return wire.ReadItems(self._root, items, settings.verify, limits, window, workers)
 
     @property
     def is_remote(self) -> bool:

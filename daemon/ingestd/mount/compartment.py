@@ -5,11 +5,12 @@ The work shares the helper's memory as it was before, and its descriptors. What 
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+
+from ingestd.mount.memory import limit_memory
 
 PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY, CRASHED = 3, 4
@@ -53,10 +54,3 @@ def _run_and_exit(work: Callable[[], None], memory: int) -> None:
         sys.stderr.flush()
     finally:
         os._exit(status)
-
-
-def limit_memory(more: int) -> None:
-    """Limits the private memory of this process to what is in use and `more` bytes."""
-    with open("/proc/self/statm") as file:
-        in_use = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (in_use + more, resource.getrlimit(resource.RLIMIT_DATA)[1]))

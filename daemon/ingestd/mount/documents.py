@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 
 import msgspec
 import orjson
@@ -13,7 +14,8 @@ from ingestd.format.fields import BadEntry
 from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, printable, read_blocks
-from ingestd.mount.records import SOURCE, Document, Reading
+from ingestd.mount.records import SOURCE, Document
+from ingestd.mount.wire import DocumentLimits
 
 KINDS = {
     "photo.manifest.json": "photo_manifest",
@@ -22,52 +24,99 @@ KINDS = {
     "photo.family.json": "photo_family",
 }
 
+NAMES_PER_STEP = 100
+
 _PAIRED = b'"\\\b\t\n\f\r'
 _NOT_PAIRED = bytes(set(range(256)) - set(_PAIRED))
 _NOT_CONTROL = bytes(set(range(0x20, 256)) | set(_PAIRED))
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def read_documents(folder: int, max_bytes: int, reading: Reading) -> None:
-    """Appends source/source.json and each regular file of source/data, in order of name, to a reading.
+class DocumentReader:
+    """Reads the documents of one item.
 
-    Missing folders mean no documents. Raises BadEntry for a document that is too large, too deep or a link.
+    `report(bytes)` is called for each block that was read, `take(bytes)` before a document is kept in memory.
     """
-    try:
-        with open_below(folder, "source", OPEN_FOLDER) as source:
-            try:
-                with open_below(source, "source.json", OPEN_FILE) as fd:
-                    _append(reading, SOURCE, "source.json", fd, max_bytes)
-            except FileNotFoundError:
-                pass
-            with open_below(source, "data", OPEN_FOLDER) as data:
-                for name in sorted(os.listdir(data), key=os.fsencode):
-                    _read_document(data, name, max_bytes, reading)
-    except FileNotFoundError:
-        return
 
+    def __init__(self, limits: DocumentLimits, report: Callable[[int], None], take: Callable[[int], None]) -> None:
+        self._limits, self._report, self._take = limits, report, take
+        self._documents: list[Document] = []
+        self._bytes = 0
 
-def _read_document(data: int, name: str, max_bytes: int, reading: Reading) -> None:
-    try:
-        with open_below(data, name, OPEN_FILE, is_file_name=True) as fd:
-            _append(reading, kind_of(name), name, fd, max_bytes)
-    except FileNotFoundError:
-        # An object store that is catching up lists files it cannot open yet. Without this document the import would
-        # retire the one in the library.
-        raise OSError(errno.ESTALE, f"{printable(name)} is listed in source/data, but cannot be opened") from None
-    except OSError as error:
-        if error.errno != errno.ENXIO:  # a socket, which like a FIFO is not a document
-            raise
+    def read(self, folder: int) -> list[Document]:
+        """source/source.json and each regular file of source/data, in order of name. Missing folders have none.
 
+        Raises BadEntry for a document that is too large, too deep or a link, and for too many of them.
+        """
+        try:
+            with open_below(folder, "source", OPEN_FOLDER) as source:
+                try:
+                    with open_below(source, "source.json", OPEN_FILE) as fd:
+                        self._append(SOURCE, "source.json", fd)
+                except FileNotFoundError:
+                    pass
+                with open_below(source, "data", OPEN_FOLDER) as data:
+                    for name in self._names(data):
+                        self._read_one(data, name)
+        except FileNotFoundError:
+            pass
+        return self._documents
 
-def _append(reading: Reading, kind: str, name: str, fd: int, max_bytes: int) -> None:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        return
-    data = b"".join(read_blocks(fd, max_bytes + 1))
-    if len(data) > max_bytes:
-        raise BadEntry(Reason.DOCUMENT_TOO_LARGE, f"{printable(name)} has more than {max_bytes} bytes")
-    reading.bytes_read += len(data)
-    reading.documents.append(Document(kind, hashlib.sha256(data).hexdigest(), _checked(name, data)))
+    def _names(self, data: int) -> list[str]:
+        """The names in source/data, but those of folders; a listing that never ends is not read to its end."""
+        names: list[str] = []
+        with os.scandir(data) as found:
+            for file in found:
+                if not file.is_dir(follow_symlinks=False):
+                    names.append(file.name)
+                    self._check_count(len(names))
+                    if len(names) % NAMES_PER_STEP == 0:
+                        self._report(0)
+        return sorted(names, key=os.fsencode)
+
+    def _check_count(self, more: int) -> None:
+        limit = self._limits.item_documents
+        if len(self._documents) + more > limit:
+            problem = f"source/data has more than {limit} files (mount.max_item_documents)"
+            raise BadEntry(Reason.TOO_MANY_DOCUMENTS, problem)
+
+    def _read_one(self, data: int, name: str) -> None:
+        try:
+            with open_below(data, name, OPEN_FILE, is_file_name=True) as fd:
+                self._append(kind_of(name), name, fd)
+        except FileNotFoundError:
+            # An object store that is catching up lists files it cannot open yet. Without this document the import
+            # would retire the one in the library.
+            problem = f"{printable(name)} is listed in source/data, but cannot be opened"
+            raise OSError(errno.ESTALE, problem) from None
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # a socket, which like a FIFO is not a document
+                raise
+
+    def _append(self, kind: str, name: str, fd: int) -> None:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return
+        data = self._content(fd, name)
+        text = _checked(name, data)
+        self._bytes += len(text)
+        if self._bytes > (limit := self._limits.item_document_bytes):
+            problem = f"its documents need more than {limit} bytes (mount.max_item_document_bytes)"
+            raise BadEntry(Reason.TOO_MANY_DOCUMENTS, problem)
+        self._take(len(text))
+        self._documents.append(Document(kind, hashlib.sha256(data).hexdigest(), text))
+
+    def _content(self, fd: int, name: str) -> bytes:
+        limit = self._limits.document_bytes
+        blocks = []
+        for block in read_blocks(fd, limit + 1):
+            blocks.append(block)
+            self._report(len(block))
+        data = b"".join(blocks)
+        if len(data) > limit:
+            problem = f"{printable(name)} has more than {limit} bytes (mount.max_document_bytes)"
+            raise BadEntry(Reason.DOCUMENT_TOO_LARGE, problem)
+        self._report(0)
+        return data
 
 
 def _checked(name: str, data: bytes) -> bytes:

@@ -10,55 +10,25 @@ import signal
 import struct
 import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from ingestd.mount import items, manifests, sync_folder, wire
-from ingestd.mount.records import Reading
+from ingestd.mount.memory import limited_memory
+from ingestd.mount.records import ItemRequest, Reading
+from ingestd.mount.replies import ReplyChannel
+from ingestd.mount.window import WindowFull
 
 # From linux/stat.h and linux/fcntl.h; Python does not have statx yet.
 AT_FDCWD, STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = -100, 0x4000, 256, 0, 144
-KEEPALIVE_SECONDS = 0.5
-MAX_GROUP_READINGS, MAX_GROUP_BYTES = 64, 2**18
-
-
-class ReplyChannel:
-    """Sends replies to the daemon. Thread-safe."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._lock = threading.Lock()
-        self._sent_at = time.monotonic()
-        self._more_bytes = 0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the last reply is so long ago that the daemon needs a sign of life."""
-        return time.monotonic() - self._sent_at > KEEPALIVE_SECONDS
-
-    def send(self, reply: wire.Reply) -> None:
-        with self._lock:
-            wire.send(self._fd, reply)
-            self._sent_at = time.monotonic()
-
-    def keep_alive(self) -> None:
-        """Sends a sign of life when one is due."""
-        if self.is_due:
-            self.send(wire.Alive())
-
-    def on_bytes(self, count: int) -> None:
-        """Counts bytes of a file being verified, and reports them when a sign of life is due."""
-        self._more_bytes += count
-        if self.is_due:
-            more, self._more_bytes = self._more_bytes, 0
-            self.send(wire.Readings(more_bytes=more))
+BASE_MEMORY, THREAD_STACK = 256 * 2**20, 2**20
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.stack_size(THREAD_STACK)
     requests, channel = os.dup(0), ReplyChannel(os.dup(1))
     os.dup2(2, 1)
     while (body := wire.receive(requests)) is not None:
@@ -108,49 +78,41 @@ def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:
     except OSError as error:
         channel.send(wire.Failure(f"{request.root}: {error.strerror}"))
         return
-    read = partial(items.read_item, root_fd, request=request, on_bytes=channel.on_bytes)
     try:
-        if request.workers == 1:
-            send_grouped(map(read, request.items), channel)
-            return
-        with ThreadPoolExecutor(request.workers) as pool:
-            send_grouped(in_order([pool.submit(read, item) for item in request.items]), channel)
+        with limited_memory(memory_for(request)), channel.reporting():
+            send_readings(request, items.ItemReader(root_fd, request, channel.report).read, channel)
+        channel.finish()
     finally:
         os.close(root_fd)
 
 
-def in_order(futures: list[Future[Reading]]) -> Iterator[Reading | None]:
-    """The readings in order; None when the next one takes long, so that those before it can be sent meanwhile."""
-    futures.reverse()
+def memory_for(request: wire.ReadItems) -> int:
+    """Bytes that reading some items may need: what is kept of them, and what checking a document takes meanwhile."""
+    limits = request.limits
+    return BASE_MEMORY + 2 * (request.window + limits.item_document_bytes) + 8 * request.workers * limits.document_bytes
+
+
+def send_readings(request: wire.ReadItems, read: Callable[[ItemRequest], Reading], channel: ReplyChannel) -> None:
+    """Sends the readings of the items that fit into the window of the request."""
     try:
-        while futures:
-            future = futures.pop()
-            if not future.done() and not wait((future,), KEEPALIVE_SECONDS).done:
-                yield None
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+        if request.workers == 1:
+            for item in request.items:
+                channel.add(read(item))
+            return
+        with ThreadPoolExecutor(request.workers) as pool:
+            futures = deque(pool.submit(read, item) for item in request.items)
+            try:
+                while futures:
+                    channel.add(futures.popleft().result())
+            finally:
+                for future in futures:
+                    future.cancel()
+    except WindowFull:
+        return
 
 
-def send_grouped(readings: Iterable[Reading | None], channel: ReplyChannel) -> None:
-    """Sends readings in groups: receiving a frame for each would cost the daemon more than the reading itself."""
-    group: list[Reading] = []
-    size = 0
-    for reading in readings:
-        if reading is not None:
-            group.append(reading)
-            size += reading.bytes_read
-        # Finished readings are sent before waiting: they must not be lost if the next item never answers.
-        is_waiting = reading is None and group
-        if is_waiting or len(group) >= MAX_GROUP_READINGS or size >= MAX_GROUP_BYTES or channel.is_due:
-            channel.send(wire.Readings(group))
-            group, size = [], 0
-    if group:
-        channel.send(wire.Readings(group))
-
-
-if __name__ == "__main__":
+def run() -> None:
+    """The whole life of a helper process; it ends quietly with the daemon."""
     try:
         main()
     except BrokenPipeError:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingestd.errors import MountUnavailable
+from ingestd.errors import HelperFailed, MountSilent, MountUnavailable
 from ingestd.mount.helper_process import HelperProcess, close_all
+from ingestd.mount.wire import ProtocolError
 
 MAX_ABANDONED = 16
 
@@ -27,7 +28,11 @@ class HelperPool:
 
     @contextmanager
     def borrow(self) -> Iterator[HelperProcess]:
-        """A helper for one exchange; it returns to the pool only if the exchange succeeded. Raises MountUnavailable."""
+        """A helper for one exchange; it returns to the pool only if the exchange succeeded.
+
+        Raises MountUnavailable: MountSilent when the helper does not answer in time, HelperFailed when it ended or
+        broke the protocol.
+        """
         with self._lock:
             helper = self._idle.pop() if self._idle else None
         helper = helper or self._start()
@@ -35,8 +40,11 @@ class HelperPool:
             yield helper
         except BaseException as error:
             self._discard(helper)
-            if isinstance(error, TimeoutError | BrokenPipeError | EOFError):
-                raise MountUnavailable(f"the mount at {self._root} does not answer: {error}") from error
+            problem = f"the mount at {self._root} does not answer: {error}"
+            if isinstance(error, TimeoutError):
+                raise MountSilent(problem) from error
+            if isinstance(error, BrokenPipeError | EOFError | ProtocolError):
+                raise HelperFailed(problem) from error
             raise
         self._put_back(helper)
 

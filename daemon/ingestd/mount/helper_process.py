@@ -5,17 +5,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
 
 from ingestd.mount import wire
 
 EXIT_SECONDS = 0.5
 
 
+HELPER = "import sys; sys.path += sys.argv[1:]; from ingestd.mount.helper import run; run()"
+"""Isolated (-I): neither the working directory nor the environment decides what a helper imports."""
+
+
+def import_folders() -> list[str]:
+    """Where this process found the packages that a helper needs, which may have been a folder of PYTHONPATH."""
+    specs = [find_spec(name) for name in ("ingestd", "msgspec", "orjson")]
+    files = [Path(spec.origin) for spec in specs if spec is not None and spec.origin is not None]
+    return list(dict.fromkeys(str(file.absolute().parents[1]) for file in files))
+
+
 class HelperProcess:
     """A running helper. `is_cancelled()` ends waiting for it before the deadline."""
 
     def __init__(self, is_cancelled: Callable[[], bool]) -> None:
-        command = [sys.executable, "-m", "ingestd.mount.helper"]
+        command = [sys.executable, "-I", "-X", "utf8", "-c", HELPER, *import_folders()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -27,13 +40,28 @@ class HelperProcess:
         """Raises TimeoutError when the helper does not take the request in time, BrokenPipeError when it ended."""
         wire.send(self._in.fileno(), request, time.monotonic() + seconds, self._is_cancelled)
 
-    def receive(self, seconds: float) -> wire.Reply:
-        """The next reply. Raises TimeoutError when there is none in time, EOFError when the helper ended."""
-        body = wire.receive(self._out.fileno(), time.monotonic() + seconds, self._is_cancelled)
-        if body is None:
-            raise EOFError("its helper process ended")
-        reply: wire.Reply = wire.decode_reply(body)
-        return reply
+    def receive(self, seconds: float, on_bytes: Callable[[int], None] = lambda _count: None) -> wire.Reply:
+        """The next reply. Each step that the helper reports extends the time; `on_bytes(count)` gets its bytes.
+
+        Raises TimeoutError when there is nothing in time, EOFError when the helper ended, and ProtocolError.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            body = wire.receive(self._out.fileno(), deadline, self._is_cancelled)
+            if body is None:
+                raise EOFError(f"its helper process {self._how_it_ended()}")
+            reply = wire.decode_reply(body)
+            if not isinstance(reply, wire.Progress):
+                return reply
+            if reply.steps > 0:
+                deadline = time.monotonic() + seconds
+                on_bytes(reply.bytes_read)
+
+    def _how_it_ended(self) -> str:
+        if not self.wait():
+            return "closed its output"
+        status = self._process.returncode
+        return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
     def has_exited(self) -> bool:
         return self._process.poll() is not None

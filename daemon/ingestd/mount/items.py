@@ -4,64 +4,102 @@ import errno
 import hashlib
 import os
 import stat
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry
 from ingestd.model import Reason
-from ingestd.mount.documents import read_documents
+from ingestd.mount.documents import DocumentReader
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, read_blocks
 from ingestd.mount.records import ItemRequest, Reading
+from ingestd.mount.window import Window, WindowFull
 from ingestd.mount.wire import ReadItems
 
-TRANSIENT = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO, errno.EAGAIN}
-TRANSIENT |= {errno.ECONNABORTED, errno.ENODEV}
-"""Error numbers of file systems that may answer again later."""
+DEFINITE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR, errno.ENXIO}
+"""Error numbers that say something about a file. All others may be about the moment, and are tried again."""
 
 
-def read_item(
-    root_fd: int, item: ItemRequest, request: ReadItems, on_bytes: Callable[[int], None] = lambda _count: None
-) -> Reading:
-    """Reads one item; a problem becomes part of the reading and never raises.
+class ItemReader:
+    """Reads the items of one request. Thread-safe.
 
-    `on_bytes(count)` is called for each block of a file being verified, which may take longer than any deadline.
+    `report(bytes)` is called for each step: a file of many blocks, or an item of many files, may take longer than any
+    deadline.
     """
-    reading = Reading(item.ordinal)
-    try:
-        with open_below(root_fd, item.path, OPEN_FOLDER) as folder:
-            for file in item.files if request.verify != "none" else ():
-                _verify(folder, file, request.verify == "sha256", on_bytes)
+
+    def __init__(self, root_fd: int, request: ReadItems, report: Callable[[int], None] = lambda _count: None) -> None:
+        self._root_fd, self._request, self._report = root_fd, request, report
+        self._window = Window(request.window)
+
+    def read(self, item: ItemRequest) -> Reading:
+        """Reads one item; a problem becomes part of the reading. Raises only WindowFull."""
+        try:
+            return self._read(item)
+        except WindowFull:
+            raise
+        except FileNotFoundError as error:
+            reading = Reading(item.ordinal, absent=bool(item.files))
+            if item.files and self._request.verify != "none":
+                reading.reason, reading.problem = Reason.FILE_MISSING, f"{item.path}: {error.strerror}"
+        except BadEntry as bad:
+            reading = Reading(item.ordinal, reason=bad.reason, problem=f"{item.path}: {bad.problem}")
+            reading.absent = bad.reason is Reason.FILE_MISSING
+        except FileChangedError as error:
+            reading = Reading(item.ordinal, reason=Reason.FILE_SIZE_MISMATCH, problem=f"{item.path}: {error}")
+            reading.transient = True
+        except OSError as error:
+            reading = _unreadable(item, error.strerror or str(error))
+            reading.transient = error.errno not in DEFINITE
+        except Exception as error:  # noqa: BLE001  an unforeseen error costs this item, and is logged
+            traceback.print_exc()
+            reading = _unreadable(item, f"unforeseen {type(error).__name__}: {error}")
+            reading.unforeseen = True
+        reading.problem = (reading.problem or "").encode(errors="backslashreplace").decode() or None
+        return reading
+
+    def _read(self, item: ItemRequest) -> Reading:
+        is_first = item.ordinal == self._request.items[0].ordinal
+        take = partial(self._window.take, is_first=is_first)
+        take(0)
+        reading = Reading(item.ordinal)
+        with open_below(self._root_fd, item.path, OPEN_FOLDER) as folder:
+            if self._request.verify != "none":
+                for file in item.files:
+                    self._verify(folder, file)
             if item.with_documents:
-                read_documents(folder, request.max_document_bytes, reading)
-    except FileNotFoundError as error:
-        reading.absent = bool(item.files)
-        if item.files and request.verify != "none":
-            reading.reason, reading.problem = Reason.FILE_MISSING, f"{item.path}: {error.strerror}"
-    except BadEntry as bad:
-        reading.reason, reading.problem = bad.reason, f"{item.path}: {bad.problem}"
-        reading.absent = bad.reason is Reason.FILE_MISSING
-    except OSError as error:
-        reading.reason, reading.problem = Reason.FILE_UNREADABLE, f"{item.path}: {error.strerror}"
-        reading.transient = error.errno in TRANSIENT
-    return reading
+                reading.documents = DocumentReader(self._request.limits, self._report, take).read(folder)
+        return reading
 
+    def _verify(self, folder: int, file: File) -> None:
+        """Raises BadEntry unless a file is as the manifest lists it, FileChangedError if it changed meanwhile."""
+        with _open_regular(folder, file.path) as (fd, found):
+            if file.bytes is not None and found.st_size != file.bytes:
+                problem = f"{file.path} has {found.st_size} bytes, the manifest says {file.bytes}"
+                raise BadEntry(Reason.FILE_SIZE_MISMATCH, problem)
+            if self._request.verify == "sha256" and file.sha256 is not None:
+                self._verify_digest(fd, file, found.st_size)
+        self._report(0)
 
-def _verify(folder: int, file: File, with_sha256: bool, on_bytes: Callable[[int], None]) -> None:
-    """Raises BadEntry unless a file is as the manifest lists it."""
-    with _open_regular(folder, file.path) as (fd, found):
-        if file.bytes is not None and found.st_size != file.bytes:
-            problem = f"{file.path} has {found.st_size} bytes, the manifest says {file.bytes}"
-            raise BadEntry(Reason.FILE_SIZE_MISMATCH, problem)
-        if not with_sha256 or file.sha256 is None:
-            return
+    def _verify_digest(self, fd: int, file: File, size: int) -> None:
         digest = hashlib.sha256()
-        for block in read_blocks(fd):
+        for block in read_blocks(fd, size):
             digest.update(block)
-            on_bytes(len(block))
+            self._report(len(block))
+        if (now := os.fstat(fd).st_size) != size:
+            raise FileChangedError(f"{file.path} had {size} bytes, and {now} after it was read: it is being written")
         if digest.hexdigest() != file.sha256:
             problem = f"{file.path} has sha256 {digest.hexdigest()}, the manifest says {file.sha256}"
             raise BadEntry(Reason.FILE_HASH_MISMATCH, problem)
+
+
+class FileChangedError(Exception):
+    """A file changed while it was read."""
+
+
+def _unreadable(item: ItemRequest, why: str) -> Reading:
+    return Reading(item.ordinal, reason=Reason.FILE_UNREADABLE, problem=f"{item.path}: {why}")
 
 
 @contextmanager

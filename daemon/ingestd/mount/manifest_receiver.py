@@ -22,8 +22,6 @@ class ManifestReceiver:
     def add(self, reply: wire.Reply) -> None:
         """Raises MountUnavailable for a reply that is not about a manifest."""
         match reply:
-            case wire.Alive():
-                return
             case wire.ManifestHead():
                 self._head = reply
                 self.is_complete = reply.is_unchanged

@@ -15,7 +15,8 @@ from ingestd.model import Reason
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-BLOCK = 1 << 20
+BLOCK = 1 << 17
+"""Bytes read at once: little enough for a slow mount to deliver long before a deadline."""
 
 
 def printable(name: str) -> str:

@@ -1,23 +1,21 @@
 """Reads items for an import, and tries again where a problem may pass.
 
 Transient problems (EIO, a stale handle, a missed deadline) are retried for mount.settle_seconds. Any other file problem
-counts only if the mount is still the one the run began with, so that a dying mount fails no item.
+counts only if the mount is still the one the run began with, so that a dying mount fails no item. What ends a helper or
+makes it silent fails an item only when that item was read alone.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ingestd.backoff import backoff
-from ingestd.errors import MountUnavailable
 from ingestd.format.entry import Entry
-from ingestd.model import Reason
 from ingestd.mount.access import Mount
+from ingestd.mount.attempt import Attempt, ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.records import ItemRequest, Reading
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0
-
-ReadingsByOrdinal = dict[int, Reading]
 
 
 class ItemReader:
@@ -40,42 +38,34 @@ class ItemReader:
         self._pause, self._on_bytes = pause, on_bytes
 
     def read(self, entries: Sequence[Entry]) -> ReadingsByOrdinal:
-        """Documents and file checks of the valid entries that have a folder. Raises MountUnavailable."""
+        """Documents and file checks of the first entries: of as many as fit into memory, and at least of one.
+
+        An invalid entry, and one without a folder, has an empty reading. Raises MountUnavailable.
+        """
         items = [ItemRequest(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
-        readings = self._read_once(items)
-        self._retry(items, readings)
-        if any(reading.problem for reading in readings.values()):
+        attempt = Attempt(self._mount, items, self._on_bytes)
+        attempt.read(items)
+        self._retry(attempt)
+        if any(reading.problem for reading in attempt.readings.values()):
             self._mount.require_same(self._identity)
-        return readings
+        wanted = [entry.ordinal for entry in entries if entry.ordinal < attempt.end]
+        return {ordinal: attempt.readings.get(ordinal) or Reading(ordinal) for ordinal in wanted}
 
-    def _read_once(self, items: list[ItemRequest]) -> ReadingsByOrdinal:
-        """Reads each item once. When the mount stops answering, the rest of the items get a transient problem."""
-        readings: ReadingsByOrdinal = {}
-        if not items:
-            return readings
-        try:
-            for reading in self._mount.read_items(items, self._on_bytes):
-                readings[reading.ordinal] = reading
-        except MountUnavailable as error:
-            for item in items[len(readings) :]:
-                unread = Reading(item.ordinal, reason=Reason.FILE_UNREADABLE, problem=str(error), transient=True)
-                readings[item.ordinal] = unread
-        return readings
-
-    def _retry(self, items: list[ItemRequest], readings: ReadingsByOrdinal) -> None:
+    def _retry(self, attempt: Attempt) -> None:
         """Reads again what may succeed later, until it does or mount.settle_seconds have passed."""
         deadline = time.monotonic() + self._mount.settings.settle_seconds
         for pause in pauses():
-            items = [item for item in items if self._may_pass(readings[item.ordinal])]
-            if not items or time.monotonic() >= deadline:
+            items = [item for item in attempt.items if self._may_pass(attempt, item)]
+            if not items or (time.monotonic() >= deadline and not attempt.untried):
                 return
             self._mount.require_same(self._identity)
             self._pause(min(pause, max(0.0, deadline - time.monotonic())))
-            readings.update(self._read_once(items))
-            # Each item is first in turn, so that a hanging one does not keep the others from being read.
-            items = items[1:] + items[:1]
+            attempt.read(items)
 
-    def _may_pass(self, reading: Reading) -> bool:
+    def _may_pass(self, attempt: Attempt, item: ItemRequest) -> bool:
+        if item.ordinal in attempt.untried:
+            return True
+        reading = attempt.readings[item.ordinal]
         return reading.transient or (reading.absent and time.monotonic() < self._fresh_until)
 
 

@@ -54,13 +54,20 @@ class Reading(msgspec.Struct):
     """What was read of one item: its documents, or the problem met.
 
     `transient`: the problem may pass, so it does not count against the item yet. `absent`: a file or its folder does
-    not exist, which on a remote file system may only mean that it is not visible yet.
+    not exist, which on a remote file system may only mean that it is not visible yet. `unforeseen`: the helper failed,
+    perhaps because of another item; it counts only if this item was read alone. `is_partial`: more documents follow.
     """
 
     ordinal: int
     documents: list[Document] = []
-    bytes_read: int = 0
     reason: Reason | None = None
     problem: str | None = None
     transient: bool = False
     absent: bool = False
+    unforeseen: bool = False
+    is_partial: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of its documents, as they are stored."""
+        return sum(len(document.text) for document in self.documents)

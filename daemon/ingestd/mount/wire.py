@@ -15,6 +15,7 @@ from ingestd.format.records import Block, Envelope
 from ingestd.mount.records import ItemRequest, Listing, Reading
 
 POLL_SECONDS = 0.1
+MAX_FRAME = 2**32
 _LENGTH = struct.Struct("<Q")
 
 
@@ -33,7 +34,7 @@ class ListSentinels(msgspec.Struct, tag=True):
 class ReadManifest(msgspec.Struct, tag=True):
     """Request: one manifest. Replies: ManifestHead, then its parts up to the index, or its problems.
 
-    With the digest `known_sha256`, the head is all. Alive may come in between.
+    With the digest `known_sha256`, the head is all. Progress may come in between.
     """
 
     root: str
@@ -43,13 +44,26 @@ class ReadManifest(msgspec.Struct, tag=True):
     known_sha256: str | None = None
 
 
+class DocumentLimits(msgspec.Struct):
+    """The largest document in bytes, and how many documents an item may have, and of how many bytes as stored."""
+
+    document_bytes: int
+    item_documents: int
+    item_document_bytes: int
+
+
 class ReadItems(msgspec.Struct, tag=True):
-    """Request: read the documents and verify the files of some items. Replies: Readings until each item has one."""
+    """Request: read the documents and verify the files of some items.
+
+    Replies: Readings, in order of the items, until one is the last. Items after the first get none when the documents
+    exceed `window` bytes: the daemon asks for them again when it has imported those before.
+    """
 
     root: str
     items: list[ItemRequest]
     verify: Literal["none", "size", "sha256"]
-    max_document_bytes: int
+    limits: DocumentLimits
+    window: int
     workers: int
 
 
@@ -76,15 +90,18 @@ class ManifestProblems(msgspec.Struct, tag=True, frozen=True):
     basis: str
 
 
-class Alive(msgspec.Struct, tag=True, frozen=True):
-    """A sign of life during a long request."""
+class Progress(msgspec.Struct, tag=True):
+    """Sign of life during a long request: how many steps were taken and bytes read since the last one."""
+
+    steps: int
+    bytes_read: int = 0
 
 
 class Readings(msgspec.Struct, tag=True):
-    """Some readings, in order. `more_bytes`: read since the last reply, of files whose verification still runs."""
+    """Some readings, in order. `is_last`: no more follow."""
 
-    readings: list[Reading] = []
-    more_bytes: int = 0
+    readings: list[Reading]
+    is_last: bool = False
 
 
 class Failure(msgspec.Struct, tag=True):
@@ -95,12 +112,25 @@ class Failure(msgspec.Struct, tag=True):
 
 
 Request = InspectRoot | ListSentinels | ReadManifest | ReadItems
-ManifestReply = ManifestHead | ManifestProblems | Alive | Envelope | Block | ManifestIndex
-Reply = RootInfo | Listing | Readings | Failure | ManifestReply
+ManifestReply = ManifestHead | ManifestProblems | Envelope | Block | ManifestIndex
+Reply = RootInfo | Listing | Progress | Readings | Failure | ManifestReply
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode
-decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+class ProtocolError(Exception):
+    """A helper sent something that does not answer its request."""
+
+
+def decode_reply(body: bytes) -> Reply:
+    """Raises ProtocolError for anything but a reply."""
+    try:
+        reply: Reply = _decode_reply(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"its reply is not valid: {error}") from error
+    return reply
 
 
 def never() -> bool:
@@ -128,10 +158,16 @@ def send(
 def receive(fd: int, deadline: float | None = None, is_cancelled: Callable[[], bool] = never) -> bytes | None:
     """The body of the next frame; None at the end of the stream.
 
-    Raises TimeoutError after `deadline` (monotonic seconds), or within POLL_SECONDS once `is_cancelled()` is true.
+    Raises TimeoutError after `deadline` (monotonic seconds), or within POLL_SECONDS once `is_cancelled()` is true, and
+    ProtocolError for what cannot be a frame.
     """
     head = _read_exactly(fd, _LENGTH.size, deadline, is_cancelled)
-    return None if head is None else _read_exactly(fd, _LENGTH.unpack(head)[0], deadline, is_cancelled)
+    if head is None:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_FRAME:
+        raise ProtocolError(f"a frame of {length} bytes")
+    return _read_exactly(fd, length, deadline, is_cancelled)
 
 
 def _read_exactly(fd: int, count: int, deadline: float | None, is_cancelled: Callable[[], bool]) -> bytes | None:

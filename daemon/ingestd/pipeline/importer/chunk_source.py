@@ -17,7 +17,7 @@ from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Lease
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.evaluate import Bundle, load_state
-from ingestd.pipeline.importer.prepared_chunk import NOTHING_READ, ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.store import item
 from ingestd.store.db import Database, Tx
@@ -82,15 +82,15 @@ class ChunkSource:
                 return
 
     def _next_items(self, after: int, limit: int) -> list[ChunkItem]:
-        """The next items after ordinal `after`, and what was read of them; an empty list at the end."""
+        """The next items after ordinal `after`, as many as fit into memory with what was read; empty at the end."""
         batch_id, scope = self.lease.batch_id, self.lease.scope
         rows = self.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
         entries = [self.manifest.entry(row.ordinal) for row in rows]
-        readings = self.reader.read(entries) if self.manifest.action is not Action.REMOVE else {}
-        return [
-            ChunkItem(row, entry, readings.get(row.ordinal, NOTHING_READ))
-            for row, entry in zip(rows, entries, strict=True)
-        ]
+        if self.manifest.action is Action.REMOVE:
+            return [ChunkItem(row, entry) for row, entry in zip(rows, entries, strict=True)]
+        readings = self.reader.read(entries)
+        found = [(row, entry, readings.get(row.ordinal)) for row, entry in zip(rows, entries, strict=True)]
+        return [ChunkItem(row, entry, reading) for row, entry, reading in found if reading is not None]
 
     def _prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
         """What would be written of some items, from a state of the library read without a lock."""

@@ -17,6 +17,7 @@ from ingestd.store.values import Json, rows_json
 
 NOTHING_READ = Reading(-1)
 NO_DOCUMENTS = hashlib.sha256().hexdigest()
+UNKNOWN_DOCUMENTS = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class ChunkItem:
 
     @property
     def size(self) -> int:
-        """Characters that its documents add to statements."""
-        return sum(len(document.text) for document in self.reading.documents)
+        """Bytes that its documents add to statements."""
+        return self.reading.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ def _verdict(chunk_item: ChunkItem, bundle: Bundle, state: LibraryState, documen
 
 
 def documents_sha256(reading: Reading) -> str:
-    """The digest of a set of documents: kinds and digests, in order."""
+    """The digest of a set of documents: kinds and digests, in order. Documents that were not read equal no others."""
+    if reading.problem is not None:
+        return UNKNOWN_DOCUMENTS
     if not reading.documents:
         return NO_DOCUMENTS
     lines = sorted(f"{document.kind}\0{document.sha256}\n" for document in reading.documents)

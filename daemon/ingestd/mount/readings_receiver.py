@@ -1,0 +1,38 @@
+"""The daemon's side of reading items: checks that a helper answers what was asked, and puts large items together."""
+
+from ingestd.mount.records import Document, ItemRequest, Reading
+from ingestd.mount.wire import ProtocolError, Readings, Reply
+
+
+class ReadingsReceiver:
+    """Takes the replies to one request until it `is_complete`."""
+
+    def __init__(self, items: list[ItemRequest]) -> None:
+        self._ordinals = iter([item.ordinal for item in items])
+        self._expected = next(self._ordinals, None)
+        self._has_any = not items
+        self._documents: list[Document] = []
+        self.is_complete = False
+
+    def add(self, reply: Reply) -> list[Reading]:
+        """The readings of a reply, in the order in which they were asked for. Raises ProtocolError."""
+        if not isinstance(reply, Readings):
+            raise ProtocolError(f"unexpected {type(reply).__name__}")
+        if not (reply.readings or reply.is_last):
+            raise ProtocolError("a reply without readings")
+        whole = [reading for reading in map(self._checked, reply.readings) if reading is not None]
+        if reply.is_last and (self._documents or not self._has_any):
+            raise ProtocolError("it ended without a whole reading")
+        self.is_complete = reply.is_last
+        return whole
+
+    def _checked(self, reading: Reading) -> Reading | None:
+        """The whole reading of an item; None if this is a part of it."""
+        if reading.ordinal != self._expected:
+            raise ProtocolError(f"a reading of item {reading.ordinal}, where {self._expected} is next")
+        self._documents += reading.documents
+        if reading.is_partial:
+            return None
+        reading.documents, self._documents = self._documents, []
+        self._expected, self._has_any = next(self._ordinals, None), True
+        return reading

@@ -1,0 +1,96 @@
+"""What a mount helper sends back: readings in groups, and progress, so that only silence trips the deadline."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ingestd.mount import wire
+from ingestd.mount.records import Reading
+
+REPORT_SECONDS = 0.5
+MAX_GROUP_READINGS, MAX_GROUP_BYTES, MAX_PART_BYTES = 64, 2**18, 2**22
+
+
+class ReplyChannel:
+    """Sends replies to the daemon. Thread-safe."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+        self._sent_at = time.monotonic()
+        self._group: list[Reading] = []
+        self._group_bytes = self._steps = self._bytes_read = 0
+
+    def send(self, reply: wire.Reply) -> None:
+        with self._lock:
+            wire.send(self._fd, reply)
+            self._sent_at = time.monotonic()
+
+    def report(self, byte_count: int) -> None:
+        """Counts one step of a request that takes several: a block or a document was read, or a file verified."""
+        with self._lock:
+            self._steps += 1
+            self._bytes_read += byte_count
+
+    def keep_alive(self) -> None:
+        """Reports one step, if the last reply is long ago: for the only thread of a helper, that may fork."""
+        if time.monotonic() - self._sent_at > REPORT_SECONDS:
+            self.send(wire.Progress(1))
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Sends readings and progress every REPORT_SECONDS until the end of the block, unless there are none.
+
+        A reading that waits for its group must not be lost if the next item never answers.
+        """
+        ended = threading.Event()
+        thread = threading.Thread(target=self._report_until, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def add(self, reading: Reading) -> None:
+        """Sends a reading with its group: receiving a frame for each would cost the daemon more than the reading."""
+        with self._lock:
+            if reading.size > MAX_PART_BYTES:
+                self._send_group()
+                self._send_parts(reading)
+            self._group.append(reading)
+            self._group_bytes += reading.size
+            if len(self._group) >= MAX_GROUP_READINGS or self._group_bytes >= MAX_GROUP_BYTES:
+                self._send_group()
+
+    def finish(self) -> None:
+        """Sends what is left, and that items without a reading are not going to get one."""
+        with self._lock:
+            self._send_progress()
+            self._send_group(is_last=True)
+
+    def _report_until(self, ended: threading.Event) -> None:
+        try:
+            while not ended.wait(REPORT_SECONDS):
+                with self._lock:
+                    self._send_progress()
+                    self._send_group()
+        except BrokenPipeError:
+            return
+
+    def _send_progress(self) -> None:
+        if self._steps:
+            wire.send(self._fd, wire.Progress(self._steps, self._bytes_read))
+        self._steps = self._bytes_read = 0
+
+    def _send_group(self, *, is_last: bool = False) -> None:
+        if self._group or is_last:
+            wire.send(self._fd, wire.Readings(self._group, is_last))
+        self._group, self._group_bytes = [], 0
+
+    def _send_parts(self, reading: Reading) -> None:
+        """Sends most of a large item ahead: a frame is copied several times, and should not hold many documents."""
+        while reading.size > MAX_PART_BYTES and len(reading.documents) > 1:
+            part = Reading(reading.ordinal, [reading.documents.pop(0)], is_partial=True)
+            wire.send(self._fd, wire.Readings([part]))
