@@ -14,7 +14,7 @@ from ingestd.errors import DatabaseUnavailable, MountUnavailable
 log = structlog.get_logger()
 
 OUTAGE_NOTICE_SECONDS = 60.0
-FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0
+FIRST_PAUSE, MAX_PAUSE = 0.5, 4.0
 
 _running: ContextVar["Service | None"] = ContextVar("service", default=None)
 

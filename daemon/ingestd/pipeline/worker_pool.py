@@ -6,12 +6,12 @@ queues a job or its poller finds one that another process queued.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import structlog
 
-from ingestd.errors import DatabaseUnavailable, LeaseLost, MountUnavailable
+from ingestd.errors import DatabaseContention, DatabaseUnavailable, LeaseLost, MountUnavailable
 from ingestd.model import Lease
 from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
@@ -188,11 +188,29 @@ class Heartbeat:
         self._context, self._leases, self._claims = context, leases, claims
 
     def run_once(self) -> float:
-        settings = self._context.settings.worker
+        """One round. A row that another client locks does not keep the other rows from their heartbeats."""
+        blocked: DatabaseContention | None = None
+        for beat in (*self._beats_of_jobs(), *self._beats_of_requests()):
+            try:
+                self._context.db.transaction(beat, keep_waiting=lambda: False)
+            except DatabaseContention as error:
+                blocked = error
+        if blocked is not None:
+            # As after an outage: what could not be written must not look like death.
+            self._context.db.note_outage()
+            raise blocked
+        return self._context.settings.worker.heartbeat_interval
+
+    def _beats_of_jobs(self) -> Iterator[Callable[[Tx], object]]:
+        patience = self._context.settings.worker.stale_after / 3
         for lease in self._leases():
-            if time.monotonic() - lease.progress_at < settings.stale_after / 3:
-                ok = self._context.db.transaction(partial(job.beat, lease=lease))
-                self._context.instruments.heartbeats.labels("ok" if ok else "error").inc()
+            if time.monotonic() - lease.progress_at < patience:
+                yield partial(self._beat, lease=lease)
+
+    def _beats_of_requests(self) -> Iterator[Callable[[Tx], object]]:
         for claim in self._claims():
-            self._context.db.transaction(partial(request.beat, claim=claim))
-        return settings.heartbeat_interval
+            yield partial(request.beat, claim=claim)
+
+    def _beat(self, tx: Tx, lease: Lease) -> None:
+        ok = job.beat(tx, lease)
+        self._context.instruments.heartbeats.labels("ok" if ok else "error").inc()

@@ -23,7 +23,7 @@ SESSION = (
     " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = %s, lock_wait_timeout = %s,"
     " idle_transaction_timeout = %s"
 )
-CONNECT_SECONDS, LOCK_SECONDS = 5.0, 5
+CONNECT_SECONDS, LOCK_SECONDS, SILENCE_SECONDS = 5.0, 5, 120.0
 SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
 """authentication that proves to know the password without sending it"""
 
@@ -76,7 +76,7 @@ class Limits:
 
     statement: float | None = None
     lock: int = field(default_factory=lambda: LOCK_SECONDS)
-    silence: float = 120.0
+    silence: float = field(default_factory=lambda: SILENCE_SECONDS)
     idle: int = 60
 
     @property
