@@ -29,9 +29,11 @@ SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM in
 
 -- name: insert$
 INSERT INTO ingest_batch (sync_id, type, action, status, source_host, item_count, total_bytes, manifest_sha256,
-                          manifest_summary, manifest_completed_at, prior_sync_id, last_error, discovered_at)
+                          manifest_summary, manifest_completed_at, prior_sync_id, last_error, discovered_at,
+                          mount_type, mount_source, mount_fs_id)
 VALUES (:sync_id, :type, :action, :status, :source_host, :item_count, :total_bytes, :manifest_sha256,
-        :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error, UTC_TIMESTAMP(6))
+        :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error, UTC_TIMESTAMP(6),
+        :mount_type, :mount_source, :mount_fs_id)
 RETURNING id;
 
 -- name: redeliver!
@@ -39,6 +41,7 @@ UPDATE ingest_batch
 SET type = :type, action = :action, status = :status, source_host = :source_host, item_count = :item_count,
     total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256, manifest_summary = :manifest_summary,
     manifest_completed_at = :manifest_completed_at, prior_sync_id = :prior_sync_id, last_error = :last_error,
+    mount_type = :mount_type, mount_source = :mount_source, mount_fs_id = :mount_fs_id,
     plan_sha256 = NULL, {{not_failed}}
 WHERE id = :batch_id;
 
@@ -136,3 +139,12 @@ ORDER BY b.id LIMIT :limit;
 
 -- name: note_revival!
 UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6) WHERE id = :batch_id;
+
+-- name: any_recorded$
+SELECT EXISTS (SELECT 1 FROM ingest_batch WHERE sync_id IN :sync_ids);
+
+-- name: exists$
+SELECT EXISTS (SELECT 1 FROM ingest_batch);
+
+-- name: origin^
+SELECT mount_type, mount_source, mount_fs_id, discovered_at FROM ingest_batch WHERE id = :batch_id;

@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from signal import SIGHUP
 from signal import Signals as Signal
 
 import structlog
 
 from ingestd.config import Settings
-from ingestd.errors import IngestdError, MountUnavailable
+from ingestd.errors import IngestdError
 from ingestd.listener import DRAIN_SECONDS
 from ingestd.metrics import Metrics, View
 from ingestd.mount.access import Mount
@@ -286,9 +287,7 @@ class StatusReporter:
 
     def _mount_state(self) -> str:
         """The state of the mount: checked here at first, from then on as the watcher last found it."""
-        try:
-            if not self._is_ready:
+        if not self._is_ready:
+            with suppress(IngestdError):
                 self._mount.check()
-        except MountUnavailable as error:
-            return f"waiting for the mount: {error}"
-        return "mount up" if self._mount.up else f"waiting for the mount at {self._mount.settings.root}"
+        return "mount up" if self._mount.up else f"waiting for the mount: {self._mount.problem}"

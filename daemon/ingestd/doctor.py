@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from ingestd.config import Settings, exposed_secrets
@@ -11,7 +12,7 @@ from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import host, this_instance
 from ingestd.pipeline.rescuer import FRESH_HEARTBEATS
-from ingestd.store import job
+from ingestd.store import job, mount
 from ingestd.store.queries import server
 
 MIN_VERSION = (10, 6)
@@ -42,6 +43,8 @@ def examine(context: Context) -> list[Finding]:
     if server[-1].check != "database":
         findings += _attempt("rights", _rights, context) + _attempt("claim index", _claim_index, context)
         findings += _attempt("machine-id", _machine_id, context)
+        if findings[1].ok:
+            findings += _attempt("mount identity", _mount_identity, context)
     return findings
 
 
@@ -60,7 +63,7 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def _mount(context: Context) -> Iterator[Finding]:
-    identity = context.mount.check()
+    identity = context.mount.identify()
     yield Finding("mount", True, f"{identity.point.fs_type} at {identity.point.point}")
     listing = context.mount.list_sentinels()
     yield Finding("sentinels", True, f"{len(listing.sync_ids)} bundles handed over")
@@ -123,3 +126,14 @@ def _machine_id(context: Context) -> Iterator[Finding]:
     others = [name for name, text in workers if not (text.startswith(mine) and name.startswith(f"{host()}/"))]
     detail = f"shared with {others[0]}, which is alive" if others else f"{own.machine_id}, used by no other live host"
     yield Finding("machine-id", not others, detail, "on a clone: rm /etc/machine-id && systemd-machine-id-setup")
+
+
+def _mount_identity(context: Context) -> Iterator[Finding]:
+    """Whether what is mounted is what this host expects, and what any host does not read from."""
+    found = context.mount.identify().origin
+    known = context.db.read(partial(mount.find, place=context.gate.place))
+    problems = [refused.sentence for refused in context.db.read(mount.refused)]
+    if known is not None and known.refused is None and not known.origin.is_same(found):
+        problems.append(f"{known.root} was {known.origin} and is now {found}")
+    remedy = "mount the former again, or run `ingestd mount accept`"
+    yield Finding("mount identity", not problems, "; ".join(problems) or str(found), remedy)

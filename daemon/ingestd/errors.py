@@ -98,6 +98,10 @@ class HelperFailed(MountUnavailable):
     """A mount helper ended or broke the protocol, perhaps because of what it was reading."""
 
 
+class MountReplaced(MountUnavailable):
+    """Another file system is mounted than the one that a bundle was recorded on: what is missing says nothing."""
+
+
 class DatabaseUnavailable(Unavailable):
     """The database cannot do it at the moment, for whatever reason. Temporary; not caused by an item or a job."""
 

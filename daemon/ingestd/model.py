@@ -142,6 +142,27 @@ FAILURES = (
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What is mounted, in words that stay the same when the same is mounted again, in contrast to device numbers.
+
+    `source` is a device, an export or a bucket, with the folder of a bind mount in brackets. `fs_id` is the file
+    system's own id, where it keeps one: then a device may get another name, and another device its name.
+    """
+
+    fs_type: str
+    source: str
+    fs_id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.fs_type} {self.source}"
+
+    def is_same(self, other: "Origin") -> bool:
+        if self.fs_id and other.fs_id:
+            return (self.fs_type, self.fs_id) == (other.fs_type, other.fs_id)
+        return (self.fs_type, self.source) == (other.fs_type, other.source)
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """The bundle that wrote a row, and its age. `prior` is the `prior_sync_id` of that bundle. Times are naive UTC."""
 

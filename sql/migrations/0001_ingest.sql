@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   started_at        DATETIME(6) NULL,
   completed_at      DATETIME(6) NULL,
   revived_at        DATETIME(6) NULL,
+  mount_type        VARCHAR(64) NULL COMMENT 'what was mounted where it was recorded: type, source, own id',
+  mount_source      VARCHAR(1000) NULL,
+  mount_fs_id       VARCHAR(1000) NULL,
   UNIQUE KEY identity (sync_id),
   KEY by_status (status, id),
   KEY by_action (action, id),
@@ -189,6 +192,23 @@ CREATE OR REPLACE TRIGGER ingest_event_is_append_only_update BEFORE UPDATE ON in
 
 CREATE OR REPLACE TRIGGER ingest_event_is_append_only_delete BEFORE DELETE ON ingest_event FOR EACH ROW
   SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ingest_event is append-only: rows are never deleted';
+
+-- Hosts may mount the same bundles in different ways, so each remembers what it found.
+CREATE TABLE IF NOT EXISTS ingest_mount (
+  host            VARCHAR(255) NOT NULL,
+  root            VARCHAR(500) NOT NULL COMMENT 'mount.root',
+  fs_type         VARCHAR(64) NOT NULL,
+  source          VARCHAR(1000) NOT NULL,
+  fs_id           VARCHAR(1000) NOT NULL,
+  since           DATETIME(6) NOT NULL COMMENT 'when it was first found, or accepted',
+  accepted_by     VARCHAR(255) NULL COMMENT 'the operator who accepted it; NULL: taken by itself',
+  refused_type    VARCHAR(64) NULL COMMENT 'what was found in its place: nothing is read from it',
+  refused_source  VARCHAR(1000) NULL,
+  refused_fs_id   VARCHAR(1000) NULL,
+  refused_reason  VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'covered, replaced',
+  refused_at      DATETIME(6) NULL,
+  PRIMARY KEY (host, root)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_control (
   id            TINYINT UNSIGNED NOT NULL PRIMARY KEY,

@@ -9,6 +9,7 @@ import click
 from ingestd import __version__, logs
 from ingestd.cli import look, operate, serve
 from ingestd.cli.bundle import bundle
+from ingestd.cli.mount import mount
 from ingestd.cli.output import echo
 from ingestd.cli.session import Session
 from ingestd.config import LogSettings
@@ -27,7 +28,7 @@ def cli(context: click.Context, config: Path | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (*serve.COMMANDS, *operate.COMMANDS, *look.COMMANDS, bundle):
+for command in (*serve.COMMANDS, *operate.COMMANDS, *look.COMMANDS, bundle, mount):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ from ingestd.cli.output import echo, json_option, print_facts, print_json, print
 from ingestd.cli.session import Session, as_sync_id
 from ingestd.model import BatchStatus, JobState
 from ingestd.records import Control, Item, Job, SummarizedBatch, as_dict
-from ingestd.store import control, item, queries
+from ingestd.store import control, item, mount, queries
 from ingestd.store.queries.paging import NEWEST
 
 FOLLOW_SECONDS = 0.5
@@ -68,10 +68,14 @@ def _print_overview(session: Session, *, as_json: bool) -> None:
     db = session.context.db
     queue, active = db.read(control.find), db.read(queries.jobs.active)
     counts, statuses = db.read(queries.jobs.counts), db.read(queries.batches.counts)
+    refused = db.read(mount.refused)
     if as_json:
-        print_json({**as_dict(queue), "jobs": counts, "batches": statuses, "active_jobs": active})
+        lists = {"active_jobs": active, "refused_mounts": refused}
+        print_json({**as_dict(queue), "jobs": counts, "batches": statuses, **lists})
         return
     print_facts({"paused": _pause(queue), "jobs": _counts(counts, "none"), "batches": _counts(statuses, "none open")})
+    for known in refused:
+        print_facts({"mount": known.sentence})
     if active:
         _print_jobs(active, as_json=False, empty="")
 

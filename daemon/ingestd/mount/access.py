@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable
 from ingestd.format.fields import Limits
+from ingestd.model import Origin
 from ingestd.mount import wire
 from ingestd.mount.helper_pool import HelperPool
 from ingestd.mount.helper_process import HelperProcess
@@ -24,43 +25,62 @@ REMOTE_WORKERS = 16
 CHECK_SECONDS = 5.0
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
+PLACEHOLDERS = ("autofs",)
+"""File system types that stand where another one is mounted on demand."""
 
 
 class Mount:
-    """Access to the bundles below `settings.root`. Thread-safe; each caller has a helper process to itself."""
+    """Access to the bundles below `settings.root`. Thread-safe; each caller has a helper process to itself.
+
+    `problem` is why the last check failed. `approve` takes part in each check: it raises MountUnavailable if what is
+    mounted is not what is expected.
+    """
 
     def __init__(self, settings: MountSettings) -> None:
         self.settings = settings
         self.up = False
         self.identity: MountIdentity | None = None
+        self.problem = "it has not been looked at yet"
+        self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self._checked_at = -math.inf
         self._root = str(settings.root)
         self._path = settings.root
         self._pool = HelperPool(settings.root)
 
     def check(self) -> MountIdentity:
-        """The identity of the file system at the root; sets `up`. Raises MountUnavailable."""
+        """The identity of the file system at the root; sets `up`. Raises MountUnavailable, or what `approve` raises."""
         try:
-            identity = self._identify()
-        except MountUnavailable:
-            self.up = False
+            identity = self.identify()
+            self.approve(identity)
+        except MountUnavailable as error:
+            self.lose(str(error))
             raise
         self.up, self.identity = True, identity
         self._checked_at = time.monotonic()
         return identity
 
-    def _identify(self) -> MountIdentity:
+    def lose(self, problem: str) -> None:
+        """Counts as absent until a check succeeds."""
+        self.up, self.problem = False, problem
+
+    def identify(self) -> MountIdentity:
+        """The identity of the file system at the root, expected or not. Raises MountUnavailable."""
         reply = self._ask(wire.InspectRoot(self._root), CHECK_SECONDS)
         if isinstance(reply, wire.RootInfo):
             # The root may be a link to where the mount is.
             self._path = Path(reply.path)
         point = mount_point(self._path)
-        if self.settings.require_mount and point.point == "/":
+        if self.settings.require_mount and (point.point == "/" or point.fs_type in PLACEHOLDERS):
             hint = "mount it, or set mount.require_mount = false for a plain folder"
             raise MountUnavailable(f"nothing is mounted at {self._root}; {hint}")
         if not isinstance(reply, wire.RootInfo):
             raise MountUnavailable(f"the mount is not readable: {problem_of(reply)}")
-        return MountIdentity(point, reply.st_dev, reply.unique_id)
+        return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
+
+    @property
+    def origin(self) -> Origin | None:
+        """What is mounted, as of the last check."""
+        return None if self.identity is None else self.identity.origin
 
     def check_cached(self, max_age: float) -> None:
         """As `check`, unless one succeeded within the last `max_age` seconds and no request failed since."""
@@ -68,9 +88,16 @@ class Mount:
             self.check()
 
     def require_same(self, identity: MountIdentity) -> None:
-        """Raises MountUnavailable unless the file system at the root is still the one with this identity."""
-        if self.check() != identity:
-            raise MountUnavailable(f"the file system at {self._root} was replaced")
+        """Raises MountUnavailable unless the file system at the root is still the one with this identity.
+
+        MountReplaced is raised if it is another one, and not the same mounted again.
+        """
+        found = self.check()
+        if found == identity:
+            return
+        if found.origin.is_same(identity.origin):
+            raise MountUnavailable(f"the file system at {self._root} was mounted again")
+        raise MountReplaced(f"{identity.origin} at {self._root} was replaced by {found.origin}")
 
     def list_sentinels(self) -> Listing:
         """All bundles handed over, from one listing. Raises MountUnavailable."""

@@ -54,10 +54,10 @@ def inspect_root(root: str) -> wire.Reply:
         return found
     try:
         # The kernel answers stat from its cache even when the file system just died; statvfs has to ask it.
-        os.statvfs(root)
+        fs_id = os.statvfs(root).f_fsid
     except OSError as error:
         return wire.Failure(f"{root}: {error.strerror}")
-    return wire.RootInfo(found.st_dev, os.path.realpath(root), unique_mount_id(root))
+    return wire.RootInfo(found.st_dev, os.path.realpath(root), unique_mount_id(root), fs_id)
 
 
 def unique_mount_id(path: str) -> int:

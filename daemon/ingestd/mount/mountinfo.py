@@ -5,8 +5,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingestd.model import Origin
+
 REMOTE_TYPES = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "afs", "lustre", "virtiofs", "beegfs")
 """Beginnings of file system types."""
+
+FS_IDS = ("ext2", "ext3", "ext4", "btrfs", "tmpfs")
+"""File system types whose id in statvfs is made for one file system, when that is made, and stays with it."""
+MAX_SOURCE = 1000
 
 ESCAPED = re.compile(rb"\\([0-7]{3})")
 
@@ -19,6 +25,9 @@ class MountPoint:
     device: str
     point: str
     fs_type: str
+    source: str = ""
+    """with the folder that is mounted, where that is not the root of its file system, as findmnt(8) writes it"""
+    root: str = "/"
 
     @property
     def is_remote(self) -> bool:
@@ -36,6 +45,13 @@ class MountIdentity:
     point: MountPoint
     st_dev: int
     unique_id: int
+    fs_id: int = 0
+
+    @property
+    def origin(self) -> Origin:
+        """What is mounted, whenever and however often that is."""
+        fs_id = f"{self.fs_id:x}:{self.point.root}" if self.fs_id and self.point.fs_type in FS_IDS else ""
+        return Origin(self.point.fs_type, self.point.source, fs_id[:MAX_SOURCE])
 
 
 def mount_point(root: Path, mountinfo: bytes | None = None) -> MountPoint:
@@ -52,6 +68,18 @@ def mount_point(root: Path, mountinfo: bytes | None = None) -> MountPoint:
 
 
 def _parse_line(line: bytes) -> MountPoint:
-    mount_id, _, device, _, escaped, *rest = line.split(b" ")
-    point = os.fsdecode(ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), escaped))
-    return MountPoint(int(mount_id), device.decode(), point, rest[rest.index(b"-") + 1].decode())
+    mount_id, _, device, root, escaped, *rest = line.split(b" ")
+    after = rest.index(b"-")
+    folder, source = _text(root), _text(rest[after + 2])
+    shown = source if folder == "/" else f"{source}[{folder}]"
+    point = os.fsdecode(_unescaped(escaped))
+    return MountPoint(int(mount_id), device.decode(), point, rest[after + 1].decode(), shown[:MAX_SOURCE], folder)
+
+
+def _text(escaped: bytes) -> str:
+    """A field as text that can be stored, whatever bytes it has."""
+    return _unescaped(escaped).decode("utf-8", "backslashreplace")
+
+
+def _unescaped(field: bytes) -> bytes:
+    return ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), field)

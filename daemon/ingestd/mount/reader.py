@@ -23,6 +23,7 @@ class ItemReader:
 
     `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(count)` reports progress. Until
     `fresh_until` (monotonic seconds) absent files are retried, too: remote file systems may list them late.
+    `require_trusted` is called when something is missing: it raises MountUnavailable if that says nothing.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class ItemReader:
         pause: Callable[[float], None],
         on_bytes: Callable[[int], None] = lambda _count: None,
         fresh_until: float = 0.0,
+        require_trusted: Callable[[], None] = lambda: None,
     ) -> None:
         self._mount, self._identity = mount, identity
         self._fresh_until = fresh_until
-        self._pause, self._on_bytes = pause, on_bytes
+        self._pause, self._on_bytes, self._require_trusted = pause, on_bytes, require_trusted
 
     def read(self, entries: Sequence[Entry]) -> ReadingsByOrdinal:
         """Documents and file checks of the first entries: of as many as fit into memory, and at least of one.
@@ -48,6 +50,8 @@ class ItemReader:
         self._retry(attempt)
         if any(reading.problem for reading in attempt.readings.values()):
             self._mount.require_same(self._identity)
+        if any(_is_missing(item, attempt.readings.get(item.ordinal)) for item in items):
+            self._require_trusted()
         wanted = [entry.ordinal for entry in entries if entry.ordinal < attempt.end]
         return {ordinal: attempt.readings.get(ordinal) or Reading(ordinal) for ordinal in wanted}
 
@@ -67,6 +71,11 @@ class ItemReader:
             return True
         reading = attempt.readings[item.ordinal]
         return reading.transient or (reading.absent and time.monotonic() < self._fresh_until)
+
+
+def _is_missing(item: ItemRequest, reading: Reading | None) -> bool:
+    """Whether something of an item that was read was not found, or nothing was found of it at all."""
+    return reading is not None and (bool(reading.problem) or reading.absent or not (item.files or reading.documents))
 
 
 def pauses() -> Iterator[float]:

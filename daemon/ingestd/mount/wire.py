@@ -68,11 +68,12 @@ class ReadItems(msgspec.Struct, tag=True):
 
 
 class RootInfo(msgspec.Struct, tag=True, frozen=True):
-    """`path` has all links resolved; `unique_id` is never given to another mount (0: unknown)."""
+    """`path` has all links resolved; `unique_id` is never given to another mount (0: unknown), `fs_id` is statvfs's."""
 
     st_dev: int
     path: str = ""
     unique_id: int = 0
+    fs_id: int = 0
 
 
 class ManifestHead(msgspec.Struct, tag=True, frozen=True):

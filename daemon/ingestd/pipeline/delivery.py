@@ -11,7 +11,7 @@ from typing import Any
 from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import BatchStatus, JobState
+from ingestd.model import BatchStatus, JobState, Origin
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
@@ -35,6 +35,8 @@ class Delivery:
     manifest: Manifest | None = None
     problem: ManifestError | None = None
     is_unchanged: bool = False
+    origin: Origin | None = None
+    """what was mounted when it was read"""
 
     @property
     def error(self) -> str | None:
@@ -58,7 +60,9 @@ def read(
     """
     reading = context.mount.read_manifest(sync_id, known_sha256, on_alive)
     is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
-    return Delivery(sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged)
+    return Delivery(
+        sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged, context.mount.origin
+    )
 
 
 def record(context: Context, delivered: Delivery) -> bool:
@@ -107,7 +111,8 @@ def columns_of(delivered: Delivery) -> dict[str, Any]:
     """The columns of a batch that follow from a reading."""
     manifest = delivered.manifest
     if manifest is None:
-        return batch.envelope_columns(BatchStatus.INVALID, error=delivered.error, sha256=delivered.sha256)
+        error, sha256 = delivered.error, delivered.sha256
+        return batch.envelope_columns(BatchStatus.INVALID, error=error, sha256=sha256, origin=delivered.origin)
     return batch.envelope_columns(
         BatchStatus.NEW,
         sha256=delivered.sha256,
@@ -119,6 +124,7 @@ def columns_of(delivered: Delivery) -> dict[str, Any]:
         summary=manifest.summary,
         completed_at=manifest.completed_at,
         prior_sync_id=manifest.prior_sync_id,
+        origin=delivered.origin,
     )
 
 

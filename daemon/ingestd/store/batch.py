@@ -1,12 +1,12 @@
 """ingest_batch rows: the delivered bundles and their state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from ingestd.model import Action, BatchStatus, Scope, Version
+from ingestd.model import Action, BatchStatus, Origin, Scope, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -71,6 +71,7 @@ def envelope_columns(
     summary: dict[str, Any] | None = None,
     completed_at: datetime | None = None,
     prior_sync_id: str | None = None,
+    origin: Origin | None = None,
 ) -> dict[str, Any]:
     """The columns of a batch that come from its manifest."""
     return {
@@ -85,6 +86,9 @@ def envelope_columns(
         "manifest_summary": None if summary is None else Json(orjson.dumps(summary)),
         "manifest_completed_at": completed_at,
         "prior_sync_id": prior_sync_id,
+        "mount_type": origin and origin.fs_type,
+        "mount_source": origin and origin.source,
+        "mount_fs_id": origin and origin.fs_id,
     }
 
 
@@ -168,3 +172,19 @@ def revivable(tx: Tx, interval: float, limit: int) -> list[str]:
 
 def note_revival(tx: Tx, batch_id: int) -> None:
     _sql.note_revival(tx.connection, batch_id=batch_id)
+
+
+def any_recorded(tx: Tx, sync_ids: Sequence[str]) -> bool:
+    """Whether one of these bundles is recorded."""
+    return bool(sync_ids) and bool(_sql.any_recorded(tx.connection, sync_ids=tuple(sync_ids)))
+
+
+def exists(tx: Tx) -> bool:
+    """Whether anything is recorded."""
+    return bool(_sql.exists(tx.connection))
+
+
+def origin(tx: Tx, batch_id: int) -> tuple[Origin | None, datetime]:
+    """What was mounted where a batch was recorded, and when it was discovered."""
+    fs_type, source, fs_id, discovered_at = _sql.origin(tx.connection, batch_id=batch_id)
+    return (None if fs_type is None else Origin(fs_type, source, fs_id)), discovered_at

@@ -14,7 +14,7 @@ def checks(result: Result) -> dict[str, bool]:
 
 ALL_CHECKS = {
     "configuration", "mount", "sentinels", "server version", "packet size", "binary log", "clock", "rights",
-    "needed rights", "claim index", "machine-id",
+    "needed rights", "claim index", "machine-id", "mount identity",
 }  # fmt: skip
 
 
@@ -87,6 +87,6 @@ def test_doctor_reports_an_absent_mount(configured: World, run: Run, monkeypatch
     monkeypatch.setenv("INGESTD_MOUNT__ROOT", "/nowhere")
     result = run("doctor", "--json")
     assert result.code == 1
-    assert checks(result) == {**dict.fromkeys(ALL_CHECKS - {"sentinels"}, True), "mount": False}
+    assert checks(result) == {**dict.fromkeys(ALL_CHECKS - {"sentinels", "mount identity"}, True), "mount": False}
     (mount,) = (finding for finding in result.json if finding["check"] == "mount")
     assert "/nowhere" in mount["detail"]

@@ -15,6 +15,7 @@ from ingestd.errors import (
     IngestdError,
     LeaseLost,
     ManifestError,
+    MountReplaced,
     MountUnavailable,
     RemovalRefused,
     Stopping,
@@ -48,6 +49,7 @@ class Run:
         self._context, self._lease = context, lease
         self._fence = Fence(context, lease, stopping, tick)
         self._progress = Progress()
+        self._is_trusted = False
         self._identity: MountIdentity | None = None
 
     def execute(self) -> str:
@@ -89,13 +91,20 @@ class Run:
 
     def _import_items(self, opened: Opened, identity: MountIdentity) -> None:
         """Imports all items but covers, then the covers, whose parents exist by then."""
+        fence, late_until = self._fence, self._listings_late_until()
         reader = ItemReader(
-            self._context.mount, identity, self._fence.pause, self._fence.on_bytes, self._listings_late_until()
+            self._context.mount, identity, fence.pause, fence.on_bytes, late_until, self._require_trusted
         )
         importer = ItemsImporter(self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
         source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
         for covers in (False, True):
             importer.import_chunks(source(reader, covers=covers))
+
+    def _require_trusted(self) -> None:
+        """Raises MountReplaced when the mount is not the one of this batch. It stays the same during a run."""
+        if not self._is_trusted:
+            self._context.gate.require_trusted(self._lease.batch_id)
+            self._is_trusted = True
 
     def _listings_late_until(self) -> float:
         """Until when (monotonic) a remote file system may not list yet what the bundle brought."""
@@ -135,13 +144,31 @@ class Run:
     def _leave_mount(self, error: MountUnavailable) -> str:
         """Gives the job back when the mount is gone; when it is still there, only this bundle cannot be read."""
         try:
-            if self._identity is not None:
-                self._context.mount.require_same(self._identity)
-                return self._fail(str(error))
-        except MountUnavailable:
-            pass
+            reason = self._reason_to_release(error)
+        except DatabaseUnavailable as unknown:
+            return self._lose(unknown)
+        if reason is None:
+            return self._fail(str(error))
         log.warning("mount_lost", error=str(error))
-        return self._release("mount_unavailable")
+        return self._release(reason)
+
+    def _reason_to_release(self, error: MountUnavailable) -> str | None:
+        try:
+            if self._identity is None or isinstance(error, MountReplaced):
+                raise error
+            self._context.mount.require_same(self._identity)
+        except MountReplaced:
+            self._close_gate()
+            return "mount_replaced"
+        except MountUnavailable:
+            return "mount_unavailable"
+        return None
+
+    def _close_gate(self) -> None:
+        """Keeps this job and others from being claimed on the other file system, if that was found during this run."""
+        found, expected = self._context.mount.origin, self._identity
+        if found is not None and expected is not None and not found.is_same(expected.origin):
+            self._context.gate.refuse(expected.origin, found)
 
     def _fail(self, error: str) -> str:
         return self._end_failed(partial(completion.fail, pauses=self._context.settings.queue.retry_pauses), error)

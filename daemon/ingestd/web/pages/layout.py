@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 from flask import Response, g, make_response, redirect, render_template, request
 
 from ingestd.errors import IngestdError
-from ingestd.records import Control
-from ingestd.store import control
+from ingestd.store import control, mount
 from ingestd.store.db import Database
 from ingestd.web.problem import ProblemError, retry
 from ingestd.web.security.guard import SAFE_METHODS
@@ -40,15 +39,16 @@ class Layout:
         notice = NOTICES.get(request.args.get("notice", ""))
         # The script refreshes from this address; the result page of a form refreshes from the page it came from.
         address = values.pop("address", None) or (own_address() if request.method in SAFE_METHODS else None)
-        shared = {"control": self._control(), "notice": notice, "address": address, "max_counted": MAX_COUNTED}
-        return render(template, status, **shared, **values)
+        shared = {"notice": notice, "address": address, "max_counted": MAX_COUNTED}
+        return render(template, status, **shared, **self._banners(), **values)
 
-    def _control(self) -> Control | None:
-        """The pause state, or None if the database is unavailable: the page is still shown."""
+    def _banners(self) -> dict[str, Any]:
+        """The pause state and the refused mounts; neither if the database is unavailable: the page is still shown."""
         try:
-            return self.db.read(control.find)
+            paused, refused = self.db.read(lambda tx: (control.find(tx), mount.refused(tx)))
         except IngestdError:
-            return None
+            return {"control": None, "refused_mounts": []}
+        return {"control": paused, "refused_mounts": [known.sentence for known in refused]}
 
 
 def render(template: str, status: int = 200, **values: Any) -> Response:
