@@ -7,6 +7,8 @@ one transaction per item.
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from ingestd.pipeline.worker_pool import claim
 ITEMS = int(os.environ.get("ITEMS", "100000"))
 LOOPED = max(100, ITEMS // 50)
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
+TRIGGER = "ingest_event_is_authentic"
 VERIFY = os.environ.get("VERIFY", "none")
 
 
@@ -86,7 +89,7 @@ def run_one(context: Any) -> None:
 
 def load_data(world: Bench) -> float:
     """Seconds to load exactly the same final rows into the same, emptied tables."""
-    files = {table: world.folder / f"{table}.tsv" for table in LOADED}
+    files = {table: world.server.folder / "files" / f"{table}.tsv" for table in LOADED}
     columns = {table: columns_of(world, table) for table in LOADED}
     for table, file in files.items():
         file.unlink(missing_ok=True)
@@ -95,9 +98,19 @@ def load_data(world: Bench) -> float:
         world.sql(f"SELECT {names} INTO OUTFILE '{file}' CHARACTER SET binary FROM {table} ORDER BY {key}")
     before = checksums(world)
     world.empty()
-    seconds = timed(lambda: load_files(world, files, columns))
+    with without_ledger_trigger(world):
+        seconds = timed(lambda: load_files(world, files, columns))
     assert checksums(world) == before, "the loaded rows are not the same"
     return seconds
+
+
+@contextmanager
+def without_ledger_trigger(world: Bench) -> Iterator[None]:
+    """As in a restore, where triggers come after the rows: this one would set the time of the events again."""
+    ((_, _, statement, *_),) = world.sql(f"SHOW CREATE TRIGGER {TRIGGER}")
+    world.sql(f"DROP TRIGGER {TRIGGER}")
+    yield
+    world.sql(statement)
 
 
 def columns_of(world: Bench, table: str) -> list[str]:

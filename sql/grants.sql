@@ -1,7 +1,10 @@
 -- The daemon's account: it reads what it needs, adds to the ledger, and can neither change nor delete what is written
--- there, nor choose a ledger row's id or time. No rights on the database as a whole. Run in the database, as its owner,
--- after `ingestd migrate`. The account must exist: CREATE USER 'ingestd'@'localhost' IDENTIFIED VIA unix_socket; for a
--- daemon of that name on the same machine. For one that connects over TCP: its host, and IDENTIFIED BY a password.
+-- there. No rights on the database as a whole. It cannot choose a ledger row's id or time: it has no right to the columns,
+-- and a trigger refuses rows of a session that sets `insert_id`, and takes the time from the clock of the server, whatever
+-- `timestamp` and `time_zone` are. (A server with the option sysdate-is-now loses the latter.)
+-- Run in the database, as its owner, after `ingestd migrate`. The account must exist: CREATE USER 'ingestd'@'localhost'
+-- IDENTIFIED VIA unix_socket; for a daemon of that name on the same machine. For one that connects over TCP: its host,
+-- and IDENTIFIED BY a password.
 GRANT SELECT, INSERT, UPDATE ON ingest_batch TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_item TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_tally TO 'ingestd'@'localhost';

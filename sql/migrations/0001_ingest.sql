@@ -187,6 +187,16 @@ CREATE TABLE IF NOT EXISTS ingest_event (
   KEY by_batch (batch_id, id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
+-- Every account may set `timestamp`, which UTC_TIMESTAMP follows, and `insert_id`, which becomes the id of the next row.
+-- SYSDATE follows neither, but the time zone. Checks and replication can be switched off for a session, too.
+CREATE OR REPLACE TRIGGER ingest_event_is_authentic BEFORE INSERT ON ingest_event FOR EACH ROW
+BEGIN
+  IF @@insert_id <> 0 OR @@check_constraint_checks = 0 OR @@skip_replication <> 0 THEN
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ingest_event is append-only: a session chooses no id and skips no check';
+  END IF;
+  SET NEW.created_at = CONVERT_TZ(SYSDATE(6), @@time_zone, '+00:00');
+END;
+
 CREATE OR REPLACE TRIGGER ingest_event_is_append_only_update BEFORE UPDATE ON ingest_event FOR EACH ROW
   SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ingest_event is append-only: rows are never changed';
 
