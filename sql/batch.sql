@@ -3,6 +3,11 @@
 -- fragment: not_failed
 failure_count = 0, retry_at = NULL
 
+-- fragment: is_provisional
+-- Invalid batches whose verdict may not hold any more; those from the future only once their time has come.
+(invalid_basis IN ('absence', 'setting')
+ OR (invalid_basis = 'time' AND manifest_completed_at <= UTC_TIMESTAMP(6) + INTERVAL :max_future_us MICROSECOND))
+
 -- name: known_sync_ids
 SELECT sync_id FROM ingest_batch;
 
@@ -28,21 +33,21 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id;
 SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM ingest_batch WHERE id = :batch_id;
 
 -- name: insert$
-INSERT INTO ingest_batch (sync_id, type, action, status, source_host, item_count, total_bytes, manifest_sha256,
-                          manifest_summary, manifest_completed_at, prior_sync_id, last_error, discovered_at,
-                          mount_type, mount_source, mount_fs_id)
-VALUES (:sync_id, :type, :action, :status, :source_host, :item_count, :total_bytes, :manifest_sha256,
-        :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error, UTC_TIMESTAMP(6),
-        :mount_type, :mount_source, :mount_fs_id)
+INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
+                          manifest_sha256, manifest_summary, manifest_completed_at, prior_sync_id, last_error,
+                          discovered_at, mount_type, mount_source, mount_fs_id)
+VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_count, :total_bytes,
+        :manifest_sha256, :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error,
+        UTC_TIMESTAMP(6), :mount_type, :mount_source, :mount_fs_id)
 RETURNING id;
 
 -- name: redeliver!
 UPDATE ingest_batch
-SET type = :type, action = :action, status = :status, source_host = :source_host, item_count = :item_count,
-    total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256, manifest_summary = :manifest_summary,
-    manifest_completed_at = :manifest_completed_at, prior_sync_id = :prior_sync_id, last_error = :last_error,
-    mount_type = :mount_type, mount_source = :mount_source, mount_fs_id = :mount_fs_id,
-    plan_sha256 = NULL, {{not_failed}}
+SET type = :type, action = :action, status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
+    item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
+    manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
+    prior_sync_id = :prior_sync_id, last_error = :last_error, mount_type = :mount_type,
+    mount_source = :mount_source, mount_fs_id = :mount_fs_id, plan_sha256 = NULL, {{not_failed}}
 WHERE id = :batch_id;
 
 -- name: set_plan!
@@ -62,7 +67,9 @@ UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 UPDATE ingest_batch SET status = 'held', last_error = :error, {{not_failed}} WHERE id = :batch_id;
 
 -- name: invalidate!
-UPDATE ingest_batch SET status = 'invalid', last_error = :error, plan_sha256 = NULL, {{not_failed}} WHERE id = :batch_id;
+UPDATE ingest_batch
+SET status = 'invalid', invalid_basis = :basis, last_error = :error, plan_sha256 = NULL, {{not_failed}}
+WHERE id = :batch_id;
 
 -- name: start!
 UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL WHERE id = :batch_id;
@@ -80,6 +87,9 @@ WHERE id = :batch_id;
 -- name: queue!
 UPDATE ingest_batch SET status = 'queued', retry_at = NULL WHERE id = :batch_id;
 
+-- name: retry_now!
+UPDATE ingest_batch SET failure_count = 1, retry_at = UTC_TIMESTAMP(6) WHERE id = :batch_id;
+
 -- name: cancel_retry!
 UPDATE ingest_batch SET retry_at = NULL WHERE id = :batch_id AND retry_at IS NOT NULL;
 
@@ -89,6 +99,13 @@ SELECT b.sync_id, j.scope, j.priority FROM ingest_batch b
 JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
 WHERE b.failure_count > 0 AND b.retry_at <= UTC_TIMESTAMP(6)
 ORDER BY b.retry_at, b.id LIMIT :limit;
+
+-- name: provisional
+SELECT sync_id, invalid_basis FROM ingest_batch WHERE {{is_provisional}};
+
+-- name: digests
+-- The manifests of some batches; NULL where even the same manifest must be checked again.
+SELECT sync_id, IF({{is_provisional}}, NULL, manifest_sha256) FROM ingest_batch WHERE sync_id IN :sync_ids;
 
 -- name: priors
 -- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.

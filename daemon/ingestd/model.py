@@ -23,6 +23,15 @@ class BatchStatus(StrEnum):
     FAILED = "failed"
 
 
+class InvalidBasis(StrEnum):
+    """What the verdict that a bundle is invalid rests on. Only `bytes` holds as long as its manifest is the same."""
+
+    BYTES = "bytes"
+    SETTING = "setting"
+    TIME = "time"
+    ABSENCE = "absence"
+
+
 class JobState(StrEnum):
     WAITING = "waiting"
     QUEUED = "queued"

@@ -13,6 +13,7 @@ from ingestd.model import (
     Action,
     BatchStatus,
     Decision,
+    InvalidBasis,
     JobState,
     Reason,
     RequestKind,
@@ -31,6 +32,7 @@ class Batch:
     type: str | None
     action: Action | None
     status: BatchStatus
+    invalid_basis: InvalidBasis | None = field(metadata={"description": "What the status `invalid` rests on."})
     source_host: str | None
     item_count: int
     total_bytes: int

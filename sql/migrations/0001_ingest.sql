@@ -7,6 +7,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   type              VARCHAR(64) NULL,
   action            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   status            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  invalid_basis     VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
+                    COMMENT 'what an invalid status rests on: bytes, setting, time or absence',
   source_host       VARCHAR(255) NULL,
   item_count        INT UNSIGNED NOT NULL DEFAULT 0,
   total_bytes       BIGINT UNSIGNED NOT NULL DEFAULT 0,
@@ -33,7 +35,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_status_and_action (status, action, id),
   KEY by_host (source_host, id),
   KEY by_failure_count (failure_count, retry_at),
-  KEY by_prior (prior_sync_id)
+  KEY by_prior (prior_sync_id),
+  KEY by_invalid_basis (invalid_basis)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_item (

@@ -35,9 +35,9 @@ class Reads:
         self.names: list[str] = []
         real = context.mount.read_manifest
 
-        def noting(sync_id: str, *more: Any) -> ManifestReading:
+        def noting(sync_id: str, *more: Any, **options: Any) -> ManifestReading:
             self.names.append(sync_id)
-            return real(sync_id, *more)
+            return real(sync_id, *more, **options)
 
         monkeypatch.setattr(context.mount, "read_manifest", noting)
 

@@ -14,7 +14,7 @@ from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
-from ingestd.mount.helper_pool import HelperPool
+from ingestd.mount.helper_pool import MAX_ABANDONED, HelperPool
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, mount_point
@@ -108,22 +108,29 @@ class Mount:
         return reply
 
     def read_manifest(
-        self, sync_id: str, known_sha256: str | None = None, on_alive: Callable[[], None] = lambda: None
+        self,
+        sync_id: str,
+        known_sha256: str | None = None,
+        on_alive: Callable[[], None] = lambda: None,
+        *,
+        deadline: float | None = None,
     ) -> ManifestReading:
         """The checked manifest or its problem; nothing but its digest if that is `known_sha256`.
 
         `on_alive()` is called for each sign of life. Raises SentinelMissing, ManifestUnsettled if it cannot be read
-        (yet) or is not complete JSON, and MountUnavailable after mount.deadline without a sign of life.
+        (yet) or is not complete JSON, and MountUnavailable after `deadline` seconds, by default mount.deadline, without
+        a sign of life.
         """
+        seconds = self.settings.deadline if deadline is None else deadline
         limits = Limits(self.settings.max_items, self.settings.max_containers, self.settings.max_envelope_bytes,
                         self.settings.max_entry_bytes)  # fmt: skip
         request = wire.ReadManifest(self._root, sync_id, self.settings.max_manifest_bytes, limits, known_sha256)
         receiver = ManifestReceiver()
         try:
             with self._helper() as helper:
-                helper.send(request, self.settings.deadline)
+                helper.send(request, seconds)
                 while not receiver.is_complete:
-                    receiver.add(helper.receive(self.settings.deadline, lambda _count: on_alive()))
+                    receiver.add(helper.receive(seconds, lambda _count: on_alive()))
                     on_alive()
         except MountUnavailable as error:
             if not isinstance(error.__cause__, EOFError):
@@ -161,6 +168,11 @@ class Mount:
         )
         workers = REMOTE_WORKERS if self.is_remote else 1
         return wire.ReadItems(self._root, items, settings.verify, limits, window, workers)
+
+    @property
+    def has_many_hung(self) -> bool:
+        """Whether so many reads hang in the kernel that those which may hang should wait."""
+        return self._pool.hung > MAX_ABANDONED // 2
 
     @property
     def is_remote(self) -> bool:

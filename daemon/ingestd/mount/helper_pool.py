@@ -48,6 +48,13 @@ class HelperPool:
             raise
         self._put_back(helper)
 
+    @property
+    def hung(self) -> int:
+        """Number of helpers that were killed and still hang in the kernel."""
+        with self._lock:
+            self._forget_exited()
+            return len(self._abandoned)
+
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
         with self._lock:

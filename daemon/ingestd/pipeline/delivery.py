@@ -11,7 +11,7 @@ from typing import Any
 from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import BatchStatus, JobState, Origin
+from ingestd.model import BatchStatus, InvalidBasis, JobState, Origin
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
@@ -51,14 +51,20 @@ class Delivery:
 
 
 def read(
-    context: Context, sync_id: str, known_sha256: str | None = None, *, on_alive: Callable[[], None] = tick
+    context: Context,
+    sync_id: str,
+    known_sha256: str | None = None,
+    *,
+    on_alive: Callable[[], None] = tick,
+    deadline: float | None = None,
 ) -> Delivery:
     """Reads the manifest of a bundle. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
 
     `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
-    `on_alive()` is called now and then while a long manifest is read.
+    `on_alive()` is called now and then while a long manifest is read. `deadline` is the longest silence in seconds, by
+    default mount.deadline.
     """
-    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive)
+    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive, deadline=deadline)
     is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
     return Delivery(
         sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged, context.mount.origin
@@ -75,7 +81,13 @@ def record(context: Context, delivered: Delivery) -> bool:
 
 def _is_recorded(context: Context, delivered: Delivery) -> bool:
     known = context.db.read(lambda tx: batch.find(tx, delivered.sync_id))
-    return known is not None and known.manifest_sha256 == delivered.sha256
+    return known is not None and _holds(known, delivered)
+
+
+def _holds(known: Batch, delivered: Delivery) -> bool:
+    """Whether what is recorded of a batch holds for this reading: the same bytes, and a verdict that rests on them."""
+    is_final = known.invalid_basis in (None, InvalidBasis.BYTES)
+    return is_final and known.manifest_sha256 == delivered.sha256
 
 
 def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any]) -> bool:
@@ -87,10 +99,32 @@ def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, An
         _append_invalid(tx, batch_id, columns)
         return True
     active = job.active(tx, known.id)
-    if known.manifest_sha256 == delivered.sha256 or (active and active.state is JobState.RUNNING):
+    if _holds(known, delivered) or (active and active.state is JobState.RUNNING):
         return False
+    if known.manifest_sha256 == delivered.sha256:
+        return _check_again(tx, known, delivered, columns, queued=active is not None)
     change(tx, known, delivered, columns, queued=active is not None)
     return True
+
+
+def _check_again(tx: Tx, known: Batch, delivered: Delivery, columns: dict[str, Any], *, queued: bool) -> bool:
+    """Records that an invalid batch is valid now, or invalid for another reason, though its manifest is the same."""
+    if columns["invalid_basis"] == known.invalid_basis:
+        return False
+    batch.redeliver(tx, known.id, {**columns, "status": BatchStatus.QUEUED.value if queued else columns["status"]})
+    if delivered.manifest is not None and columns["invalid_basis"] is None:
+        ledger.append(tx, known.id, "batch_valid", phase="scan", earlier_basis=known.invalid_basis)
+        staging.restage(tx, known.id, delivered.manifest)
+        _resume(tx, known.id)
+    _append_invalid(tx, known.id, columns)
+    return True
+
+
+def _resume(tx: Tx, batch_id: int) -> None:
+    """Has a batch queued again whose last job ended because the bundle was invalid at that moment."""
+    last = job.newest(tx, batch_id)
+    if last is not None and last.state is JobState.FAILED:
+        batch.retry_now(tx, batch_id)
 
 
 def change(
@@ -111,8 +145,15 @@ def columns_of(delivered: Delivery) -> dict[str, Any]:
     """The columns of a batch that follow from a reading."""
     manifest = delivered.manifest
     if manifest is None:
-        error, sha256 = delivered.error, delivered.sha256
-        return batch.envelope_columns(BatchStatus.INVALID, error=error, sha256=sha256, origin=delivered.origin)
+        problem = delivered.problem
+        assert problem is not None, "a manifest that is not consumable has a problem"
+        return batch.envelope_columns(
+            BatchStatus.INVALID,
+            error=str(problem),
+            basis=InvalidBasis(problem.basis),
+            sha256=delivered.sha256,
+            origin=delivered.origin,
+        )
     return batch.envelope_columns(
         BatchStatus.NEW,
         sha256=delivered.sha256,
@@ -142,7 +183,10 @@ def _with_clock(tx: Tx, context: Context, delivered: Delivery, columns: dict[str
         return columns
     max_future = context.settings.mount.max_future
     problem = future_problem(delivered.manifest.completed_at, server.now(tx), max_future)
-    return {**columns, "status": BatchStatus.INVALID.value, "last_error": problem} if problem else columns
+    if problem is None:
+        return columns
+    verdict = {"status": BatchStatus.INVALID.value, "invalid_basis": InvalidBasis.TIME.value, "last_error": problem}
+    return {**columns, **verdict}
 
 
 def _append_invalid(tx: Tx, batch_id: int, columns: dict[str, Any]) -> None:

@@ -196,11 +196,11 @@ class Scanner:
         return size
 
     def _recorded_sha256(self, sync_id: str) -> str | None:
-        """The digest that a known batch is recorded with."""
+        """The digest that a known batch is recorded with; None if even the same manifest must be checked again."""
         if sync_id not in self._known:
             return None
-        known = self._context.db.read(lambda tx: batch.find(tx, sync_id))
-        return known.manifest_sha256 if known else None
+        max_future = self._context.settings.mount.max_future
+        return self._context.db.read(lambda tx: batch.digests(tx, [sync_id], max_future)).get(sync_id)
 
     def _record(self, delivered: Delivery, changed: list[str]) -> int:
         sync_id = delivered.sync_id

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import Action, BatchStatus, Origin, Scope, Version
+from ingestd.model import Action, BatchStatus, InvalidBasis, Origin, Scope, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -62,6 +62,7 @@ def envelope_columns(
     status: BatchStatus,
     *,
     error: str | None = None,
+    basis: InvalidBasis | None = None,
     sha256: str | None = None,
     type: str | None = None,
     action: Action | None = None,
@@ -76,6 +77,7 @@ def envelope_columns(
     """The columns of a batch that come from its manifest."""
     return {
         "status": status.value,
+        "invalid_basis": basis.value if basis else None,
         "last_error": error,
         "manifest_sha256": sha256,
         "type": type,
@@ -109,8 +111,8 @@ def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
     _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
 
 
-def invalidate(tx: Tx, batch_id: int, error: str) -> None:
-    _sql.invalidate(tx.connection, batch_id=batch_id, error=error)
+def invalidate(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> None:
+    _sql.invalidate(tx.connection, batch_id=batch_id, error=error, basis=basis.value)
 
 
 def start(tx: Tx, batch_id: int) -> None:
@@ -131,6 +133,11 @@ def queue(tx: Tx, batch_id: int) -> None:
     _sql.queue(tx.connection, batch_id=batch_id)
 
 
+def retry_now(tx: Tx, batch_id: int) -> None:
+    """Makes a sweep queue the batch again: what ended its last job is over."""
+    _sql.retry_now(tx.connection, batch_id=batch_id)
+
+
 def cancel_retry(tx: Tx, batch_id: int) -> bool:
     """False when no retry was due or ahead."""
     return bool(_sql.cancel_retry(tx.connection, batch_id=batch_id))
@@ -139,6 +146,20 @@ def cancel_retry(tx: Tx, batch_id: int) -> bool:
 def retryable(tx: Tx, limit: int) -> list[tuple[str, Scope, int]]:
     """Failed batches whose next try is due: sync_id, and scope and priority of the last job."""
     return [(sync_id, Scope(scope), n) for sync_id, scope, n in _sql.retryable(tx.connection, limit=limit)]
+
+
+def provisional(tx: Tx, max_future: float) -> dict[str, InvalidBasis]:
+    """Invalid batches, by sync_id, whose verdict does not rest on their bytes and may not hold any more."""
+    rows = _sql.provisional(tx.connection, max_future_us=int(max_future * 1e6))
+    return {sync_id: InvalidBasis(basis) for sync_id, basis in rows}
+
+
+def digests(tx: Tx, sync_ids: Iterable[str], max_future: float) -> dict[str, str | None]:
+    """The digest of each known batch, by sync_id; None where even the same manifest must be checked again."""
+    wanted = tuple(sync_ids)
+    if not wanted:
+        return {}
+    return dict(_sql.digests(tx.connection, sync_ids=wanted, max_future_us=int(max_future * 1e6)))
 
 
 def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.errors import RemovalRefused
-from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, JobState, Lease
+from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, InvalidBasis, JobState, Lease
 from ingestd.pipeline import ordering, removals
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
@@ -40,9 +40,9 @@ def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
     return status
 
 
-def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str) -> BatchStatus:
-    """Ends a run whose bundle cannot be consumed."""
-    batch.invalidate(tx, lease.batch_id, error)
+def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str, basis: InvalidBasis) -> BatchStatus:
+    """Ends a run whose bundle cannot be consumed. `basis` is what that rests on."""
+    batch.invalidate(tx, lease.batch_id, error, basis)
     ledger.append(tx, lease.batch_id, "batch_invalid", phase="import", error=error)
     batch.finish(tx, lease.batch_id, BatchStatus.INVALID, error)
     return _end_failed(tx, lease, progress, error, BatchStatus.INVALID)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from structlog.contextvars import bind_contextvars
 
-from ingestd.errors import ManifestError, ManifestUnsettled, RemovalRefused
+from ingestd.errors import ManifestFromFuture, ManifestUnsettled, RemovalRefused
 from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
@@ -73,7 +73,8 @@ class Opening:
                     raise
                 self.fence.pause(pause)
         if manifest is None:
-            raise delivered.problem or ManifestError(["unreadable"])
+            assert delivered.problem is not None, "a manifest that is not consumable has a problem"
+            raise delivered.problem
         return delivered, manifest
 
     def _prepare(
@@ -106,7 +107,7 @@ class Opening:
         max_future = self.context.settings.mount.max_future
         problem = delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
         if problem:
-            raise ManifestError([problem])
+            raise ManifestFromFuture([problem])
 
     def _record_start(self, tx: Tx, manifest: Manifest) -> int:
         """Appends `import_started`; returns how many items are decided already."""

@@ -21,7 +21,7 @@ from ingestd.errors import (
     Stopping,
 )
 from ingestd.format.container import Container
-from ingestd.model import BatchStatus, Decision, Lease, Reason, Verdict
+from ingestd.model import BatchStatus, Decision, InvalidBasis, Lease, Reason, Verdict
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
@@ -69,7 +69,7 @@ class Run:
         except (LeaseLost, DatabaseUnavailable) as error:
             return self._lose(error)
         except ManifestError as error:
-            return self._end_failed(completion.invalidate, str(error))
+            return self._end_failed(partial(completion.invalidate, basis=InvalidBasis(error.basis)), str(error))
         except RemovalRefused as error:
             return self._end_failed(partial(completion.refuse, refusal=error), str(error))
         except IngestdError as error:
