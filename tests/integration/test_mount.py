@@ -28,6 +28,7 @@ from ingestd.mount.replies import ReplyChannel
 from ingestd.pipeline.identity import start_time
 from ingestd.pipeline.watcher import Watcher
 from support.items import request_for
+from support.processes import helpers
 from support.wait import until
 from support.world import md5, new_sync_id
 
@@ -76,20 +77,6 @@ def other_file_system() -> Iterator[Path]:
     yield folder
     (folder / "sync").rmdir()
     folder.rmdir()
-
-
-def helpers(parent: int | None = None) -> set[int]:
-    """Ids of the living helper processes of a process."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
-            command = (stat.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(ppid) == (parent or os.getpid()) and state != "Z" and b"ingestd.mount.helper" in command:
-            found.add(int(stat.parent.name))
-    return found
 
 
 def void(_value: object) -> None:

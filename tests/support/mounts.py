@@ -38,9 +38,12 @@ class Folder:
     def mount(self, **settings: Any) -> Mount:
         return Mount(MountSettings(**{"root": self.root, "require_mount": False, **settings}))
 
+    def reader(self, mount: Mount, on_bytes: Callable[[int], None] = void) -> ItemReader:
+        return ItemReader(mount, mount.check(), self.pauses.append, on_bytes)
+
     def read(self, mount: Mount, on_bytes: Callable[[int], None] = void) -> list[Reading]:
         """The readings of all items, chunk after chunk, without any pause between tries."""
-        reader = ItemReader(mount, mount.check(), self.pauses.append, on_bytes)
+        reader = self.reader(mount, on_bytes)
         found: list[Reading] = []
         while len(found) < len(self.entries):
             found += reader.read(self.entries[len(found) :]).values()
