@@ -7,11 +7,12 @@ import pytest
 from pymysql.constants import ER
 
 from ingestd.errors import DatabaseUnavailable
+from ingestd.pipeline.context import Context
 from ingestd.store.server_errors import MEANINGS, Meaning
 from support.mariadb_proxy import Fault, drop_reply, drop_request, error_after, fake_error
 from support.proxied import ProxiedWorld, proxied
 from support.scale import IS_SOAK
-from support.world import World, cover, new_sync_id, photo
+from support.world import World, cover, photo
 
 SAMPLE = [0, 1021, 1030, 1040, 1047, 1062, 1064, 1105, 1114, 1142, 1146, 1205, 1213, 1290, 1317, 1406, 1927, 4025, 9999]
 ALL = sorted(
@@ -33,9 +34,8 @@ def bundle(name: str) -> list[dict[str, object]]:
     return [photo(f"{name}{number}") for number in range(3)] + [cover(f"{name}-cover", f"{name}0")]
 
 
-def run_to_its_end(site: ProxiedWorld, sync_id: str, name: str) -> None:
+def run_to_its_end(site: ProxiedWorld, context: Context, sync_id: str, name: str) -> None:
     """Runs the job, claiming it as often as a worker would, and checks that everything was imported once."""
-    context = site.context()
     for _ in range(10):
         try:
             site.run_next(context)
@@ -58,15 +58,16 @@ def run_to_its_end(site: ProxiedWorld, sync_id: str, name: str) -> None:
 @pytest.mark.parametrize("numbers", [NUMBERS[start::4] for start in range(4)], ids=["a", "b", "c", "d"])
 def test_no_error_number_fails_a_job_or_an_item(site: ProxiedWorld, numbers: list[int]) -> None:
     """Each number is reported for a read, a write and a COMMIT."""
+    context = site.context()
     for number in numbers:
         name = f"error {number}"
-        sync_id = site.queued(site.context(), *bundle(name), sync_id=new_sync_id())
+        sync_id = site.queued(context, *bundle(name))
         about_values = MEANINGS.get(number) is Meaning.VALUES
         fake = fake_error(number, text=name)
         site.proxy.add(Fault("^SELECT a.id, a.asset_type", fake, times=2))
         site.proxy.add(Fault(r"^INSERT INTO asset ", fake, times=1 if about_values else 3))
         site.proxy.add(Fault("^COMMIT", fake, nth=3, times=0 if about_values else 2))
-        run_to_its_end(site, sync_id, name)
+        run_to_its_end(site, context, sync_id, name)
         assert all(fault.done == fault.times for fault in site.proxy.faults), name
         site.proxy.clear()
 
@@ -83,13 +84,13 @@ ACTIONS = {
 @pytest.mark.parametrize("action", ACTIONS)
 def test_any_statement_of_an_import_may_fail(site: ProxiedWorld, action: str) -> None:
     """The n-th statement fails, n = 1, 2, 3 … until a run meets no failure any more."""
-    number = 1
+    context, number = site.context(), 1
     while True:
         name = f"{action} {number}"
-        sync_id = site.queued(site.context(), *bundle(name))
+        sync_id = site.queued(context, *bundle(name))
         fault = Fault(".", ACTIONS[action], nth=number)
         site.proxy.add(fault)
-        run_to_its_end(site, sync_id, name)
+        run_to_its_end(site, context, sync_id, name)
         site.proxy.clear()
         if not fault.done:
             break
