@@ -75,7 +75,7 @@ def _answers() -> Panel:
 
 
 def _errors() -> Panel:
-    text = Text("Database errors", "Temporary errors are retried automatically.", ("IngestdDatabaseUnreachable",))
+    text = Text("Database errors", "All are retried automatically.", ("IngestdDatabaseErrors",))
     return course(text, "cpm", Query(f"60 * {rate('database_errors_total', 'kind')}", "{{kind}}"), stacked=True)
 
 
