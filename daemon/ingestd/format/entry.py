@@ -5,6 +5,7 @@ An invalid entry becomes a record, too, with the reason why the item fails.
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from operator import attrgetter
 
@@ -108,9 +109,21 @@ _variant_of = attrgetter("variant")
 
 def parse_entry(ordinal: int, raw: msgspec.Raw | bytes, max_bytes: int = Limits().max_entry_bytes) -> Entry:
     """The entry at place `ordinal`; never raises."""
+    if len(raw) < MIN_IDENTITY_BYTES:
+        return msgspec.structs.replace(_short_entry(bytes(raw)), ordinal=ordinal, asset_hash=f"#{ordinal}")
     if len(raw) > max_bytes:
         problem = f"the item has {len(raw)} bytes, more than {max_bytes} (mount.max_entry_bytes)"
         return _invalid(ordinal, raw, Reason.BAD_ENTRY, problem)
+    return _parse(ordinal, raw)
+
+
+@lru_cache(maxsize=1024)
+def _short_entry(raw: bytes) -> Entry:
+    """An entry that is too short for an identity. A hostile manifest may have a million of the same."""
+    return _parse(0, raw)
+
+
+def _parse(ordinal: int, raw: msgspec.Raw | bytes) -> Entry:
     try:
         item = _decode_item(raw)
         if bytes(raw).count(b":") != _count_known_keys(item):
@@ -171,10 +184,10 @@ def _check_files(folder: str | None, files: Sequence[File]) -> None:
         if earlier.variant == file.variant:
             raise BadEntry(Reason.BAD_ENTRY, f"variant {file.variant!r} is listed twice")
     for file in files:
-        if not CLEAN_PATH.fullmatch(file.path):
-            check_path(f"path of file {file.variant!r}", file.path)
         if len(folder or "") + len(file.path) >= MAX_PATH:
             raise BadEntry(Reason.BAD_ENTRY, f"path of file {file.variant!r} is longer than {MAX_PATH} characters")
+        if not CLEAN_PATH.fullmatch(file.path):
+            check_path(f"path of file {file.variant!r}", file.path)
 
 
 def _invalid(ordinal: int, raw: msgspec.Raw | bytes, reason: Reason, problem: str) -> Entry:

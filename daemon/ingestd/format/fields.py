@@ -62,10 +62,10 @@ def check_path(name: str, path: str | None) -> None:
     """Raises BadEntry unless `path` is a clean relative path; `name` is what the problem calls it."""
     if path is None:
         return
-    if not CLEAN_PATH.fullmatch(path):
-        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{name} is not a plain relative path: {short_repr(path)}")
     if len(path) > MAX_PATH:
         raise BadEntry(Reason.BAD_ENTRY, f"{name} is longer than {MAX_PATH} characters")
+    if not CLEAN_PATH.fullmatch(path):
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{name} is not a plain relative path: {short_repr(path)}")
 
 
 def is_valid(pattern: re.Pattern[str], value: object) -> bool:

@@ -1,22 +1,27 @@
-"""Splits JSON text into the values of an object or the elements of an array, without decoding them. Pure.
+"""Finds values in JSON text: the fields of an object, the elements of an array. Pure.
 
-Linear in the length of the text and in constant memory, whatever the text. Strings are skipped, so their content is not
-checked; what stands between brackets and commas is checked by the one who decodes the parts.
+Linear in the length of the text and in constant memory, whatever the text. Whether a value is valid is checked by the
+one who decodes it.
 """
 
 import re
 from collections.abc import Callable, Generator
+
+import msgspec
 
 _STRING = rb'"(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+"'
 _TOKEN = re.compile(_STRING + rb'|["\[\]{},]')
 _KEY = re.compile(rb"[ \t\n\r]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+")
 _SCALAR = re.compile(rb'[^ \t\n\r,:"\[\]{}]++')
 _SPACE = re.compile(rb"[ \t\n\r]*+")
-_SPACES = frozenset(b" \t\n\r")
 _QUOTE, _COMMA, _OPENING, _CLOSING = ord('"'), ord(","), frozenset(b"[{"), frozenset(b"]}")
 TOKENS_PER_SIGN = 1 << 17
+WINDOW, TRIES = 1 << 16, 8
 
 Alive = Callable[[], None]
+Element = msgspec.Raw | bytes
+
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class NotJson(ValueError):
@@ -75,12 +80,58 @@ def value_end(data: bytes, start: int, *, limit: int, max_depth: int) -> int | N
     raise NotJson(len(data))
 
 
-def array_parts(data: bytes, start: int, alive: Alive = still_alive) -> Generator[tuple[int, int], None, int]:
-    """The bounds of each element of the array that begins at `start`; returns where the array ends. Raises NotJson.
+def elements(data: bytes, start: int, alive: Alive = still_alive) -> Generator[Element, None, int]:
+    """The raw elements of the array that begins at `start`; returns where the array ends. Raises NotJson.
 
-    `alive()` is called now and then, also within a long element.
+    Text is decoded a window at a time, so that few elements exist at once. A window that a decoder refuses is split by
+    brackets instead. `alive()` is called now and then.
     """
-    depth, begin = 0, start + 1
+    at = start + 1
+    while True:
+        alive()
+        raws, end = _decoded_window(data, at)
+        if raws:
+            yield from raws
+            at = end + 1
+            continue
+        steps = _stepped_window(data, at, alive, is_first=at == start + 1)
+        at = yield from steps
+        if data[at - 1] in _CLOSING:
+            return at
+
+
+def count_elements(data: bytes, start: int, max_count: int, alive: Alive = still_alive) -> tuple[int, int]:
+    """The number of elements of the array that begins at `start`, and where it ends. Raises TooMany, NotJson."""
+    parts = elements(data, start, alive)
+    for count in range(max_count + 1):
+        try:
+            next(parts)
+        except StopIteration as stop:
+            return count, stop.value
+    raise TooMany
+
+
+def _decoded_window(data: bytes, start: int) -> tuple[list[msgspec.Raw], int]:
+    """The elements from `start` up to a comma, and its place; none if no comma was found that ends an element.
+
+    If the text up to a comma decodes as elements, this comma is between two elements, and in no text or inner list.
+    """
+    end = start + WINDOW
+    if end < len(data):
+        for _ in range(TRIES):
+            end = data.rfind(b",", start, end)
+            if end < 0:
+                break
+            try:
+                return _decode_raws(b"[%b]" % data[start:end]), end
+            except (ValueError, RecursionError):
+                continue
+    return [], start
+
+
+def _stepped_window(data: bytes, start: int, alive: Alive, *, is_first: bool) -> Generator[bytes, None, int]:
+    """Elements from `start` to a comma behind the window, or to the end of the array; returns where the next begins."""
+    depth, begin = 1, start
     for count, token in enumerate(_TOKEN.finditer(data, start)):
         at = token.start()
         char = data[at]
@@ -89,10 +140,12 @@ def array_parts(data: bytes, start: int, alive: Alive = still_alive) -> Generato
         elif char == _COMMA and depth == 1:
             yield _element(data, begin, at)
             begin = at + 1
+            if at - start > WINDOW:
+                return begin
         elif char in _CLOSING:
             depth -= 1
             if not depth:
-                if begin > start + 1 or space_end(data, begin) < at:
+                if not is_first or begin > start or space_end(data, begin) < at:
                     yield _element(data, begin, at)
                 return token.end()
         elif char == _QUOTE and token.end() == at + 1:
@@ -102,22 +155,9 @@ def array_parts(data: bytes, start: int, alive: Alive = still_alive) -> Generato
     raise NotJson(len(data))
 
 
-def measure_array(data: bytes, start: int, max_count: int, alive: Alive = still_alive) -> tuple[int, int]:
-    """The number of elements of the array that begins at `start`, and where it ends. Raises TooMany, NotJson."""
-    parts = array_parts(data, start, alive)
-    for count in range(max_count + 1):
-        try:
-            next(parts)
-        except StopIteration as stop:
-            return count, stop.value
-    raise TooMany
-
-
-def _element(data: bytes, begin: int, end: int) -> tuple[int, int]:
-    """The bounds without white space around."""
-    begin = space_end(data, begin)
-    while end > begin and data[end - 1] in _SPACES:
-        end -= 1
-    if begin >= end:
+def _element(data: bytes, begin: int, end: int) -> bytes:
+    """The text without white space around."""
+    element = data[begin:end].strip(b" \t\n\r")
+    if not element:
         raise NotJson(begin)
-    return begin, end
+    return element

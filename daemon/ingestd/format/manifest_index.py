@@ -51,23 +51,27 @@ class IndexBuilder:
     def add(self, entry: Entry) -> None:
         index = self.index
         if not entry.has_identity:
-            self._count(entry)
+            self.add_without_identity()
             return
         packed = self._packed(entry)
         known = self._remember(entry, packed)
         if known is not None:
             self._repeat(entry, known, packed)
             return
-        self._count(entry)
+        self._count(entry.asset_type)
         index.total_bytes = min(MAX_BYTES, index.total_bytes + sum(file.bytes or 0 for file in entry.files))
         index.derivatives_ignored += entry.derivatives_ignored
         is_valid = entry.problem is None and entry.ordinal not in index.problems
         if entry.cover_hash and is_valid and not entry.is_cover:
             self._own_covers[entry.asset_hash] = (entry.cover_hash, entry.ordinal)
 
-    def _count(self, entry: Entry) -> None:
+    def add_without_identity(self) -> None:
+        """Adds an entry that has nothing in common with any other."""
+        self._count("invalid")
+
+    def _count(self, asset_type: str) -> None:
         types = self.index.types
-        types[entry.asset_type] = types.get(entry.asset_type, 0) + 1
+        types[asset_type] = types.get(asset_type, 0) + 1
         self.index.item_count += 1
 
     def _packed(self, entry: Entry) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ingestd.errors import ManifestError
 from ingestd.format.container import parse_container
-from ingestd.format.entry import parse_entry
+from ingestd.format.entry import MIN_IDENTITY_BYTES, parse_entry
 from ingestd.format.envelope import EnvelopeReader
 from ingestd.format.fields import Limits
 from ingestd.format.json_splitter import Alive, still_alive
@@ -41,8 +41,13 @@ def read_envelope(text: ManifestText, sync_id: str | None) -> Envelope:
 
 
 def _item_records(text: ManifestText, limits: Limits, index: IndexBuilder) -> Iterator[bytes]:
+    """The records of all items. One that is too short for an identity is kept as JSON: it fails, whatever it says."""
     max_bytes = limits.max_entry_bytes
     for ordinal, raw in enumerate(text.items()):
+        if len(raw) < MIN_IDENTITY_BYTES:
+            index.add_without_identity()
+            yield bytes(raw)
+            continue
         entry = parse_entry(ordinal, raw, max_bytes)
         index.add(entry)
         yield entry_record(entry, raw)

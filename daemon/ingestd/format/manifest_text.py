@@ -17,8 +17,8 @@ from ingestd.format.json_splitter import (
     NotJson,
     TooDeep,
     TooMany,
-    array_parts,
-    measure_array,
+    count_elements,
+    elements,
     space_end,
     still_alive,
 )
@@ -131,7 +131,7 @@ class ManifestText:
 
     def _measure(self, key: str, start: int) -> int:
         try:
-            count, end = measure_array(self._data, start, self._max_count(key), self._alive)
+            count, end = count_elements(self._data, start, self._max_count(key), self._alive)
         except TooMany:
             count, end = self._max_count(key) + 1, 0
         self._set_count(key, count)
@@ -158,9 +158,8 @@ class ManifestText:
         if key in self._raws:
             yield from self._raws[key]
         elif key in self._arrays:
-            for begin, end in array_parts(self._data, self._arrays[key][0], self._alive):
-                raw = self._data[begin:end]
-                if self._decoded is None:
+            for raw in elements(self._data, self._arrays[key][0], self._alive):
+                if isinstance(raw, bytes) and self._decoded is None:
                     self._check_element(raw)
                 yield raw
 

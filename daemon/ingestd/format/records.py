@@ -17,7 +17,7 @@ from ingestd.format.entry import Entry, parse_entry
 from ingestd.model import Action
 
 BLOCK_RECORDS, BLOCK_BYTES = 4096, 2**18
-_END = "Q"
+_END = "I"
 
 Kind = Literal["items", "containers"]
 
@@ -38,7 +38,7 @@ class Envelope(msgspec.Struct, tag=True, frozen=True):
 
 
 class Block(msgspec.Struct, tag=True, frozen=True):
-    """Some consecutive records: their bytes, and where each ends, as an array of 64-bit numbers."""
+    """Some consecutive records: their bytes, and where each ends, as an array of 32-bit numbers."""
 
     kind: Kind
     data: bytes
