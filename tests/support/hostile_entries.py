@@ -72,7 +72,7 @@ ITEMS = [
     Shape("lists of empty objects", "valid", in_list(b"[{},{},{}]")),
     Shape("one element and white space", "valid", filled(HEAD + b'"items": [0', b" ", b"]}")),
     Shape("white space between elements", "valid", in_list(b"0" + b" " * 1000)),
-    Shape("more than a million zeros", "setting", lambda _size: HEAD + b'"items": [' + b"0," * 1_000_000 + b"0]}"),
+    Shape("more than a million zeros", "setting", lambda size: in_list(b"0")(2 * max(size, 1_000_500))),
     Shape("objects with one key", "valid", numbered('{"a":{n}}')),
     Shape("objects with a type", "valid", numbered('{"type":"t{n}"}')),
     Shape("smallest items", "valid", numbered('{"type":"a","hash":"{hash}"}')),
@@ -107,7 +107,7 @@ ITEMS = [
     unknown("long numbers", "[", "1e999,-0,18446744073709551616,", "9]"),
     unknown("one long number", "", "9", ""),
     Shape(
-        "distinct keys, then one twice",
+        "items with distinct keys, then one twice",
         "valid",
         entries_of(LIMIT, lambda size: keys(b"{", b'"z":0,"z":0}')(size - 100)),
     ),

@@ -24,6 +24,7 @@ from support.manifests import SYNC_ID
 
 CORPUS = [*ENVELOPES, *TEXTS, *ITEMS, *CONTAINERS]
 PARTS = 6
+MAX_ITEMS = Limits().max_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def cost(shape: Shape, size: int) -> Cost:
         sync.mkdir()
         (sync / f"{SYNC_ID}.ready").touch()
         length = (sync / f"{SYNC_ID}.json").write_bytes(shape.make(size))
-        _, helper_seconds, helper_memory = in_process(lambda: check(root, replies))
+        _, helper_seconds, helper_memory = in_process(lambda: check(root, size, replies))
         replies.seek(0)
         verdict, daemon_seconds, daemon_memory = in_process(lambda: receive(replies))
     return Cost(
@@ -71,9 +72,9 @@ def cost(shape: Shape, size: int) -> Cost:
     )
 
 
-def check(root: str, replies: IO[bytes]) -> str:
+def check(root: str, size: int, replies: IO[bytes]) -> str:
     """What the helper does; its replies go to a file."""
-    request = wire.ReadManifest(root, SYNC_ID, 2**30, Limits())
+    request = wire.ReadManifest(root, SYNC_ID, 2**30, Limits(max_items=max(MAX_ITEMS, size)))
     manifests.send_manifest(request, lambda reply: wire.send(replies.fileno(), reply), lambda: None)
     return ""
 

@@ -11,21 +11,25 @@ def surveyed(*items: Any) -> ManifestIndex:
     return parsed(items=list(items)).index
 
 
+def problems(*items: Any) -> list[tuple[int, Reason]]:
+    """Ordinals and reasons of the items that fail because of others."""
+    manifest = parsed(items=list(items))
+    found = ((entry.ordinal, manifest.index.problem(entry)) for entry in manifest.standing())
+    return [(ordinal, problem[0]) for ordinal, problem in found if problem]
+
+
 def test_word_for_word_repetitions_collapse() -> None:
     found = surveyed(photo(), photo(), photo(B))
-    assert (found.duplicates_collapsed, found.problems) == (1, {})
+    assert (found.duplicates_collapsed, found.differing, found.conflicts) == (1, set(), {})
     assert (found.item_count, found.types, found.repeated) == (2, {"photo": 2}, {1})
 
 
 def test_differing_repetitions_fail() -> None:
-    found = surveyed(photo(title="x"), photo(title="y"))
-    assert found.problems[0][0] is Reason.DUPLICATE_ITEM
+    assert problems(photo(title="x"), photo(title="y")) == [(0, Reason.DUPLICATE_ITEM)]
 
 
 def test_one_hash_has_one_type() -> None:
-    found = surveyed(photo(A), {"type": "video", "hash": A}, cover(A, B))
-    assert list(found.problems) == [1]
-    assert found.problems[1][0] is Reason.TYPE_CONFLICT
+    assert problems(photo(A), {"type": "video", "hash": A}, cover(A, B)) == [(1, Reason.TYPE_CONFLICT)]
 
 
 def test_sizes_and_ignored_variants_are_summed() -> None:
@@ -58,3 +62,12 @@ def test_assets_that_fail_choose_no_cover() -> None:
     twice = [photo(cover_hash=C, title="x"), photo(cover_hash=C, title="y")]
     assert surveyed(*twice, cover(B, A)).covers == {A: (B, 2)}
     assert surveyed(photo(cover_hash=B), {"type": "video", "hash": A, "cover_hash": C}).covers == {A: (B, None)}
+
+
+def test_a_type_that_fails_does_not_take_a_hash() -> None:
+    bad = photo(A, title=7)
+    video, audio = {"type": "video", "hash": A}, {"type": "audio", "hash": A}
+    assert problems(bad, video, audio) == [(2, Reason.TYPE_CONFLICT)]
+    assert problems(bad, video, {**video, "title": "x"}) == [(1, Reason.DUPLICATE_ITEM)]
+    assert problems(video, audio, audio, bad) == [(1, Reason.TYPE_CONFLICT)]
+    assert problems(video, audio, {**audio, "title": "x"}) == [(1, Reason.DUPLICATE_ITEM)]

@@ -102,12 +102,12 @@ class _CheckedItems:
 
     index: ManifestIndex = field(default_factory=ManifestIndex)
     own_problems: dict[int, str] = field(default_factory=dict)
-    firsts: list[int] = field(default_factory=list)
+    firsts: list[Entry] = field(default_factory=list)
 
     @classmethod
     def read(cls, text: ManifestText, limits: Limits) -> "_CheckedItems":
         checked, builder = cls(), IndexBuilder()
-        known: dict[Identity, int] = {}
+        known: dict[Identity, Entry] = {}
         for ordinal, raw in enumerate(text.items()):
             entry = parse_entry(ordinal, raw, limits.max_entry_bytes)
             builder.add(entry)
@@ -115,17 +115,16 @@ class _CheckedItems:
         checked.index = builder.finish()
         return checked
 
-    def _note(self, entry: Entry, known: dict[Identity, int]) -> None:
-        self.firsts.append(known.setdefault(entry.identity, entry.ordinal))
+    def _note(self, entry: Entry, known: dict[Identity, Entry]) -> None:
+        self.firsts.append(known.setdefault(entry.identity, entry))
         if entry.problem is not None:
             self.own_problems[entry.ordinal] = entry.problem
 
     def problems(self) -> Iterator[str]:
         for ordinal, first in enumerate(self.firsts):
-            problem = self.own_problems.get(ordinal)
-            if problem is None and first in self.index.problems:
-                _, problem = self.index.problems[first]
-            if problem is not None:
+            together = self.index.problem(first)
+            problem = self.own_problems.get(ordinal) or (together and together[1])
+            if problem:
                 yield f"items[{ordinal}]: {problem}"
 
 

@@ -60,6 +60,7 @@ class _Raw(msgspec.Struct):
 
 
 _decode_container = msgspec.json.Decoder(_Container).decode
+_decode_members = msgspec.json.Decoder(list[Hash]).decode
 _decode_raw = msgspec.json.Decoder(_Raw).decode
 
 
@@ -105,7 +106,10 @@ def _without_members(data: bytes, limits: Limits) -> tuple[bytes, list[str]]:
         problem = f"the container without `items` has more than {limits.max_entry_bytes} bytes (mount.max_entry_bytes)"
         raise BadEntry(Reason.BAD_ENTRY, problem) from None
     start, end = split.arrays.get("items", (0, 0))
-    members = msgspec.json.decode(data[start:end] or b"[]", type=list[Hash])
+    try:
+        members = _decode_members(data[start:end] or b"[]")
+    except ValueError as error:
+        raise BadEntry(Reason.BAD_ENTRY, f"items{describe_error(error)}") from None
     if len(members) > limits.max_items:
         raise BadEntry(Reason.BAD_ENTRY, f"items: more than {limits.max_items} members (mount.max_items)")
     return split.rest, members

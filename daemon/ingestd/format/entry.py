@@ -29,7 +29,7 @@ from ingestd.format.fields import (
     is_valid,
     short_text,
 )
-from ingestd.format.strict_json import check_json
+from ingestd.format.strict_json import check_json, without_surrogates
 from ingestd.model import Reason
 
 IGNORED_VARIANTS = frozenset({"frosted", "blurred", "vivid_blurred"})
@@ -200,6 +200,8 @@ def _usable_identity(raw: msgspec.Raw | bytes) -> tuple[str, str] | None:
     """The type and hash of a bad entry, if both are valid."""
     if len(raw) < MIN_IDENTITY_BYTES:
         return None
+    if len(raw) <= Limits().max_entry_bytes:
+        raw = without_surrogates(bytes(raw))
     try:
         identity = _decode_identity(raw)
         type_, hash_ = short_text(identity.type), short_text(identity.hash)

@@ -8,6 +8,8 @@ from ingestd.format.entry import Entry
 from ingestd.model import Reason
 
 MAX_BYTES = 2**63 - 1
+TYPE_SHIFT = 41
+MAX_TYPE_NAMES = 1000
 
 Identity = tuple[str, str, str]
 
@@ -16,36 +18,53 @@ class ManifestIndex(msgspec.Struct, tag=True):
     """What follows from all entries of a manifest together.
 
     `item_count` and `types` count identities. The first entry of each stands for it; `repeated` are the ordinals of all
-    others. `problems`: ordinal of a standing entry → why the item fails although each entry is valid. `covers`: hash of
-    an asset → (hash of the cover that wins, ordinal of its item or None). `arriving`: the assets of cover items that
-    the bundle delivers itself.
+    others. Items that fail although each entry is valid, by the ordinal of their standing entry: `differing` are listed
+    twice with different content, `conflicts` under another type, too, which is the value. `covers`: hash of an asset →
+    (hash of the cover that wins, ordinal of its item or None). `arriving`: the assets of cover items that the bundle
+    delivers itself.
     """
 
     item_count: int = 0
     types: dict[str, int] = {}
     repeated: set[int] = set()
-    problems: dict[int, tuple[Reason, str]] = {}
+    differing: set[int] = set()
+    conflicts: dict[int, str] = {}
     covers: dict[str, tuple[str, int | None]] = {}
     arriving: set[str] = set()
     duplicates_collapsed: int = 0
     derivatives_ignored: int = 0
     total_bytes: int = 0
 
+    def fails(self, ordinal: int) -> bool:
+        """Whether the item of a standing entry fails because of other entries."""
+        return ordinal in self.conflicts or ordinal in self.differing
+
+    def problem(self, entry: Entry) -> tuple[Reason, str] | None:
+        """Why the item of a standing entry fails because of other entries; None if it does not."""
+        if entry.ordinal in self.differing:
+            text = f"{entry.asset_type} {entry.asset_hash} is listed twice with different content"
+            return Reason.DUPLICATE_ITEM, text
+        if entry.ordinal in self.conflicts:
+            other = self.conflicts[entry.ordinal]
+            return Reason.TYPE_CONFLICT, f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
+        return None
+
 
 class IndexBuilder:
     """Builds an index entry by entry.
 
     What is kept of each entry meanwhile is small: its hash, and one number of its digest, type, ordinal, and whether it
-    is valid. A few entries need their whole identity as the key: covers, and those of a hash that has two types.
+    is valid. Covers need their whole identity as the key. `_mixed` are entries of hashes that have two types. Types and
+    these identities are compared by their hash values, which are different in each process and cannot be forged.
     """
 
     def __init__(self) -> None:
         self.index = ManifestIndex()
         self._by_hash: dict[str, int] = {}
-        self._by_identity: dict[Identity, int] = {}
-        self._types: list[str] = []
-        self._type_numbers: dict[str, int] = {}
-        self._types_of_mixed: dict[str, str] = {}
+        self._covers: dict[Identity, int] = {}
+        self._mixed: dict[int, int] = {}
+        self._valid_types: dict[str, str] = {}
+        self._type_names: dict[int, str] = {}
         self._own_covers: dict[str, tuple[str, int]] = {}
 
     def add(self, entry: Entry) -> None:
@@ -61,7 +80,7 @@ class IndexBuilder:
         self._count(entry.asset_type)
         index.total_bytes = min(MAX_BYTES, index.total_bytes + sum(file.bytes or 0 for file in entry.files))
         index.derivatives_ignored += entry.derivatives_ignored
-        is_valid = entry.problem is None and entry.ordinal not in index.problems
+        is_valid = entry.problem is None and not index.fails(entry.ordinal)
         if entry.cover_hash and is_valid and not entry.is_cover:
             self._own_covers[entry.asset_hash] = (entry.cover_hash, entry.ordinal)
 
@@ -76,23 +95,23 @@ class IndexBuilder:
 
     def _packed(self, entry: Entry) -> int:
         """The entry in one number: 64 bits of its digest, then its type, ordinal and validity."""
-        type_number = self._type_numbers.setdefault(entry.asset_type, len(self._types))
-        if type_number == len(self._types):
-            self._types.append(entry.asset_type)
+        type_number = _type_number(hash(entry.asset_type) << TYPE_SHIFT)
+        if type_number not in self._type_names and len(self._type_names) < MAX_TYPE_NAMES:
+            self._type_names[type_number] = entry.asset_type
         is_valid = entry.problem is None
-        return int(entry.sha256[:16], 16) << 80 | type_number << 41 | entry.ordinal << 1 | is_valid
+        return int(entry.sha256[:16], 16) << 80 | type_number << TYPE_SHIFT | entry.ordinal << 1 | is_valid
 
     def _remember(self, entry: Entry, packed: int) -> int | None:
         """The number of the earlier entry with the same identity; remembers this one if there is none."""
         if entry.is_cover:
-            known = self._by_identity.setdefault(entry.identity, packed)
+            known = self._covers.setdefault(entry.identity, packed)
             return known if known != packed else None
         first = self._by_hash.setdefault(entry.asset_hash, packed)
         if first == packed:
             return None
         if _type_number(first) == _type_number(packed):
             return first
-        known = self._by_identity.setdefault(entry.identity, packed)
+        known = self._mixed.setdefault(hash(entry.identity), packed)
         if known != packed:
             return known
         self._check_type(entry, first)
@@ -103,12 +122,11 @@ class IndexBuilder:
         if entry.problem is not None:
             return
         if first & 1:
-            other = self._types[_type_number(first)]
+            other = self._type_names.get(_type_number(first), "another type")
         else:
-            other = self._types_of_mixed.setdefault(entry.asset_hash, entry.asset_type)
+            other = self._valid_types.setdefault(entry.asset_hash, entry.asset_type)
         if other != entry.asset_type:
-            problem = f"hash {entry.asset_hash} is listed as {other} and as {entry.asset_type}"
-            self.index.problems[entry.ordinal] = (Reason.TYPE_CONFLICT, problem)
+            self.index.conflicts[entry.ordinal] = other
 
     def _repeat(self, entry: Entry, known: int, packed: int) -> None:
         """Counts an entry whose identity is known; if its content differs, the item fails."""
@@ -116,44 +134,35 @@ class IndexBuilder:
         if known >> 80 == packed >> 80:
             self.index.duplicates_collapsed += 1
         else:
-            problem = f"{entry.asset_type} {entry.asset_hash} is listed twice with different content"
-            self.index.problems[_ordinal(known)] = (Reason.DUPLICATE_ITEM, problem)
+            self.index.differing.add(_ordinal(known))
 
     def finish(self) -> ManifestIndex:
         """The index; what was kept meanwhile is forgotten.
 
         The last cover item of an asset wins, unless the asset's own entry names a cover.
         """
-        covers, problems = self.index.covers, self.index.problems
+        covers, fails = self.index.covers, self.index.fails
         for (_, cover, asset), ordinal in self._cover_items():
             covers[asset] = (cover, ordinal)
             if asset in self._by_hash:
                 self.index.arriving.add(asset)
         for asset, (cover, ordinal) in self._own_covers.items():
-            if ordinal not in problems:
-                item = self._by_identity.get(("cover", cover, asset), 0)
-                is_valid = item & 1 and _ordinal(item) not in problems
+            if not fails(ordinal):
+                item = self._covers.get(("cover", cover, asset), 0)
+                is_valid = item & 1 and not fails(_ordinal(item))
                 covers[asset] = (cover, _ordinal(item) if is_valid else None)
-        self._by_hash, self._by_identity, self._own_covers = {}, {}, {}
+        self._by_hash, self._covers, self._mixed, self._own_covers = {}, {}, {}, {}
         return self.index
 
     def _cover_items(self) -> Iterator[tuple[Identity, int]]:
-        for identity, packed in self._by_identity.items():
-            if identity[0] == "cover" and packed & 1 and _ordinal(packed) not in self.index.problems:
+        for identity, packed in self._covers.items():
+            if packed & 1 and not self.index.fails(_ordinal(packed)):
                 yield identity, _ordinal(packed)
 
 
 def _type_number(packed: int) -> int:
-    return packed >> 41 & (1 << 39) - 1
+    return packed >> TYPE_SHIFT & (1 << 39) - 1
 
 
 def _ordinal(packed: int) -> int:
     return packed >> 1 & (1 << 40) - 1
-
-
-def index_entries(entries: Iterator[Entry]) -> ManifestIndex:
-    """The index of some entries, in the order of their ordinals."""
-    builder = IndexBuilder()
-    for entry in entries:
-        builder.add(entry)
-    return builder.finish()

@@ -4,7 +4,6 @@ Time and memory are linear in the length of the text, whatever the text: nothing
 to be within a limit.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -24,7 +23,7 @@ from ingestd.format.json_splitter import (
 )
 from ingestd.format.nesting import MAX_NESTING
 from ingestd.format.object_splitter import MeasureArray, SplitObject, TooLong, split_object
-from ingestd.format.strict_json import text_problem
+from ingestd.format.strict_json import LONE_SURROGATE, text_problem, without_surrogates
 
 Raw = msgspec.Raw | bytes
 
@@ -33,11 +32,6 @@ SHORT = 2**16
 MIN_BYTES_PER_COMMA = 16
 """With fewer, a list may have so many elements that an object for each takes much more memory than the text."""
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-)
 
 
 class _Lists(msgspec.Struct):
@@ -93,7 +87,7 @@ class ManifestText:
         except RecursionError:
             return None
         except ValueError as error:
-            if self._data[-SHORT:].rstrip().endswith(b"}") and _LONE_SURROGATE.search(self._data):
+            if self._data[-SHORT:].rstrip().endswith(b"}") and LONE_SURROGATE.search(self._data):
                 return None
             raise ManifestUnsettled([f"the manifest is not complete JSON: {error}"]) from None
 
@@ -168,7 +162,7 @@ class ManifestText:
         if len(raw) > self._limits.max_entry_bytes:
             return
         try:
-            _check_syntax(_LONE_SURROGATE.sub(rb"\\ufffd", raw))
+            _check_syntax(without_surrogates(raw))
         except RecursionError:
             return
         except ValueError as error:

@@ -11,6 +11,10 @@ from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 _NESTED = (dict, list)
 _decode = msgspec.json.Decoder().decode
 
@@ -66,13 +70,18 @@ def text_problem(raw: bytes) -> str | None:
     return f"{place.removeprefix('.')[:MAX_SHOWN] or 'value'}: contains {what}"
 
 
+def without_surrogates(raw: bytes) -> bytes:
+    """JSON text with U+FFFD in place of each unpaired surrogate; also of some that are escaped themselves."""
+    return LONE_SURROGATE.sub(rb"\\ufffd", raw)
+
+
 def _surrogate_place(value: Any) -> str | None:
     """The place of the first text with a surrogate, as in `files[0].path`; empty for the value itself."""
     if type(value) is str:
         return "" if _SURROGATE.search(value) else None
     if type(value) is dict:
         if any(map(_SURROGATE.search, value)):
-            return "a key"
+            return ".(a key)"
         parts = ((f".{key}", inner) for key, inner in value.items())
     else:
         parts = ((f"[{number}]", inner) for number, inner in enumerate(value if type(value) is list else ()))

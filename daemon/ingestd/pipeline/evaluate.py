@@ -52,9 +52,8 @@ def evaluate(
     """The decision about one entry. `arriving`: hashes of assets that this bundle delivers itself."""
     if entry.problem is not None:
         return Verdict(Decision.FAILED, entry.reason, entry.problem)
-    if entry.ordinal in bundle.index.problems:
-        reason, problem = bundle.index.problems[entry.ordinal]
-        return Verdict(Decision.FAILED, reason, problem)
+    if (failure := bundle.index.problem(entry)) is not None:
+        return Verdict(Decision.FAILED, *failure)
     if entry.is_cover:
         return _evaluate_cover(entry, bundle, state, arriving)
     differs = own_cover(entry, bundle, state) is not None
