@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from ingestd.store.migrate import migrate
 from support.browser import free_port
 from support.certificates import self_signed
 from support.private_db import unstarted_server
-from support.rogue_db import rogue_server
+from support.rogue_db import framed, greeting_server, rogue_server
+from support.scale import scaled
 from support.world import owner_sql
 
 PASSWORD = "pässword-密码-🔑"
@@ -119,6 +121,25 @@ def test_a_wrong_setting_is_one_sentence(site: Site, name: str) -> None:
         assert isinstance(raised.value, IngestdError)
         assert raised.value.exit_status in (69, 78)
         assert "\n" not in str(raised.value).strip()
+
+
+def test_a_server_of_another_kind_is_one_sentence(site: Site) -> None:
+    random = Random(7)
+    greetings = [
+        b"",
+        b"\x0a",
+        b"\xff",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x00\x00\x00\x00",
+    ]
+    greetings += [
+        framed(body) for body in (b"", b"\x0a", b"\x0a10.11\0", b"\xff", b"\xff\x01", b"\x0a\xff\0" + bytes(60))
+    ]
+    greetings += [framed(random.randbytes(random.randrange(1, 90))) for _ in range(scaled(40, 2000))]
+    for greeting in greetings:
+        with greeting_server(greeting) as port, pytest.raises(DatabaseUnavailable):
+            session(site.settings(host="127.0.0.1", port=port))
 
 
 # TLS

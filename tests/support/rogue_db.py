@@ -18,7 +18,7 @@ class Rogue:
     received: bytes = b""
 
 
-def _packet(sequence: int, body: bytes) -> bytes:
+def framed(body: bytes, sequence: int = 0) -> bytes:
     return struct.pack("<I", len(body))[:3] + bytes([sequence]) + body
 
 
@@ -44,9 +44,9 @@ def _serve(listening: socket.socket, rogue: Rogue, proposed: str, asked: str) ->
             client, _ = listening.accept()
             with client, suppress(OSError):
                 client.settimeout(5.0)
-                client.sendall(_packet(0, _greeting(proposed)))
+                client.sendall(framed(_greeting(proposed)))
                 rogue.received += client.recv(4096)
-                client.sendall(_packet(2, b"\xfe" + asked.encode() + b"\0" + SALT + b"\0"))
+                client.sendall(framed(b"\xfe" + asked.encode() + b"\0" + SALT + b"\0", 2))
                 while data := client.recv(4096):
                     rogue.received += data
 
@@ -60,6 +60,27 @@ def rogue_server(proposed: str, asked: str) -> Iterator[Rogue]:
         thread.start()
         try:
             yield rogue
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextmanager
+def greeting_server(greeting: bytes) -> Iterator[int]:
+    """A server on 127.0.0.1 that sends these bytes to each client and closes; yields its port."""
+
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                with client, suppress(OSError):
+                    client.sendall(greeting)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
         finally:
             listening.shutdown(socket.SHUT_RDWR)
             thread.join()

@@ -136,7 +136,7 @@ def open_connection(connection: Connection, settings: DatabaseSettings, limits: 
 
 
 def _open(connection: Connection, settings: DatabaseSettings) -> None:
-    """Opens it. What is wrong before a server is asked, such as an impossible host, is a wrong configuration."""
+    """Opens it. What no server refuses, such as an impossible host or words of another protocol, is a wrong setting."""
     try:
         connection.connect()
     except pymysql.OperationalError as error:
@@ -144,9 +144,11 @@ def _open(connection: Connection, settings: DatabaseSettings) -> None:
         if isinstance(cause, ssl.SSLError):
             raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"no TLS with it: {cause}") from error
         raise
-    except (ValueError, RuntimeError, NotImplementedError) as error:
+    except pymysql.MySQLError:
+        raise
+    except Exception as error:  # the driver reads a greeting of another protocol into any error
         where = f"unix_socket = {settings.unix_socket!r}" if settings.unix_socket else f"host = {settings.host!r}"
-        raise ConfigError(f"[database] {where} cannot be connected to as this user: {error}") from error
+        raise ConfigError(f"[database] {where} cannot be connected to as this user: {error!r}") from error
 
 
 def needs_tls(settings: DatabaseSettings) -> bool:
