@@ -175,6 +175,16 @@ class IngestRequest:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A batch with the counts of its decisions and its newest jobs, newest first."""
+
+    batch: SummarizedBatch
+    decisions: dict[str, int]
+    containers: dict[str, int]
+    jobs: list[Job]
+
+
 def as_dict(record: Any) -> dict[str, Any]:
     """The fields of a record by name; values stay as they are."""
     return {part.name: getattr(record, part.name) for part in fields(record)}

@@ -2,17 +2,16 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import click
 
-from ingestd.cli.operate import known_batch
+from ingestd.cli.operate import Operator, operated
 from ingestd.cli.output import echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import Session, as_sync_id
 from ingestd.model import BatchStatus, JobState
-from ingestd.records import Control, Item, Job, SummarizedBatch, as_dict
-from ingestd.store import control, item, mount, queries
+from ingestd.records import Control, Job, Standing, as_dict
+from ingestd.store import control, mount, queries
 from ingestd.store.queries.paging import NEWEST
 
 FOLLOW_SECONDS = 0.5
@@ -42,25 +41,25 @@ JOB_TABLE = (
 @click.argument("sync_id", required=False, type=as_sync_id)
 @click.option("--items", is_flag=True, help="Print the items of the batch with their decisions.")
 @click.option("--follow", is_flag=True, help="Show a progress bar until the job of the batch has finished.")
-@json_option
-@click.pass_obj
-def status(session: Session, sync_id: str | None, items: bool, follow: bool, as_json: bool) -> None:
+@operated
+def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, as_json: bool) -> None:
     """Shows the state of the queue, or of one batch. With --follow it exits 1 if the job or the batch failed."""
     if sync_id is None:
         if items or follow:
             raise click.UsageError("--items and --follow need a SYNC_ID")
-        _print_overview(session, as_json=as_json)
+        _print_overview(operator.session_here(), as_json=as_json)
         return
-    known, has_failed = known_batch(session, sync_id), False
+    standing = operator.standing(sync_id)
+    has_failed = False
     if follow:
-        job = _follow(session, sync_id, known.id)
-        known = known_batch(session, sync_id)
-        has_failed = known.status is BatchStatus.FAILED or (job is not None and job.state is JobState.FAILED)
+        job = _follow(operator, sync_id)
+        standing = operator.standing(sync_id)
+        has_failed = standing.batch.status is BatchStatus.FAILED or (job is not None and job.state is JobState.FAILED)
     if items:
         empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
-        print_rows(_items(session, known.id), ITEM_TABLE, as_json=as_json, empty=empty)
+        print_rows(operator.items(sync_id, PAGE), ITEM_TABLE, as_json=as_json, empty=empty)
     else:
-        _print_batch(session, known, as_json=as_json)
+        _print_batch(standing, as_json=as_json)
     click.get_current_context().exit(int(has_failed))
 
 
@@ -90,31 +89,19 @@ def _counts(counts: dict[str, int], none: str) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or none
 
 
-def _print_batch(session: Session, batch: SummarizedBatch, *, as_json: bool) -> None:
-    db, facts = session.context.db, as_dict(batch)
-    counts = {
-        "decisions": dict(db.read(lambda tx: item.tally(tx, batch.id))),
-        "containers": dict(db.read(lambda tx: item.container_tally(tx, batch.id))),
-    }
-    found = db.read(lambda tx: queries.jobs.of_batch(tx, batch.id))
+def _print_batch(standing: Standing, *, as_json: bool) -> None:
+    facts = as_dict(standing.batch)
+    counts = {"decisions": standing.decisions, "containers": standing.containers}
     if as_json:
-        print_json({**facts, **counts, "jobs": found})
+        print_json({**facts, **counts, "jobs": standing.jobs})
         return
     print_facts({**facts, **{what: _counts(count, "none yet") for what, count in counts.items()}})
-    _print_jobs(found, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
+    _print_jobs(standing.jobs, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
 
 
-def _items(session: Session, batch_id: int) -> Iterator[Item]:
-    after: int | None = -1
-    while after is not None:
-        page = partial(queries.items.page, batch_id=batch_id, after=after, limit=PAGE)
-        found, after = session.context.db.read(page)
-        yield from found
-
-
-def _follow(session: Session, sync_id: str, batch_id: int) -> Job | None:
+def _follow(operator: Operator, sync_id: str) -> Job | None:
     """Shows a progress bar on standard error until the newest job of the batch has finished; returns that job."""
-    newest = _newest(session, batch_id)
+    newest = _newest(operator, sync_id)
     if newest is None:
         echo("this batch has no job to follow")
         return None
@@ -123,14 +110,14 @@ def _follow(session: Session, sync_id: str, batch_id: int) -> Job | None:
             bar.length = max(1, newest.items_total)
             bar.update(newest.items_done - bar.pos)
             time.sleep(FOLLOW_SECONDS)
-            newest = _newest(session, batch_id)
+            newest = _newest(operator, sync_id)
         bar.update((newest.items_done if newest else 0) - bar.pos)
     return newest
 
 
-def _newest(session: Session, batch_id: int) -> Job | None:
-    found = session.context.db.read(lambda tx: queries.jobs.of_batch(tx, batch_id, limit=1))
-    return found[0] if found else None
+def _newest(operator: Operator, sync_id: str) -> Job | None:
+    jobs = operator.standing(sync_id).jobs
+    return jobs[0] if jobs else None
 
 
 @click.command()

@@ -1,6 +1,6 @@
 """The commands of operators: scan, preflight, queue and cancel, locally or remotely; pause and resume."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +16,9 @@ from ingestd.model import Scope
 from ingestd.pipeline import ordering, queueing
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scanner import Scanner
-from ingestd.records import SummarizedBatch
-from ingestd.store.queries import batches
+from ingestd.records import Item, Standing, SummarizedBatch
+from ingestd.store import item
+from ingestd.store.queries import batches, items, jobs
 
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 """errors that would also stop the next batch"""
@@ -40,6 +41,15 @@ class Operator(Protocol):
 
     def cancel(self, sync_id: str) -> Row:
         """The job, as `cancel` prints it."""
+
+    def standing(self, sync_id: str) -> Standing:
+        """How a batch stands. Raises NotFound."""
+
+    def items(self, sync_id: str, page: int) -> Iterator[Item]:
+        """The listed items of a batch, in order of the manifest, read in pages of so many."""
+
+    def session_here(self) -> Session:
+        """The session of a command that runs on this host only. Raises UsageError elsewhere."""
 
 
 class Local:
@@ -69,6 +79,26 @@ class Local:
     def cancel(self, sync_id: str) -> Row:
         cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
         return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
+
+    def standing(self, sync_id: str) -> Standing:
+        read, known = self._session.context.db.read, known_batch(self._session, sync_id)
+        return Standing(
+            known,
+            decisions=dict(read(lambda tx: item.tally(tx, known.id))),
+            containers=dict(read(lambda tx: item.container_tally(tx, known.id))),
+            jobs=read(lambda tx: jobs.of_batch(tx, known.id)),
+        )
+
+    def items(self, sync_id: str, page: int) -> Iterator[Item]:
+        known = known_batch(self._session, sync_id)
+        after: int | None = -1
+        while after is not None:
+            following = partial(items.page, batch_id=known.id, after=after, limit=page)
+            found, after = self._session.context.db.read(following)
+            yield from found
+
+    def session_here(self) -> Session:
+        return self._session
 
 
 def operated(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import NoReturn, TypeVar
 
 import click
 import msgspec
@@ -16,7 +17,9 @@ from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
-from ingestd.records import IngestRequest, SummarizedBatch
+from ingestd.records import IngestRequest, Item, Standing, SummarizedBatch
+from ingestd.web.api.schemas import MAX_PAGE
+from ingestd.web.views import BatchDetail
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
 ANNOUNCE_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
@@ -58,6 +61,11 @@ class _Plan(msgspec.Struct):
 
 class _Accepted(msgspec.Struct):
     id: int
+
+
+class _ItemPage(msgspec.Struct):
+    items: list[Item]
+    next: int | None
 
 
 class _ScanResult(msgspec.Struct):
@@ -113,6 +121,24 @@ class Remote:
     def cancel(self, sync_id: str) -> Row:
         cancelled = self._client.post(f"{_path(sync_id)}/cancel", {200: _Job})
         return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
+
+    def standing(self, sync_id: str) -> Standing:
+        found = self._client.get(_path(sync_id), BatchDetail)
+        batch = SummarizedBatch(**{part.name: getattr(found, part.name) for part in fields(SummarizedBatch)})
+        return Standing(batch, found.decisions, found.containers, found.jobs)
+
+    def items(self, sync_id: str, page: int) -> Iterator[Item]:
+        address = f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}"
+        after: int | None = None
+        while True:
+            found = self._client.get(address + ("" if after is None else f"&after={after}"), _ItemPage)
+            yield from found.items
+            after = found.next
+            if after is None:
+                return
+
+    def session_here(self) -> NoReturn:
+        raise click.UsageError("the overview is not part of the HTTP API; name a SYNC_ID, or run it on the host itself")
 
     def _result(self, request_id: int, shape: type[T], what: str) -> T:
         """The result of a request, which is asked for until the request has ended."""

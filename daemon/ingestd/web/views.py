@@ -30,6 +30,7 @@ class BatchDetail(SummarizedBatch):
     """A batch with the decisions on its items, its failures and its newest jobs."""
 
     decisions: dict[str, int] = field(metadata={"description": "Listed items by decision."})
+    containers: dict[str, int] = field(metadata={"description": "Listed containers by decision."})
     failures: list[FailureGroup] = field(metadata={"description": "Failing and waiting items by reason, most first."})
     preflight: PreflightState
     jobs: list[Job] = field(metadata={"description": "The newest jobs of this batch."})
@@ -53,6 +54,7 @@ class Views:
         return BatchDetail(
             **as_dict(found),
             decisions=_decisions(counts),
+            containers=dict(self.db.read(lambda tx: item.container_tally(tx, found.id))),
             failures=_failures(counts),
             preflight=self.db.read(lambda tx: request.preflight_state(tx, sync_id)),
             jobs=self.db.read(lambda tx: jobs.of_batch(tx, found.id, limit=JOBS_SHOWN)),
