@@ -44,7 +44,7 @@ def test_the_retry_can_be_cancelled_on_the_page(world: World, web_client: WebCli
 
 def test_the_api_has_the_time_and_the_number(world: World, web_client: WebClient) -> None:
     sync_id = failed(world, web_client)
-    bearer = {"Authorization": "Bearer operator-token"}
+    bearer = {"Authorization": "Bearer the-operator-token"}
     found = json.loads(web_client.send("GET", f"/api/v1/batches/{sync_id}", headers=bearer).body)
     assert (found["status"], found["failure_count"]) == ("failed", 1)
     assert found["retry_at"].endswith("Z")

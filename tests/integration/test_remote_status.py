@@ -27,7 +27,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wor
 @pytest.fixture
 def elsewhere(web_client: WebClient, tmp_path: Path) -> Iterator[list[str]]:
     token = tmp_path / "token"
-    token.write_text("viewer-token\n")
+    token.write_text("the-viewer-token\n")
     token.chmod(0o600)
     with reverse_proxy(web_client.listener.address, HOST) as proxy:
         yield ["--url", proxy.url, "--token-file", str(token)]
