@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
 class Chain:
     """Bundles about the same assets, each delivered after the import of the one that it follows.
 
-    Nothing that an item or container waits for ever comes, because when it is looked for again depends on the time.
+    What an item or container waits for never comes: when it would be tried again depends on the time.
     """
 
     def __init__(self, world: World, name: str, dice: random.Random) -> None:
