@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+from ingestd.config import MountSettings
 from ingestd.listener import WANTED_FILES
+from ingestd.mount.access import Mount
+from support.processes import helpers
 
 UNIT = (Path(__file__).resolve().parents[2] / "contrib/systemd/ingestd.service").read_text(encoding="utf-8")
 GIB = 2**30
@@ -28,6 +31,18 @@ def test_memory_has_room_for_the_largest_manifest_and_a_limit() -> None:
 def test_helper_that_the_kernel_ends_does_not_end_the_service() -> None:
     assert setting("OOMPolicy") == "continue"
     assert setting("Restart") == "always"
+
+
+def test_kernel_ends_a_helper_before_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "sync").mkdir()
+    mount = Mount(MountSettings(root=tmp_path, require_mount=False))
+    try:
+        mount.check()
+        scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in helpers()]
+    finally:
+        mount.close()
+    assert scores
+    assert min(scores) > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_tasks_and_files_are_limited() -> None:

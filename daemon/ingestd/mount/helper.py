@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ingestd.mount import items, manifests, sync_folder, wire
-from ingestd.mount.memory import limited_memory
+from ingestd.mount.memory import end_before_parent, limited_memory
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.replies import ReplyChannel
 from ingestd.mount.window import WindowFull
@@ -29,6 +29,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.stack_size(THREAD_STACK)
+    end_before_parent()
     requests, channel = os.dup(0), ReplyChannel(os.dup(1))
     os.dup2(2, 1)
     while (body := wire.receive(requests)) is not None:
