@@ -1,7 +1,7 @@
 -- The columns of each record that lists, pages, the HTTP interface and commands show, in the order of its fields.
 -- To show another column, add it here and to the record in daemon/ingestd/records.py. Tables: b is ingest_batch, j is
 -- import_job (joined with b), i is ingest_batch_item, c is ingest_batch_container, e is ingest_event, r is
--- ingest_request.
+-- ingest_request, s is ingest_stuck.
 
 -- fragment: batch_columns
 -- Record: Batch.
@@ -27,6 +27,10 @@ c.ordinal, c.type, c.hash, c.decision, c.reason, c.target_ids, c.last_error, c.u
 -- fragment: event_columns
 -- Record: Event.
 e.id, e.event_type, e.payload, e.created_at
+
+-- fragment: stuck_columns
+-- Record: StuckBundle.
+s.sync_id, s.reason, s.reported_by, s.since
 
 -- fragment: request_columns
 -- Record: IngestRequest.

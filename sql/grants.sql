@@ -12,6 +12,7 @@ GRANT SELECT, INSERT, UPDATE ON ingest_batch_removal TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_request TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_stuck TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT (batch_id, event_type, payload) ON ingest_event TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_mount TO 'ingestd'@'localhost';
 GRANT SELECT, UPDATE ON ingest_control TO 'ingestd'@'localhost';

@@ -107,6 +107,7 @@ class Daemon:
             mount_up=lambda: self.context.mount.up,
             last_scan=lambda: self.scanner.last_success,
             unrecorded=lambda: self.scanner.unrecorded,
+            stuck=lambda: self.scanner.stuck,
             workers=self.worker_pool.workers,
             draining=lambda: self._stopping is not None,
             database_errors=lambda: dict(self.context.db.errors),

@@ -42,6 +42,7 @@ class View:
     mount_up: Callable[[], bool]
     last_scan: Callable[[], float | None]
     unrecorded: Callable[[], int]
+    stuck: Callable[[], int]
     workers: Callable[[], dict[str, int]]
     draining: Callable[[], bool]
     database_errors: Callable[[], dict[str, int]]
@@ -106,6 +107,7 @@ class ProcessState(Collector):
         if last is not None:
             yield single("scan_last_success_timestamp_seconds", "When the last full scan ended well.", last)
         yield single("sentinels_unrecorded", "Sentinels seen whose manifest cannot be read yet.", view.unrecorded())
+        yield single("bundles_stuck", "Bundles that cannot be read or recorded.", view.stuck())
         yield gauge("workers", "Threads of the pool.", by_label(view.workers()), "state")
         yield single("stale_threshold_seconds", "worker.stale_after.", settings.worker.stale_after)
         yield single("scan_interval_seconds", "mount.rescan_interval.", settings.mount.rescan_interval)

@@ -155,6 +155,16 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class StuckBundle:
+    """A bundle that cannot be read or recorded: why, and since when. `reported_by` is the host that found it first."""
+
+    sync_id: str
+    reason: str
+    reported_by: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class IngestRequest:
     """One ingest_request row: a scan or a pre-flight that was accepted. It is deleted some days after its end."""
 

@@ -59,7 +59,7 @@ def test_a_half_written_manifest_is_waited_for_beside_a_healthy_one(world: World
     scanner = Scanner(world.context())
     hostile, healthy = put(world, CORPUS["cut in escapes"]), world.put(photo("a"))
     assert scanner.scan() == [healthy]
-    assert hostile in scanner._settling
+    assert hostile in scanner._recorder.settling
 
 
 def test_bad_items_fail_alone_in_a_long_manifest(world: World) -> None:

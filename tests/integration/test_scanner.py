@@ -124,6 +124,7 @@ def test_an_absent_mount_is_not_an_empty_one(world: World, absent: str) -> None:
         hidden.rename(away)
     scanner.name({sync_id})
     for _ in range(2):
+        scanner.demand_full()
         with pytest.raises(MountUnavailable):
             scanner.run_once()
     with pytest.raises(MountUnavailable):

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,9 +189,9 @@ def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
     write_sentinel(world, settling)
     real, while_read = delivery.read, []
 
-    def reading(context: Context, name: str, known: str | None = None) -> delivery.Delivery:
+    def reading(context: Context, name: str, *more: Any, **options: Any) -> delivery.Delivery:
         while_read.append(scanner.awaits(name))
-        return real(context, name, known)
+        return real(context, name, *more, **options)
 
     monkeypatch.setattr(delivery, "read", reading)
     assert not scanner.awaits(sync_id)

@@ -18,6 +18,7 @@ RECORDS = {
     "container_columns": records.Container,
     "event_columns": records.Event,
     "request_columns": records.IngestRequest,
+    "stuck_columns": records.StuckBundle,
 }
 FILES = [
     str(path.relative_to(SQL_FOLDER).with_suffix(""))

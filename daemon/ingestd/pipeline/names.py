@@ -1,36 +1,54 @@
-"""Bundles that were named to the scanner, by the watcher or by a request."""
+"""Bundles to read for the first time or again at once: named by the watcher or a request, or found by a listing."""
 
 import threading
-from collections.abc import Iterable, Set
+from collections import OrderedDict
+from collections.abc import Iterable
 
 
 class Names:
-    """The sync_ids that the next round must read, and the source that named each. Thread-safe.
+    """The sync_ids to read next, and the source that named each. Thread-safe.
 
     Sources are the labels of `ingestd_batches_discovered_total`; a bundle that only a listing found has source `scan`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, str] = {}
-        self._taken: dict[str, str] = {}
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._sources: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def add(self, sync_ids: Iterable[str], source: str) -> None:
         with self._lock:
-            self._waiting.update(dict.fromkeys(sync_ids, source))
+            for sync_id in sync_ids:
+                self._waiting[sync_id] = None
+                self._waiting.move_to_end(sync_id)
+                self._sources[sync_id] = source
 
-    def take(self, remember: Set[str]) -> set[str]:
-        """The names added since the last call. The sources of `remember` are kept, those of other names are not."""
+    def add_listed(self, sync_ids: Iterable[str]) -> None:
+        """Adds what a listing found, without changing what was named before."""
         with self._lock:
-            taken, self._waiting = self._waiting, {}
-            self._taken = {name: source for name, source in self._taken.items() if name in remember} | taken
-            return set(taken)
+            for sync_id in sync_ids:
+                self._waiting.setdefault(sync_id)
 
-    def put_back(self, sync_ids: Set[str]) -> None:
-        """Adds names again that were taken, for a round that failed."""
+    def take(self, limit: int) -> list[str]:
+        """At most `limit` names. From many, half are the newest and half the oldest: neither wait for all others."""
         with self._lock:
-            self._waiting = {name: self._taken[name] for name in sync_ids} | self._waiting
+            count = min(limit, len(self._waiting))
+            is_newest = len(self._waiting) > limit
+            return [self._waiting.popitem(last=is_newest and number % 2 == 0)[0] for number in range(count)]
+
+    def put_back(self, sync_id: str) -> None:
+        """Adds a name again that was taken and not read."""
+        with self._lock:
+            self._waiting[sync_id] = None
 
     def source_of(self, sync_id: str) -> str:
         with self._lock:
-            return self._taken.get(sync_id, "scan")
+            return self._sources.get(sync_id, "scan")
+
+    def forget(self, sync_id: str) -> None:
+        """Forgets the source of a bundle that needs no more reading."""
+        with self._lock:
+            self._sources.pop(sync_id, None)

@@ -20,7 +20,7 @@ from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, Instance, worker_id
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.scanner import PATIENCE, Scanner
 from ingestd.pipeline.worker_pool import UNTIL_WOKEN, is_open
 from ingestd.store import request
 from ingestd.store.db import Tx
@@ -139,7 +139,7 @@ class ScanStep:
         return self._scanner.run_once()
 
     def _scan(self, _claim: Claim) -> dict[str, Any]:
-        changed = self._scanner.scan()
+        changed = self._scanner.scan(PATIENCE)
         return {"sync_ids": changed[:MAX_SYNC_IDS], "unrecorded": self._scanner.unrecorded}
 
 

@@ -6,18 +6,16 @@ names it, and by a slow rotation: another digest under the same sync_id is a re-
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Set
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
 
 import structlog
 
-from ingestd.errors import ManifestUnsettled, SentinelMissing
-from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.names import Names
+from ingestd.pipeline.reads import Outcome, Reads, Task
+from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation
-from ingestd.pipeline.settling import Settling
+from ingestd.pipeline.settling import Waits
 from ingestd.service import tick
 from ingestd.store import batch
 
@@ -25,27 +23,31 @@ log = structlog.get_logger()
 
 MAX_WARNINGS = 20
 """ignored sentinels that one scan logs by name"""
+MAX_RETRIES, RETRY_GAP = 64, 0.25
+"""retries of one round, and the seconds until the next round if more are due"""
+READ_POLL, PATIENCE = 0.1, 2.0
+"""seconds between looks at reads, and without an outcome after which a round leaves slow reads to the next one"""
 
 
 class Scanner:
     """Reads new, named and settling manifests at each round; at a full scan also lists the folder and re-reads some.
 
-    Rounds run in one thread. Other threads may call `name`, `demand_full`, `awaits`, `unrecorded` and
-    `last_success`: what these read and the rounds change is guarded by a lock.
+    Rounds run in one thread. Manifests are read by several others, so that a read that hangs delays no other bundle;
+    what was read is recorded in the thread of the round. Other threads may call `name`, `demand_full`, `awaits`,
+    `unrecorded`, `stuck` and `last_success`.
     """
 
     def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_recorded = on_recorded
         self._names = Names()
-        self._settling = Settling(context.settings.mount.settle_seconds)
+        self._recorder = Recorder(context, self._names)
+        self._reads = Reads(context)
         self._rotation = Rotation()
         self._ignored: set[str] = set()
-        self._is_loaded = False
+        self._reported = 0
         self._lock = threading.Lock()
-        # Guarded by the lock; only rounds write `_known` and `_reading`, so they read them without it.
-        self._known: set[str] = set()
-        self._reading: str | None = None
+        # Guarded by the lock.
         self._is_demanded = False
         self._full_due_at = 0.0
         self._last_success: float | None = None
@@ -59,16 +61,16 @@ class Scanner:
     @property
     def unrecorded(self) -> int:
         """Number of sentinels that were seen, but not recorded yet."""
-        settling = self._settling.names
-        with self._lock:
-            return len(settling - self._known)
+        return len(self._recorder.unrecorded | (self._reads.pending - self._recorder.known))
+
+    @property
+    def stuck(self) -> int:
+        """Number of bundles that cannot be read or recorded."""
+        return len(self._recorder.stuck.waits)
 
     def awaits(self, sync_id: str) -> bool:
         """Whether a change of this manifest matters before its sentinel is named: it was read, or is being read."""
-        if sync_id in self._settling:
-            return True
-        with self._lock:
-            return sync_id in self._known or sync_id == self._reading
+        return sync_id in self._reads or sync_id in self._recorder
 
     def name(self, sync_ids: Iterable[str], source: str = "scan") -> None:
         """Makes the next round read these bundles, which `source` named; wake the service afterwards."""
@@ -81,81 +83,104 @@ class Scanner:
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
-        named = self._names.take(remember=self._settling.names)
-        try:
-            recorded = self._scan_fully(named) if self._is_full_due() else self._read_due(named)
-        except BaseException:
-            self._names.put_back(named)
-            raise
-        if recorded:
-            self._on_recorded()
+        self._run(PATIENCE)
         return self._delay()
 
-    def scan(self) -> list[str]:
-        """One full scan, now; returns the sync_ids that were recorded or changed."""
-        changed = self._scan_fully()
-        if changed:
-            self._on_recorded()
+    def scan(self, patience: float = float("inf")) -> list[str]:
+        """One full scan, now; returns the sync_ids that were recorded or changed.
+
+        Reads that give no answer for `patience` seconds go on afterwards, for the rounds to come.
+        """
+        with self._lock:
+            self._is_demanded = True
+        self._reads.wait_for_slow()
+        return sorted(self._run(patience))
+
+    def _run(self, patience: float) -> list[str]:
+        changed = self._recorder.changed = []
+        self._reported = 0
+        try:
+            if self._is_full_due():
+                self._scan_fully(patience)
+            elif self._has_work():
+                self._context.mount.check()
+                self._read_due()
+                self._read_all(patience)
+        finally:
+            self._report()
         return changed
+
+    def _report(self) -> None:
+        """Says once that something was recorded."""
+        if len(self._recorder.changed) > self._reported:
+            self._reported = len(self._recorder.changed)
+            self._on_recorded()
 
     def _is_full_due(self) -> bool:
         with self._lock:
             return self._is_demanded or time.monotonic() >= self._full_due_at
 
+    def _has_work(self) -> bool:
+        return bool(self._names) or self._reads.has_outcome or self._next_retry_at() <= time.monotonic()
+
+    def _next_retry_at(self) -> float:
+        return min(waits.next_retry_at() for waits in self._waits)
+
+    @property
+    def _waits(self) -> tuple[Waits, ...]:
+        return self._recorder.settling, self._recorder.doubtful, self._recorder.stuck.waits
+
     def _delay(self) -> float:
-        retry_at = self._settling.next_retry_at()
+        now = time.monotonic()
         with self._lock:
-            full_due_at = 0.0 if self._is_demanded else self._full_due_at
-        return max(0.0, min(full_due_at, retry_at) - time.monotonic())
+            full_due_in = 0.0 if self._is_demanded else max(0.0, self._full_due_at - now)
+        retry_in = self._next_retry_at() - now
+        # Due retries are those that this round had to leave.
+        delay = min(full_due_in, retry_in if retry_in > 0 else RETRY_GAP)
+        return min(delay, READ_POLL) if self._names or self._reads.pending else delay
 
-    def _read_due(self, named: set[str]) -> list[str]:
-        """Reads the named and the settling manifests; a name without a sentinel is not a bundle (yet)."""
-        due = set(self._settling.due())
-        if not named and not due:
-            return []
-        self._context.mount.check()
-        is_known = named <= self._known
-        complete = self._known if is_known else {*self._known, *self._context.mount.list_sentinels().sync_ids}
-        return self._read_all(sorted(due | (named & complete)))
+    def _read_due(self) -> None:
+        """Begins some of the retries that are due. Bundles whose read may hang wait while many others hang."""
+        recorder = self._recorder
+        self._submit(recorder.settling.due(MAX_RETRIES) + recorder.doubtful.due(MAX_RETRIES))
+        if not self._context.mount.has_many_hung:
+            self._submit(recorder.stuck.waits.due(MAX_RETRIES), apart=True)
 
-    def _scan_fully(self, named: Set[str] = frozenset()) -> list[str]:
+    def _scan_fully(self, patience: float) -> None:
         """A full scan. One that fails stays due; one that is demanded after this begins follows it."""
         with self._lock:
             self._is_demanded, self._full_due_at = False, 0.0
-        self._load_known()
-        return self._scan_counted(named)
+        self._recorder.load()
+        self._scan_counted(patience)
 
-    def _load_known(self) -> None:
-        if not self._is_loaded:
-            known = self._context.db.read(batch.known_sync_ids)
-            with self._lock:
-                self._known |= known
-            self._is_loaded = True
-
-    def _scan_counted(self, named: Set[str]) -> list[str]:
+    def _scan_counted(self, patience: float) -> None:
         """A full scan, timed and counted by how it ends."""
         start, scans = time.monotonic(), self._context.instruments.scans
         try:
-            changed = self._list_and_read(named)
+            self._list_and_read(patience)
         except BaseException:
             scans.labels("error").inc()
             raise
         scans.labels("ok").inc()
         self._context.instruments.scan_duration.observe(time.monotonic() - start)
-        return changed
 
-    def _list_and_read(self, named: Set[str]) -> list[str]:
+    def _list_and_read(self, patience: float) -> None:
         self._context.mount.check()
         listing = self._context.mount.list_sentinels()
         self._warn_of_ignored(set(listing.invalid_names))
         listed = set(listing.sync_ids)
-        self._settling.keep_only(listed)
-        new = listed - self._known - self._settling.names
-        changed = self._read_all(sorted(new | (named & (listed | self._known))))
-        changed += self._read_all(self._settling.due())
-        self._rotation.turn(listed & self._known, lambda sync_id: self._read_and_record(sync_id, changed))
+        self._recorder.note_listed(listed)
+        self._names.add_listed(sorted(self._recorder.new(listed) - self._reads.pending))
+        self._read_due()
+        self._read_all(patience)
+        self._rotate(listed & self._recorder.known, patience)
         self._note_success()
-        return changed
+
+    def _rotate(self, known: set[str], patience: float) -> None:
+        self._rotation.begin_turn(known)
+        while group := self._rotation.next_group(known):
+            self._submit(group)
+            self._read_all(patience)
 
     def _warn_of_ignored(self, names: set[str]) -> None:
         new = sorted(names - self._ignored)
@@ -170,62 +195,54 @@ class Scanner:
             self._last_success = time.time()
             self._full_due_at = time.monotonic() + self._context.settings.mount.rescan_interval
 
-    def _read_all(self, sync_ids: Iterable[str]) -> list[str]:
-        changed: list[str] = []
+    def _read_all(self, patience: float) -> None:
+        """Reads and records all that is named, and what began before; leaves reads that are silent for too long."""
+        quiet = 0.0
+        while True:
+            self._submit_named()
+            outcome = self._reads.next(READ_POLL if self._reads.is_busy else 0.0)
+            if outcome is not None:
+                quiet = 0.0
+                self._take(outcome)
+            elif not self._reads.is_busy:
+                return
+            else:
+                quiet += READ_POLL
+                self._report()
+                if quiet >= patience:
+                    self._reads.note_slow()
+            tick()
+
+    def _take(self, outcome: Outcome) -> None:
+        if outcome.delivered is not None:
+            self._rotation.spend(outcome.delivered.size)
+        if outcome.is_silent and not outcome.task.apart and not self._context.mount.has_many_hung:
+            self._reads.submit(Task(outcome.task.sync_id, outcome.task.known_sha256, apart=True))
+            return
+        self._recorder.handle(outcome)
+
+    def _submit_named(self) -> None:
+        if self._names and self._reads.room:
+            self._submit(self._names.take(self._reads.room))
+
+    def _submit(self, sync_ids: list[str], *, apart: bool = False) -> None:
+        """Begins to read some bundles; one that is being read already is read again afterwards."""
+        idle = [sync_id for sync_id in sync_ids if sync_id not in self._reads]
         for sync_id in sync_ids:
-            self._read_and_record(sync_id, changed)
-        return changed
-
-    def _read_and_record(self, sync_id: str, changed: list[str]) -> int:
-        """Adds the sync_id to `changed` if it was recorded or has changed; returns the bytes read."""
-        tick()
-        with self._lock:
-            self._reading = sync_id
-        size = 0
+            if sync_id in self._reads:
+                self._names.put_back(sync_id)
         try:
-            known_sha256 = self._recorded_sha256(sync_id)
-            size = self._record(delivery.read(self._context, sync_id, known_sha256), changed)
-        except SentinelMissing:
-            # Only named, not handed over: the sentinel will be named, or listed, when it comes.
-            pass
-        except ManifestUnsettled as unsettled:
-            if self._may_wait(sync_id):
-                return 0
-            self._record_unreadable(sync_id, unsettled, changed)
-        self._settling.end(sync_id)
-        return size
+            digests = self._digests([sync_id for sync_id in idle if sync_id in self._recorder.known])
+        except BaseException:
+            for sync_id in idle:
+                self._names.put_back(sync_id)
+            raise
+        for sync_id in idle:
+            is_stuck = apart or sync_id in self._recorder.stuck.waits
+            self._reads.submit(Task(sync_id, digests.get(sync_id), is_stuck))
 
-    def _recorded_sha256(self, sync_id: str) -> str | None:
-        """The digest that a known batch is recorded with; None if even the same manifest must be checked again."""
-        if sync_id not in self._known:
-            return None
+    def _digests(self, known: list[str]) -> dict[str, str | None]:
+        if not known:
+            return {}
         max_future = self._context.settings.mount.max_future
-        return self._context.db.read(lambda tx: batch.digests(tx, [sync_id], max_future)).get(sync_id)
-
-    def _record(self, delivered: Delivery, changed: list[str]) -> int:
-        sync_id = delivered.sync_id
-        if delivery.record(self._context, delivered):
-            changed.append(sync_id)
-            if sync_id not in self._known:
-                self._count_discovery(delivered)
-        with self._lock:
-            self._known.add(sync_id)
-        return delivered.size
-
-    def _count_discovery(self, delivered: Delivery) -> None:
-        self._context.instruments.discovered.labels(self._names.source_of(delivered.sync_id)).inc()
-        if delivered.manifest is not None:
-            delay = datetime.now(UTC).replace(tzinfo=None) - delivered.manifest.completed_at
-            self._context.instruments.discovery_delay.observe(max(0.0, delay.total_seconds()))
-
-    def _may_wait(self, sync_id: str) -> bool:
-        """Whether an unreadable manifest still has time. A mount that went away raises, and costs it no time."""
-        self._context.mount.check()
-        return self._settling.postpone(sync_id)
-
-    def _record_unreadable(self, sync_id: str, unsettled: ManifestUnsettled, changed: list[str]) -> None:
-        """Records a bundle as invalid after the wait for its manifest; a known batch keeps its status."""
-        if sync_id not in self._known:
-            seconds = self._context.settings.mount.settle_seconds
-            problem = ManifestUnsettled([f"{unsettled} (waited {seconds:g} s)"])
-            self._record(Delivery(sync_id, None, problem=problem), changed)
+        return self._context.db.read(lambda tx: batch.digests(tx, known, max_future))

@@ -1,9 +1,11 @@
-"""Manifests that are missing or half-written although their sentinel exists: how long to wait for each."""
+"""Bundles to read again later: half-written manifests, and bundles whose last reading left a doubt or failed."""
 
+import heapq
 import threading
 import time
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from itertools import count
 
 from ingestd.backoff import backoff
 
@@ -12,60 +14,118 @@ FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0
 
 @dataclass(slots=True)
 class _Wait:
-    """The wait for one manifest; monotonic times."""
+    """The wait for one bundle; monotonic times."""
 
     since: float
-    retry_at: float = 0.0
-    pauses: Iterator[float] = field(default_factory=lambda: backoff(FIRST_PAUSE, MAX_PAUSE))
+    retry_at: float
+    pauses: Iterator[float]
 
 
-class Settling:
-    """Which manifests are waited for, and when to read each again. Thread-safe.
+@dataclass(slots=True)
+class Waits:
+    """Which bundles to read again, and when: each with pauses of its own that grow from `first` to `longest` seconds.
+
+    Thread-safe. Only `names` and `keep_only` look at all bundles; there may be very many.
+    """
+
+    first: float
+    longest: float
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _waits: dict[str, _Wait] = field(default_factory=dict)
+    _order: list[tuple[float, int, str]] = field(default_factory=list)
+    """heap of retries; those that do not match `_waits` are outdated"""
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def __contains__(self, sync_id: str) -> bool:
+        return sync_id in self._waits
+
+    def __len__(self) -> int:
+        return len(self._waits)
+
+    @property
+    def names(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._waits)
+
+    def add(self, sync_id: str) -> None:
+        """Makes a bundle due now, unless it is waited for already."""
+        with self._lock:
+            if sync_id not in self._waits:
+                self._schedule(sync_id, self._begin(sync_id), time.monotonic())
+
+    def due(self, limit: int) -> list[str]:
+        """At most `limit` bundles to read again now, those due for longest first.
+
+        Each is due again after its longest pause, unless it is postponed or ended before.
+        """
+        now = time.monotonic()
+        found: list[str] = []
+        with self._lock:
+            while len(found) < limit and self._next() <= now:
+                _, _, sync_id = self._order[0]
+                found.append(sync_id)
+                self._schedule(sync_id, self._waits[sync_id], now + self.longest)
+        return found
+
+    def next_retry_at(self) -> float:
+        """Monotonic time of the next retry; infinity if there is none."""
+        with self._lock:
+            return self._next()
+
+    def postpone(self, sync_id: str) -> None:
+        """Records that reading a bundle did not help; it is due again after its next pause."""
+        with self._lock:
+            wait = self._waits.get(sync_id) or self._begin(sync_id)
+            self._schedule(sync_id, wait, time.monotonic() + next(wait.pauses))
+
+    def end(self, sync_id: str) -> bool:
+        """Ends the wait for a bundle; False if there was none."""
+        with self._lock:
+            return self._waits.pop(sync_id, None) is not None
+
+    def keep_only(self, listed: Set[str]) -> None:
+        """Ends the waits for bundles whose sentinel is gone."""
+        for sync_id in self.names - listed:
+            self.end(sync_id)
+
+    def _begin(self, sync_id: str) -> _Wait:
+        wait = self._waits[sync_id] = _Wait(time.monotonic(), 0.0, backoff(self.first, self.longest))
+        return wait
+
+    def _schedule(self, sync_id: str, wait: _Wait, retry_at: float) -> None:
+        wait.retry_at = retry_at
+        heapq.heappush(self._order, (retry_at, next(self._numbers), sync_id))
+
+    def _next(self) -> float:
+        while self._order:
+            retry_at, _, sync_id = self._order[0]
+            wait = self._waits.get(sync_id)
+            if wait is not None and wait.retry_at == retry_at:
+                return retry_at
+            heapq.heappop(self._order)
+        return float("inf")
+
+
+class Settling(Waits):
+    """Manifests that are missing or half-written although their sentinel exists.
 
     An object store may list a sentinel before its manifest, so such a manifest gets `seconds` to become readable.
     """
 
+    __slots__ = ("_seconds",)
+
     def __init__(self, seconds: float) -> None:
+        super().__init__(FIRST_PAUSE, MAX_PAUSE)
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._waits: dict[str, _Wait] = {}
 
-    def __contains__(self, sync_id: str) -> bool:
-        with self._lock:
-            return sync_id in self._waits
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The sync_ids of all manifests that are waited for."""
-        with self._lock:
-            return frozenset(self._waits)
-
-    def due(self) -> list[str]:
-        """The manifests to read again now, in the order in which the waits began."""
-        now = time.monotonic()
-        with self._lock:
-            return [sync_id for sync_id, wait in self._waits.items() if wait.retry_at <= now]
-
-    def next_retry_at(self) -> float:
-        """Monotonic time of the next retry; infinity if no manifest is waited for."""
-        with self._lock:
-            return min((wait.retry_at for wait in self._waits.values()), default=float("inf"))
-
-    def postpone(self, sync_id: str) -> bool:
+    def try_again(self, sync_id: str) -> bool:
         """Records that a manifest was unreadable; True if it may be retried, False if its time is over."""
+        is_first = sync_id not in self
+        self.postpone(sync_id)
         now = time.monotonic()
         with self._lock:
-            is_first = sync_id not in self._waits
-            wait = self._waits.setdefault(sync_id, _Wait(now))
-            wait.retry_at = min(now + next(wait.pauses), max(now, wait.since + self._seconds))
-            return is_first or now - wait.since < self._seconds
-
-    def end(self, sync_id: str) -> None:
-        """Ends the wait for a manifest, if there is one."""
-        with self._lock:
-            self._waits.pop(sync_id, None)
-
-    def keep_only(self, listed: Set[str]) -> None:
-        """Ends the waits for manifests whose sentinel is gone."""
-        with self._lock:
-            self._waits = {sync_id: wait for sync_id, wait in self._waits.items() if sync_id in listed}
+            wait = self._waits[sync_id]
+            over_at = wait.since + self._seconds
+            if now < over_at < wait.retry_at:
+                self._schedule(sync_id, wait, over_at)
+            return is_first or now < over_at

@@ -1,0 +1,139 @@
+"""Reads manifests in threads of their own, so that one whose read hangs delays no other."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from ingestd.errors import MountUnavailable
+from ingestd.pipeline import delivery
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
+
+READERS, READERS_APART = 4, 2
+MAX_QUEUED = 4 * READERS
+FIRST_SILENCE = 2.0
+"""seconds of silence after which a reader gives up; the bundle is then read apart, with all of mount.deadline"""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One manifest to read; `apart`: with the readers for bundles whose read was silent or failed before."""
+
+    sync_id: str
+    known_sha256: str | None
+    apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task: a delivery or an error. `is_silent`: the mount answers, but reading this bundle did not."""
+
+    task: Task
+    delivered: Delivery | None = None
+    error: Exception | None = None
+    is_silent: bool = False
+
+
+class Reads:
+    """Reads queued manifests with a few threads, which end when nothing is queued.
+
+    `submit` and `next` are for one thread. Readers that are slow are replaced, up to as many again.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._queues: dict[bool, deque[Task]] = {False: deque(), True: deque()}
+        self._threads = {False: 0, True: 0}
+        self._pending: dict[str, Task] = {}
+        self._slow: set[str] = set()
+
+    def __contains__(self, sync_id: str) -> bool:
+        """Whether a bundle is queued or being read."""
+        return sync_id in self._pending
+
+    @property
+    def pending(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._pending)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is queued or being read, slow reads excepted."""
+        return len(self._pending) > len(self._slow)
+
+    @property
+    def has_outcome(self) -> bool:
+        return not self._outcomes.empty()
+
+    @property
+    def room(self) -> int:
+        """How many tasks can be submitted now; the rest waits where its order can still change."""
+        return max(0, MAX_QUEUED - len(self._queues[False]))
+
+    def submit(self, task: Task) -> None:
+        with self._lock:
+            self._pending[task.sync_id] = task
+            self._queues[task.apart].append(task)
+            if self._threads[task.apart] >= self._limit(task.apart):
+                return
+            self._threads[task.apart] += 1
+        threading.Thread(target=self._work, args=(task.apart,), name="manifest-reader", daemon=True).start()
+
+    def next(self, seconds: float) -> Outcome | None:
+        """The next outcome; None if there is none in time."""
+        try:
+            outcome = self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait()
+        except Empty:
+            return None
+        with self._lock:
+            self._pending.pop(outcome.task.sync_id, None)
+            self._slow.discard(outcome.task.sync_id)
+        return outcome
+
+    def note_slow(self) -> None:
+        """Takes all that is being read for slow: other bundles no longer wait for it."""
+        with self._lock:
+            self._slow = set(self._pending)
+
+    def wait_for_slow(self) -> None:
+        """Takes nothing for slow any more."""
+        with self._lock:
+            self._slow.clear()
+
+    def _limit(self, apart: bool) -> int:
+        slow = sum(self._pending[sync_id].apart == apart for sync_id in self._slow)
+        readers = READERS_APART if apart else READERS
+        return readers if apart else readers + min(slow, readers)
+
+    def _work(self, apart: bool) -> None:
+        while (task := self._take(apart)) is not None:
+            self._outcomes.put(self._read(task))
+
+    def _take(self, apart: bool) -> Task | None:
+        with self._lock:
+            if self._queues[apart]:
+                return self._queues[apart].popleft()
+            self._threads[apart] -= 1
+            return None
+
+    def _read(self, task: Task) -> Outcome:
+        most = self._context.settings.mount.deadline
+        deadline = most if task.apart else min(FIRST_SILENCE, most)
+        try:
+            read = delivery.read(self._context, task.sync_id, task.known_sha256, deadline=deadline)
+        except MountUnavailable as error:
+            return self._blame(task, error)
+        except Exception as error:  # noqa: BLE001  the scanner handles it: it concerns one bundle
+            return Outcome(task, error=error)
+        return Outcome(task, read)
+
+    def _blame(self, task: Task, error: MountUnavailable) -> Outcome:
+        """A read without an answer says nothing about the mount if the mount itself answers."""
+        try:
+            self._context.mount.check()
+        except MountUnavailable as outage:
+            return Outcome(task, error=outage)
+        return Outcome(task, error=error, is_silent=True)
