@@ -6,6 +6,7 @@ import pytest
 
 from ingestd.format.check import check_manifest
 from support.manifests import PRIOR, SYNC_ID, A, B, encoded, photo
+from support.measured import CORPUS
 
 
 def good(**changes: Any) -> bytes:
@@ -77,3 +78,10 @@ def test_what_is_odd_but_importable_is_a_warning() -> None:
     ):
         assert word in text
     assert "nothing to import" in check_manifest(good(items=[]), file_name=None).warnings[0]
+
+
+def test_every_hostile_manifest_gets_a_report() -> None:
+    for shape in CORPUS:
+        report = check_manifest(shape.make(80_000), file_name=f"{SYNC_ID}.json")
+        assert report.problems or shape.verdict == "valid", shape.name
+        assert all(len(problem) < 1000 for problem in report.problems), shape.name

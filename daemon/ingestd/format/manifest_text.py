@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from ingestd.errors import ManifestError, ManifestOverLimit, ManifestUnsettled
-from ingestd.format.fields import BadEntry, Limits
+from ingestd.format.fields import BadEntry, Limits, short_repr
 from ingestd.format.json_splitter import (
     Alive,
     NotJson,
@@ -106,7 +106,8 @@ class ManifestText:
             raise ManifestError([f"nested deeper than {MAX_NESTING} levels"]) from None
         except TooLong as error:
             problem = f"the envelope, all but the elements of `items` and `containers`, has more than {limit} bytes"
-            raise ManifestOverLimit([f"{problem} (mount.max_envelope_bytes), exceeded in {error}"]) from None
+            place = f"(mount.max_envelope_bytes), exceeded in {short_repr(error.key)}"
+            raise ManifestOverLimit([f"{problem} {place}"]) from None
 
     def _array_ends(self) -> Mapping[str, bytes | MeasureArray]:
         """The text of both lists, or functions that find the ends of them."""
