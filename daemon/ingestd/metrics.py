@@ -31,7 +31,8 @@ log = structlog.get_logger()
 CACHE_SECONDS = 1.0
 PATIENCE_SECONDS = 2.5
 STATEMENT_SECONDS = 2.0
-THREADS = 2
+THREADS = 4
+"""two scrapes that wait for a frozen database must not keep a probe waiting"""
 EVERYWHERE = "Database-wide: every host answers the same, so aggregate with max."
 
 

@@ -108,7 +108,7 @@ def examine(context: click.Context, as_json: bool) -> None:
 def _print_finding(finding: doctor.Finding) -> None:
     click.echo(shown(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}"))
     if finding.remedy and not finding.ok:
-        click.echo(f"      {finding.remedy}")
+        click.echo(f"      {shown(finding.remedy)}")
 
 
 COMMANDS = (run, migrate, examine)
