@@ -93,7 +93,7 @@ def test_a_helper_that_dies_says_nothing_about_the_mount(world: World, monkeypat
     mount.check()
     with monkeypatch.context() as patch:
         kill_when_asked(patch)
-        with pytest.raises(ManifestUnsettled, match="helper process ended"):
+        with pytest.raises(ManifestUnsettled, match="its helper process was ended by signal 9"):
             mount.read_manifest(sync_id)
     assert mount.up
     assert mount.read_manifest(sync_id).manifest is not None

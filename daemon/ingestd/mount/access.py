@@ -122,9 +122,9 @@ class Mount:
         a sign of life.
         """
         seconds = self.settings.deadline if deadline is None else deadline
-        limits = Limits(self.settings.max_items, self.settings.max_containers, self.settings.max_envelope_bytes,
-                        self.settings.max_entry_bytes)  # fmt: skip
-        request = wire.ReadManifest(self._root, sync_id, self.settings.max_manifest_bytes, limits, known_sha256)
+        request = wire.ReadManifest(
+            self._root, sync_id, self.settings.max_manifest_bytes, limits_of(self.settings), known_sha256
+        )
         receiver = ManifestReceiver()
         try:
             with self._helper() as helper:
@@ -202,3 +202,8 @@ class Mount:
 
 def problem_of(reply: wire.Reply) -> str:
     return reply.problem or "" if isinstance(reply, wire.Failure) else f"unexpected {type(reply).__name__}"
+
+
+def limits_of(settings: MountSettings) -> Limits:
+    """The settings that limit the content of a manifest."""
+    return Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
