@@ -201,3 +201,49 @@ def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
     assert scanner.awaits(sync_id)
     assert scanner.awaits(settling)
     assert not scanner.awaits(new_sync_id())
+
+
+# another folder under the same name
+
+
+def replace_folder(world: World) -> None:
+    (world.root / "sync").rename(world.root / "sync.old")
+    (world.root / "sync").mkdir()
+
+
+def remove_folder(world: World) -> None:
+    (world.root / "sync").rename(world.root / "sync.old")
+
+
+@pytest.mark.parametrize("change", [replace_folder, remove_folder])
+def test_another_folder_of_the_same_name_is_watched(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[World], None]
+) -> None:
+    world.put(photo("a"))
+    watching = Watching(world, kind, monkeypatch)
+    watching.arm()
+    try:
+        change(world)
+        watching.watcher.run_once()
+        (world.root / "sync").mkdir(exist_ok=True)
+        watching.forget_listing()
+        watching.arm()
+        sync_id = new_sync_id()
+        write_sentinel(world, sync_id)
+        until(lambda: sync_id in watching.all_named)
+        assert watching.watcher.kind == kind
+    finally:
+        watching.watcher.stop()
+
+
+def test_a_folder_that_comes_late_is_watched_by_inotify(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.root / "sync").rmdir()
+    watching = Watching(world, "inotify", monkeypatch)
+    try:
+        watching.watcher.run_once()
+        assert watching.watcher.kind == "poll", "there is nothing to watch yet"
+        (world.root / "sync").mkdir()
+        watching.watcher.run_once()
+        assert watching.watcher.kind == "inotify"
+    finally:
+        watching.watcher.stop()

@@ -42,6 +42,8 @@ class Mount:
         self.identity: MountIdentity | None = None
         self.problem = "it has not been looked at yet"
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
+        self.sync_inode = 0
+        """inode of the folder with the sentinels at the last check; 0: there was none"""
         self._checked_at = -math.inf
         self._root = str(settings.root)
         self._path = settings.root
@@ -75,6 +77,7 @@ class Mount:
             raise MountUnavailable(f"nothing is mounted at {self._root}; {hint}")
         if not isinstance(reply, wire.RootInfo):
             raise MountUnavailable(f"the mount is not readable: {problem_of(reply)}")
+        self.sync_inode = reply.sync_inode
         return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
 
     @property

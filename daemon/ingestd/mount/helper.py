@@ -58,7 +58,8 @@ def inspect_root(root: str) -> wire.Reply:
         fs_id = os.statvfs(root).f_fsid
     except OSError as error:
         return wire.Failure(f"{root}: {error.strerror}")
-    return wire.RootInfo(found.st_dev, os.path.realpath(root), unique_mount_id(root), fs_id)
+    inode = sync_folder.inode(root)
+    return wire.RootInfo(found.st_dev, os.path.realpath(root), unique_mount_id(root), fs_id, inode)
 
 
 def unique_mount_id(path: str) -> int:

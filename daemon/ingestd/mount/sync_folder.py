@@ -25,6 +25,14 @@ def inspect_root(root: str) -> RootInfo | Failure:
     return RootInfo(found.st_dev) if stat.S_ISDIR(found.st_mode) else Failure(f"{root} is not a folder")
 
 
+def inode(root: str) -> int:
+    """The inode of the folder with the sentinels; 0 if it cannot be found."""
+    try:
+        return os.stat(os.path.join(root, "sync"), follow_symlinks=False).st_ino
+    except OSError:
+        return 0
+
+
 def list_sentinels(root: str) -> Listing | Failure:
     """One listing of names, without a stat of any file."""
     sync_ids: list[str] = []

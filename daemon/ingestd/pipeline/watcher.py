@@ -81,7 +81,7 @@ class SentinelEmitter(EventEmitter):
 
 
 class Watcher:
-    """Keeps an observer running on the hand-over folder; restarts it when another file system is mounted there."""
+    """Keeps an observer running on the hand-over folder; restarts it for another file system or another folder."""
 
     def __init__(
         self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], object] = lambda: None
@@ -90,7 +90,7 @@ class Watcher:
         self._hints = Hints(on_names, awaits)
         self._on_armed = on_armed
         self._observer: BaseObserver | None = None
-        self._identity: MountIdentity | None = None
+        self._target: tuple[MountIdentity, int] | None = None
         self.kind: str | None = None
         """`inotify` or `poll`, while armed"""
 
@@ -102,13 +102,20 @@ class Watcher:
             # A file system that returns may have the same identity, but its old watch is dead.
             self.stop()
             raise
-        if self._observer is None or not self._observer.is_alive() or identity != self._identity:
+        # inotify follows a folder, not its name: when another one takes its place, the watch shows nothing any more.
+        target = (identity, self._mount.sync_inode if self._is_bound_to_folder else 0)
+        if self._observer is None or not self._observer.is_alive() or target != self._target:
             self.stop()
             self._arm()
-            self._identity = identity
+            self._target = (identity, self._mount.sync_inode if self._is_bound_to_folder else 0)
             # Bundles that arrived before the watch started caused no event.
             self._on_armed()
         return REARM_INTERVAL
+
+    @property
+    def _is_bound_to_folder(self) -> bool:
+        """Whether the observer watches one folder by inotify, or would if it could."""
+        return chosen_kind(self._mount) == "inotify"
 
     def stop(self) -> None:
         """Stops the observer; may be called twice."""
