@@ -1,11 +1,12 @@
 """The ledger's ids and times: the daemon's account cannot falsify them, whatever it sets in its session."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pymysql
 import pytest
 
+from support.account import Do, connected
 from support.world import World
 
 ADD = "INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (NULL, 'queue_paused', '{}')"
@@ -24,24 +25,12 @@ HIGHEST = 2**64 - 3
 CUSTOM = 1644
 DENIED = 1227
 
-Do = Callable[[str], None]
-
 
 @pytest.fixture
 def daemon(world: World) -> Iterator[Do]:
-    """Runs a statement as the daemon's account, with the rights of sql/grants.sql."""
-    settings = world.server.settings()
-    connection = pymysql.connect(
-        unix_socket=settings.unix_socket, user=settings.user, database=settings.name, autocommit=True,
-        ssl_disabled=True,
-    )  # fmt: skip
-
-    def do(statement: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-
-    yield do
-    connection.close()
+    """Runs a statement as the daemon's account."""
+    with connected(world.server.settings()) as do:
+        yield do
 
 
 def refused(do: Do, statement: str) -> int:

@@ -63,6 +63,12 @@ def test_head_is_answered_wherever_get_is(daemon: Daemon) -> None:
         assert ask(web_address(daemon), path, "HEAD", "ingest.example") == (401, b"")
 
 
+def test_every_route_of_the_pages_that_answers_get_answers_head(daemon: Daemon) -> None:
+    rules = [rule for rule in daemon.web.url_map.iter_rules() if "GET" in (rule.methods or ())]
+    assert len(rules) > 10
+    assert [rule.rule for rule in rules if "HEAD" not in (rule.methods or ())] == []
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
 def test_other_methods_are_refused(daemon: Daemon, method: str) -> None:
     assert {ask(metrics_address(daemon), path, method)[0] for path in PATHS} == {405}
