@@ -33,18 +33,19 @@ def toml(sections: Sections) -> str:
 
 @dataclass
 class Process:
-    """One `ingestd` process. Its standard error goes to a log file."""
+    """One `ingestd` process, or that of another `program`. Its standard error goes to a log file."""
 
     arguments: list[str]
     log_file: Path
     environment: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("-m", "ingestd")
     _popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log_file.open("ab") as output:
             # Keep the environment: coverage passes its settings to the child through it.
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "ingestd", *self.arguments],
+                [sys.executable, *self.program, *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -146,6 +147,7 @@ class Daemons:
     world: World
     folder: Path
     started: list[tuple[Process, Path | None]] = field(default_factory=list)
+    program: tuple[str, ...] = ("-m", "ingestd")
 
     def start(
         self, *, server: EmbeddedMariaDB | None = None, socket: str = "", embedded: Path | None = None, **sections: Any
@@ -167,7 +169,7 @@ class Daemons:
         closed = {"http": {"listen": ""}, "metrics": {"listen": ""}}
         config = self.folder / f"{number}.toml"
         config.write_text(toml({"mount": mount, **closed, **sections}))
-        return Process(["--config", str(config), *command], self.folder / f"{number}.log")
+        return Process(["--config", str(config), *command], self.folder / f"{number}.log", program=self.program)
 
     def reap(self) -> None:
         for process, embedded in self.started:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from ingestd.pipeline.sweeps import Sweeper
+from support import unfenced
 from support.process import Daemons, Process, daemons_of
 from support.scale import IS_SOAK, scaled
 from support.snapshot import Snapshot, differences, snapshot
 from support.wait import until
 from support.world import World, cover, empty, md5, new_sync_id, photo
 
-MIN_SECONDS, MAX_SECONDS = scaled(5, 180), scaled(60, 240)
+MIN_SECONDS, MAX_SECONDS = scaled(5, 180), scaled(60, 400)
 MIN_RESETS = scaled(2, 20)
 SEEDS = (1, 2, 3) if IS_SOAK else (1,)
 CHAINS, ITEMS, MEMBERS, CHUNK = 4, 40, 9, 3
@@ -144,3 +145,11 @@ def uninterrupted(world: World) -> Snapshot:
 def test_chaos_leaves_no_trace(world: World, daemons: Daemons, seed: int) -> None:
     after_chaos = interrupted(world, daemons, random.Random(seed))
     assert differences(after_chaos, uninterrupted(world)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not IS_SOAK, reason="takes minutes; shows that the test above would notice")
+def test_chaos_without_the_fence_leaves_traces(world: World, daemons: Daemons) -> None:
+    daemons.program = ("-P", str(Path(unfenced.__file__)))
+    after_chaos = interrupted(world, daemons, random.Random(1))
+    assert differences(after_chaos, uninterrupted(world)) != []
