@@ -8,6 +8,7 @@ import structlog
 
 from ingestd.errors import (
     DatabaseContention,
+    DatabaseUnavailable,
     IngestdError,
     ManifestUnsettled,
     MountUnavailable,
@@ -23,6 +24,7 @@ from ingestd.pipeline.reads import Outcome
 from ingestd.pipeline.settling import Settling, Waits
 from ingestd.pipeline.stuck import Stuck
 from ingestd.store import batch
+from ingestd.store.queries import server
 
 log = structlog.get_logger()
 
@@ -94,15 +96,25 @@ class Recorder:
         sync_id = outcome.task.sync_id
         try:
             self._handle(outcome)
-        except DatabaseContention as error:
+        except Unavailable as error:
+            if not self._is_about_one_bundle(error):
+                self._names.put_back(sync_id)
+                raise
             self.stuck.note(sync_id, error)
-        except Unavailable:
-            self._names.put_back(sync_id)
-            raise
         except Exception as error:
             if not isinstance(error, IngestdError):
                 log.exception("bundle_failed", sync_id=sync_id)
             self.stuck.note(sync_id, error)
+
+    def _is_about_one_bundle(self, error: Unavailable) -> bool:
+        """Whether the database answers and refuses only what this bundle needs, or another one is in the way."""
+        if isinstance(error, DatabaseContention) or not isinstance(error, DatabaseUnavailable):
+            return isinstance(error, DatabaseContention)
+        try:
+            self._context.db.read(server.ping)
+        except Unavailable:
+            return False
+        return True
 
     def _handle(self, outcome: Outcome) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error
