@@ -26,7 +26,7 @@ from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Countdown, Service, tick
 from ingestd.signals import STOPPING, Signals
 from ingestd.store import control
-from ingestd.store.connection import DEFAULT_LIMITS, Limits
+from ingestd.store.connection import Limits, limits_for
 from ingestd.store.db import Database, Tx
 from ingestd.store.job import QueuedWork
 from ingestd.store.queries import jobs
@@ -47,9 +47,7 @@ STATUS_PATIENCE = 5.0
 
 def make_context(settings: Settings) -> Context:
     """The context that all stages of one process share."""
-    # The locks of a worker that froze are free before its job counts as stale.
-    idle = min(DEFAULT_LIMITS.idle, int(settings.worker.stale_after / 2))
-    db = Database(settings.database, Limits(idle=max(1, idle)))
+    db = Database(settings.database, limits_for(settings.worker.stale_after))
     db.on_failure = tick
     return Context(settings, db, Mount(settings.mount))
 

@@ -17,7 +17,7 @@ from support.scale import scaled
 from support.wait import until
 from support.world import World, photo
 
-HOLD = scaled(3, 120)
+HOLD = scaled(2, 120)
 """seconds: longer than several waits for a lock, which last a second here"""
 NUMBERS = range(60)
 
@@ -57,7 +57,7 @@ def test_an_import_waits_for_a_lock_however_long(world: World, lock: str) -> Non
     sync_id = world.put(*changed, action="update", day=2)
     world.scan(context)
     queueing.enqueue(context, QueueRequest(sync_id, "tester"))
-    settings = {"chunk_items": 20, "heartbeat_interval": 0.2, "stale_after": 2.0}
+    settings = {"chunk_items": 20, "heartbeat_interval": 0.2, "stale_after": 9.0}
     daemon = Daemon(world.settings(worker=settings))
     released_at = 0.0
     try:

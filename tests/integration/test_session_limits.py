@@ -22,10 +22,15 @@ def variable(tx: Tx, name: str) -> Any:
         return value
 
 
-@pytest.mark.parametrize(("stale_after", "idle"), [(900.0, 60), (100.0, 50), (6.0, 3), (2.0, 1), (0.5, 1)])
-def test_a_silent_transaction_ends_before_its_job_is_stale(world: World, stale_after: float, idle: int) -> None:
+@pytest.mark.parametrize(
+    ("stale_after", "idle", "lock"),
+    [(900.0, 60, 5), (100.0, 50, 5), (12.0, 6, 2), (6.0, 3, 1), (2.0, 1, 1), (0.5, 1, 1)],
+)
+def test_the_limits_of_a_session_follow_the_settings(world: World, stale_after: float, idle: int, lock: int) -> None:
+    """A silent transaction ends before its job is stale, and so does a wait for a lock."""
     context = world.context(worker={"stale_after": stale_after})
-    assert context.db.read(lambda tx: variable(tx, "idle_transaction_timeout")) == idle
+    names = ("idle_transaction_timeout", "innodb_lock_wait_timeout", "lock_wait_timeout")
+    assert [context.db.read(lambda tx, name=name: variable(tx, name)) for name in names] == [idle, lock, lock]  # type: ignore[misc]
 
 
 def test_the_locks_of_a_frozen_worker_are_freed_before_its_job_is_stale(world: World) -> None:
@@ -40,14 +45,8 @@ def test_the_locks_of_a_frozen_worker_are_freed_before_its_job_is_stale(world: W
     assert time.monotonic() - started < 2.0
 
 
-def test_no_lock_is_waited_for_without_end_in_the_server(world: World) -> None:
-    context = world.context()
-    for name in ("lock_wait_timeout", "innodb_lock_wait_timeout"):
-        assert context.db.read(lambda tx, name=name: variable(tx, name)) == 5  # type: ignore[misc]
-
-
 def test_a_locked_job_does_not_keep_others_from_their_heartbeats(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(connection, "LOCK_SECONDS", 1)
     context, other = world.context(), world.context()
     sync_ids = [world.put(photo(name)) for name in "ab"]
     world.scan(other)

@@ -87,6 +87,15 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+def limits_for(stale_after: float) -> Limits:
+    """The limits of workers whose jobs are taken over after `stale_after` seconds of silence.
+
+    The locks of a frozen worker are free before that, and a wait for a lock ends in time for the next heartbeat.
+    """
+    lock, idle = min(LOCK_SECONDS, int(stale_after / 6)), min(DEFAULT_LIMITS.idle, int(stale_after / 2))
+    return Limits(lock=max(1, lock), idle=max(1, idle))
+
+
 def connect(
     settings: DatabaseSettings, user: str, password: str, name: str | None, limits: Limits = DEFAULT_LIMITS
 ) -> Connection:
