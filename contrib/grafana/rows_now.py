@@ -69,13 +69,13 @@ def _items_failing() -> Panel:
 
 
 def _batches() -> Panel:
-    alerts = ("IngestdBatchesFailed", "IngestdBatchesInvalid")
+    alerts = ("IngestdBatchesFailed", "IngestdBatchesInvalid", "IngestdBatchesHeld")
     text = Text(
         "Batches that need attention",
-        "Failed, partial and invalid batches, until they are queued or delivered again.",
+        "Failed, partial, invalid and held batches, until they are queued, approved or delivered again.",
         alerts,
     )
-    unwell = matching(ALL, 'status=~"failed|partial|invalid"')
+    unwell = matching(ALL, 'status=~"failed|partial|invalid|held"')
     query = Query(f"max by (status) (ingestd_batches{unwell})", "{{status}}")
     return number(text, "none", query, steps=FEW_IS_GOOD, width=6)
 

@@ -13,8 +13,8 @@ COLOURS: dict[str, dict[str, str]] = {
     },
     "state": {"waiting": GREY, "queued": YELLOW, "running": BLUE, "idle": GREY, "busy": BLUE},
     "status": {
-        "new": LIGHT_BLUE, "ready": GREEN, "queued": YELLOW, "importing": BLUE, "invalid": DARK_RED, "partial": ORANGE,
-        "failed": RED,
+        "new": LIGHT_BLUE, "ready": GREEN, "held": PURPLE, "queued": YELLOW, "importing": BLUE, "invalid": DARK_RED,
+        "partial": ORANGE, "failed": RED,
     },
     "outcome": {"done": GREEN, "failed": RED, "released": YELLOW, "lost": ORANGE},
     "result": {"ok": GREEN, "error": RED, "failed": RED},

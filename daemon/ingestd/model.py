@@ -284,6 +284,15 @@ NO_REMOVALS = Removals()
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRemovals:
+    """What a manifest takes out of sight. `expected` includes what was `removed`; of a held batch, it was refused."""
+
+    removed: Removals = NO_REMOVALS
+    expected: Removals = NO_REMOVALS
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One decision, its reason and its consequences."""
 

@@ -19,6 +19,7 @@ from ingestd.model import (
     RequestKind,
     RequestState,
     Scope,
+    StoredRemovals,
     Version,
 )
 
@@ -187,11 +188,12 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A batch with the counts of its decisions and its newest jobs, newest first."""
+    """A batch with the counts of its decisions and removals, and its newest jobs, newest first."""
 
     batch: SummarizedBatch
     decisions: dict[str, int]
     containers: dict[str, int]
+    removals: StoredRemovals
     jobs: list[Job]
 
 

@@ -261,6 +261,10 @@ def test_removals_beyond_the_limit_need_force(world: World, site: Site) -> None:
     assert refused.status == 409
     assert "queue.removal_limit = 1" in refused.detail
     assert world.events(sync_id)[-1][0] == "removal_refused"
+    shown = site.get(f"/api/v1/batches/{sync_id}")
+    nothing = {"assets": 0, "files": 0, "members": 0}
+    assert (shown["status"], shown["removals"]["is_held"], shown["removals"]["removed"]) == ("held", True, nothing)
+    assert [row["sync_id"] for row in site.get("/api/v1/batches?status=held")["items"]] == [sync_id]
     assert site.post(f"/api/v1/batches/{sync_id}/queue", {"force": True}).status == 201
 
 

@@ -90,12 +90,13 @@ def _counts(counts: dict[str, int], none: str) -> str:
 
 
 def _print_batch(standing: Standing, *, as_json: bool) -> None:
-    facts = as_dict(standing.batch)
+    facts, removals = as_dict(standing.batch), standing.removals
     counts = {"decisions": standing.decisions, "containers": standing.containers}
     if as_json:
-        print_json({**facts, **counts, "jobs": standing.jobs})
+        print_json({**facts, **counts, "removals": removals, "jobs": standing.jobs})
         return
-    print_facts({**facts, **{what: _counts(count, "none yet") for what, count in counts.items()}})
+    shown_counts = {what: _counts(count, "none yet") for what, count in counts.items()}
+    print_facts({**facts, **shown_counts, "removed": removals.removed, "would_remove": removals.expected})
     _print_jobs(standing.jobs, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
 
 

@@ -17,7 +17,7 @@ from ingestd.pipeline import ordering, queueing
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scanner import Scanner
 from ingestd.records import Item, Standing, SummarizedBatch
-from ingestd.store import item
+from ingestd.store import item, removal
 from ingestd.store.queries import batches, items, jobs
 
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
@@ -86,6 +86,7 @@ class Local:
             known,
             decisions=dict(read(lambda tx: item.tally(tx, known.id))),
             containers=dict(read(lambda tx: item.container_tally(tx, known.id))),
+            removals=read(lambda tx: removal.find(tx, known.id, known.manifest_sha256)),
             jobs=read(lambda tx: jobs.of_batch(tx, known.id)),
         )
 

@@ -125,7 +125,7 @@ class Remote:
     def standing(self, sync_id: str) -> Standing:
         found = self._client.get(_path(sync_id), BatchDetail)
         batch = SummarizedBatch(**{part.name: getattr(found, part.name) for part in fields(SummarizedBatch)})
-        return Standing(batch, found.decisions, found.containers, found.jobs)
+        return Standing(batch, found.decisions, found.containers, found.removals, found.jobs)
 
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
         address = f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}"

@@ -1,21 +1,10 @@
 """ingest_batch_removal rows: what the manifest of a batch takes out of sight, so far and as expected."""
 
-from dataclasses import dataclass
-
-from ingestd.model import NO_REMOVALS, Removals
+from ingestd.model import Removals, StoredRemovals
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
 
 _sql = Queries("removal")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRemovals:
-    """`expected` includes what was `removed` already; of a held batch, it is what was refused."""
-
-    removed: Removals = NO_REMOVALS
-    expected: Removals = NO_REMOVALS
-    is_held: bool = False
 
 
 def find(tx: Tx, batch_id: int, sha256: str | None) -> StoredRemovals:

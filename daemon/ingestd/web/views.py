@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ingestd.errors import NotFound
-from ingestd.model import Decision, Reason
+from ingestd.model import Decision, Reason, StoredRemovals
 from ingestd.records import Container, Event, Item, Job, SummarizedBatch, as_dict
-from ingestd.store import item, request
+from ingestd.store import item, removal, request
 from ingestd.store.db import Database
 from ingestd.store.queries import batches, events, items, jobs
 from ingestd.store.queries.paging import Page
@@ -32,6 +32,9 @@ class BatchDetail(SummarizedBatch):
     decisions: dict[str, int] = field(metadata={"description": "Listed items by decision."})
     containers: dict[str, int] = field(metadata={"description": "Listed containers by decision."})
     failures: list[FailureGroup] = field(metadata={"description": "Failing and waiting items by reason, most first."})
+    removals: StoredRemovals = field(
+        metadata={"description": "Rows that the present manifest takes out of sight; covers count as files."}
+    )
     preflight: PreflightState
     jobs: list[Job] = field(metadata={"description": "The newest jobs of this batch."})
 
@@ -56,6 +59,7 @@ class Views:
             decisions=_decisions(counts),
             containers=dict(self.db.read(lambda tx: item.container_tally(tx, found.id))),
             failures=_failures(counts),
+            removals=self.db.read(lambda tx: removal.find(tx, found.id, found.manifest_sha256)),
             preflight=self.db.read(lambda tx: request.preflight_state(tx, sync_id)),
             jobs=self.db.read(lambda tx: jobs.of_batch(tx, found.id, limit=JOBS_SHOWN)),
         )

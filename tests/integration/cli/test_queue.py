@@ -78,6 +78,13 @@ def test_removals_above_the_limit_need_force(
     refused = run("queue", removal)
     assert refused.code == 3
     assert "would remove 2 assets, more than queue.removal_limit = 1" in refused.table[0]["error"]
+    assert [row["sync_id"] for row in run("batches", "--status", "held").table] == [removal]
+    shown = properties(run("status", removal))
+    assert (shown["status"], shown["would_remove"], shown["removed"]) == ("held", "2 assets", "nothing")
+    assert "would remove 2 assets" in shown["last_error"]
+    counts = {"assets": 2, "files": 0, "members": 0}
+    assert run("status", removal, "--json").json["removals"]["expected"] == counts
+    assert "1 held" in properties(run("status"))["batches"]
     assert run("queue", removal, "--force").table[0]["state"] == "queued"
 
 
@@ -121,7 +128,7 @@ def test_usage_errors(configured: World, run: Run, arguments: list[str]) -> None
 def test_an_outage_stops_queueing_but_prints_the_results_so_far(
     configured: World, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = configured.put(photo("a")), configured.put(photo("b"))
+    first, second = configured.put(photo("a"), day=1), configured.put(photo("b"), day=2)
     run("scan")
     real = queueing.enqueue
 

@@ -99,6 +99,8 @@ def why_not(batch: ListedBatch | None) -> str | None:
         return "its job is running"
     if batch.status is BatchStatus.INVALID:
         return f"it is invalid: {batch.last_error}"
+    if batch.status is BatchStatus.HELD:
+        return f"it is held, and is approved on its own page: {batch.last_error}"
     return None
 
 

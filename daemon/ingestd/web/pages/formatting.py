@@ -11,13 +11,13 @@ from markupsafe import Markup
 
 SIGNS = {
     "new": "○", "ready": "○", "queued": "◷", "waiting": "◷", "importing": "▶", "running": "▶", "imported": "✓",
-    "done": "✓", "partial": "◐", "deferred": "◷", "failed": "✕", "invalid": "✕", "cancelled": "–",
+    "done": "✓", "held": "‖", "partial": "◐", "deferred": "◷", "failed": "✕", "invalid": "✕", "cancelled": "–",
 }  # fmt: skip
 """A sign for each state, so that states do not differ by colour alone."""
 TONES = {
     "queued": "wait", "waiting": "wait", "deferred": "wait", "importing": "run", "running": "run", "imported": "good",
-    "done": "good", "created": "good", "updated": "good", "linked": "good", "partial": "half", "failed": "bad",
-    "invalid": "bad", "will_fail": "bad", "will_defer": "wait",
+    "done": "good", "created": "good", "updated": "good", "linked": "good", "held": "half", "partial": "half",
+    "failed": "bad", "invalid": "bad", "will_fail": "bad", "will_defer": "wait",
 }  # fmt: skip
 
 NONE = Markup('<span class="none">–</span>')
