@@ -8,7 +8,7 @@ from ingestd.format.entry import Entry
 from ingestd.model import Reason
 
 MAX_BYTES = 2**63 - 1
-TYPE_SHIFT = 41
+TYPE_SHIFT, TYPE_MASK = 41, (1 << 39) - 1
 MAX_TYPE_NAMES = 1000
 
 Identity = tuple[str, str, str]
@@ -95,7 +95,7 @@ class IndexBuilder:
 
     def _packed(self, entry: Entry) -> int:
         """The entry in one number: 64 bits of its digest, then its type, ordinal and validity."""
-        type_number = _type_number(hash(entry.asset_type) << TYPE_SHIFT)
+        type_number = hash(entry.asset_type) & TYPE_MASK
         if type_number not in self._type_names and len(self._type_names) < MAX_TYPE_NAMES:
             self._type_names[type_number] = entry.asset_type
         is_valid = entry.problem is None
@@ -161,7 +161,7 @@ class IndexBuilder:
 
 
 def _type_number(packed: int) -> int:
-    return packed >> TYPE_SHIFT & (1 << 39) - 1
+    return packed >> TYPE_SHIFT & TYPE_MASK
 
 
 def _ordinal(packed: int) -> int:
