@@ -1,13 +1,16 @@
 """Requests are rows: shared while they are open, claimed once, ended with a result or an error."""
 
+from contextlib import suppress
 from functools import partial
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ingestd.errors import DatabaseRefused, DatabaseUnavailable, DataRefused, MountUnavailable
 from ingestd.model import RequestKind, RequestState
-from ingestd.pipeline import requests
+from ingestd.pipeline import claim_pace, requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import PreflightStep, RequestRunner, ScanStep
 from ingestd.pipeline.scanner import Scanner
@@ -156,6 +159,21 @@ def test_an_outage_puts_the_request_back(world: World, outage: Exception) -> Non
         failing(world.context(), outage).run_next()
     back = look(world, request_id)
     assert (back.state, back.claimed_by, back.claimed_at, back.error) == (RequestState.QUEUED, None, None, None)
+
+
+def test_a_request_that_is_put_back_again_and_again_is_claimed_ever_more_rarely(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = count(step=0.1)
+    clock = SimpleNamespace(monotonic=lambda: next(moments))
+    monkeypatch.setattr(claim_pace, "time", clock)
+    monkeypatch.setattr(requests, "time", clock)
+    runner = failing(world.context(), MountUnavailable("the mount does not answer"))
+    accept(world)
+    while next(moments) < 60.0:
+        with suppress(MountUnavailable):
+            runner.run_next()
+    assert world.one("SELECT claim_token FROM ingest_request") <= 6, "in a minute of attempts"
 
 
 def test_a_request_waits_for_the_mount(world: World) -> None:

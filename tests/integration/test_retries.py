@@ -1,5 +1,8 @@
 """Runs that fail as a whole: the batch is failed, a sweep queues it again with growing pauses, people can intervene."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
 from ingestd.errors import NotEligible
@@ -10,6 +13,9 @@ from ingestd.pipeline.importer import container_writer
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
+from ingestd.store import batch
+from ingestd.store.connection import Limits
+from ingestd.store.db import Database, Tx
 from support.refusals import refused_events
 from support.world import World, md5, photo
 
@@ -126,20 +132,22 @@ def test_cancel_cancels_the_retry(world: World) -> None:
         queueing.cancel(context, sync_id, "olivia")
 
 
-def test_a_retry_that_was_cancelled_after_the_sweep_saw_it_is_not_queued(world: World) -> None:
+def test_a_retry_that_was_cancelled_after_the_sweep_saw_it_is_not_queued(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = world.context(queue={"retry_pauses": PAUSES})
     sync_id = queued(world, context)
     fail(world, context)
     make_due(world)
-    sweeper = Sweeper(context)
-    insert = sweeper._insert
+    seen = batch.retryable
 
-    def cancelled_first(*arguments: object) -> int:
+    def cancelled_since(tx: Tx, limit: int) -> list[tuple[str, Scope, int]]:
+        found = seen(tx, limit)
         queueing.cancel(context, sync_id, "olivia")
-        return insert(*arguments)  # type: ignore[arg-type]
+        return found
 
-    sweeper._insert = cancelled_first  # type: ignore[method-assign,assignment]
-    assert sweeper.retry() == 0
+    monkeypatch.setattr(batch, "retryable", cancelled_since)
+    assert Sweeper(context).retry() == 0
     assert [state for state, *_ in jobs(world)] == ["failed"]
 
 
@@ -239,3 +247,20 @@ def test_one_batch_that_cannot_be_queued_does_not_stop_the_sweep(world: World) -
     finally:
         world.sql("DROP TRIGGER refusal")
     assert Sweeper(context).queue_new() == 1
+
+
+def test_one_batch_that_is_locked_does_not_stop_the_sweep(world: World) -> None:
+    """As while the import of the batch that it follows plans a million items."""
+    context = world.context(queue={"auto": ["create"]})
+    impatient = replace(context, db=Database(context.settings.database, Limits(lock=1)))
+    sync_ids = [world.put(photo(f"p{day}"), day=day) for day in (1, 2, 3)]
+    world.scan(context)
+    with ThreadPoolExecutor(1) as pool:
+
+        def queue_new(tx: Tx) -> int:
+            assert batch.lock(tx, sync_ids[0]) is not None
+            return pool.submit(Sweeper(impatient).queue_new).result()
+
+        assert context.db.transaction(queue_new) == 2
+    assert Sweeper(context).queue_new() == 1
+    impatient.db.close()

@@ -3,13 +3,13 @@
 They look at rows, not at events, so that a crash between two stages loses nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 
 import structlog
 
-from ingestd.errors import IngestdError, Unavailable
+from ingestd.errors import DatabaseContention, IngestdError, Unavailable
 from ingestd.model import DAEMON, BatchStatus, Scope
 from ingestd.pipeline import ordering
 from ingestd.pipeline.context import Context
@@ -22,6 +22,8 @@ from ingestd.store.db import Tx
 log = structlog.get_logger()
 
 MAX_SWEEP = 500
+MAX_LOCKED = 2
+"""batches that one sweep leaves for the next one because others hold their rows; with more, tables may be locked"""
 SWEEP_INTERVAL = 5.0
 NOT_QUEUED = (BatchStatus.INVALID, BatchStatus.HELD)
 """statuses of batches that no sweep queues"""
@@ -54,7 +56,7 @@ class Sweeper:
         if not actions:
             return 0
         found = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
-        return sum(self._insert(QueueRequest(found[place], DAEMON)) for place in oldest_first(self._context, found))
+        return self._insert_all(QueueRequest(found[place], DAEMON) for place in oldest_first(self._context, found))
 
     def promote(self) -> int:
         """Queues waiting jobs whose prior batch has no active job left."""
@@ -65,23 +67,37 @@ class Sweeper:
     def retry(self) -> int:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""
         due = self._context.db.read(lambda tx: batch.retryable(tx, MAX_SWEEP))
-        requests = [QueueRequest(sync_id, DAEMON, priority, scope=scope) for sync_id, scope, priority in due]
-        return sum(self._insert(request, lambda known: known.retry_at is not None) for request in requests)
+        requests = (QueueRequest(sync_id, DAEMON, priority, scope=scope) for sync_id, scope, priority in due)
+        return self._insert_all(requests, lambda known: known.retry_at is not None)
 
     def revive(self) -> int:
         """Queues batches with deferred items whose missing asset is live now."""
         interval = self._context.settings.queue.revive_interval
         sync_ids = self._context.db.read(lambda tx: batch.revivable(tx, interval, MAX_SWEEP))
-        return sum(self._insert(QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL)) for sync_id in sync_ids)
+        return self._insert_all(QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL) for sync_id in sync_ids)
+
+    def _insert_all(
+        self, requests: Iterable[QueueRequest], is_due: Callable[[Batch], bool] = lambda _known: True
+    ) -> int:
+        """Queues batches one by one. A batch that cannot be queued, or is locked, must not delay those behind it."""
+        queued = locked = 0
+        for request in requests:
+            try:
+                queued += self._insert(request, is_due)
+            except DatabaseContention:
+                locked += 1
+                if locked > MAX_LOCKED:
+                    raise
+        return queued
 
     def _insert(self, request: QueueRequest, is_due: Callable[[Batch], bool] = lambda _known: True) -> int:
-        """Queues one batch; an error that concerns this batch alone must not keep the others from being queued."""
+        work = partial(_insert_if_idle, context=self._context, request=request, is_due=is_due)
         try:
-            return self._context.db.transaction(lambda tx: _insert_if_idle(tx, self._context, request, is_due))
-        except Unavailable:
-            raise
+            return self._context.db.transaction(work, keep_waiting=lambda: False)
         except IngestdError as error:
             log.warning("sweep_failed", sync_id=request.sync_id, error=str(error))
+            if isinstance(error, Unavailable):
+                raise
             return 0
 
 
