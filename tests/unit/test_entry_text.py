@@ -144,3 +144,13 @@ def test_a_container_may_have_as_many_members_as_a_manifest_has_items() -> None:
     assert bad.problem == "items[0]: expected `str`, got `int`"
     twice = raw.replace(b'"title"', b'"items": [], "title"')
     assert parse_container(0, twice).problem == "key 'items' appears twice"
+
+
+def test_a_long_number_under_an_unknown_key_is_ignored_like_any_other() -> None:
+    for number in (b"9" * 5000, b"-" + b"1" * 5000, b"1e999", b"-0", b"18446744073709551616", b"0." + b"3" * 9000):
+        manifest = parse_manifest(with_item(json.dumps(photo(novelty="@")).encode().replace(b'"@"', number)))
+        assert [entry.problem for entry in manifest.entries()] == [None, None, None]
+        assert parse_manifest(encoded(novelty="@").replace(b'"@"', number)).item_count == 0
+        bad = json.dumps(photo(novelty="@", title="?")).encode().replace(b'"@"', number).replace(b"?", rb"\ud800")
+        problems = [entry.problem for entry in parse_manifest(with_item(bad)).entries()]
+        assert problems == [None, "title: contains an unpaired surrogate", None]

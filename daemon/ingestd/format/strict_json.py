@@ -60,7 +60,7 @@ def text_problem(raw: bytes) -> str | None:
     if raw.isascii() and b"\\u" not in raw:
         return None
     try:
-        value = json.loads(raw.decode("utf-8", "surrogateescape"))
+        value = _load_loosely(raw.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
         return None
     place = _surrogate_place(value)
@@ -97,4 +97,6 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-_load_strictly = json.JSONDecoder(object_pairs_hook=_require_unique).decode
+# Numbers stay text: they do not matter here, and Python refuses to convert very long ones.
+_load_strictly = json.JSONDecoder(object_pairs_hook=_require_unique, parse_int=str, parse_float=str).decode
+_load_loosely = json.JSONDecoder(parse_int=str, parse_float=str).decode
