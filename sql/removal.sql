@@ -28,5 +28,12 @@ ON DUPLICATE KEY UPDATE
   expected_assets = :assets, expected_files = :files, expected_members = :members,
   is_held = :is_held, manifest_sha256 = :sha256;
 
+-- name: count_live_files$
+SELECT COUNT(*)
+FROM (SELECT 1 FROM ingest_batch_item i FORCE INDEX (by_ordinal) STRAIGHT_JOIN asset a ON a.hash = i.asset_hash
+      STRAIGHT_JOIN asset_file f ON f.asset_id = a.id
+      WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.decision IN :decisions AND f.deleted_at IS NULL
+      LIMIT :limit) live;
+
 -- name: end_hold!
 UPDATE ingest_batch_removal SET is_held = 0 WHERE batch_id = :batch_id;

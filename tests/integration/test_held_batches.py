@@ -37,7 +37,7 @@ def test_the_page_shows_the_counts_and_the_approval(world: World, olivia: Visito
 
 
 def test_a_viewer_cannot_approve(web_client: WebClient, held: str) -> None:
-    page = web_client.visitor("viewer-token").see(f"/batches/{held}")
+    page = web_client.visitor("the-viewer-token").see(f"/batches/{held}")
     assert "3 assets" in page.live("hold").text
     assert not [button for button in page.buttons() if "pprove" in button]
 

@@ -5,6 +5,7 @@ import pytest
 from ingestd.errors import RemovalRefused
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.sweeps import Sweeper
 from support.removals import container, entries, events, imported, live, names, queue, run_automatically
 from support.world import World, cover, md5, photo
 
@@ -154,3 +155,38 @@ def test_the_hash_of_a_removed_asset_may_return(world: World) -> None:
     assert world.sql("SELECT removed_assets, removed_files, removed_members FROM ingest_batch_removal") == [(1, 0, 0)]
     assert world.import_all(context, world.put(photo("p0"), day=3)) == ["done"]
     assert world.one("SELECT deleted_at FROM asset WHERE hash = %s", md5("p0")) is None
+
+
+def test_an_update_that_was_planned_before_the_files_existed_is_held(world: World) -> None:
+    context = world.context(queue={"removal_limit": 3, **AUTO}, worker={"chunk_items": 2})
+    created = world.put(*(photo(name) for name in names(4)), day=1)
+    update = world.put(*(photo(name, files=0) for name in names(4)), action="update", day=2, prior_sync_id=created)
+    world.scan(context)
+    for sync_id in (update, created):
+        queue(context, sync_id)
+    assert world.run_next(context) == "done"
+    assert Sweeper(context).promote() == 1
+    assert world.run_next(context) == "failed"
+    assert live(world, "asset_file") == 4
+    held(world, context, update, {"files": 4})
+
+
+def test_a_list_that_was_planned_before_the_members_existed_is_held(world: World) -> None:
+    context = world.context(queue={"removal_limit": 3, **AUTO})
+    created = world.put(*(photo(name) for name in names(4)), day=1, containers=[container("g", names(4))])
+    emptied = world.put(action="update", day=2, containers=[container("g", [], complete=True)], prior_sync_id=created)
+    world.scan(context)
+    for sync_id in (created, emptied):
+        queue(context, sync_id)
+    assert world.run_next(context) == "done"
+    assert Sweeper(context).promote() == 1
+    assert world.run_next(context) == "failed"
+    held(world, context, emptied, {"members": 4})
+
+
+def test_an_update_of_few_files_is_planned_once(world: World) -> None:
+    context = world.context(queue={"removal_limit": 3})
+    imported(world, context, 3)
+    update = world.put(*(photo(name, title="new") for name in names(3)), action="update", day=2)
+    assert world.import_all(context, update) == ["done"]
+    assert len(events(world, update, "preflight_finished")) == 1

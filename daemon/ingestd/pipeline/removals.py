@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from ingestd.errors import RemovalRefused
-from ingestd.model import Removals
+from ingestd.format.manifest import Manifest
+from ingestd.model import Action, Removals
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.store import batch, ledger, removal
@@ -42,6 +43,21 @@ def refused(sync_id: str, removals: Removals, limit: int) -> RemovalRefused:
         " review it with `ingestd preflight`, then allow it with `ingestd queue --force`",
         removals.as_dict(),
     )
+
+
+def may_have_grown(context: Context, tx: Tx, known: Batch, manifest: Manifest) -> bool:
+    """Whether more than the limit may be removed by now, because the library may have grown since the plan.
+
+    That is so for every removal and every complete list, and where the items of an update have that many live files.
+    """
+    if manifest.action is Action.REMOVE:
+        return True
+    if is_forced(known):
+        return False
+    if any(container.complete for container in manifest.containers()):
+        return True
+    left = context.settings.queue.removal_limit - removal.find(tx, known.id, manifest.sha256).removed.total
+    return removal.count_live_files(tx, known.id, left + 1) > left
 
 
 def is_forced(known: Batch) -> bool:

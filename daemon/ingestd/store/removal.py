@@ -2,6 +2,7 @@
 
 from ingestd.model import Removals, StoredRemovals
 from ingestd.store.db import Tx
+from ingestd.store.item import OPEN
 from ingestd.store.sql import Queries
 
 _sql = Queries("removal")
@@ -21,6 +22,12 @@ def add(tx: Tx, batch_id: int, sha256: str, removals: Removals) -> None:
 def expect(tx: Tx, batch_id: int, sha256: str, removals: Removals, *, is_held: bool = False) -> None:
     """Replaces what is expected."""
     _sql.expect(tx.connection, batch_id=batch_id, sha256=sha256, is_held=is_held, **removals.as_dict())
+
+
+def count_live_files(tx: Tx, batch_id: int, limit: int) -> int:
+    """How many live files the assets of undecided items have, counted up to a limit: no update drops more."""
+    limit = max(0, limit)
+    return int(_sql.count_live_files(tx.connection, batch_id=batch_id, decisions=OPEN, limit=limit))
 
 
 def end_hold(tx: Tx, batch_id: int) -> None:

@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import ManifestFromFuture, ManifestUnsettled, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import SUCCEEDED, Action, BatchStatus, Lease
+from ingestd.model import SUCCEEDED, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
 from ingestd.pipeline import delivery, preflight, removals
@@ -84,8 +84,7 @@ class Opening:
         known = self._current_batch(tx, delivered)
         self._check_time(tx, manifest)
         plan = None
-        # A removal is planned each time: the library, and with it the number of removals, may have grown since.
-        if known.plan_sha256 != manifest.sha256 or manifest.action is Action.REMOVE:
+        if known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest):
             plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
         job.consume(tx, self.lease.job_id, manifest.sha256)
         removed = removals.count_for(self.context, known, manifest.sha256)
