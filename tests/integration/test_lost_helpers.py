@@ -12,8 +12,11 @@ from ingestd.mount.access import Mount
 from ingestd.mount.records import ItemRequest
 from support.faulty_helper import ANSWERING, MARKED, QUICK, inject
 from support.mounts import Folder
+from support.scale import IS_SOAK
 from support.world import World, md5, photo
 
+SILENCE = 1.0
+"""A deadline that a helper meets although it has to start first."""
 WAYS = {
     "kill": f"signal {int(signal.SIGKILL)}",
     "segv": f"signal {int(signal.SIGSEGV)}",
@@ -119,3 +122,20 @@ def test_signs_of_life_without_progress_do_not_extend_the_deadline(
     mount.settings = mount.settings.model_copy(update={"deadline": 0.2})
     with pytest.raises(MountSilent, match="the deadline passed"):
         list(mount.read_items([ItemRequest(0, str(folder.item("a").path), ())]))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("window", [1, 2500, 4000] if IS_SOAK else [2500])
+def test_items_at_fault_are_found_although_not_all_fit_into_memory(
+    folder: Folder, mount: Mount, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    inject(monkeypatch, QUICK, MARKED)
+    monkeypatch.setattr("ingestd.mount.attempt.READ_WINDOW", window)
+    mount.settings = mount.settings.model_copy(update={"deadline": SILENCE, "settle_seconds": 0.01})
+    fatal = {3: b'"hang"', 5: b'"kill"'} | ({0: b'"hang"'} if IS_SOAK else {})
+    for number in range(10):
+        folder.item(f"{number}", b'"' + b"x" * 1000 + b'"', fatal.get(number, b"{}"))
+    readings = folder.read(mount)
+    assert [reading.ordinal for reading in readings] == [*range(10)]
+    assert [reading.ordinal for reading in readings if reading.problem] == sorted(fatal)
+    assert {len(reading.documents) for reading in readings if not reading.problem} == {2}
