@@ -104,7 +104,7 @@ class Watcher:
             raise
         # inotify follows a folder, not its name: when another one takes its place, the watch shows nothing any more.
         target = (identity, self._mount.sync_inode if self._is_bound_to_folder else 0)
-        if self._observer is None or not self._observer.is_alive() or target != self._target:
+        if not self._is_watching(target):
             self.stop()
             self._arm()
             self._target = (identity, self._mount.sync_inode if self._is_bound_to_folder else 0)
@@ -116,6 +116,13 @@ class Watcher:
     def _is_bound_to_folder(self) -> bool:
         """Whether the observer watches one folder by inotify, or would if it could."""
         return chosen_kind(self._mount) == "inotify"
+
+    def _is_watching(self, target: tuple[MountIdentity, int]) -> bool:
+        """Whether the observer and its emitter run on this folder. An emitter ends when its folder is deleted."""
+        observer = self._observer
+        if observer is None or target != self._target:
+            return False
+        return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
     def stop(self) -> None:
         """Stops the observer; may be called twice."""
