@@ -15,6 +15,10 @@ class ConfigError(IngestdError):
     exit_status = 78
 
 
+class OutputFailed(IngestdError):
+    """Standard output cannot be written: what a command did is done, but not shown."""
+
+
 class CannotListen(IngestdError):
     """An address that the configuration asks for cannot be listened on."""
 

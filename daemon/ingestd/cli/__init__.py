@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ingestd import __version__, logs
-from ingestd.cli import look, operate, serve
+from ingestd.cli import look, operate, serve, stdout
 from ingestd.cli.bundle import bundle
 from ingestd.cli.mount import mount
 from ingestd.cli.output import echo
@@ -35,6 +35,7 @@ for command in (*serve.COMMANDS, *operate.COMMANDS, *look.COMMANDS, bundle, moun
 def main() -> None:
     """Runs one command; an error of ours becomes a sentence and an exit status."""
     logs.configure(LogSettings(level="warning"), attended=True)
+    stdout.prepare()
     try:
         status = cli.main(standalone_mode=False)
     except IngestdError as error:
