@@ -201,13 +201,13 @@ def test_a_scan_shows_that_it_goes_on_with_every_bundle(
 ) -> None:
     for number in range(4):
         world.put(photo(str(number)))
-    scan, ticks, read = service(daemon, "scanner"), [], delivery.read
+    scan, ticks, record = service(daemon, "scanner"), [], delivery.record
 
     def noting(*values: Any) -> Any:
         ticks.append(scan.ticked_at)
-        return read(*values)
+        return record(*values)
 
-    monkeypatch.setattr(delivery, "read", noting)
+    monkeypatch.setattr(delivery, "record", noting)
     daemon.scanner.scan()
     assert len(set(ticks)) == 1, "outside of the service it does nothing"
     ticks.clear()
