@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ SLOW = 20.0
 MANY = 3000
 WORKER = {"chunk_items": 10, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS, "heartbeat_interval": 0.5}
 AUTO = {"auto": ["create"]}
+
+Hang = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -218,3 +222,19 @@ def test_log_that_is_not_read(world: World, daemons: Daemons) -> None:
         finally:
             daemon.kill()
             os.close(read_end)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(scaled(1, 100)))
+def test_a_stop_at_a_random_moment_under_a_random_hang(
+    world: World, daemons: Daemons, frozen_server: EmbeddedMariaDB, seed: int
+) -> None:
+    chosen = random.Random(seed)
+    own = World(frozen_server, world.root)
+    own.put(*items(MANY))
+    process = start(daemons, server=frozen_server)
+    process.wait_until_started()
+    hangs: list[Hang] = [partial(frozen, frozen_server), *(partial(blocked, own, "BEGIN", lock) for lock in LOCKS)]
+    with chosen.choice(hangs)():
+        time.sleep(chosen.uniform(0.0, 1.0))
+        demand_clean_end(process, chosen.choice((signal.SIGTERM, signal.SIGINT)))
