@@ -144,7 +144,8 @@ def uninterrupted(world: World) -> Snapshot:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_chaos_leaves_no_trace(world: World, daemons: Daemons, seed: int) -> None:
     after_chaos = interrupted(world, daemons, random.Random(seed))
-    assert differences(after_chaos, uninterrupted(world)) == []
+    found = differences(after_chaos, uninterrupted(world))
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.soak
