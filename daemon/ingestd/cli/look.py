@@ -13,6 +13,7 @@ from ingestd.model import BatchStatus, JobState
 from ingestd.records import Control, Job, Standing, as_dict
 from ingestd.store import control, mount, queries
 from ingestd.store.queries.paging import NEWEST
+from ingestd.store.queries.stuck import oldest as oldest_stuck
 
 FOLLOW_SECONDS = 0.5
 PAGE = 1000
@@ -67,14 +68,16 @@ def _print_overview(session: Session, *, as_json: bool) -> None:
     db = session.context.db
     queue, active = db.read(control.find), db.read(queries.jobs.active)
     counts, statuses = db.read(queries.jobs.counts), db.read(queries.batches.counts)
-    refused = db.read(mount.refused)
+    refused, stuck = db.read(mount.refused), db.read(oldest_stuck)
     if as_json:
-        lists = {"active_jobs": active, "refused_mounts": refused}
+        lists = {"active_jobs": active, "refused_mounts": refused, "stuck_bundles": stuck}
         print_json({**as_dict(queue), "jobs": counts, "batches": statuses, **lists})
         return
     print_facts({"paused": _pause(queue), "jobs": _counts(counts, "none"), "batches": _counts(statuses, "none open")})
     for known in refused:
         print_facts({"mount": known.sentence})
+    for bundle in stuck:
+        print_facts({"stuck": f"{bundle.sync_id} since {shown(bundle.since)}: {bundle.reason}"})
     if active:
         _print_jobs(active, as_json=False, empty="")
 
