@@ -122,6 +122,8 @@ def test_a_bundle_is_imported_by_keyboard_alone(pages: Pages) -> None:
     first, second, third = put_three(pages)
     page = pages.context().new_page()
     page.goto(pages.url("/"))
+    # What is typed before the field has the focus is lost.
+    expect(page.get_by_label("Token")).to_be_focused()
     page.keyboard.type("the-operator-token")
     page.keyboard.press("Enter")
     expect(row(page, third)).to_be_visible()

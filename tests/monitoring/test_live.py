@@ -71,7 +71,7 @@ def catalogue(place: Site) -> Catalogue:
 
 
 def test_the_exposition_has_all_types(catalogue: Catalogue) -> None:
-    assert len(catalogue.database_wide) == 8
+    assert len(catalogue.database_wide) == 9
     assert "ingestd_paused" in catalogue.database_wide
     assert "ingestd_mount_up" in catalogue.gauges - catalogue.database_wide
     assert {"ingestd_items_total", "ingestd_chunk_duration_seconds_bucket"} <= catalogue.counters

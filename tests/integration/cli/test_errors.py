@@ -64,7 +64,7 @@ def test_a_refused_account_is_a_configuration_error(
     monkeypatch.setenv("INGESTD_DATABASE__USER", "stranger")
     code, out, err = run("status")
     assert (code, out, err.count("\n")) == (78, "", 1)
-    assert "refuses user 'stranger'" in err
+    assert "refuses the account of [database] user: Access denied for user 'stranger'" in err
 
 
 def test_help_and_version_need_no_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
