@@ -139,11 +139,12 @@ WHERE b.status IN ('new', 'ready') AND b.action IN :actions
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
 -- name: revivable
--- Batches without an active job and with deferred items whose missing asset is now live.
+-- Batches without an active job and with deferred items whose missing asset is now live. A forecast that an item will
+-- be deferred is no reason: no one asked for that import. A revival that a person cancelled stays cancelled.
 SELECT b.sync_id FROM ingest_batch b
 JOIN (SELECT i.batch_id FROM ingest_batch_item i
       JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
-      WHERE i.waiting_for IS NOT NULL AND i.in_manifest = 1
+      WHERE i.waiting_for IS NOT NULL AND i.in_manifest = 1 AND i.decision = 'deferred'
       UNION
       SELECT c.batch_id FROM ingest_batch_container c
       JOIN JSON_TABLE(c.missing, '$[*]' COLUMNS (hash VARCHAR(32) PATH '$')) m
@@ -152,6 +153,8 @@ JOIN (SELECT i.batch_id FROM ingest_batch_item i
 WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing')
   AND b.plan_sha256 IS NOT NULL
   AND (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND)
+  AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
+                  AND j.state = 'cancelled' AND j.scope = 'revival')
 ORDER BY b.id LIMIT :limit;
 
 -- name: note_revival!

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ingestd.app import make_context
-from ingestd.pipeline import ordering, queueing
+from ingestd.pipeline import delivery, ordering, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
@@ -187,3 +187,42 @@ def test_places_by_version_keep_what_is_unknown_for_the_end(world: World) -> Non
 def queued_in_order(world: World) -> list[str]:
     rows = world.sql("SELECT b.sync_id FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id")
     return [sync_id for (sync_id,) in rows]
+
+
+# bundles that are delivered again while they are queued
+
+
+def redeliver(context: Context, sync_id: str) -> None:
+    assert delivery.record(context, delivery.read(context, sync_id))
+
+
+def test_a_batch_that_names_a_prior_when_delivered_again_waits_for_it(world: World) -> None:
+    context, prior, late = world.context(), world.put(photo("a"), day=1), world.put(photo("b"), day=2)
+    world.scan(context)
+    assert queue(context, late, prior) == ["queued", "queued"]
+    world.put(photo("b"), sync_id=late, day=2, prior_sync_id=prior)
+    redeliver(context, late)
+    assert states(world, late, prior) == ["waiting", "queued"]
+    assert run_all(world, context) == [prior, late]
+
+
+def test_a_prior_that_is_older_when_delivered_again_is_waited_for(world: World) -> None:
+    context, prior = world.context(), world.put(photo("a"), day=3)
+    late = world.put(photo("b"), day=2, prior_sync_id=prior)
+    world.scan(context)
+    assert queue(context, late, prior) == ["queued", "queued"]
+    world.put(photo("a"), sync_id=prior, day=1)
+    redeliver(context, prior)
+    assert states(world, late, prior) == ["waiting", "queued"]
+    assert run_all(world, context) == [prior, late]
+
+
+def test_a_prior_that_is_newer_when_delivered_again_is_not_waited_for(world: World) -> None:
+    context, prior = world.context(), world.put(photo("a"), day=1)
+    late = world.put(photo("b"), day=2, prior_sync_id=prior)
+    world.scan(context)
+    assert queue(context, prior, late) == ["queued", "waiting"]
+    world.put(photo("a"), sync_id=prior, day=3)
+    redeliver(context, prior)
+    Sweeper(context).promote()
+    assert states(world, prior, late) == ["queued", "queued"]

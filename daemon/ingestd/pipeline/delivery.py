@@ -12,7 +12,7 @@ from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import BatchStatus, InvalidBasis, JobState, Origin
-from ingestd.pipeline import staging
+from ingestd.pipeline import ordering, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
@@ -139,6 +139,8 @@ def change(
     removal.end_hold(tx, known.id)
     if delivered.manifest is not None:
         staging.restage(tx, known.id, delivered.manifest)
+    if queued:
+        ordering.hold_back_again(tx, known)
 
 
 def columns_of(delivered: Delivery) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ingestd import decide
 from ingestd.pipeline.context import Context
+from ingestd.records import Batch
 from ingestd.store import batch, job, ledger
 from ingestd.store.db import Tx
 
@@ -46,6 +47,12 @@ def hold_back_successors(tx: Tx, sync_id: str) -> None:
     """Makes the queued jobs of batches that follow this one wait for its new job."""
     for batch_id in job.queued_successors(tx, sync_id):
         hold_back(tx, batch_id)
+
+
+def hold_back_again(tx: Tx, known: Batch) -> None:
+    """Applies the order once more to a batch with an active job, whose manifest may name another prior or time now."""
+    hold_back(tx, known.id)
+    hold_back_successors(tx, known.sync_id)
 
 
 def promote(tx: Tx, job_id: int) -> bool:
