@@ -139,8 +139,8 @@ WHERE b.status IN ('new', 'ready') AND b.action IN :actions
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
 -- name: revivable
--- Batches without an active job and with deferred items whose missing asset is now live. A forecast that an item will
--- be deferred is no reason: no one asked for that import. A revival that a person cancelled stays cancelled.
+-- Batches without an active job and with deferred items whose missing asset is now live. Items that are only forecast to
+-- be deferred do not count. A revival that a person cancelled stays cancelled.
 SELECT b.sync_id FROM ingest_batch b
 JOIN (SELECT i.batch_id FROM ingest_batch_item i
       JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL

@@ -73,15 +73,10 @@ def read(
 
 def record(context: Context, delivered: Delivery) -> bool:
     """Records a reading in its own transaction; True if the batch is new or its content changed."""
-    if delivered.is_unchanged or _is_recorded(context, delivered):
+    if delivered.is_unchanged:
         return False
     columns = columns_of(delivered)
     return context.db.transaction(lambda tx: _record(tx, context, delivered, columns))
-
-
-def _is_recorded(context: Context, delivered: Delivery) -> bool:
-    known = context.db.read(lambda tx: batch.find(tx, delivered.sync_id))
-    return known is not None and _holds(known, delivered)
 
 
 def _holds(known: Batch, delivered: Delivery) -> bool:

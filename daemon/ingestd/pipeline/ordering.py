@@ -66,6 +66,8 @@ def promote(tx: Tx, job_id: int) -> bool:
 
 def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:
     """The places, in `sync_ids`, of batches in order of version; unknown and invalid batches come last."""
+    if len(sync_ids) < 2:
+        return list(range(len(sync_ids)))
     versions = context.db.read(lambda tx: batch.versions(tx, sync_ids))
     return decide.places_by_version(versions, sync_ids)
 

@@ -87,7 +87,9 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
         removals.hold(tx, known, refusal, phase="queue", requested_by=request.requested_by)
         return refusal
     _select_items(tx, known, request)
-    return Queued(insert(tx, context, known, request), is_new=True)
+    made = job.find(tx, insert(tx, context, known, request))
+    assert made is not None
+    return Queued(made, is_new=True)
 
 
 def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
@@ -98,8 +100,11 @@ def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
         raise NotEligible(f"batch {known.sync_id} has no {request.scope.value} items")
 
 
-def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> Job:
-    """A new job for a locked batch without an active one; it waits while the batch named as its prior has one."""
+def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int:
+    """Inserts a job for a locked batch without an active one; it waits while the batch named as its prior has one.
+
+    Returns its id.
+    """
     state = JobState.WAITING if must_wait(tx, known.id) else JobState.QUEUED
     priority = context.settings.queue.priority if request.priority is None else request.priority
     job_id = job.insert(
@@ -115,9 +120,7 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> Job
     batch.queue(tx, known.id)
     append_job_event(tx, "job_queued", known.id, job_id, priority, request.requested_by)
     hold_back_successors(tx, known.sync_id)
-    made = job.find(tx, job_id)
-    assert made is not None
-    return made
+    return job_id
 
 
 def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
