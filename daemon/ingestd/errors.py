@@ -15,10 +15,6 @@ class ConfigError(IngestdError):
     exit_status = 78
 
 
-class OutputFailed(IngestdError):
-    """Standard output cannot be written: what a command did is done, but not shown."""
-
-
 class CannotListen(IngestdError):
     """An address that the configuration asks for cannot be listened on."""
 
@@ -130,6 +126,10 @@ class DatabaseRefused(DatabaseUnavailable):
 
 class DaemonUnavailable(Unavailable):
     """A daemon elsewhere does not answer, or is cut off from its own database or mount: worth another try."""
+
+
+class OutputFailed(IngestdError):
+    """Standard output cannot be written: what a command did is done, but not shown."""
 
 
 class DaemonRefused(IngestdError):

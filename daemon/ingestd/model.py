@@ -23,16 +23,9 @@ class BatchStatus(StrEnum):
     FAILED = "failed"
 
 
-class InvalidBasis(StrEnum):
-    """What the verdict that a bundle is invalid rests on. Only `bytes` holds as long as its manifest is the same."""
-
-    BYTES = "bytes"
-    SETTING = "setting"
-    TIME = "time"
-    ABSENCE = "absence"
-
-
 class JobState(StrEnum):
+    """Where a job stands; waiting, queued and running jobs are active."""
+
     WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
@@ -94,6 +87,16 @@ SUCCEEDED = (Decision.CREATED, Decision.UPDATED, Decision.LINKED, Decision.REMOV
 
 DECIDED = (*SUCCEEDED, Decision.DEFERRED, Decision.FAILED)
 """Decisions that an import can make; also the keys of every tally."""
+
+
+class InvalidBasis(StrEnum):
+    """What the verdict that a bundle is invalid rests on. Only `bytes` holds as long as its manifest is the same."""
+
+    BYTES = "bytes"
+    SETTING = "setting"
+    TIME = "time"
+    ABSENCE = "absence"
+
 
 FORECAST = {
     Decision.CREATED: Decision.WILL_CREATE,
@@ -250,46 +253,6 @@ class Member:
     position: int
     deleted: bool
     version: Version | None
-
-
-@dataclass(frozen=True, slots=True)
-class Removals:
-    """How many rows are taken out of sight: assets, files (covers count as files) and members of containers."""
-
-    assets: int = 0
-    files: int = 0
-    members: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.assets + self.files + self.members
-
-    def __add__(self, other: "Removals") -> "Removals":
-        return Removals(self.assets + other.assets, self.files + other.files, self.members + other.members)
-
-    def at_least(self, other: "Removals") -> "Removals":
-        """The greater count of each kind."""
-        return Removals(max(self.assets, other.assets), max(self.files, other.files), max(self.members, other.members))
-
-    def as_dict(self) -> dict[str, int]:
-        return {"assets": self.assets, "files": self.files, "members": self.members}
-
-    def __str__(self) -> str:
-        """The counts in words: "3 assets, 1 file"."""
-        counts = [(self.assets, "asset"), (self.files, "file"), (self.members, "container member")]
-        return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count) or "nothing"
-
-
-NO_REMOVALS = Removals()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRemovals:
-    """What a manifest takes out of sight. `expected` includes what was `removed`; of a held batch, it was refused."""
-
-    removed: Removals = NO_REMOVALS
-    expected: Removals = NO_REMOVALS
-    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from ingestd.model import (
     RequestKind,
     RequestState,
     Scope,
-    StoredRemovals,
     Version,
 )
+from ingestd.removal_counts import StoredRemovals
 
 
 @dataclass(frozen=True, slots=True)

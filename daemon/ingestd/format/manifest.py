@@ -2,9 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -14,30 +11,19 @@ from ingestd.format.fields import Limits
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.manifest_parser import Part, parse_parts
 from ingestd.format.records import Block, Envelope, RecordStore
-from ingestd.model import Action, Version
+from ingestd.model import Version
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Envelope, tag=False, frozen=True, kw_only=True):
     """A manifest whose envelope is valid. Entries are decoded when they are requested.
 
-    Times are naive UTC; `sha256` is the digest of the manifest's bytes.
+    `sha256` is the digest of the manifest's bytes.
     """
 
     sha256: str
-    sync_id: str
-    type: str
-    action: Action
-    created_at: datetime
-    completed_at: datetime
-    source_host: str | None
-    prior_sync_id: str | None
-    summary: dict[str, Any]
-    item_count: int
-    container_count: int
-    index: ManifestIndex = field(repr=False)
-    item_records: RecordStore = field(repr=False)
-    container_records: RecordStore = field(repr=False)
+    index: ManifestIndex
+    item_records: RecordStore
+    container_records: RecordStore
 
     @property
     def version(self) -> Version:
@@ -97,7 +83,7 @@ class ManifestBuilder:
         assert self._envelope is not None, "the envelope comes first"
         assert self._index is not None, "the index comes last"
         fields = msgspec.structs.asdict(self._envelope)
-        return Manifest(sha256, **fields, index=self._index,
+        return Manifest(sha256=sha256, **fields, index=self._index,
                         item_records=self._records["items"], container_records=self._records["containers"])  # fmt: skip
 
 

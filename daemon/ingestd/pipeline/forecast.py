@@ -6,9 +6,10 @@ from ingestd import decide
 from ingestd.format.container import CONTAINER_TYPES, Container
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.model import NO_REMOVALS, Action, Decision, Removals, Scope, StoredContainer, Verdict
+from ingestd.model import Action, Decision, Scope, StoredContainer, Verdict
 from ingestd.pipeline.evaluate import Bundle, LibraryState, dropped_files, evaluate, load_state
 from ingestd.pipeline.staging import Forecast, Forecaster
+from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.store import item, library
 from ingestd.store.db import Tx
 

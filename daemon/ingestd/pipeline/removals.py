@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from ingestd.errors import RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import Action, Removals
+from ingestd.model import Action
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
+from ingestd.removal_counts import Removals
 from ingestd.store import batch, ledger, removal
 from ingestd.store.db import Tx
 

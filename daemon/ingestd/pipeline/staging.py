@@ -12,8 +12,9 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import FORECAST, NO_REMOVALS, SUCCEEDED, Decision, Removals, Verdict
+from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
 from ingestd.pipeline.prefetch import prefetch
+from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
 from ingestd.store import item
 from ingestd.store.db import Database, Tx

@@ -1,6 +1,6 @@
 """ingest_batch_removal rows: what the manifest of a batch takes out of sight, so far and as expected."""
 
-from ingestd.model import Removals, StoredRemovals
+from ingestd.removal_counts import Removals, StoredRemovals
 from ingestd.store.db import Tx
 from ingestd.store.item import OPEN
 from ingestd.store.sql import Queries

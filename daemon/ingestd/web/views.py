@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ingestd.errors import NotFound
-from ingestd.model import Decision, Reason, StoredRemovals
+from ingestd.model import Decision, Reason
 from ingestd.records import Container, Event, Item, Job, SummarizedBatch, as_dict
+from ingestd.removal_counts import StoredRemovals
 from ingestd.store import item, removal, request
 from ingestd.store.db import Database
 from ingestd.store.queries import batches, events, items, jobs

@@ -59,7 +59,7 @@ def test_doctor_finds_missing_rights(configured: World, run: Run) -> None:
     finally:
         configured.server.grant()
     assert not findings["needed rights"]["ok"]
-    wanted = "lacks SELECT on import_job, UPDATE on ingest_control, INSERT on asset and 1 more"
+    wanted = "lacks SELECT on import_job, INSERT on asset, UPDATE on asset and 1 more"
     assert findings["needed rights"]["detail"] == wanted
     assert not findings["claim index"]["ok"]
     assert findings["rights"]["ok"]

@@ -5,13 +5,14 @@ Every writer takes locks in the same order: assets by hash, then what belongs to
 
 from collections.abc import Mapping, Sequence
 
-from ingestd.model import Decision, Reason, Removals, Verdict, Version
+from ingestd.model import Decision, Reason, Verdict, Version
 from ingestd.mount.records import SOURCE
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
 from ingestd.pipeline.importer import cover_writer
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
+from ingestd.removal_counts import Removals
 from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.format.container import CONTAINER_TYPES, Container
-from ingestd.model import Action, Decision, Member, Removals, StoredContainer, Verdict, Version
+from ingestd.model import Action, Decision, Member, StoredContainer, Verdict, Version
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.removals import RemovalCount
+from ingestd.removal_counts import Removals
 from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 

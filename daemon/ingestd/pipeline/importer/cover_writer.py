@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from ingestd.model import Action, Decision, Reason, Removals, Verdict
+from ingestd.model import Action, Decision, Reason, Verdict
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.prepared_chunk import PreparedChunk
 from ingestd.pipeline.removals import RemovalCount
+from ingestd.removal_counts import Removals
 from ingestd.store import library
 from ingestd.store.db import Tx
 
