@@ -10,7 +10,16 @@ from ingestd import logs
 from ingestd.config import LogSettings
 from ingestd.embedded import EmbeddedMariaDB
 from support.private_db import migrated_server
+from support.scale import IS_SOAK
 from support.world import World, empty
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what only `make soak` runs."""
+    left_out = [] if IS_SOAK else [item for item in items if item.get_closest_marker("soak_only")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

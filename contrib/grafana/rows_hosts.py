@@ -45,8 +45,11 @@ def _scan_durations() -> Panel:
 
 
 def _unrecorded() -> Panel:
-    text = Text("Sentinels not recorded", "Sentinels whose manifest is still missing or incomplete.")
-    return course(text, "none", Query(local("sentinels_unrecorded", "instance"), "{{instance}}"))
+    words = "Sentinels whose manifest is still missing or incomplete, or whose bundle is stuck."
+    text = Text("Sentinels not recorded", words, ("IngestdBundlesStuck",))
+    waiting = Query(local("sentinels_unrecorded", "instance"), "{{instance}}")
+    stuck = Query(local("bundles_stuck", "instance"), "{{instance}}, stuck")
+    return course(text, "none", waiting, stuck)
 
 
 def _bytes_read() -> Panel:

@@ -149,7 +149,7 @@ def test_chaos_leaves_no_trace(world: World, daemons: Daemons, seed: int) -> Non
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not IS_SOAK, reason="takes minutes; shows that the test above would notice")
+@pytest.mark.soak_only
 def test_chaos_without_the_fence_leaves_traces(world: World, daemons: Daemons) -> None:
     daemons.program = ("-P", str(Path(unfenced.__file__)))
     after_chaos = interrupted(world, daemons, random.Random(1))

@@ -53,7 +53,7 @@ def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], Non
     known = _find(context, request.sync_id)
     if context.db.read(lambda tx: job.active(tx, known.id)) is None:
         preflight_if_needed(context, known)
-    result = context.db.transaction(lambda tx: _enqueue(tx, context, request))
+    result = context.db.transaction(lambda tx: _enqueue(tx, context, request, known))
     if isinstance(result, RemovalRefused):
         raise result
     on_queued()
@@ -67,8 +67,11 @@ def preflight_if_needed(context: Context, known: Batch) -> None:
         preflight(context, known.sync_id)
 
 
-def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | RemovalRefused:
-    """The job, or a refusal: it is returned, not raised, so that its ledger event is committed."""
+def _enqueue(tx: Tx, context: Context, request: QueueRequest, reviewed: Batch) -> Queued | RemovalRefused:
+    """The job, or a refusal: it is returned, not raised, so that its ledger event is committed.
+
+    `reviewed`: the batch as it was when the request came. Only what was there then can be approved.
+    """
     batch.lock_with_prior(tx, request.sync_id)
     known = batch.lock(tx, request.sync_id)
     if known is None:
@@ -79,6 +82,7 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
     if known.status is BatchStatus.INVALID:
         raise NotEligible(f"batch {request.sync_id} is invalid: {known.last_error}")
     if request.force:
+        _require_reviewed(known, reviewed)
         removals.approve(tx, known, request.requested_by)
         known = replace(known, force_sha256=known.manifest_sha256)
     try:
@@ -90,6 +94,15 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
     made = job.find(tx, insert(tx, context, known, request))
     assert made is not None
     return Queued(made, is_new=True)
+
+
+def _require_reviewed(known: Batch, reviewed: Batch) -> None:
+    """Raises NotEligible when another manifest took the place of the one that is held."""
+    if reviewed.status is BatchStatus.HELD and known.manifest_sha256 != reviewed.manifest_sha256:
+        raise NotEligible(
+            f"batch {known.sync_id} was delivered again after it was held; review what it takes out of sight now with"
+            " `ingestd preflight`, then queue it again"
+        )
 
 
 def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
