@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.embedded import EmbeddedMariaDB
 from ingestd.model import Lease
 from ingestd.pipeline import staging
 from ingestd.pipeline.context import Context
@@ -13,10 +13,9 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import claim
-from support.hogs import SmallWorld, full_server
-from support.private_db import prepare, unstarted_server
+from support.hogs import full_server, server_of, small_world_of
 from support.wait import stop_event, until
-from support.world import World, cover, empty, md5, photo
+from support.world import World, cover, md5, photo
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -26,18 +25,14 @@ GALLERY = {"type": "gallery", "hash": md5("g"), "title": "g", "items": [md5("p1"
 
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[EmbeddedMariaDB]:
-    with unstarted_server("--max-connections=10") as server, running(server):
-        prepare(server)
+    with server_of(10) as server:
         yield server
 
 
 @pytest.fixture
 def small_world(world: World, small_server: EmbeddedMariaDB) -> Iterator[World]:
-    """The mount of `world`, on a server that has 10 connections."""
-    made = SmallWorld(small_server, world.root)
-    empty(made)
-    yield made
-    made.close()
+    with small_world_of(world, small_server) as made:
+        yield made
 
 
 def claimed(world: World, context: Context, *, planned: bool = True) -> Lease:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pymysql
 
+from ingestd.embedded import EmbeddedMariaDB, running
+from support.private_db import prepare, unstarted_server
 from support.wait import until
-from support.world import World
+from support.world import World, empty
 
 TOO_MANY = (1040, 1203, 1226)
 """no connection is left: of the server, of all sessions of a user, of an account"""
@@ -27,6 +29,23 @@ class SmallWorld(World):
                 return []
 
         return until(rows, what="for the connection of the owner")[0]
+
+
+@contextmanager
+def server_of(connections: int) -> Iterator[EmbeddedMariaDB]:
+    """A migrated private server with so many connections."""
+    with unstarted_server(f"--max-connections={connections}") as server, running(server):
+        prepare(server)
+        yield server
+
+
+@contextmanager
+def small_world_of(world: World, server: EmbeddedMariaDB) -> Iterator[SmallWorld]:
+    """The mount of `world`, on a server with few connections; empty."""
+    made = SmallWorld(server, world.root)
+    empty(made)
+    yield made
+    made.close()
 
 
 class Hogs:

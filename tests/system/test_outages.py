@@ -10,13 +10,12 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from ingestd.embedded import EmbeddedMariaDB, running
-from support.hogs import SmallWorld, full_server
-from support.private_db import prepare, unstarted_server
+from ingestd.embedded import EmbeddedMariaDB
+from support.hogs import full_server, server_of, small_world_of
 from support.process import Daemons, Process, daemons_of
 from support.scale import IS_SOAK, scaled
 from support.wait import until
-from support.world import World, empty, photo
+from support.world import World, photo
 
 SECONDS = scaled(1, 60)
 MAX_EVENTS, MAX_CPU_SECONDS = 20, 1.0
@@ -31,17 +30,14 @@ Outage = Callable[[World], AbstractContextManager[object]]
 
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[EmbeddedMariaDB]:
-    with unstarted_server("--max-connections=30") as server, running(server):
-        prepare(server)
+    with server_of(30) as server:
         yield server
 
 
 @pytest.fixture
 def small_world(world: World, small_server: EmbeddedMariaDB) -> Iterator[World]:
-    made = SmallWorld(small_server, world.root)
-    empty(made)
-    yield made
-    made.close()
+    with small_world_of(world, small_server) as made:
+        yield made
 
 
 @pytest.fixture
