@@ -9,6 +9,8 @@ from typing import Any
 import click
 import orjson
 
+from ingestd.escaping import escaped
+
 Row = dict[str, Any]
 
 PAGE = 1000
@@ -98,7 +100,7 @@ def shown(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%SZ}"
     text = orjson.dumps(value, default=_plain).decode() if isinstance(value, dict | list | tuple) else str(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escaped(text)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ Lines are not rate-limited here: the journal does that (RateLimitBurst=), and re
 import logging
 import sys
 import threading
-from typing import Any
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -36,8 +35,7 @@ def dropped() -> int:
 
 def drain(seconds: float) -> bool:
     """Whether all queued lines were written in time. Further lines are written at once."""
-    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, BoundedQueueHandler)]
-    return not [handler for handler in handlers if not handler.drain(seconds)]
+    return all(h.drain(seconds) for h in logging.getLogger().handlers if isinstance(h, BoundedQueueHandler))
 
 
 def _stderr_fd() -> int:
@@ -71,13 +69,11 @@ def _install_hooks() -> None:
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _log_uncaught_in_thread
     if sys.unraisablehook is sys.__unraisablehook__:
-        sys.unraisablehook = _log_unraisable
+        sys.unraisablehook = lambda args: log.error(
+            "unraisable_exception", source=args.object, message=args.err_msg, exc_info=args.exc_value
+        )
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:  # it ends a thread silently, as with Python's own hook
         log.error("uncaught_exception", thread=args.thread and args.thread.name, exc_info=args[:3])
-
-
-def _log_unraisable(args: Any) -> None:
-    log.error("unraisable_exception", source=args.object, message=args.err_msg, exc_info=args[:3])

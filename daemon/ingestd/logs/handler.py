@@ -21,8 +21,7 @@ class BoundedQueueHandler(QueueHandler):
         # A SimpleQueue, because a destructor may log in the middle of a `put`; the lock of a Queue is not reentrant.
         self.queue: SimpleQueue[Any] = SimpleQueue()
         super().__init__(self.queue)
-        self._fd, self._limit = fd, limit
-        self._lock = threading.RLock()
+        self._fd, self._limit, self._lock = fd, limit, threading.RLock()
         self.dropped = self._reported = 0
         self._writer = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._writer.start()

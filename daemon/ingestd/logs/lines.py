@@ -11,13 +11,13 @@ from structlog.processors import JSONRenderer, LogfmtRenderer, TimeStamper, form
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from ingestd.escaping import escaped
+
 PRIORITIES = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # Python's levels, the journal's priorities
 FIRST = ("timestamp", "level", "event", "sync_id", "job_id", "worker", "claim_token")
-BLOCKS = ("exception", "stack_info")
-BLOCK_MARGIN = "  | "
-MAX_VALUE, MAX_BLOCK = 2000, 12_000
-# The journal splits longer lines at 48 KiB, and the second part would have no priority. UTF-8 needs up to 4 bytes.
-MAX_LINE = 10_000
+BLOCKS, BLOCK_MARGIN = ("exception", "stack_info"), "  | "
+# The journal splits lines at 48 KiB, and the second part would have no priority. UTF-8 needs up to 4 bytes.
+MAX_VALUE, MAX_BLOCK, MAX_LINE = 2000, 12_000, 10_000
 
 _logfmt = LogfmtRenderer(key_order=FIRST, drop_missing=True, bool_as_flag=False)
 _json = JSONRenderer(default=str, skipkeys=True)  # ASCII: some readers end a line at other characters than \n
@@ -40,8 +40,7 @@ class LineFormatter(ProcessorFormatter):
         self._for_journal = for_journal
         timestamp: list[Processor] = [] if for_journal else [TimeStamper(fmt="iso", utc=True)]
         shared: list[Processor] = [self.remove_processors_meta, merge_contextvars, *timestamp, format_exc_info, _cut]
-        renderer = _render_json if as_json else _render_text
-        super().__init__(processors=[*shared, renderer], foreign_pre_chain=[_from_library])
+        super().__init__(processors=[*shared, _to_json if as_json else _to_text], foreign_pre_chain=[_from_library])
 
     def format(self, record: logging.LogRecord) -> str:
         try:
@@ -74,21 +73,14 @@ def _cut(_logger: Any, _name: str, event: EventDict) -> EventDict:
     return event
 
 
-def _render_text(logger: Any, name: str, event: EventDict) -> str:
+def _to_text(logger: Any, name: str, event: EventDict) -> str:
     """A line, and below it the traceback with a margin, so that its lines are not taken for events."""
     blocks = [line for key in BLOCKS if key in event for line in event.pop(key).split("\n")]
     lines = [_logfmt(logger, name, event), *(BLOCK_MARGIN + line for line in blocks)]
-    return "\n".join(_escape(line)[:MAX_LINE] for line in lines)
+    return "\n".join(escaped(line)[:MAX_LINE] for line in lines)
 
 
-def _escape(text: str) -> str:
-    """Escapes control characters, line breaks of every kind, and characters that reverse the writing direction."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _render_json(logger: Any, name: str, event: EventDict) -> str:
+def _to_json(logger: Any, name: str, event: EventDict) -> str:
     line = str(_json(logger, name, event))
     short = {**{key: event[key] for key in FIRST if key in event}, "truncated": line[:MAX_LINE]}
     return line if len(line) <= 4 * MAX_LINE else json.dumps(short)

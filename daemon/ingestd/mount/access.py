@@ -128,18 +128,23 @@ class Mount:
         request = wire.ReadManifest(
             self._root, sync_id, self.settings.max_manifest_bytes, limits_of(self.settings), known_sha256
         )
-        receiver = ManifestReceiver()
         try:
-            with self._helper() as helper:
-                helper.send(request, seconds)
-                while not receiver.is_complete:
-                    receiver.add(helper.receive(seconds, lambda _count: on_alive()))
-                    on_alive()
+            return self._receive_manifest(request, seconds, on_alive)
         except MountUnavailable as error:
             if not isinstance(error.__cause__, EOFError):
                 raise
             # The helper itself reports what it cannot read. Why it ended is unknown, and says nothing about the mount.
             raise ManifestUnsettled([f"sync/{sync_id}.json cannot be read: {error.__cause__}"]) from error
+
+    def _receive_manifest(
+        self, request: wire.ReadManifest, seconds: float, on_alive: Callable[[], None]
+    ) -> ManifestReading:
+        receiver = ManifestReceiver()
+        with self._helper() as helper:
+            helper.send(request, seconds)
+            while not receiver.is_complete:
+                receiver.add(helper.receive(seconds, lambda _count: on_alive()))
+                on_alive()
         return receiver.reading()
 
     def read_items(

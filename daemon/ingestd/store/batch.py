@@ -88,10 +88,14 @@ def envelope_columns(
         "manifest_summary": None if summary is None else Json(orjson.dumps(summary)),
         "manifest_completed_at": completed_at,
         "prior_sync_id": prior_sync_id,
-        "mount_type": origin and origin.fs_type,
-        "mount_source": origin and origin.source,
-        "mount_fs_id": origin and origin.fs_id,
+        **_origin_columns(origin),
     }
+
+
+def _origin_columns(origin: Origin | None) -> dict[str, Any]:
+    if origin is None:
+        return {"mount_type": None, "mount_source": None, "mount_fs_id": None}
+    return {"mount_type": origin.fs_type, "mount_source": origin.source, "mount_fs_id": origin.fs_id}
 
 
 def set_plan(tx: Tx, batch_id: int, sha256: str) -> None:
