@@ -36,12 +36,12 @@ class Route:
 
 def register(app: OpenAPI, commands: Commands, queries: Queries, health: Health) -> None:
     """Adds all routes, and the route of their description."""
-    for route in (*commands_of(commands), *queries_of(queries), *healths(health)):
+    for route in (*command_routes(commands), *query_routes(queries), *health_routes(health)):
         add(app, route)
     add_description(app)
 
 
-def commands_of(commands: Commands) -> list[Route]:
+def command_routes(commands: Commands) -> list[Route]:
     batch = f"{PREFIX}/batches/<sync_id>"
     job, plan, control = schemas.response_of(Job), schemas.Plan, schemas.response_of(schemas.ControlAnswer)
     return [
@@ -55,7 +55,7 @@ def commands_of(commands: Commands) -> list[Route]:
     ]
 
 
-def queries_of(queries: Queries) -> list[Route]:
+def query_routes(queries: Queries) -> list[Route]:
     batch = f"{PREFIX}/batches/<sync_id>"
     request = schemas.response_of(IngestRequest, result=schemas.ScanResult | schemas.Plan | None)
     return [
@@ -69,7 +69,7 @@ def queries_of(queries: Queries) -> list[Route]:
     ]
 
 
-def healths(health: Health) -> list[Route]:
+def health_routes(health: Health) -> list[Route]:
     return [
         Route("GET", "/healthz", health.healthz, {200: schemas.Health}),
         Route("GET", "/readyz", health.readyz, {200: schemas.Health}),
