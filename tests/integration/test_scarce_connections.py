@@ -125,5 +125,6 @@ def test_a_run_that_waits_for_a_connection_ends_when_the_daemon_stops(small_worl
             errors = context.db.errors["connection"]
             until(lambda: context.db.errors["connection"] > errors + 2)
             stopping.set()
-            assert ended.result(15) == "lost"
-    assert small_world.sql("SELECT state FROM import_job WHERE %s", 1) == [("running",)]
+            outcome = ended.result(15)
+    # It is given back if a connection is free just then, and otherwise left to the daemon that starts next.
+    assert small_world.one("SELECT state FROM import_job") == {"lost": "running", "released": "queued"}[outcome]

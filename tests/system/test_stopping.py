@@ -23,7 +23,7 @@ from support.scale import scaled
 from support.wait import until
 from support.world import World, md5
 
-STOP_SECONDS = 2.0
+STOP_SECONDS = 4.0
 SLOW = 20.0
 """on a busy machine, what is limited is the daemon's waiting, not its work"""
 MANY = 3000
