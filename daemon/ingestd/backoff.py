@@ -1,7 +1,7 @@
 """Growing pauses between tries, from tenacity's wait strategies.
 
-For loops that are not a call to retry: services, the mount, manifests and commands. A transaction is such a call, and
-`store.db` retries it by tenacity itself.
+For services, the mount, manifests, commands, reads and transactions: all of them decide for themselves whether there is
+another try, which is more than a call that tenacity could retry.
 """
 
 from collections.abc import Iterator

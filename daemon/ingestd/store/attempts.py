@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 
+from ingestd.backoff import backoff
 from ingestd.errors import (
     DatabaseContention,
     DatabaseRefused,
@@ -33,7 +34,7 @@ KeepWaiting = Callable[[], bool] | None
 """whether a caller goes on waiting; None: for a fixed time, as people do who wait for a command"""
 
 CUTS_BEFORE_BLAME, DUPLICATES_BEFORE_BLAME, OUTAGE_TRIES = 2, 5, 3
-FIRST_PAUSE, MAX_PAUSE, PAUSE_STEP = 0.02, 4.0, 0.25
+FIRST_PAUSE, MAX_PAUSE, PAUSE_STEP = 0.04, 4.0, 0.25
 FIRST_NOTICE, NOTICE_INTERVAL = 10.0, 60.0
 
 
@@ -67,6 +68,7 @@ class Attempt(Generic[T]):
         self._stage = Stage.BEGINNING
         self._started = time.monotonic()
         self._tries = self._cuts = self._duplicates = 0
+        self._pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
         self._notice_at = self._started + FIRST_NOTICE
 
     def until_done(self, keep_waiting: KeepWaiting) -> T:
@@ -134,7 +136,7 @@ class Attempt(Generic[T]):
         if self._is_enough(error, keep_waiting):
             raise self._final(error)
         self._notice(error)
-        return random.uniform(0.5, 1.0) * min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(self._tries, 20))
+        return random.uniform(0.5, 1.0) * next(self._pauses)
 
     def _blame(self, error: DatabaseUnavailable) -> None:
         """Raises DataRefused for values that end connections, or that a UNIQUE key refuses again and again."""
