@@ -144,6 +144,10 @@ class DataRefused(IngestdError):
     """The server refuses the values of a statement: the fault of an item, not of the database."""
 
 
+class DataSuspected(DataRefused):
+    """Something fails each time with the same values, which are perhaps not the cause: others have to pass first."""
+
+
 class LeaseLost(IngestdError):
     """The job was taken from this worker; it may write nothing more for it."""
 

@@ -331,21 +331,20 @@ def test_idle_connection_that_was_killed_is_replaced(trial: Trial) -> None:
     assert trial.numbers() == {1: 3, 2: 0}
 
 
-def test_data_that_kills_connections_is_blamed(trial: Trial) -> None:
+def test_a_connection_that_is_killed_between_two_statements_blames_neither(trial: Trial) -> None:
     db = trial.database()
     used: list[int] = []
 
     def work(tx: Tx) -> None:
         used.append(connection_id(tx))
         add(tx, 1)
-        trial.kill(used[-1])
+        if len(used) < 6:
+            trial.kill(used[-1])
         add(tx, 2)
 
-    with pytest.raises(DataRefused, match="ended 2 connections in a row"):
-        db.transaction(work, keep_waiting=lambda: True)
-    assert len(set(used)) == 2
-    db.transaction(lambda tx: add(tx, 2))
-    assert trial.numbers() == {1: 0, 2: 1}
+    db.transaction(work, keep_waiting=lambda: True)
+    assert len(set(used)) == 6
+    assert trial.numbers() == {1: 1, 2: 1}
 
 
 def test_statement_beyond_the_largest_packet_is_refused(second: Trial) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ingestd.config import Settings
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.store import attempts
+from ingestd.store import attempts, cuts
 from support.mariadb_proxy import MariaDBProxy, mariadb_proxy
 from support.world import World
 
@@ -41,6 +41,7 @@ class ProxiedWorld(World):
 def proxied(world: World, folder: Path) -> Iterator[ProxiedWorld]:
     with pytest.MonkeyPatch.context() as patch, mariadb_proxy(world.server.socket, folder / "p.sock") as proxy:
         patch.setattr(attempts, "MAX_PAUSE", 0.005)
+        patch.setattr(cuts, "QUIET_SECONDS", 0.01)
         made = ProxiedWorld(world.server, world.root, proxy=proxy)
         yield made
         made.close()

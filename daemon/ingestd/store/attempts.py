@@ -20,6 +20,7 @@ from ingestd.errors import (
     IngestdError,
 )
 from ingestd.store.connection import Connection
+from ingestd.store.cuts import Cuts
 from ingestd.store.server_errors import DRIVER_ERRORS, is_cut, number_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Receipt = Callable[["Tx"], bool]
 KeepWaiting = Callable[[], bool] | None
 """whether a caller goes on waiting; None: for a fixed time, as people do who wait for a command"""
 
-CUTS_BEFORE_BLAME, DUPLICATES_BEFORE_BLAME, OUTAGE_TRIES = 2, 5, 3
+DUPLICATES_BEFORE_BLAME, OUTAGE_TRIES = 5, 3
 FIRST_PAUSE, MAX_PAUSE, PAUSE_STEP = 0.04, 4.0, 0.25
 FIRST_NOTICE, NOTICE_INTERVAL = 10.0, 60.0
 
@@ -67,7 +68,8 @@ class Attempt(Generic[T]):
         self._db, self._work = db, work
         self._stage = Stage.BEGINNING
         self._started = time.monotonic()
-        self._tries = self._cuts = self._duplicates = 0
+        self._tries = self._duplicates = 0
+        self._cuts = Cuts(db)
         self._pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
         self._notice_at = self._started + FIRST_NOTICE
 
@@ -109,7 +111,7 @@ class Attempt(Generic[T]):
     def _understand(self, error: Exception, connection: Connection | None) -> IngestdError:
         """Our error for it. Only contention leaves the connection usable, and is not an outage."""
         translated = self._db.translate(error)
-        self._cuts = self._cuts + 1 if self._stage is Stage.WORKING and is_cut(error) else 0
+        self._cuts.note(error, connection if self._stage is Stage.WORKING else None)
         if isinstance(translated, DatabaseContention | DataRefused):
             self._abandon(connection)
             return translated
@@ -144,8 +146,7 @@ class Attempt(Generic[T]):
         self._duplicates = self._duplicates + 1 if is_duplicate else 0
         if self._duplicates >= DUPLICATES_BEFORE_BLAME:
             raise DataRefused(f"the database refuses the values: {error}") from error
-        if self._cuts >= CUTS_BEFORE_BLAME and self._db.answers():
-            raise DataRefused(f"the values ended {self._cuts} connections in a row: {error}") from error
+        self._cuts.blame(error)
 
     def _is_enough(self, error: DatabaseUnavailable, keep_waiting: KeepWaiting) -> bool:
         """Whether this was the last attempt. Others let go of locks soon, so that those are worth more attempts."""

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
 class Connection(DriverConnection):
     """A connection that never sends its password, whatever the server asks for."""
 
+    statement: str | bytes = b""
+    """the one that was sent last, at `sent_at` (monotonic)"""
+    sent_at = opened_at = 0.0
     _auth_plugin_name: str
     _sock: socket.socket | None
     _read_timeout: float | None
@@ -50,6 +54,10 @@ class Connection(DriverConnection):
         """Makes a thread that waits for the server in this connection fail at once."""
         with suppress(OSError, AttributeError):
             self._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self.statement, self.sent_at = sql, time.monotonic()
+        super()._execute_command(command, sql)  # type: ignore[misc]
 
     def _get_server_information(self) -> None:
         super()._get_server_information()  # type: ignore[misc]
@@ -136,6 +144,7 @@ def new_connection(
 def open_connection(connection: Connection, settings: DatabaseSettings, limits: Limits) -> None:
     """Connects and prepares the session. Raises errors of the driver, and ConfigError."""
     _open(connection, settings)
+    connection.opened_at = time.monotonic()
     connection.encoders = {**connection.encoders, **ENCODERS}
     with connection.cursor() as cursor:
         cursor.execute(SESSION, (limits.lock, limits.lock, limits.idle))

@@ -20,6 +20,7 @@ from ingestd.store.connection import (
     new_connection,
     open_connection,
 )
+from ingestd.store.cuts import Look, look
 from ingestd.store.server_errors import DRIVER_ERRORS, kind_of, translate
 
 __all__ = ["Database", "Tx"]
@@ -53,7 +54,7 @@ class Database:
 
         That goes on as long as `keep_waiting()` is true; otherwise DatabaseUnavailable is raised after a while. When
         the reply to COMMIT is lost, the receipt of the transaction says whether it was committed; without one, `work`
-        runs again. Raises DataRefused for bad values, also if the server ends two connections in a row over them.
+        runs again. Raises DataRefused for bad values, DataSuspected if the server ends connections over them.
         """
         return Transaction(self, work).until_done(keep_waiting)
 
@@ -139,15 +140,17 @@ class Database:
 
     # errors
 
-    def answers(self) -> bool:
-        """Whether the server takes a new connection and runs a statement."""
+    def look(self) -> Look | None:
+        """What the server says of itself on a new connection; None if it ends that, too, or takes none."""
+        connection: Connection | None = None
         try:
             connection = self._connect()
-            connection.ping(reconnect=False)
+            seen = look(connection)
         except (*DRIVER_ERRORS, DatabaseUnavailable):
-            return False
+            self.drop(connection)
+            return None
         self.give_back(connection)
-        return True
+        return seen
 
     def translate(self, error: Exception) -> IngestdError:
         """Our error for a driver's error, which it counts."""

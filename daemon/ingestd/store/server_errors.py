@@ -148,6 +148,10 @@ DUPLICATES = frozenset({1022, 1062, 1169, 1586, 1761, 1762, 1859})
 """Another writer was first, or the value is taken in a UNIQUE key of the site: only the first goes away by itself."""
 CUT = frozenset({1927, 2006, 2013, 2055, 4031})
 """The connection ended."""
+UNSENT = CR.CR_SERVER_GONE_ERROR
+"""The driver could not send the statement, because the connection had ended."""
+SAID = frozenset({1927, 4031})
+"""The server ended it, and said that somebody killed it, or that the client was silent for too long."""
 TIMEOUTS = frozenset({1969, 3024})
 SIGNALLED = "45000"
 """SQLSTATE of a condition that a trigger or CHECK of the site raises, whatever number it gives it"""
@@ -176,6 +180,11 @@ def is_own_timeout(error: Exception) -> bool:
 def is_cut(error: Exception) -> bool:
     """Whether the other side ended the connection."""
     return number_of(error) in CUT and not is_own_timeout(error)
+
+
+def is_closed(error: Exception) -> bool:
+    """Whether the other side ended the connection without a word."""
+    return is_cut(error) and number_of(error) not in SAID
 
 
 def kind_of(error: Exception) -> str:
