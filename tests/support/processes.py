@@ -21,6 +21,17 @@ def helpers(parent: int | None = None) -> set[int]:
     return found
 
 
+def descendants(parent: int) -> set[int]:
+    """Ids of the children of a process, of their children, and so on."""
+    found: set[int] = set()
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        try:
+            found |= set(map(int, children.read_text().split()))
+        except OSError:
+            continue
+    return found.union(*map(descendants, found))
+
+
 @dataclass
 class Peak:
     """How many bytes more a process had in memory at most than at the beginning."""
