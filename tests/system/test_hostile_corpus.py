@@ -32,7 +32,6 @@ def beside(server: EmbeddedMariaDB, tmp_path_factory: pytest.TempPathFactory) ->
         process = daemons.start(queue={"auto": ["create", "update"]})
         process.wait_until_started()
         yield Beside(world, process)
-        assert process.terminate(30) == 0
 
 
 def check(cost: Cost) -> None:
