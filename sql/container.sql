@@ -23,12 +23,24 @@ WHERE id = :id;
 SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_{{kind}}_item WHERE {{kind}}_id = :id;
 
 -- name: count_live_members$
-SELECT COUNT(*) FROM asset_{{kind}}_item WHERE {{kind}}_id = :id AND deleted_at IS NULL;
+SELECT COUNT(*) FROM asset_{{kind}}_item m STRAIGHT_JOIN asset a ON a.id = m.asset_id
+WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL AND a.deleted_at IS NULL;
 
--- name: live_members
+-- name: planned_members
+-- The members that readers see when a planned batch comes to its containers: after it has written its assets.
 SELECT a.hash, m.synced_at, m.sync_id
 FROM asset_{{kind}}_item m STRAIGHT_JOIN asset a ON a.id = m.asset_id
-WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL;
+LEFT JOIN ingest_batch_item i ON i.batch_id = :batch_id AND i.asset_type = a.asset_type AND i.asset_hash = a.hash
+  AND i.in_manifest = 1
+WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL
+  AND IF(a.deleted_at IS NULL, IFNULL(i.decision, '') <> 'will_remove', i.decision = 'will_update');
+
+-- name: count_out_of_sight$
+-- Members that readers do not see of all containers that a batch ever listed, by any bundle or site.
+SELECT COUNT(*)
+FROM ingest_batch_container c STRAIGHT_JOIN asset_{{kind}} g ON g.hash = c.hash
+STRAIGHT_JOIN asset_{{kind}}_item m ON m.{{kind}}_id = g.id
+WHERE c.batch_id = :batch_id AND c.type = '{{kind}}' AND (m.deleted_at IS NOT NULL OR g.deleted_at IS NOT NULL);
 
 -- name: write_members!
 INSERT INTO asset_{{kind}}_item ({{kind}}_id, asset_id, position, synced_at, sync_id)

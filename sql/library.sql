@@ -93,5 +93,8 @@ ON DUPLICATE KEY UPDATE cover_hash = VALUES(cover_hash), path = VALUES(path), by
 -- name: advance_covers!
 UPDATE asset_cover SET synced_at = :synced_at, sync_id = :sync_id WHERE asset_id IN :ids;
 
+-- name: count_live$
+SELECT COUNT(*) FROM asset WHERE id IN :ids AND deleted_at IS NULL;
+
 -- name: live_assets
 SELECT hash, id FROM asset WHERE hash IN :hashes AND deleted_at IS NULL;

@@ -18,6 +18,10 @@ class Removals:
     def __add__(self, other: "Removals") -> "Removals":
         return Removals(self.assets + other.assets, self.files + other.files, self.members + other.members)
 
+    def at_most(self, other: "Removals") -> "Removals":
+        """The lesser count of each kind."""
+        return Removals(min(self.assets, other.assets), min(self.files, other.files), min(self.members, other.members))
+
     def at_least(self, other: "Removals") -> "Removals":
         """The greater count of each kind."""
         return Removals(max(self.assets, other.assets), max(self.files, other.files), max(self.members, other.members))
@@ -36,8 +40,24 @@ NO_REMOVALS = Removals()
 
 @dataclass(frozen=True, slots=True)
 class StoredRemovals:
-    """What a manifest takes out of sight. `expected` includes what was `removed`; of a held batch, it was refused."""
+    """What a batch takes out of sight: `removed` so far, under any of its manifests; `approved` of it with approval.
+
+    `expected` includes what was removed, and what the present manifest would still remove by its last plan. `refused`
+    is what was expected when the batch was held.
+    """
 
     removed: Removals = NO_REMOVALS
     expected: Removals = NO_REMOVALS
+    refused: Removals = NO_REMOVALS
+    approved: int = 0
     is_held: bool = False
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is still to be removed."""
+        return self.expected != self.removed
+
+    @property
+    def unapproved(self) -> int:
+        """How many of the expected rows are not approved."""
+        return self.expected.total - self.approved

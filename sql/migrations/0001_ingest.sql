@@ -82,16 +82,20 @@ CREATE TABLE IF NOT EXISTS ingest_batch_tally (
   PRIMARY KEY (batch_id, decision, reason)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
--- Rows whose deleted_at the present manifest sets, which queue.removal_limit bounds. No foreign key, as above.
+-- Rows that a batch takes out of sight, which queue.removal_limit bounds. No foreign key, as above.
 CREATE TABLE IF NOT EXISTS ingest_batch_removal (
   batch_id          BIGINT UNSIGNED NOT NULL PRIMARY KEY,
-  manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL COMMENT 'the digest that is counted',
-  removed_assets    INT UNSIGNED NOT NULL DEFAULT 0,
+  manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL COMMENT 'the digest of expected_…',
+  removed_assets    INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'over all manifests of the batch',
   removed_files     INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'files and covers',
   removed_members   INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'members of galleries and collections',
+  approved          INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how many of the removed rows an operator approved',
   expected_assets   INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'removed so far and to be removed, by the last plan',
   expected_files    INT UNSIGNED NOT NULL DEFAULT 0,
   expected_members  INT UNSIGNED NOT NULL DEFAULT 0,
+  refused_assets    INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'what was expected when the batch was held',
+  refused_files     INT UNSIGNED NOT NULL DEFAULT 0,
+  refused_members   INT UNSIGNED NOT NULL DEFAULT 0,
   is_held           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'the expected removals were refused'
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

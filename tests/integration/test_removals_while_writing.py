@@ -92,6 +92,7 @@ def test_the_count_goes_on_over_jobs(world: World, monkeypatch: pytest.MonkeyPat
     with pytest.raises(RemovalRefused, match="would remove 3 files"):
         world.import_all(context, update)
     world.sql("UPDATE ingest_batch_removal SET expected_files = 2, is_held = 0")
+    world.sql("UPDATE ingest_batch SET status = 'ready' WHERE status = 'held'")
     queue(context, update)
     assert world.run_next(context) == "done"
     assert sorted(world.decisions(update).values()) == ["failed:file_missing", "updated", "updated"]

@@ -46,3 +46,13 @@ def live(world: World, table: str = "asset") -> int:
 
 def events(world: World, sync_id: str, kind: str) -> list[dict[str, Any]]:
     return [payload for event, payload in world.events(sync_id) if event == kind]
+
+
+def removed(world: World, sync_id: str, kind: str = "removed") -> tuple[int, int, int]:
+    """How many assets, files and members a batch removed, or is `expected` to remove, as it is recorded."""
+    rows = world.sql(
+        f"SELECT {kind}_assets, {kind}_files, {kind}_members FROM ingest_batch_removal r"
+        " JOIN ingest_batch b ON b.id = r.batch_id WHERE b.sync_id = %s",
+        sync_id,
+    )
+    return rows[0] if rows else (0, 0, 0)

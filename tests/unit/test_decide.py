@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.decide import (
@@ -226,6 +226,7 @@ def test_members() -> None:
 counts_of_all = st.dictionaries(st.sampled_from([decision.value for decision in Decision]), st.integers(0, 2))
 
 
+@settings(deadline=None)
 @given(st.booleans(), counts_of_all, st.booleans())
 def test_every_count_has_a_status(planned: bool, counts: dict[str, int], finished: bool) -> None:
     status = batch_status(planned, counts, finished=finished)

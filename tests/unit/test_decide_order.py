@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import combinations, permutations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ingestd.decide import (
@@ -37,11 +37,13 @@ actions = st.sampled_from(list(Action))
 # versions
 
 
+@settings(deadline=None)
 @given(plain_versions, plain_versions)
 def test_of_two_versions_one_is_older(one: Version, other: Version) -> None:
     assert is_older(one, other) is (one.sync_id != other.sync_id and not is_older(other, one))
 
 
+@settings(deadline=None)
 @given(plain_versions, plain_versions, plain_versions)
 def test_versions_are_transitive(a: Version, b: Version, c: Version) -> None:
     assume(len({a.sync_id, b.sync_id, c.sync_id}) == 3)
@@ -49,6 +51,7 @@ def test_versions_are_transitive(a: Version, b: Version, c: Version) -> None:
         assert is_older(a, c)
 
 
+@settings(deadline=None)
 @given(versions, versions)
 def test_completion_time_takes_precedence_over_prior(one: Version, other: Version) -> None:
     assume(one.sync_id != other.sync_id and one.completed_at != other.completed_at)
@@ -63,6 +66,7 @@ def test_at_the_same_time_the_one_that_names_the_other_is_newer(first: str, seco
     assert is_older(Version(NOON, "a"), Version(NOON, "b", prior="z")), "an unrelated prior has no effect"
 
 
+@settings(deadline=None)
 @given(versions, versions)
 def test_a_bundle_is_never_older_than_itself(one: Version, other: Version) -> None:
     assert not is_older(one, replace(other, sync_id=one.sync_id))
@@ -127,6 +131,7 @@ rows = st.none() | st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(deliveries, min_size=2, max_size=3), rows)
 def test_bundles_in_any_order_leave_the_newest(bundles: list[Delivery], start: StoredAsset | None) -> None:
     known = [start.version] if start and start.version else []
@@ -141,6 +146,7 @@ def test_bundles_in_any_order_leave_the_newest(bundles: list[Delivery], start: S
         assert (visible(row), row.version) == (content, newest)
 
 
+@settings(deadline=None)
 @given(deliveries, rows)
 def test_a_bundle_delivered_twice_changes_nothing_more(bundle: Delivery, start: StoredAsset | None) -> None:
     once = deliver(start, bundle)
@@ -181,6 +187,7 @@ listings = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(listings, min_size=2, max_size=3))
 def test_lists_in_any_order_leave_the_same_members(found: list[Listing]) -> None:
     line = in_line([listing.version for listing in found])

@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestd.format import nesting
@@ -62,6 +62,7 @@ def depth_of(value: Any) -> int:
     return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
 
 
+@settings(deadline=None)
 @given(value=values, limit=st.integers(0, 4), block=st.integers(1, 9))
 def test_depth_is_right_wherever_a_block_ends(value: Any, limit: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

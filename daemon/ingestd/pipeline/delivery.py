@@ -132,6 +132,7 @@ def change(
     ledger.append(tx, known.id, "manifest_changed", **payload)
     _append_invalid(tx, known.id, columns)
     removal.end_hold(tx, known.id)
+    removal.discard_plan(tx, known.id)
     if delivered.manifest is not None:
         staging.restage(tx, known.id, delivered.manifest)
     if queued:

@@ -27,6 +27,11 @@ class LibraryState:
     assets: dict[str, StoredAsset] = field(default_factory=dict)
     covers: dict[int, StoredCover] = field(default_factory=dict)
 
+    def is_live(self, hash_: str | None) -> bool:
+        """Whether readers see an asset."""
+        stored = self.assets.get(hash_ or "")
+        return stored is not None and not stored.deleted
+
 
 def hashes_of(entries: Iterable[Entry]) -> set[str]:
     """The hashes of the assets that some entries concern: their own, or their parents'."""

@@ -35,7 +35,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     if manifest is None:
         raise NotEligible(f"batch {sync_id} is invalid: {delivered.error}")
     index = delivered.index
-    plan = context.db.transaction(lambda tx: _preflight(tx, context.db, sync_id, manifest, index))
+    plan = context.db.transaction(lambda tx: _preflight(tx, context, sync_id, manifest, index))
     count(context, plan)
     return plan_payload(plan)
 
@@ -45,7 +45,7 @@ def count(context: Context, plan: Plan) -> None:
     context.instruments.preflights.labels("ok" if plan.is_ok else "failed").inc()
 
 
-def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, index: ManifestIndex) -> Plan:
+def _preflight(tx: Tx, context: Context, sync_id: str, manifest: Manifest, index: ManifestIndex) -> Plan:
     known = batch.lock(tx, sync_id)
     assert known is not None, "batches are never deleted"
     active = job.active(tx, known.id)
@@ -55,7 +55,9 @@ def _preflight(tx: Tx, db: Database, sync_id: str, manifest: Manifest, index: Ma
         raise NotEligible(f"batch {sync_id} is invalid: {known.last_error}")
     if known.manifest_sha256 != manifest.sha256:
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
-    plan = make_plan(tx, db, known, manifest, index)
+    plan = make_plan(tx, context.db, known, manifest, index)
+    if known.status is BatchStatus.HELD:
+        removals.update_hold(context, tx, known)
     status.refresh(tx, known.id)
     return plan
 
@@ -81,6 +83,7 @@ def make_plan(
     )  # fmt: skip
     bundle = bundle_of(manifest, index)
     plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress)
+    plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan.removals)
     plan.removals += forecast.removed_members(tx, known.id, bundle, manifest)
     batch.set_plan(tx, known.id, manifest.sha256)
     if plan.removals.total or known.plan_sha256 is not None:

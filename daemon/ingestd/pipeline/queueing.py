@@ -61,9 +61,13 @@ def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], Non
 
 
 def preflight_if_needed(context: Context, known: Batch) -> None:
-    """Plans a batch unless the manifest that is there now has a plan."""
+    """Plans a batch unless the manifest that is there now has a plan. A held batch is counted again."""
     planned = known.plan_sha256
-    if planned is None or not delivery.read(context, known.sync_id, planned).is_unchanged:
+    if (
+        planned is None
+        or known.status is BatchStatus.HELD
+        or not delivery.read(context, known.sync_id, planned).is_unchanged
+    ):
         preflight(context, known.sync_id)
 
 
@@ -109,6 +113,7 @@ def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
     """Resets the items of a re-import; checks that a request for failed or deferred items has some."""
     if request.scope is Scope.REIMPORT:
         item.reset(tx, known.id)
+        removals.recount(tx, known)
     elif request.scope in (Scope.FAILED, Scope.DEFERRED) and not item.tally(tx, known.id)[request.scope.value]:
         raise NotEligible(f"batch {known.sync_id} has no {request.scope.value} items")
 

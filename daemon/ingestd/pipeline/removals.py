@@ -1,49 +1,73 @@
 """The limit on removals: checked before a batch is queued and before its first write, and counted with every write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingestd.errors import RemovalRefused
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
-from ingestd.removal_counts import Removals
+from ingestd.removal_counts import Removals, StoredRemovals
 from ingestd.store import batch, ledger, removal
 from ingestd.store.db import Tx
 
 
 def expect(tx: Tx, known: Batch, sha256: str, remaining: Removals) -> None:
-    """Records what a plan expects to be removed; `remaining` is what has not been removed yet.
-
-    A held batch keeps the counts that were refused.
-    """
-    stored = removal.find(tx, known.id, sha256)
+    """Records what a plan expects to be removed; `remaining` is what has not been removed yet."""
+    stored = _still_removed(tx, known.id, removal.find(tx, known.id, sha256))
     expected = stored.removed + remaining
-    if not stored.is_held and expected != stored.expected:
+    if expected != stored.expected:
         removal.expect(tx, known.id, sha256, expected)
+
+
+def recount(tx: Tx, known: Batch) -> None:
+    """Counts what a batch removed and is still out of sight: all of it will be decided again."""
+    _still_removed(tx, known.id, removal.find(tx, known.id, known.manifest_sha256))
+
+
+def _still_removed(tx: Tx, batch_id: int, stored: StoredRemovals) -> StoredRemovals:
+    """The counts without rows that are visible again: by another bundle, or because the library was restored.
+
+    Which rows were approved is not known; those that were not are taken for the ones that are still out of sight.
+    """
+    if not stored.removed.total:
+        return stored
+    removed = stored.removed.at_most(removal.out_of_sight(tx, batch_id))
+    if removed == stored.removed:
+        return stored
+    unapproved = min(stored.removed.total - stored.approved, removed.total)
+    removal.recount(tx, batch_id, removed, removed.total - unapproved)
+    return replace(stored, removed=removed, approved=removed.total - unapproved)
 
 
 def check(context: Context, tx: Tx, known: Batch) -> None:
     """Raises RemovalRefused when a batch would remove more rows than queue.removal_limit.
 
-    An operator's force, given for the present digest, lifts the limit. A higher limit ends a hold.
+    An operator's force, given for the present digest, lifts the limit. A count within the limit ends a hold.
     """
     limit = context.settings.queue.removal_limit
     if is_forced(known):
         return
     stored = removal.find(tx, known.id, known.manifest_sha256)
-    if stored.expected.total > limit and (stored.is_held or stored.expected != stored.removed):
-        raise refused(known.sync_id, stored.expected, limit)
+    if stored.unapproved > limit and stored.has_more:
+        raise refused(known.sync_id, stored, limit)
     if stored.is_held:
         removal.end_hold(tx, known.id)
 
 
-def refused(sync_id: str, removals: Removals, limit: int) -> RemovalRefused:
+def refused(sync_id: str, stored: StoredRemovals, limit: int) -> RemovalRefused:
+    earlier = f" ({_earlier(stored)})" if stored.removed.total else ""
     return RemovalRefused(
-        f"batch {sync_id} would remove {removals}, more than queue.removal_limit = {limit};"
+        f"batch {sync_id} would remove {stored.expected}{earlier}, more than queue.removal_limit = {limit};"
         " review it with `ingestd preflight`, then allow it with `ingestd queue --force`",
-        removals.as_dict(),
+        stored.expected.as_dict(),
     )
+
+
+def _earlier(stored: StoredRemovals) -> str:
+    """What has been removed already, in words: "2 of these rows so far, 1 of them approved"."""
+    approved = f", {stored.approved} of them approved" if stored.approved else ""
+    return f"{stored.removed.total} of these rows so far{approved}"
 
 
 def may_have_grown(context: Context, tx: Tx, known: Batch, manifest: Manifest) -> bool:
@@ -57,7 +81,8 @@ def may_have_grown(context: Context, tx: Tx, known: Batch, manifest: Manifest) -
         return False
     if any(container.complete for container in manifest.containers()):
         return True
-    left = context.settings.queue.removal_limit - removal.find(tx, known.id, manifest.sha256).removed.total
+    stored = removal.find(tx, known.id, manifest.sha256)
+    left = context.settings.queue.removal_limit - (stored.removed.total - stored.approved)
     return removal.count_live_files(tx, known.id, left + 1) > left
 
 
@@ -73,25 +98,45 @@ def count_for(context: Context, known: Batch, sha256: str) -> "RemovalCount":
 
 
 def hold(tx: Tx, known: Batch, refusal: RemovalRefused, *, phase: str, requested_by: str) -> None:
-    """Marks a batch as held until it is approved or its manifest changes. One refusal has one event."""
+    """Marks a batch as held until it is approved or its manifest changes. Each count that is refused has one event."""
     assert known.manifest_sha256 is not None, "only a manifest that was read can remove anything"
     stored = removal.find(tx, known.id, known.manifest_sha256)
     counts = stored.expected.at_least(Removals(**refusal.counts))
-    removal.expect(tx, known.id, known.manifest_sha256, counts, is_held=True)
+    removal.expect(tx, known.id, known.manifest_sha256, counts)
+    removal.hold(tx, known.id)
     batch.hold(tx, known.id, str(refusal))
-    if not stored.is_held:
+    if not stored.is_held or stored.refused != counts:
         payload = {"phase": phase, "requested_by": requested_by, "reason": str(refusal)}
         ledger.append(tx, known.id, "removal_refused", **payload)
 
 
+def update_hold(context: Context, tx: Tx, known: Batch) -> None:
+    """Updates the reason of a held batch to what its last plan expects. It stays held until it is queued again."""
+    limit = context.settings.queue.removal_limit
+    stored = removal.find(tx, known.id, known.manifest_sha256)
+    reason = str(refused(known.sync_id, stored, limit))
+    if stored.unapproved <= limit:
+        reason = (
+            f"batch {known.sync_id} was held when it would have removed {stored.refused}; now it would remove"
+            f" {stored.expected}, within queue.removal_limit = {limit}: `ingestd queue` imports it"
+        )
+    batch.hold(tx, known.id, reason)
+
+
 def approve(tx: Tx, known: Batch, requested_by: str) -> None:
-    """Allows the present manifest of a batch to exceed the limit."""
+    """Allows the present manifest of a batch to exceed the limit. The ledger records what was refused.
+
+    If the count is another one by now, the ledger has both.
+    """
     if is_forced(known):
         return
-    counts = removal.find(tx, known.id, known.manifest_sha256).expected
+    stored = removal.find(tx, known.id, known.manifest_sha256)
+    counts = stored.refused if stored.is_held else stored.expected
+    now = {"now": stored.expected.as_dict()} if counts != stored.expected else {}
     batch.set_force(tx, known.id)
     removal.end_hold(tx, known.id)
-    payload = {"phase": "queue", "requested_by": requested_by, **counts.as_dict()}
+    removal.approve(tx, known.id)
+    payload = {"phase": "queue", "requested_by": requested_by, **counts.as_dict(), **now}
     ledger.append(tx, known.id, "removal_approved", **payload)
 
 
@@ -105,10 +150,21 @@ class RemovalCount:
     limit: int | None
 
     def add(self, tx: Tx, removed: Removals) -> None:
-        """Raises RemovalRefused, so that the transaction is rolled back, when it would exceed the limit."""
+        """Counts rows that the transaction is about to take out of sight.
+
+        Raises RemovalRefused, so that the transaction is rolled back, when it would exceed the limit.
+        """
         if not removed.total:
             return
-        removal.add(tx, self.batch_id, self.sha256, removed)
-        total = removal.find(tx, self.batch_id, self.sha256).removed
-        if self.limit is not None and total.total > self.limit:
-            raise refused(self.sync_id, total, self.limit)
+        if self.limit is not None:
+            self._require_within(tx, removed, self.limit)
+        removal.add(tx, self.batch_id, self.sha256, removed, approved=self.limit is None)
+
+    def _require_within(self, tx: Tx, removed: Removals, limit: int) -> None:
+        stored = removal.lock(tx, self.batch_id, self.sha256)
+        if stored.removed.total + removed.total - stored.approved <= limit:
+            return
+        stored = _still_removed(tx, self.batch_id, stored)
+        after = replace(stored, expected=stored.removed + removed)
+        if after.unapproved > limit:
+            raise refused(self.sync_id, after, limit)

@@ -157,8 +157,19 @@ def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]
     return {row[0]: Member(row[0], row[1], bool(row[2]), _version(row[3], row[4], priors)) for row in rows}
 
 
+def count_live(tx: Tx, asset_ids: Sequence[int]) -> int:
+    """How many of some assets are live."""
+    return int(_sql.count_live(tx.connection, ids=Ids(asset_ids))) if asset_ids else 0
+
+
 def count_live_members(tx: Tx, kind: str, id_: int) -> int:
+    """Live memberships of live assets."""
     return int(_containers[kind].count_live_members(tx.connection, id=id_))
+
+
+def count_members_out_of_sight(tx: Tx, batch_id: int) -> int:
+    """Members that readers do not see of all containers that a batch ever listed."""
+    return sum(int(query.count_out_of_sight(tx.connection, batch_id=batch_id)) for query in _containers.values())
 
 
 def known_containers(tx: Tx, kind: str, hashes: Sequence[str], incoming: Version) -> dict[str, StoredContainer]:
@@ -169,9 +180,12 @@ def known_containers(tx: Tx, kind: str, hashes: Sequence[str], incoming: Version
     return {row[1]: _container(tx, row, incoming) for row in rows}
 
 
-def live_members(tx: Tx, kind: str, id_: int, incoming: Version) -> list[tuple[str, Version | None]]:
-    """Live memberships of a container: hash of the asset, version of the membership."""
-    rows = list(_containers[kind].live_members(tx.connection, id=id_))
+def planned_members(tx: Tx, kind: str, id_: int, batch_id: int, incoming: Version) -> list[tuple[str, Version | None]]:
+    """The members of a container that readers see once a planned batch has written its assets.
+
+    Each is given by the hash of the asset and the version of the membership.
+    """
+    rows = list(_containers[kind].planned_members(tx.connection, id=id_, batch_id=batch_id))
     priors = _priors(tx, incoming, ((row[1], row[2]) for row in rows))
     return [(hash_, _version(at, by, priors)) for hash_, at, by in rows]
 

@@ -34,7 +34,7 @@ class BatchDetail(SummarizedBatch):
     containers: dict[str, int] = field(metadata={"description": "Listed containers by decision."})
     failures: list[FailureGroup] = field(metadata={"description": "Failing and waiting items by reason, most first."})
     removals: StoredRemovals = field(
-        metadata={"description": "Rows that the present manifest takes out of sight; covers count as files."}
+        metadata={"description": "Rows that the batch takes out of sight; covers count as files."}
     )
     preflight: PreflightState
     jobs: list[Job] = field(metadata={"description": "The newest jobs of this batch."})

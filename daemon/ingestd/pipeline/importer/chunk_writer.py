@@ -74,7 +74,8 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
     updates, removals = chunk.by_hash(Decision.UPDATED), _ids(chunk.by_hash(Decision.REMOVED), known)
     dropped = evaluate.dropped_files(tx, ((known[u.entry.asset_hash], u.entry) for u in updates))
-    removed.add(tx, Removals(assets=len(removals), files=len(dropped)))
+    live = {asset.id for asset in chunk.state.assets.values() if not asset.deleted}
+    removed.add(tx, Removals(assets=len(removals), files=sum(id_ in live for id_, _variant in dropped)))
     # INSERT never overwrites: if another writer inserted one of them meanwhile, this transaction runs again.
     library.insert_assets(tx, bundle.version, chunk.inserts)
     library.update_assets(tx, bundle.version, chunk.updates)

@@ -71,7 +71,8 @@ def _write(
     changes = _changes(tx, bundle.version, container, stored)
     differs = bool(changes.writes or changes.removals or _row_differs(bundle.version, container, stored))
     verdict = decide.decide_container(bundle.action, bundle.version, stored, differs, changes.missing)
-    removed.add(tx, Removals(members=len(changes.removals)))
+    if stored is not None and not stored.deleted:
+        removed.add(tx, Removals(members=library.count_live(tx, changes.removals)))
     id_ = _write_row(tx, bundle.version, container, stored, differs or verdict.advances)
     library.write_members(tx, container.type, id_, bundle.version, sorted([*changes.writes, *changes.renewals]))
     library.remove_members(tx, container.type, id_, bundle.version, changes.removals)

@@ -15,9 +15,10 @@ from ingestd.store.db import Tx
 def write(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
     """Writes the covers of a confirmed chunk. If several items name one asset, the last one counts.
 
-    Unlinked covers count as files that are taken out of sight.
+    Unlinked covers of live assets count as files that are taken out of sight.
     """
-    removed.add(tx, Removals(files=sum(verdict.decision is Decision.REMOVED for verdict in chunk.verdicts)))
+    unlinked = [item.entry for item, verdict in chunk.decided() if verdict.decision is Decision.REMOVED]
+    removed.add(tx, Removals(files=sum(chunk.state.is_live(entry.parent_hash) for entry in unlinked)))
     rows: dict[int, tuple[Any, ...]] = {}
     advancing: list[int] = []
     for chunk_item, verdict in chunk.decided():
