@@ -154,3 +154,13 @@ class LeaseLost(IngestdError):
 
 class Stopping(IngestdError):
     """The daemon was asked to stop."""
+
+
+def unforeseen(error: Exception) -> str:
+    """Describes an error that has no class here: its type, and the place in ingestd from which it came."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        place = f" ({module}:{trace.tb_lineno})" if module.startswith("ingestd.") else place
+        trace = trace.tb_next
+    return f"internal error: {type(error).__name__}: {error}{place}"

@@ -133,6 +133,7 @@ class Reason(StrEnum):
     TOO_MANY_DOCUMENTS = "too_many_documents"
     DATABASE_REFUSED = "database_refused"
     POISON = "poison"
+    INTERNAL_ERROR = "internal_error"
 
 
 FAILURES = (
@@ -149,6 +150,7 @@ FAILURES = (
     Reason.TOO_MANY_DOCUMENTS,
     Reason.DATABASE_REFUSED,
     Reason.POISON,
+    Reason.INTERNAL_ERROR,
 )
 """The reasons why an item can fail."""
 

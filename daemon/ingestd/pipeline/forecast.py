@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import structlog
+
 from ingestd import decide
+from ingestd.errors import unforeseen
 from ingestd.format.container import CONTAINER_TYPES, Container
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.model import Action, Decision, Scope, StoredContainer, Verdict
+from ingestd.model import Action, Decision, Reason, Scope, StoredContainer, Verdict
 from ingestd.pipeline.evaluate import Bundle, LibraryState, dropped_files, evaluate, load_state
 from ingestd.pipeline.staging import Forecast, Forecaster
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.store import item, library, removal
 from ingestd.store.db import Tx
+
+log = structlog.get_logger()
 
 ONE_ASSET, ONE_COVER = Removals(assets=1), Removals(files=1)
 
@@ -23,11 +28,23 @@ def forecaster(bundle: Bundle) -> Forecaster:
 
     def forecast(tx: Tx, entries: Sequence[Entry]) -> list[Forecast]:
         state = load_state(tx, bundle, entries)
-        verdicts = [evaluate(entry, bundle, state, arriving=arriving) for entry in entries]
+        try:
+            verdicts = [evaluate(entry, bundle, state, arriving=arriving) for entry in entries]
+        except Exception:
+            log.exception("not_forecast")
+            verdicts = [_verdict(entry, bundle, state) for entry in entries]
         removals = _removals(tx, state, list(zip(entries, verdicts, strict=True)))
         return list(map(Forecast, verdicts, removals))
 
     return forecast
+
+
+def _verdict(entry: Entry, bundle: Bundle, state: LibraryState) -> Verdict:
+    """The verdict on one entry of which some cannot be forecast. The import decides again."""
+    try:
+        return evaluate(entry, bundle, state, arriving=bundle.index.arriving)
+    except Exception as error:  # noqa: BLE001  one of them was logged
+        return Verdict(Decision.FAILED, Reason.INTERNAL_ERROR, unforeseen(error))
 
 
 def _removals(tx: Tx, state: LibraryState, decided: Sequence[tuple[Entry, Verdict]]) -> Iterator[Removals]:

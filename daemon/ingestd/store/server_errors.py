@@ -10,7 +10,14 @@ from pymysql import MySQLError, ProgrammingError
 from pymysql.constants import CR
 
 from ingestd.config import DatabaseSettings
-from ingestd.errors import DatabaseContention, DatabaseRefused, DatabaseUnavailable, DataRefused, IngestdError
+from ingestd.errors import (
+    DatabaseContention,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DataRefused,
+    DataSuspected,
+    IngestdError,
+)
 
 DRIVER_ERRORS = (MySQLError, UnicodeEncodeError)
 """what a statement may raise; text that is not Unicode fails before it reaches the server"""
@@ -207,7 +214,7 @@ def translate(error: Exception, settings: DatabaseSettings, section: str = "data
     number, where = number_of(error), settings.unix_socket or f"{settings.host}:{settings.port}"
     text = str(error.args[1]) if number and len(error.args) > 1 else str(error)
     if _is_of_driver(error):
-        return DataRefused(f"the driver refuses the values: {text}")
+        return DataSuspected(f"the driver refuses the values: {text}")
     said, meaning = f"{text} ({number})", meaning_of(number, getattr(error, "sqlstate", None))
     if meaning is Meaning.VALUES:
         return DataRefused(f"the database refuses the values: {said}")

@@ -13,14 +13,17 @@ from typing import Protocol, TypeVar
 import structlog
 
 from ingestd.errors import DatabaseUnavailable
+from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Lease
 from ingestd.mount.reader import ItemReader
-from ingestd.pipeline.evaluate import Bundle, load_state
+from ingestd.pipeline.evaluate import Bundle, LibraryState, load_state
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.store import item
 from ingestd.store.db import Database, Tx
+from ingestd.store.item import OpenItem
 
 log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ class ChunkSource:
     def each(self, size: Callable[[], int], after: int = -1) -> Generator[PreparedChunk, None, None]:
         """Yields the chunks of all items after ordinal `after`, in order. `size()` limits the items of the next one."""
         while items := self._next_items(after, size()):
-            yield from map(self._prepare, split_by_bytes(items))
+            yield from map(self.prepare, split_by_bytes(items))
             after = items[-1].entry.ordinal
 
     def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
@@ -88,14 +91,36 @@ class ChunkSource:
         entries = [self.manifest.entry(row.ordinal) for row in rows]
         if self.manifest.action is Action.REMOVE:
             return [ChunkItem(row, entry) for row, entry in zip(rows, entries, strict=True)]
+        try:
+            return self._read(rows, entries)
+        except Exception as error:
+            if is_of_run(error):
+                raise
+            if len(rows) > 1:
+                return self._next_items(after, len(rows) // 2)
+            return [ChunkItem(rows[0], entries[0], problem=error)]
+
+    def _read(self, rows: Sequence[OpenItem], entries: Sequence[Entry]) -> list[ChunkItem]:
         readings = self.reader.read(entries)
         found = [(row, entry, readings.get(row.ordinal)) for row, entry in zip(rows, entries, strict=True)]
         return [ChunkItem(row, entry, reading) for row, entry, reading in found if reading is not None]
 
-    def _prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
+    def prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
         """What would be written of some items, from a state of the library read without a lock."""
-        state = self.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
-        return prepare_chunk(self.bundle, items, state)
+        try:
+            if items[0].problem is not None:
+                raise items[0].problem
+            state = self.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
+            return prepare_chunk(self.bundle, items, state)
+        except Exception as error:
+            if is_of_run(error):
+                raise
+            return PreparedChunk(items, LibraryState(), (), problem=error)
+
+    def again(self, chunk_item: ChunkItem) -> PreparedChunk:
+        """A chunk of one item that is read once more."""
+        is_read = self.manifest.action is not Action.REMOVE
+        return self.prepare(self._read([chunk_item.row], [chunk_item.entry]) if is_read else [chunk_item])
 
 
 def split_by_bytes(items: list[ChunkItem]) -> Iterator[list[ChunkItem]]:

@@ -1,19 +1,20 @@
-"""Imports the items of one run, chunk by chunk; an item that the database refuses fails alone."""
+"""Imports the items of one run, chunk by chunk; an item that cannot be imported fails alone."""
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
-from ingestd.errors import DataRefused
 from ingestd.model import Decision, Lease, Reason, Verdict
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.evaluate import Bundle
-from ingestd.pipeline.importer import chunk_writer
+from ingestd.pipeline.importer import chunk_writer, suspects
 from ingestd.pipeline.importer.chunk_source import ChunkSource
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.fence import Fence
-from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk
+from ingestd.pipeline.importer.suspects import Suspect, Suspects
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.store.db import Tx
 
@@ -43,16 +44,18 @@ class ItemsImporter:
     bundle: Bundle
     progress: Progress
     removed: RemovalCount
+    chunks: ChunkSource
+    suspects: Suspects
 
-    def import_chunks(self, chunks: ChunkSource) -> None:
-        """Imports all chunks of `chunks`.
+    def import_all(self) -> None:
+        """Imports all chunks.
 
         Raises Stopping, LeaseLost, DatabaseUnavailable, MountUnavailable; RemovalRefused ahead of a chunk that would
-        exceed the limit.
+        exceed the limit; an unforeseen error that is not about single items.
         """
         size = self.context.settings.worker.chunk_items
         isolate_until = 2 * size if self.lease.isolate_items else 0
-        with closing(self._prepared(chunks, size, isolate_until)) as prepared:
+        with closing(self._prepared(size, isolate_until)) as prepared:
             try:
                 for chunk in prepared:
                     self.fence.check()
@@ -60,49 +63,69 @@ class ItemsImporter:
                         self._import_isolated(chunk)
                     else:
                         self._import_chunk(chunk)
+                self.suspects.end()
             except BaseException:
                 self.fence.abandon()
                 raise
 
-    def _prepared(self, chunks: ChunkSource, size: int, isolate_until: int) -> Generator[PreparedChunk, None, None]:
+    def _prepared(self, size: int, isolate_until: int) -> Generator[PreparedChunk, None, None]:
         """The chunks to import, prepared ahead where there are several and none is to be isolated."""
         remaining = self.lease.items_total - self.lease.items_done
         if isolate_until or remaining <= size:
-            return chunks.each(lambda: 1 if self.progress.seen < isolate_until else size)
-        return chunks.prefetched(size)
+            return self.chunks.each(lambda: 1 if self.progress.seen < isolate_until else size)
+        return self.chunks.prefetched(size)
 
     def _import_isolated(self, chunk: PreparedChunk) -> None:
         """Imports item by item and records each before it begins, so that a crash can be traced to its item."""
         for item in chunk.items:
             if item.row.crash_count >= MAX_CRASHES:
                 error = f"{item.row.crash_count} workers died while importing this item"
-                self._fail_item(item, Reason.POISON, error)
+                self._fail_item(item, Verdict(Decision.FAILED, Reason.POISON, error))
                 continue
             self.fence.fenced(lambda _tx: None, current_item_id=item.row.id)
-            self._import_chunk(prepare_chunk(self.bundle, [item], chunk.state))
+            self._import_chunk(chunk if len(chunk.items) == 1 else self.chunks.prepare([item]))
 
     def _import_chunk(self, chunk: PreparedChunk) -> None:
-        """Writes a chunk; one that the database refuses is halved until the offending item stands alone."""
-        write = ChunkTransaction(self.bundle, chunk, self.removed)
+        """Writes a chunk; one that cannot be written is halved until the offending item stands alone."""
         try:
-            with self.context.instruments.chunk_duration.time():
-                verdicts = self.fence.fenced(write, done=len(chunk.items))
-        except DataRefused as error:
-            self._split(chunk, error)
-            return
+            self._write(chunk)
+        except Exception as error:
+            if suspects.is_of_run(error):
+                raise
+            self._split(chunk.items, error)
+        else:
+            self.suspects.passed()
+
+    def _write(self, chunk: PreparedChunk) -> None:
+        if chunk.problem is not None:
+            raise chunk.problem
+        write = ChunkTransaction(self.bundle, chunk, self.removed)
+        with self.context.instruments.chunk_duration.time():
+            verdicts = self.fence.fenced(write, done=len(chunk.items))
         self._count(verdicts)
 
-    def _split(self, chunk: PreparedChunk, error: DataRefused) -> None:
-        items = chunk.items
+    def _split(self, items: Sequence[ChunkItem], error: Exception) -> None:
         if len(items) == 1:
-            self._fail_item(items[0], Reason.DATABASE_REFUSED, str(error))
+            self._fail_or_wait(items[0], error)
             return
         middle = len(items) // 2
         for half in (items[:middle], items[middle:]):
-            self._import_chunk(prepare_chunk(self.bundle, half, chunk.state))
+            self.fence.check()
+            self._import_chunk(self.chunks.prepare(half))
 
-    def _fail_item(self, item: ChunkItem, reason: Reason, error: str) -> None:
-        verdict = Verdict(Decision.FAILED, reason, error)
+    def _fail_or_wait(self, item: ChunkItem, error: Exception) -> None:
+        """Fails an item that cannot be imported alone, at once if others are known to pass."""
+        suspect = Suspect(partial(self._try_again, item), partial(self._fail_item, item))
+        failed_so = item.row.decision == Decision.FAILED and item.row.reason == suspects.verdict_on(error).reason
+        if failed_so or suspects.is_certain(error):
+            suspects.fail(suspect, error)
+        else:
+            self.suspects.add(suspect, error)
+
+    def _try_again(self, item: ChunkItem) -> None:
+        self._write(self.chunks.again(item))
+
+    def _fail_item(self, item: ChunkItem, verdict: Verdict) -> None:
         self.fence.fenced(lambda tx: chunk_writer.fail(tx, self.lease.batch_id, item, verdict), done=1)
         self._count([verdict])
 

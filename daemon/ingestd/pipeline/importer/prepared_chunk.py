@@ -27,6 +27,8 @@ class ChunkItem:
     row: OpenItem
     entry: Entry
     reading: Reading = NOTHING_READ
+    problem: Exception | None = None
+    """an unforeseen error that kept it from being read"""
 
     @property
     def size(self) -> int:
@@ -39,6 +41,7 @@ class PreparedChunk:
     """A chunk of covers, or of other items, in order of the manifest, with a verdict for each and the rows to write.
 
     `inserts` are new assets and tombstones, `updates` overwritten assets, `files` those of both; each in order of hash.
+    A chunk that could not be prepared has a `problem`, an unforeseen error, and no verdicts.
     """
 
     items: Sequence[ChunkItem]
@@ -47,6 +50,7 @@ class PreparedChunk:
     inserts: Sequence[Json] = ()
     updates: Sequence[Json] = ()
     files: Sequence[Json] = ()
+    problem: Exception | None = None
 
     @property
     def is_of_covers(self) -> bool:

@@ -11,7 +11,6 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import (
     DatabaseUnavailable,
-    DataRefused,
     IngestdError,
     LeaseLost,
     ManifestError,
@@ -19,19 +18,21 @@ from ingestd.errors import (
     MountUnavailable,
     RemovalRefused,
     Stopping,
+    unforeseen,
 )
-from ingestd.format.container import Container
-from ingestd.model import BatchStatus, Decision, InvalidBasis, Lease, Reason, Verdict
+from ingestd.model import BatchStatus, InvalidBasis, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import completion, container_writer
+from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.chunk_source import ChunkSource
 from ingestd.pipeline.importer.completion import Progress
+from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.items_importer import ItemsImporter
 from ingestd.pipeline.importer.opening import Opened, Opening
-from ingestd.store import batch, item
+from ingestd.pipeline.importer.suspects import Suspects
+from ingestd.store import batch
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -76,14 +77,16 @@ class Run:
             return self._fail(str(error))
         except Exception as error:  # an unforeseen error ends this job, not the thread
             log.exception("job_crashed")
-            return self._fail(f"internal error: {type(error).__name__}: {error}")
+            return self._fail(unforeseen(error))
 
     def _import(self) -> str:
         identity = self._identity = self._context.mount.check()
         opened = Opening(self._context, self._lease, self._fence, identity).open()
         self._progress.terminal = opened.terminal
         self._import_items(opened, identity)
-        self._import_containers(opened)
+        suspects = Suspects(self._fence.pause)
+        containers = ContainersImporter(self._lease, self._fence, opened.bundle, opened.removed, suspects)
+        containers.import_all(opened.manifest.containers())
         status = self._fence.guarded(lambda tx: completion.finish(tx, self._lease, self._progress))
         report = log.warning if status is BatchStatus.FAILED else log.info
         report("job_finished", outcome="done", status=status.value, **self._progress.tally)
@@ -95,10 +98,10 @@ class Run:
         reader = ItemReader(
             self._context.mount, identity, fence.pause, fence.on_bytes, late_until, self._require_trusted
         )
-        importer = ItemsImporter(self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
         source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
+        of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
         for covers in (False, True):
-            importer.import_chunks(source(reader, covers=covers))
+            ItemsImporter(*of_run, source(reader, covers=covers), Suspects(self._fence.pause)).import_all()
 
     def _require_trusted(self) -> None:
         """Raises MountReplaced when the mount is not the one of this batch. It stays the same during a run."""
@@ -112,32 +115,6 @@ class Run:
             return 0.0
         age = self._fence.read(lambda tx: batch.age(tx, self._lease.batch_id))
         return time.monotonic() + self._context.settings.mount.settle_seconds - age
-
-    def _import_containers(self, opened: Opened) -> None:
-        batch_id = self._lease.batch_id
-        rows = self._fence.read(lambda tx: item.undecided_containers(tx, batch_id, self._lease.scope))
-        for container in opened.manifest.containers():
-            row_id = rows.get(container.identity)
-            if row_id is None:
-                continue
-            self._fence.check()
-            write = partial(
-                container_writer.write,
-                batch_id=batch_id,
-                row_id=row_id,
-                bundle=opened.bundle,
-                container=container,
-                removed=opened.removed,
-            )
-            try:
-                self._fence.fenced(write)
-            except DataRefused as error:
-                self._fail_container(row_id, container, error)
-
-    def _fail_container(self, row_id: int, container: Container, error: DataRefused) -> None:
-        refused = Verdict(Decision.FAILED, Reason.DATABASE_REFUSED, str(error))
-        record = partial(container_writer.record, batch_id=self._lease.batch_id, row_id=row_id, container=container)
-        self._fence.fenced(partial(record, verdict=refused, targets={}))
 
     # how a run ends before its time
 

@@ -1,0 +1,90 @@
+"""Parts of an import that failed alone, for a reason that may not be theirs.
+
+A defect of ingestd that one item meets, and a host that is out of memory, raise the same errors. So a part fails only
+after others passed and it was tried once more. If none passes, the run fails as a whole, and is tried again later.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from ingestd.errors import DataRefused, DataSuspected, IngestdError, unforeseen
+from ingestd.model import Decision, Reason, Verdict
+
+log = structlog.get_logger()
+
+MAX_SUSPECTS = 5
+"""As many failures in a row are not about the parts that failed."""
+PAUSE = 1.0
+"""seconds before the last try, if nothing else is left to import"""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An item or a container. `again` tries it again, `fail` records that it failed."""
+
+    again: Callable[[], object]
+    fail: Callable[[Verdict], None]
+
+
+class Suspects:
+    """The suspects of one kind in one run. `pause(seconds)` waits, and raises when the daemon stops."""
+
+    def __init__(self, pause: Callable[[float], None]) -> None:
+        self._pause = pause
+        self._waiting: list[Suspect] = []
+        self._any_passed = False
+
+    def add(self, suspect: Suspect, error: Exception) -> None:
+        """Lets it wait until others have passed. Raises the error if too many failed in a row."""
+        if len(self._waiting) + 1 >= MAX_SUSPECTS:
+            raise error
+        log.warning("part_failed_once", error=verdict_on(error).error)
+        self._waiting.append(suspect)
+
+    def passed(self) -> None:
+        """Records that a part was imported, and tries those again that wait."""
+        self._any_passed = True
+        self._try_again()
+
+    def end(self) -> None:
+        """Tries again what waits at the end. Raises its error if nothing passed."""
+        if self._waiting:
+            self._pause(PAUSE)
+            self._try_again()
+
+    def _try_again(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for suspect in waiting:
+            try:
+                suspect.again()
+                self._any_passed = True
+            except Exception as error:
+                if is_of_run(error) or not (self._any_passed or is_certain(error)):
+                    raise
+                fail(suspect, error)
+
+
+def fail(suspect: Suspect, error: Exception) -> None:
+    """Records that a part failed, and logs where if that is a defect of ingestd."""
+    verdict = verdict_on(error)
+    if verdict.reason is Reason.INTERNAL_ERROR:
+        log.error("part_failed", error=verdict.error, exc_info=error)
+    suspect.fail(verdict)
+
+
+def is_of_run(error: Exception) -> bool:
+    """Whether an error is about the run: the daemon stops, the mount or the lease is lost, and so on."""
+    return isinstance(error, IngestdError) and not isinstance(error, DataRefused)
+
+
+def is_certain(error: Exception) -> bool:
+    """Whether an error is about the values of a part, whether or not others pass."""
+    return isinstance(error, DataRefused) and not isinstance(error, DataSuspected)
+
+
+def verdict_on(error: Exception) -> Verdict:
+    if isinstance(error, DataRefused):
+        return Verdict(Decision.FAILED, Reason.DATABASE_REFUSED, str(error))
+    return Verdict(Decision.FAILED, Reason.INTERNAL_ERROR, unforeseen(error))
