@@ -140,7 +140,8 @@ ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
 -- name: revivable
 -- Batches without an active job and with deferred items whose missing asset is now live. Items that are only forecast to
--- be deferred do not count. A revival that a person cancelled stays cancelled.
+-- be deferred do not count. A revival that a person cancelled stays cancelled. What failed as a whole is for the retries,
+-- which end at some time, and which a person may cancel.
 SELECT b.sync_id FROM ingest_batch b
 JOIN (SELECT i.batch_id FROM ingest_batch_item i
       JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
@@ -150,7 +151,7 @@ JOIN (SELECT i.batch_id FROM ingest_batch_item i
       JOIN JSON_TABLE(c.missing, '$[*]' COLUMNS (hash VARCHAR(32) PATH '$')) m
       JOIN asset a ON a.hash = CONVERT(m.hash USING ascii) COLLATE ascii_nopad_bin AND a.deleted_at IS NULL
       WHERE c.decision = 'deferred' AND c.in_manifest = 1) wanted ON wanted.batch_id = b.id
-WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing')
+WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing') AND b.failure_count = 0
   AND b.plan_sha256 IS NOT NULL
   AND (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND)
   AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
@@ -158,7 +159,9 @@ WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing')
 ORDER BY b.id LIMIT :limit;
 
 -- name: note_revival!
-UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6) WHERE id = :batch_id;
+-- Guarded, because another host may have revived it since the batch was found.
+UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6)
+WHERE id = :batch_id AND (revived_at IS NULL OR revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND);
 
 -- name: any_recorded$
 SELECT EXISTS (SELECT 1 FROM ingest_batch WHERE sync_id IN :sync_ids);

@@ -16,14 +16,15 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        last_error TEXT PATH '$[9]')) j;
 
 -- name: restage!
+-- Only a row that keeps what was decided is failed or deferred here; it keeps its error, too.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
        id BIGINT UNSIGNED PATH '$[0]', ordinal INT UNSIGNED PATH '$[1]', cover_hash CHAR(32) PATH '$[2]',
        entry_sha256 CHAR(64) PATH '$[3]', decision VARCHAR(16) PATH '$[4]', reason VARCHAR(32) PATH '$[5]',
        waiting_for CHAR(32) PATH '$[6]', last_error TEXT PATH '$[7]')) j
 STRAIGHT_JOIN ingest_batch_item i ON i.id = j.id
 SET i.ordinal = j.ordinal, i.cover_hash = j.cover_hash, i.entry_sha256 = j.entry_sha256, i.in_manifest = 1,
-    i.decision = j.decision, i.reason = j.reason, i.waiting_for = j.waiting_for, i.last_error = j.last_error,
-    i.updated_at = UTC_TIMESTAMP(6);
+    i.decision = j.decision, i.reason = j.reason, i.waiting_for = j.waiting_for,
+    i.last_error = IF(j.decision IN ('failed', 'deferred'), i.last_error, j.last_error), i.updated_at = UTC_TIMESTAMP(6);
 
 -- name: drop!
 UPDATE ingest_batch_item SET in_manifest = 0, waiting_for = NULL, updated_at = UTC_TIMESTAMP(6) WHERE id IN :ids;

@@ -2,7 +2,8 @@
 
 -- fragment: running_columns
 -- Record: ingestd.store.job.Running.
-id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim, claimed_instance
+id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim, claimed_instance,
+       crash_count
 
 -- fragment: own_claim
 -- True while a claim still holds its job: the condition of every guarded update.
@@ -15,6 +16,13 @@ state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
 
 -- name: find^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
+
+-- name: claimed^
+-- The job that was just claimed, and whether the batch that its own follows has an active job.
+SELECT {{job_columns}},
+       EXISTS (SELECT 1 FROM ingest_batch p JOIN import_job a ON a.active_batch_id = p.id
+               WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
+FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 
 -- name: active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.active_batch_id = :batch_id;
@@ -48,7 +56,8 @@ WHERE j.active_batch_id = :batch_id FOR UPDATE;
 UPDATE import_job SET state = 'waiting' WHERE id = :job_id AND state = 'queued';
 
 -- name: rescope!
-UPDATE import_job SET scope = :scope, items_done = 0 WHERE id = :job_id AND state IN ('waiting', 'queued');
+UPDATE import_job SET scope = :scope, manifest_sha256 = :manifest_sha256, items_done = 0
+WHERE id = :job_id AND state IN ('waiting', 'queued');
 
 -- name: reprioritise!
 UPDATE import_job SET priority = :priority WHERE id = :job_id AND state IN ('waiting', 'queued');
@@ -93,6 +102,10 @@ UPDATE import_job SET items_done = :items_done, items_total = :items_total, hear
        writes = writes + 1, current_item_id = :current_item_id
 WHERE {{own_claim}};
 
+-- name: unclaim!
+-- As if it had not been claimed; the token stays raised.
+UPDATE import_job SET {{unclaimed}} WHERE id = :job_id;
+
 -- name: writes$
 -- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
 SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token FOR UPDATE;
@@ -125,7 +138,8 @@ WHERE {{own_claim}}
   AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
 
 -- name: reset_dead!
-UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
+UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items,
+       crash_count = :crash_count
 WHERE {{own_claim}} AND claimed_instance = :instance;
 
 -- name: workers_of_machine

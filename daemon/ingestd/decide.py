@@ -179,7 +179,8 @@ def member_may_be_written(incoming: Version, member: Member | None, complete: Ve
 def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) -> BatchStatus:
     """Status of a consumable batch without an active job, from its item and container decisions.
 
-    `finished`: a run has just ended, so an empty batch is imported, not ready.
+    `finished`: a run has just ended, so an empty batch is imported, not ready. A batch with anything undecided is
+    ready, whatever was decided of the rest: it was delivered again, or its import was interrupted.
     """
     if not planned:
         return BatchStatus.NEW
@@ -188,8 +189,8 @@ def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) ->
     succeeded = sum(counts.get(decision, 0) for decision in (*SUCCEEDED, Decision.IGNORED))
     needs_attention = counts.get(Decision.FAILED, 0) + counts.get(Decision.DEFERRED, 0)
     undecided = sum(counts.values()) - succeeded - needs_attention
-    if undecided and not (succeeded or needs_attention):
+    if undecided:
         return BatchStatus.READY
-    if not needs_attention and not undecided:
+    if not needs_attention:
         return BatchStatus.IMPORTED
     return BatchStatus.PARTIAL if succeeded else BatchStatus.FAILED

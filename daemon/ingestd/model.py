@@ -46,6 +46,11 @@ class Scope(StrEnum):
     REVIVAL = "revival"
     REIMPORT = "reimport"
 
+    @property
+    def takes_everything(self) -> bool:
+        """Whether nothing of the manifest is left for another job."""
+        return self in (Scope.ALL, Scope.REIMPORT)
+
 
 DAEMON = "ingestd"
 """requested_by of the jobs that a sweep queues"""

@@ -126,7 +126,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   priority          INT NOT NULL DEFAULT 100,
   scope             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL DEFAULT 'all'
                     COMMENT 'which items the run takes: all, failed, deferred, revival, reimport',
-  manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'the digest it was queued for',
+  manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'the digest whose content it takes up; NULL: only some items',
   requested_by      VARCHAR(255) NULL,
   queued_at         DATETIME(6) NOT NULL,
   claimed_at        DATETIME(6) NULL,
@@ -141,6 +141,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   items_at_claim    INT UNSIGNED NOT NULL DEFAULT 0,
   current_item_id   BIGINT UNSIGNED NULL COMMENT 'the item being imported, in a run that takes items one by one',
   isolate_items           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
+  crash_count       INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers in a row that crashed before its first item',
   finished_at       DATETIME(6) NULL,
   last_error        TEXT NULL,
   reset_count       INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often its worker died or fell silent',

@@ -149,7 +149,8 @@ def test_no_sweep_queues_a_held_batch_again(world: World) -> None:
     before = world.events(removal)
     sweeper = Sweeper(context)
     assert [sweeper.queue_new(), sweeper.retry(), sweeper.revive(), sweeper.promote()] == [0] * 4
-    assert sweeper._insert(queueing.QueueRequest(removal, "ingestd")) == 0, "not even one that found it earlier"
+    request = queueing.QueueRequest(removal, "ingestd")
+    assert sweeper._insert(request, lambda *_: True) == 0, "not even one that found it earlier"
     assert world.events(removal) == before
 
 

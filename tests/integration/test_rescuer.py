@@ -325,7 +325,7 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
 def test_a_crash_outside_of_any_item_counts_for_no_item(world: World) -> None:
     context = world.context()
     sync_id = queued(world, context, "a", "b")
-    for _ in range(5):
+    for _ in range(2):
         assert claim(context, "w", str(ME._replace(started="1"))) is not None
         assert Rescuer(context, ME).reset_dead() == 1
     assert world.sql("SELECT DISTINCT crash_count FROM ingest_batch_item") == [(0,)]

@@ -114,8 +114,10 @@ def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
     if request.scope is Scope.REIMPORT:
         item.reset(tx, known.id)
         removals.recount(tx, known)
-    elif request.scope in (Scope.FAILED, Scope.DEFERRED) and not item.tally(tx, known.id)[request.scope.value]:
-        raise NotEligible(f"batch {known.sync_id} has no {request.scope.value} items")
+    elif request.scope in (Scope.FAILED, Scope.DEFERRED):
+        wanted = request.scope.value
+        if not item.tally(tx, known.id)[wanted] and not item.container_tally(tx, known.id)[wanted]:
+            raise NotEligible(f"batch {known.sync_id} has no {wanted} items or containers")
 
 
 def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int:
@@ -131,7 +133,7 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int
         state=state,
         priority=priority,
         scope=request.scope,
-        manifest_sha256=known.manifest_sha256,
+        manifest_sha256=_taken_digest(known, request.scope),
         requested_by=request.requested_by,
         items_total=known.item_count,
     )
@@ -139,6 +141,11 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int
     append_job_event(tx, "job_queued", known.id, job_id, priority, request.requested_by)
     hold_back_successors(tx, known.sync_id)
     return job_id
+
+
+def _taken_digest(known: Batch, scope: Scope) -> str | None:
+    """The digest whose content a job takes up. A job for some items has none: a sweep may have to queue the others."""
+    return known.manifest_sha256 if scope.takes_everything else None
 
 
 def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
@@ -174,7 +181,7 @@ def _changes(known: Batch, active: Job, request: QueueRequest) -> dict[str, str]
 
 def _rescope(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     _select_items(tx, known, request)
-    job.rescope(tx, active.id, request.scope)
+    job.rescope(tx, active.id, request.scope, _taken_digest(known, request.scope))
     append_job_event(
         tx, "job_rescoped", known.id, active.id, active.priority, request.requested_by, scope=request.scope.value
     )

@@ -6,10 +6,12 @@ from functools import partial
 
 import structlog
 
-from ingestd.model import BatchStatus
+from ingestd.errors import LeaseLost
+from ingestd.model import BatchStatus, Lease
 from ingestd.pipeline import ordering, requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, Instance, host
+from ingestd.pipeline.importer import completion
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.job import Running
@@ -18,6 +20,9 @@ log = structlog.get_logger()
 
 MAX_INTERVAL = 60.0
 HEARTBEATS_BEFORE_RESET = 4
+MAX_CRASHES = 3
+"""workers that may crash in a row while they open a job"""
+CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
 FRESH_HEARTBEATS = 3
 """A heartbeat that is younger than so many intervals is a sign of life, whatever a fingerprint seems to say."""
 
@@ -86,7 +91,10 @@ class Rescuer:
         return since is not None and (not self._context.db.had_outage or time.monotonic() - since >= patience)
 
     def _reset(self, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> int:
-        done = self._context.db.transaction(lambda tx: self._reset_in(tx, found, guarded_update))
+        try:
+            done = self._context.db.transaction(lambda tx: self._reset_in(tx, found, guarded_update))
+        except LeaseLost:
+            return 0
         if done:
             self._context.instruments.stale_resets.inc()
             log.warning("job_reset", job_id=found.id, prior_claimed_by=found.claimed_by, stuck=found.stuck)
@@ -95,6 +103,9 @@ class Rescuer:
     def _reset_in(self, tx: Tx, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> bool:
         # Locks the batch before the job, as every transaction that ends a run does.
         batch.lock_by_id(tx, found.batch_id)
+        if found.crashes >= MAX_CRASHES and self._is_dead(found):
+            self._give_up(tx, found)
+            return True
         if not guarded_update(tx, found):
             return False
         # Silence is not a crash: only a death that is certain counts against the item that was being imported.
@@ -114,6 +125,14 @@ class Rescuer:
         )
         ordering.hold_back(tx, found.batch_id)
         return True
+
+    def _give_up(self, tx: Tx, found: Running) -> None:
+        """Fails a job that kills its workers before its first item: it would be claimed first again each time."""
+        lost = job.find(tx, found.id)
+        assert lost is not None, "jobs are never deleted"
+        lease = Lease(lost.id, lost.batch_id, found.claim_token, found.claimed_by or "", lost.scope)
+        lease.items_done, lease.items_total = lost.items_done, lost.items_total
+        completion.fail(tx, lease, completion.Progress(), CRASHED, self._context.settings.queue.retry_pauses)
 
 
 def _number(seconds: float) -> float | int:

@@ -12,7 +12,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import FORECAST, SUCCEEDED, Decision, Verdict
+from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Verdict
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
@@ -150,16 +150,16 @@ class _Staging:
         for entry, (verdict, removals) in zip(part, self._forecasts(part, db), strict=True):
             row = self._existing.get(entry.identity)
             decision = FORECAST.get(verdict.decision, verdict.decision)
-            if row is not None and _stands(row, entry, planning=self._forecast is not None):
-                decision = Decision.WILL_SKIP
-                step.changed += _moved_row(row, entry)
-            elif row is None:
+            if row is None:
                 step.new.append(_new_row(entry, decision, verdict))
-                self.plan.removals += removals
+            elif _stands(row, entry, planning=self._forecast is not None):
+                step.changed += _moved_row(row, entry)
             else:
                 step.changed += _changed_row(row, entry, decision, verdict)
-                self.plan.removals += removals
-            self.plan.note(entry, decision, verdict.error)
+            # A run leaves alone what succeeded, and tries again what failed or waits.
+            is_done = row is not None and row.decision in SUCCEEDED and _is_unchanged(row, entry)
+            self.plan.removals += NO_REMOVALS if is_done else removals
+            self.plan.note(entry, Decision.WILL_SKIP if is_done else decision, verdict.error)
         return step
 
     def _forecasts(self, part: Sequence[Entry], db: Database | None) -> Sequence[Forecast]:
@@ -172,9 +172,12 @@ class _Staging:
 
 
 def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:
-    """Whether a row keeps its decision. When no plan is made, every unchanged row does."""
-    unchanged = row.in_manifest and row.entry_sha256 == entry.sha256
-    return unchanged and (row.decision in SUCCEEDED or not planning)
+    """Whether a row keeps its decision. A forecast never replaces what an import decided, and sweeps look for."""
+    return _is_unchanged(row, entry) and (row.decision in DECIDED or not planning)
+
+
+def _is_unchanged(row: StagedItem, entry: Entry) -> bool:
+    return row.in_manifest and row.entry_sha256 == entry.sha256
 
 
 def _new_row(entry: Entry, decision: Decision, verdict: Verdict) -> tuple[Any, ...]:

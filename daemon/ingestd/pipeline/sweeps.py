@@ -10,12 +10,12 @@ from itertools import islice
 import structlog
 
 from ingestd.errors import DatabaseContention, IngestdError, Unavailable
-from ingestd.model import DAEMON, BatchStatus, Scope
+from ingestd.model import DAEMON, BatchStatus, JobState, Scope
 from ingestd.pipeline import ordering
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import oldest_first
 from ingestd.pipeline.queueing import QueueRequest, insert
-from ingestd.records import Batch
+from ingestd.records import Batch, Job
 from ingestd.store import batch, job
 from ingestd.store.db import Tx
 
@@ -25,6 +25,8 @@ MAX_SWEEP = 500
 MAX_LOCKED = 2
 """batches that one sweep leaves for the next one because others hold their rows; with more, tables may be locked"""
 SWEEP_INTERVAL = 5.0
+IsDue = Callable[[Tx, Batch, Job | None], bool]
+"""whether a locked batch, whose newest job has ended, should still be queued"""
 NOT_QUEUED = (BatchStatus.INVALID, BatchStatus.HELD)
 """statuses of batches that no sweep queues"""
 
@@ -56,7 +58,8 @@ class Sweeper:
         if not actions:
             return 0
         found = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
-        return self._insert_all(QueueRequest(found[place], DAEMON) for place in oldest_first(self._context, found))
+        requests = (QueueRequest(found[place], DAEMON) for place in oldest_first(self._context, found))
+        return self._insert_all(requests, _is_new)
 
     def promote(self) -> int:
         """Queues waiting jobs whose prior batch has no active job left."""
@@ -68,17 +71,16 @@ class Sweeper:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""
         due = self._context.db.read(lambda tx: batch.retryable(tx, MAX_SWEEP))
         requests = (QueueRequest(sync_id, DAEMON, priority, scope=scope) for sync_id, scope, priority in due)
-        return self._insert_all(requests, lambda known: known.retry_at is not None)
+        return self._insert_all(requests, lambda _tx, known, _newest: known.retry_at is not None)
 
     def revive(self) -> int:
         """Queues batches with deferred items whose missing asset is live now."""
         interval = self._context.settings.queue.revive_interval
         sync_ids = self._context.db.read(lambda tx: batch.revivable(tx, interval, MAX_SWEEP))
-        return self._insert_all(QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL) for sync_id in sync_ids)
+        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL) for sync_id in sync_ids)
+        return self._insert_all(requests, lambda tx, known, _newest: batch.note_revival(tx, known.id, interval))
 
-    def _insert_all(
-        self, requests: Iterable[QueueRequest], is_due: Callable[[Batch], bool] = lambda _known: True
-    ) -> int:
+    def _insert_all(self, requests: Iterable[QueueRequest], is_due: IsDue) -> int:
         """Queues batches one by one. A batch that cannot be queued, or is locked, must not delay those behind it."""
         queued = locked = 0
         for request in requests:
@@ -90,7 +92,7 @@ class Sweeper:
                     raise
         return queued
 
-    def _insert(self, request: QueueRequest, is_due: Callable[[Batch], bool] = lambda _known: True) -> int:
+    def _insert(self, request: QueueRequest, is_due: IsDue) -> int:
         work = partial(_insert_if_idle, context=self._context, request=request, is_due=is_due)
         try:
             return self._context.db.transaction(work, keep_waiting=lambda: False)
@@ -101,13 +103,20 @@ class Sweeper:
             return 0
 
 
-def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: Callable[[Batch], bool]) -> int:
-    """Queues a batch that a sweep found, unless it was queued meanwhile or is not due any more."""
+def _is_new(_tx: Tx, known: Batch, newest: Job | None) -> bool:
+    """Whether a batch with new content is still new: it was neither imported nor cancelled meanwhile."""
+    is_cancelled = newest is not None and newest.state is JobState.CANCELLED
+    return known.status in (BatchStatus.NEW, BatchStatus.READY) and not is_cancelled
+
+
+def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsDue) -> int:
+    """Queues a batch that a sweep found, unless a person or another host did something about it meanwhile."""
     batch.lock_with_prior(tx, request.sync_id)
     known = batch.lock(tx, request.sync_id)
-    if known is None or known.status in NOT_QUEUED or not is_due(known) or job.active(tx, known.id):
+    if known is None or known.status in NOT_QUEUED:
         return 0
-    if request.scope is Scope.REVIVAL:
-        batch.note_revival(tx, known.id)
+    newest = job.newest(tx, known.id)
+    if (newest is not None and newest.is_active) or not is_due(tx, known, newest):
+        return 0
     insert(tx, context, known, request)
     return 1

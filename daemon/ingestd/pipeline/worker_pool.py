@@ -13,6 +13,7 @@ import structlog
 
 from ingestd.errors import DatabaseContention, DatabaseUnavailable, LeaseLost, MountUnavailable
 from ingestd.model import Lease
+from ingestd.pipeline import ordering
 from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
@@ -22,7 +23,7 @@ from ingestd.service import Service
 from ingestd.store import batch, control, job, ledger, request
 from ingestd.store.attempts import KeepWaiting
 from ingestd.store.db import Tx
-from ingestd.store.job import QueuedWork
+from ingestd.store.job import Claimed, QueuedWork
 from ingestd.store.request import Claim
 
 log = structlog.get_logger()
@@ -149,17 +150,24 @@ def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaitin
 def _claim(tx: Tx, worker: str, instance: str) -> Lease | None:
     if control.find(tx).paused:
         return None
-    taken = job.claim_next(tx, worker, instance)
-    return None if taken is None else _build_lease(tx, *taken, worker)
+    while (claimed := job.claim_next(tx, worker, instance)) is not None:
+        batch_id = claimed.job.batch_id
+        if not (claimed.has_active_prior and ordering.must_wait(tx, batch_id)):
+            return _build_lease(tx, claimed, worker)
+        # Its prior was queued at the moment in which this job was promoted, reset or released.
+        job.unclaim(tx, claimed.job.id)
+        ordering.hold_back(tx, batch_id)
+    return None
 
 
-def _build_lease(tx: Tx, job_id: int, token: int, waited: float, worker: str) -> Lease:
-    taken = job.find(tx, job_id)
-    assert taken is not None
+def _build_lease(tx: Tx, claimed: Claimed, worker: str) -> Lease:
+    taken = claimed.job
     batch.start(tx, taken.batch_id)
-    payload = {"job_id": job_id, "priority": taken.priority, "worker_id": worker}
+    payload = {"job_id": taken.id, "priority": taken.priority, "worker_id": worker}
     ledger.append(tx, taken.batch_id, "job_claimed", phase="job_claim", **payload)
-    lease = Lease(job_id, taken.batch_id, token, worker, taken.scope, taken.isolate_items, waited=waited)
+    lease = Lease(
+        taken.id, taken.batch_id, claimed.token, worker, taken.scope, taken.isolate_items, waited=claimed.waited
+    )
     lease.items_done, lease.items_total = taken.items_done, taken.items_total
     lease.claimed_at = lease.progress_at = time.monotonic()
     return lease

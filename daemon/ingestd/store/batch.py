@@ -195,8 +195,9 @@ def revivable(tx: Tx, interval: float, limit: int) -> list[str]:
     return [row[0] for row in _sql.revivable(tx.connection, interval_us=int(interval * 1e6), limit=limit)]
 
 
-def note_revival(tx: Tx, batch_id: int) -> None:
-    _sql.note_revival(tx.connection, batch_id=batch_id)
+def note_revival(tx: Tx, batch_id: int, interval: float) -> bool:
+    """False when it was revived less than `interval` seconds ago."""
+    return bool(_sql.note_revival(tx.connection, batch_id=batch_id, interval_us=int(interval * 1e6)))
 
 
 def any_recorded(tx: Tx, sync_ids: Sequence[str]) -> bool:

@@ -27,11 +27,17 @@ class Running:
     current_item_id: int | None
     stuck: bool
     instance: str | None
+    crash_count: int
 
     @property
     def isolate_items(self) -> bool:
         """Whether the next run should take items one by one, to find the one that crashes it."""
         return self.stuck or self.current_item_id is not None
+
+    @property
+    def crashes(self) -> int:
+        """How many workers in a row crashed before they named an item, if this one crashed."""
+        return self.crash_count + 1 if self.stuck and self.current_item_id is None else 0
 
 
 _running = RowReader(Running)
@@ -43,6 +49,18 @@ class QueuedWork(NamedTuple):
     jobs: bool
     scans: bool
     preflights: bool
+
+
+class Claimed(NamedTuple):
+    """A job that was just claimed, its new token and its seconds in the queue.
+
+    `has_active_prior`: the batch that its own follows has an active job.
+    """
+
+    job: Job
+    token: int
+    waited: float
+    has_active_prior: bool
 
 
 def find(tx: Tx, job_id: int) -> Job | None:
@@ -106,9 +124,9 @@ def hold_back(tx: Tx, job_id: int) -> bool:
     return bool(_sql.hold_back(tx.connection, job_id=job_id))
 
 
-def rescope(tx: Tx, job_id: int, scope: Scope) -> None:
+def rescope(tx: Tx, job_id: int, scope: Scope, manifest_sha256: str | None) -> None:
     """Changes which items a job that is not running takes up."""
-    _sql.rescope(tx.connection, job_id=job_id, scope=scope.value)
+    _sql.rescope(tx.connection, job_id=job_id, scope=scope.value, manifest_sha256=manifest_sha256)
 
 
 def reprioritise(tx: Tx, job_id: int, priority: int) -> bool:
@@ -134,14 +152,23 @@ def queued(tx: Tx) -> QueuedWork:
     return QueuedWork(*map(bool, _sql.queued(tx.connection)))
 
 
-def claim_next(tx: Tx, worker_id: str, instance: str) -> tuple[int, int, float] | None:
-    """Claims the first queued job that no other worker is claiming: its id, new claim token, seconds in the queue."""
+def claim_next(tx: Tx, worker_id: str, instance: str) -> Claimed | None:
+    """Claims the first queued job that no other worker is claiming."""
     row = _sql.next_queued(tx.connection)
     if row is None:
         return None
     job_id, token, waited = row
     values = {"job_id": job_id, "token": token, "worker_id": worker_id, "instance": instance}
-    return (job_id, token + 1, waited) if _sql.claim(tx.connection, **values) == 1 else None
+    if _sql.claim(tx.connection, **values) != 1:
+        return None
+    *columns, has_active_prior = _sql.claimed(tx.connection, job_id=job_id)
+    # The clock of the server may have been set back meanwhile.
+    return Claimed(_job(columns), token + 1, max(0.0, waited), bool(has_active_prior))
+
+
+def unclaim(tx: Tx, job_id: int) -> None:
+    """Queues a job again that was claimed in this transaction."""
+    _sql.unclaim(tx.connection, job_id=job_id)
 
 
 def explain_claim(tx: Tx) -> list[tuple[Any, ...]]:
@@ -220,4 +247,4 @@ def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
 
 def reset_dead(tx: Tx, job: Running) -> bool:
     values = {"job_id": job.id, "token": job.claim_token, "isolate_items": job.isolate_items, "instance": job.instance}
-    return bool(_sql.reset_dead(tx.connection, **values))
+    return bool(_sql.reset_dead(tx.connection, crash_count=job.crashes, **values))

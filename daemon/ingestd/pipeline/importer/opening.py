@@ -86,7 +86,8 @@ class Opening:
         plan = None
         if known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest):
             plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
-        job.consume(tx, self.lease.job_id, manifest.sha256)
+        if self.lease.scope.takes_everything:
+            job.consume(tx, self.lease.job_id, manifest.sha256)
         removed = removals.count_for(self.context, known, manifest.sha256)
         try:
             removals.check(self.context, tx, known)
