@@ -93,7 +93,8 @@ def receive(replies: IO[bytes]) -> str:
     assert manifest is not None
     for _ in manifest.standing():
         pass
-    manifest.containers()
+    for _ in manifest.containers():
+        pass
     return "valid"
 
 

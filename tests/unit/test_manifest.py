@@ -55,7 +55,7 @@ def test_required_fields_may_be_neither_absent_nor_null(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["source_host", "prior_sync_id", "containers"])
 def test_optional_fields_may_be_null(key: str) -> None:
-    assert parsed(**{key: None}).containers() == []
+    assert list(parsed(**{key: None}).containers()) == []
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_values_raise_nothing_else(changes: dict[str, Any]) -> None:
     except ManifestError:
         return
     list(manifest.entries())
-    manifest.containers()
+    list(manifest.containers())
     json.dumps(manifest.summary, allow_nan=False)
 
 
@@ -230,7 +230,7 @@ def test_whatever_the_items_they_fail_alone(items: list[Any], containers: list[A
         return
     assert len(list(manifest.entries())) == len(items) + 1
     assert manifest.entry(0).problem is None
-    manifest.containers()
+    list(manifest.containers())
 
 
 # Items and containers

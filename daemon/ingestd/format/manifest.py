@@ -10,7 +10,7 @@ from ingestd.format.entry import Entry
 from ingestd.format.fields import Limits
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.manifest_parser import Part, parse_parts
-from ingestd.format.records import Block, Envelope, RecordStore
+from ingestd.format.records import Block, Envelope, Keep, RecordStore, in_memory
 from ingestd.model import Version
 
 
@@ -41,9 +41,24 @@ class Manifest(Envelope, tag=False, frozen=True, kw_only=True):
         repeated = self.index.repeated
         return (self.entry(ordinal) for ordinal in range(self.item_count) if ordinal not in repeated)
 
-    def containers(self) -> list[Container]:
-        """All containers. Exact duplicates are collapsed; others of the same identity get a problem."""
-        return unique_containers(map(self.container_records.container, range(self.container_count)))
+    def container(self, ordinal: int) -> Container:
+        """The container at a place."""
+        return self.container_records.container(ordinal)
+
+    def containers(self) -> Iterator[Container]:
+        """One container for each identity; those that are listed with different content get a problem.
+
+        Each is decoded when it is its turn: all together may have many more members than there is memory for.
+        """
+        firsts: dict[tuple[str, str], tuple[int, str]] = {}
+        differing = set()
+        for container in map(self.container, range(self.container_count)):
+            _, sha256 = firsts.setdefault(container.identity, (container.ordinal, container.sha256))
+            if sha256 != container.sha256:
+                differing.add(container.identity)
+        for identity, (ordinal, _) in firsts.items():
+            container = self.container(ordinal)
+            yield _listed_twice(container) if identity in differing else container
 
 
 def unique_containers(containers: Iterable[Container]) -> list[Container]:
@@ -52,17 +67,21 @@ def unique_containers(containers: Iterable[Container]) -> list[Container]:
     for container in containers:
         known = found.setdefault(container.identity, container)
         if known.sha256 != container.sha256:
-            problem = f"{container.type} {container.hash} is listed twice with different content"
-            found[container.identity] = msgspec.structs.replace(known, problem=problem)
+            found[container.identity] = _listed_twice(known)
     return list(found.values())
 
 
-class ManifestBuilder:
-    """Puts the parts of a manifest together, in the order in which they are parsed."""
+def _listed_twice(container: Container) -> Container:
+    problem = f"{container.type} {container.hash} is listed twice with different content"
+    return msgspec.structs.replace(container, problem=problem)
 
-    def __init__(self) -> None:
+
+class ManifestBuilder:
+    """Puts the parts of a manifest together, in the order in which they are parsed. `keep` keeps its records."""
+
+    def __init__(self, keep: Keep = in_memory) -> None:
         self._envelope: Envelope | None = None
-        self._records = {"items": RecordStore(), "containers": RecordStore()}
+        self._records = {"items": RecordStore(keep), "containers": RecordStore(keep)}
         self._index: ManifestIndex | None = None
 
     @property

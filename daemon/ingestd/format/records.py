@@ -1,12 +1,12 @@
 """A checked manifest on its way from the process that parses it to the one that uses it. Pure.
 
-Entries travel and are kept as encoded records in a few large buffers: a million of them take about as much memory as
-their manifest.
+Entries travel and are kept as encoded records in a few large buffers: a million of them take about as much room as
+their manifest. Where the buffers are kept is the caller's choice.
 """
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ BLOCK_RECORDS, BLOCK_BYTES = 4096, 2**18
 _END = "I"
 
 Kind = Literal["items", "containers"]
+Keep = Callable[[bytes], Callable[[], bytes]]
+"""Keeps some bytes, and returns a function that gives them back."""
 
 
 class Envelope(msgspec.Struct, tag=True, frozen=True):
@@ -74,11 +76,18 @@ def blocks(kind: Kind, records: Iterable[bytes]) -> Iterator[Block]:
         yield Block(kind, b"".join(part), ends.tobytes())
 
 
-class RecordStore:
-    """Encoded records by ordinal, decoded on demand."""
+def in_memory(data: bytes) -> Callable[[], bytes]:
+    return lambda: data
 
-    def __init__(self) -> None:
-        self._blocks: list[tuple[bytes, array[int]]] = []
+
+class RecordStore:
+    """Encoded records by ordinal, decoded on demand. Thread-safe once it is filled."""
+
+    def __init__(self, keep: Keep = in_memory) -> None:
+        self._keep = keep
+        self._blocks: list[tuple[Callable[[], bytes], array[int]]] = []
+        self._last = (-1, b"")
+        """number and content of the block that was used last: records are mostly used in order"""
         self._firsts: list[int] = []
         self._count = 0
 
@@ -87,7 +96,7 @@ class RecordStore:
 
     def add(self, block: Block) -> None:
         ends = array(_END, block.ends)
-        self._blocks.append((block.data, ends))
+        self._blocks.append((self._keep(block.data), ends))
         self._firsts.append(self._count)
         self._count += len(ends)
 
@@ -100,6 +109,15 @@ class RecordStore:
 
     def _record(self, ordinal: int) -> bytes:
         number = bisect_right(self._firsts, ordinal) - 1
-        data, ends = self._blocks[number]
+        ends = self._blocks[number][1]
         place = ordinal - self._firsts[number]
-        return data[ends[place - 1] if place else 0 : ends[place]]
+        return self._data(number)[ends[place - 1] if place else 0 : ends[place]]
+
+    def _data(self, number: int) -> bytes:
+        last, data = self._last
+        if last == number:
+            return data
+        data = self._blocks[number][0]()
+        if len(data) <= 2 * BLOCK_BYTES:
+            self._last = (number, data)
+        return data

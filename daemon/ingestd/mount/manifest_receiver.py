@@ -6,6 +6,7 @@ from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.records import Block, Envelope
 from ingestd.mount import wire
 from ingestd.mount.records import ManifestReading
+from ingestd.mount.spool import Spool
 
 ERRORS = {error.basis: error for error in (ManifestError, ManifestOverLimit, ManifestUnsettled)}
 
@@ -16,7 +17,7 @@ class ManifestReceiver:
     def __init__(self) -> None:
         self.is_complete = False
         self._head: wire.ManifestHead | None = None
-        self._builder = ManifestBuilder()
+        self._builder = ManifestBuilder(Spool().keep)
         self._problem: ManifestError | None = None
 
     def add(self, reply: wire.Reply) -> None:

@@ -75,11 +75,12 @@ def less_covers_of_removed(tx: Tx, batch_id: int, bundle: Bundle, removals: Remo
 
 def removed_members(tx: Tx, batch_id: int, bundle: Bundle, manifest: Manifest) -> Removals:
     """The members that the undecided containers of a batch, whose items are staged, would take out of sight."""
-    removing = [c for c in manifest.containers() if _may_remove(bundle, c)]
+    removing = {c.identity: c.ordinal for c in manifest.containers() if _may_remove(bundle, c)}
     if not removing:
         return NO_REMOVALS
     undecided = item.undecided_containers(tx, batch_id, Scope.ALL)
-    counts = _count_each(tx, batch_id, bundle, [c for c in removing if c.identity in undecided])
+    ordinals = {identity: ordinal for identity, ordinal in removing.items() if identity in undecided}
+    counts = _count_each(tx, batch_id, bundle, manifest, ordinals)
     return Removals(members=sum(counts))
 
 
@@ -88,12 +89,15 @@ def _may_remove(bundle: Bundle, container: Container) -> bool:
     return usable and (container.complete or bundle.action is Action.REMOVE)
 
 
-def _count_each(tx: Tx, batch_id: int, bundle: Bundle, containers: Sequence[Container]) -> Iterable[int]:
+def _count_each(
+    tx: Tx, batch_id: int, bundle: Bundle, manifest: Manifest, ordinals: dict[tuple[str, str], int]
+) -> Iterable[int]:
+    """The members that each of some containers, given by their places, would take out of sight."""
     for kind in sorted(CONTAINER_TYPES):
-        named = {container.hash: container for container in containers if container.type == kind}
+        named = {hash_: ordinal for (type_, hash_), ordinal in ordinals.items() if type_ == kind}
         for hash_, stored in library.known_containers(tx, kind, sorted(named), bundle.version).items():
             if not stored.deleted:
-                yield _count_removed(tx, batch_id, bundle, named[hash_], stored)
+                yield _count_removed(tx, batch_id, bundle, manifest.container(named[hash_]), stored)
 
 
 def _count_removed(tx: Tx, batch_id: int, bundle: Bundle, container: Container, stored: StoredContainer) -> int:

@@ -74,9 +74,9 @@ def make_plan(
 
     Appends `preflight_started` before, and `preflight_finished` after.
     """
-    containers = manifest.containers()
+    container_count = sum(1 for _ in manifest.containers())
     types = index.types
-    started = {"item_count": index.item_count, "item_type_counts": types, "container_count": len(containers)}
+    started = {"item_count": index.item_count, "item_type_counts": types, "container_count": container_count}
     ledger.append(
         tx, known.id, "preflight_started",
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,

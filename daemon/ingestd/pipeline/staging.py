@@ -202,14 +202,14 @@ def _moved_row(row: StagedItem, entry: Entry) -> Iterator[tuple[Any, ...]]:
 def stage_containers(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     """Brings the container rows of a batch into step with its manifest; changed ones become pending."""
     existing = item.existing_containers(tx, batch_id)
-    listed = {container.identity: container for container in manifest.containers()}
+    listed = {container.identity: (container.ordinal, container.sha256) for container in manifest.containers()}
     item.drop_containers(tx, [row.id for key, row in existing.items() if row.in_manifest and key not in listed])
-    for key, container in listed.items():
+    for key, (ordinal, sha256) in listed.items():
         row = existing.get(key)
         if row is None:
-            item.stage_container(tx, batch_id, container.ordinal, *key, container.sha256)
-        elif row.entry_sha256 != container.sha256 or not row.in_manifest:
-            item.restage_container(tx, row.id, container.ordinal, container.sha256)
+            item.stage_container(tx, batch_id, ordinal, *key, sha256)
+        elif row.entry_sha256 != sha256 or not row.in_manifest:
+            item.restage_container(tx, row.id, ordinal, sha256)
 
 
 def parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

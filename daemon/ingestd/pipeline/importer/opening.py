@@ -122,7 +122,7 @@ class Opening:
             phase="import",
             action=manifest.action,
             item_count=tally.total(),
-            container_count=len(manifest.containers()),
+            container_count=sum(1 for _ in manifest.containers()),
             already_terminal_count=terminal,
             manifest_sha256=manifest.sha256,
             max_items=0,
