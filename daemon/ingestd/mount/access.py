@@ -71,7 +71,10 @@ class Mount:
         if isinstance(reply, wire.RootInfo):
             # The root may be a link to where the mount is.
             self._path = Path(reply.path)
-        point = mount_point(self._path)
+        try:
+            point = mount_point(self._path)
+        except OSError as error:
+            raise MountUnavailable(f"what is mounted cannot be found out: {error.strerror}") from error
         if self.settings.require_mount and (point.point == "/" or point.fs_type in PLACEHOLDERS):
             hint = "mount it, or set mount.require_mount = false for a plain folder"
             raise MountUnavailable(f"nothing is mounted at {self._root}; {hint}")

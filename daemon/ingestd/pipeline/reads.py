@@ -65,8 +65,9 @@ class Reads:
         return len(self._pending) > len(self._slow)
 
     @property
-    def has_outcome(self) -> bool:
-        return not self._outcomes.empty()
+    def needs_round(self) -> bool:
+        """Whether there is an outcome to take, or something queued that no thread reads."""
+        return not self._outcomes.empty() or any(self._is_unread(apart) for apart in self._queues)
 
     @property
     def room(self) -> int:
@@ -77,13 +78,13 @@ class Reads:
         with self._lock:
             self._pending[task.sync_id] = task
             self._queues[task.apart].append(task)
-            if self._threads[task.apart] >= self._limit(task.apart):
-                return
-            self._threads[task.apart] += 1
-        threading.Thread(target=self._work, args=(task.apart,), name="manifest-reader", daemon=True).start()
+        self._start_reader(task.apart)
 
     def next(self, seconds: float) -> Outcome | None:
-        """The next outcome; None if there is none in time."""
+        """The next outcome; None if there is none in time. Raises MountUnavailable if there cannot be one."""
+        for apart in self._queues:
+            if self._is_unread(apart) and not self._start_reader(apart):
+                raise MountUnavailable("no thread can be started to read manifests; look at the limits of this process")
         try:
             outcome = self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait()
         except Empty:
@@ -102,6 +103,24 @@ class Reads:
         """Takes nothing for slow any more."""
         with self._lock:
             self._slow.clear()
+
+    def _is_unread(self, apart: bool) -> bool:
+        with self._lock:
+            return bool(self._queues[apart]) and not self._threads[apart]
+
+    def _start_reader(self, apart: bool) -> bool:
+        """Starts one more reader, if there may be more; False if that fails, so that those that run read everything."""
+        with self._lock:
+            if self._threads[apart] >= self._limit(apart):
+                return True
+            self._threads[apart] += 1
+        try:
+            threading.Thread(target=self._work, args=(apart,), name="manifest-reader", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            with self._lock:
+                self._threads[apart] -= 1
+            return False
+        return True
 
     def _limit(self, apart: bool) -> int:
         slow = sum(self._pending[sync_id].apart == apart for sync_id in self._slow)
@@ -123,17 +142,16 @@ class Reads:
         most = self._context.settings.mount.deadline
         deadline = most if task.apart else min(FIRST_SILENCE, most)
         try:
-            read = delivery.read(self._context, task.sync_id, task.known_sha256, deadline=deadline)
+            return Outcome(task, delivery.read(self._context, task.sync_id, task.known_sha256, deadline=deadline))
         except MountUnavailable as error:
             return self._blame(task, error)
         except Exception as error:  # noqa: BLE001  the scanner handles it: it concerns one bundle
             return Outcome(task, error=error)
-        return Outcome(task, read)
 
     def _blame(self, task: Task, error: MountUnavailable) -> Outcome:
         """A read without an answer says nothing about the mount if the mount itself answers."""
         try:
             self._context.mount.check()
-        except MountUnavailable as outage:
+        except Exception as outage:  # noqa: BLE001  a task must not be lost with its thread
             return Outcome(task, error=outage)
         return Outcome(task, error=error, is_silent=True)

@@ -121,7 +121,7 @@ class Scanner:
             return self._is_demanded or time.monotonic() >= self._full_due_at
 
     def _has_work(self) -> bool:
-        return bool(self._names) or self._reads.has_outcome or self._next_retry_at() <= time.monotonic()
+        return bool(self._names) or self._reads.needs_round or self._next_retry_at() <= time.monotonic()
 
     def _next_retry_at(self) -> float:
         return min(waits.next_retry_at() for waits in self._waits)
