@@ -8,6 +8,10 @@ failure_count = 0, retry_at = NULL
 (invalid_basis IN ('absence', 'setting')
  OR (invalid_basis = 'time' AND manifest_completed_at <= UTC_TIMESTAMP(6) + INTERVAL :max_future_us MICROSECOND))
 
+-- fragment: is_doubtful
+-- Those that scans check again. Where hosts disagree, the verdict would change with every scan.
+({{is_provisional}} AND (check_after IS NULL OR check_after <= UTC_TIMESTAMP(6)))
+
 -- name: known_sync_ids
 SELECT sync_id FROM ingest_batch;
 
@@ -42,12 +46,23 @@ VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_c
 RETURNING id;
 
 -- name: redeliver!
+-- Assignments run from left to right: manifest_sha256 is the old one until its own.
 UPDATE ingest_batch
-SET type = :type, action = :action, status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
+SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count, 0),
+    check_after = IF(manifest_sha256 <=> :manifest_sha256, check_after, NULL),
+    type = :type, action = :action, status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
     prior_sync_id = :prior_sync_id, last_error = :last_error, mount_type = :mount_type,
     mount_source = :mount_source, mount_fs_id = :mount_fs_id, plan_sha256 = NULL, {{not_failed}}
+WHERE id = :batch_id;
+
+-- name: note_overturned!
+-- The pause is doubled each time, up to a day.
+UPDATE ingest_batch
+SET overturned_count = overturned_count + 1,
+    check_after = UTC_TIMESTAMP(6) + INTERVAL
+      LEAST(86400000000, CAST(:first_us * POW(2, LEAST(overturned_count, 30) - 1) AS UNSIGNED)) MICROSECOND
 WHERE id = :batch_id;
 
 -- name: set_plan!
@@ -101,11 +116,11 @@ WHERE b.failure_count > 0 AND b.retry_at <= UTC_TIMESTAMP(6)
 ORDER BY b.retry_at, b.id LIMIT :limit;
 
 -- name: provisional
-SELECT sync_id, invalid_basis FROM ingest_batch WHERE {{is_provisional}};
+SELECT sync_id, invalid_basis, {{is_doubtful}} FROM ingest_batch WHERE {{is_provisional}};
 
 -- name: digests
 -- The manifests of some batches; NULL where even the same manifest must be checked again.
-SELECT sync_id, IF({{is_provisional}}, NULL, manifest_sha256) FROM ingest_batch WHERE sync_id IN :sync_ids;
+SELECT sync_id, IF({{is_doubtful}}, NULL, manifest_sha256) FROM ingest_batch WHERE sync_id IN :sync_ids;
 
 -- name: priors
 -- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.

@@ -9,6 +9,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   status            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   invalid_basis     VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
                     COMMENT 'what an invalid status rests on: bytes, setting, time or absence',
+  overturned_count  INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often the present manifest got another verdict',
+  check_after       DATETIME(6) NULL COMMENT 'scans do not check the same manifest again before; NULL: at any time',
   source_host       VARCHAR(255) NULL,
   item_count        INT UNSIGNED NOT NULL DEFAULT 0,
   total_bytes       BIGINT UNSIGNED NOT NULL DEFAULT 0,

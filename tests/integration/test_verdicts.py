@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.errors import ManifestUnsettled, NotEligible
+from ingestd.errors import ManifestUnsettled, NotEligible, RemovalRefused
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
-from support.scanning import SETTLE, Clock, kinds, write_manifest, write_sentinel
+from support.removals import entries
+from support.scanning import SETTLE, Clock, kinds, last_error, write_manifest, write_sentinel
 from support.world import World, md5, new_sync_id, photo
 
 
@@ -126,3 +127,22 @@ def test_bytes_that_are_wrong_stay_wrong(world: World) -> None:
         with pytest.raises(NotEligible):
             preflight(context, sync_id)
     assert kinds(world, sync_id) == ["scan", "batch_invalid"]
+
+
+@pytest.mark.parametrize("basis_before", ["setting", "time", "absence"])
+def test_held_batch_that_was_invalid_meanwhile_is_held_again(world: World, basis_before: str) -> None:
+    context = world.context(queue={"removal_limit": 1})
+    assert world.import_all(context, world.put(photo("a"), photo("b"))) == ["done"]
+    sync_id = world.put(*entries("ab"), action="remove", day=2)
+    world.scan(context)
+    with pytest.raises(RemovalRefused):
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    invalid = "UPDATE ingest_batch SET status = 'invalid', invalid_basis = %s, last_error = 'x' WHERE sync_id = %s"
+    world.sql(invalid, basis_before, sync_id)
+    assert world.scan(context) == [sync_id]
+    assert basis(world, sync_id) == ("held", None)
+    assert "would remove 2 assets" in last_error(world, sync_id)
+    assert Sweeper(world.context(queue={"auto": ["remove"]})).queue_new() == 0
+    enqueue(context, QueueRequest(sync_id, "tester", force=True))
+    assert world.run_next(context) == "done"
+    assert world.status(sync_id) == "imported"

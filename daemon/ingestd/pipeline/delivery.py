@@ -12,7 +12,7 @@ from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import BatchStatus, InvalidBasis, JobState, Origin
-from ingestd.pipeline import ordering, staging
+from ingestd.pipeline import ordering, removals, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
@@ -97,29 +97,35 @@ def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, An
     if _holds(known, delivered) or (active and active.state is JobState.RUNNING):
         return False
     if known.manifest_sha256 == delivered.sha256:
-        return _check_again(tx, known, delivered, columns, queued=active is not None)
+        return _check_again(tx, context, known, delivered, columns, queued=active is not None)
     change(tx, known, delivered, columns, queued=active is not None)
     return True
 
 
-def _check_again(tx: Tx, known: Batch, delivered: Delivery, columns: dict[str, Any], *, queued: bool) -> bool:
+def _check_again(
+    tx: Tx, context: Context, known: Batch, delivered: Delivery, columns: dict[str, Any], *, queued: bool
+) -> bool:
     """Records that an invalid batch is valid now, or invalid for another reason, though its manifest is the same."""
     if columns["invalid_basis"] == known.invalid_basis:
         return False
     batch.redeliver(tx, known.id, {**columns, "status": BatchStatus.QUEUED.value if queued else columns["status"]})
+    batch.note_overturned(tx, known.id, context.settings.mount.rescan_interval)
     if delivered.manifest is not None and columns["invalid_basis"] is None:
         ledger.append(tx, known.id, "batch_valid", phase="scan", earlier_basis=known.invalid_basis)
         staging.restage(tx, known.id, delivered.manifest)
-        _resume(tx, known.id)
+        _resume(tx, context, known)
     _append_invalid(tx, known.id, columns)
     return True
 
 
-def _resume(tx: Tx, batch_id: int) -> None:
-    """Has a batch queued again whose last job ended because the bundle was invalid at that moment."""
-    last = job.newest(tx, batch_id)
+def _resume(tx: Tx, context: Context, known: Batch) -> None:
+    """Has a batch queued again whose last job ended because the bundle was invalid at that moment; a hold goes on."""
+    if removal.find(tx, known.id, known.manifest_sha256).is_held:
+        removals.update_hold(context, tx, known)
+        return
+    last = job.newest(tx, known.id)
     if last is not None and last.state is JobState.FAILED:
-        batch.retry_now(tx, batch_id)
+        batch.retry_now(tx, known.id)
 
 
 def change(

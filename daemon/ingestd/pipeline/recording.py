@@ -86,10 +86,12 @@ class Recorder:
         provisional = self._context.db.read(lambda tx: batch.provisional(tx, max_future))
         self.doubtful.keep_only(listed & provisional.keys())
         for sync_id in listed & provisional.keys() - self._checked:
-            self.doubtful.add(sync_id)
-            if provisional[sync_id] is InvalidBasis.SETTING:
-                # Settings change only with a restart.
+            basis, is_due = provisional[sync_id]
+            if basis is InvalidBasis.SETTING:
+                # Settings change only with a restart, so the first scan after one does not wait for the pause.
                 self._checked.add(sync_id)
+            if is_due or basis is InvalidBasis.SETTING:
+                self.doubtful.add(sync_id)
 
     def handle(self, outcome: Outcome) -> None:
         """Records one outcome. Raises Unavailable for an outage, and then the bundle will be read again."""

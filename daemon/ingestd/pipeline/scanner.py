@@ -239,7 +239,8 @@ class Scanner:
             raise
         for sync_id in idle:
             is_stuck = apart or sync_id in self._recorder.stuck.waits
-            self._reads.submit(Task(sync_id, digests.get(sync_id), is_stuck))
+            known_sha256 = None if sync_id in self._recorder.doubtful else digests.get(sync_id)
+            self._reads.submit(Task(sync_id, known_sha256, is_stuck))
 
     def _digests(self, known: list[str]) -> dict[str, str | None]:
         if not known:

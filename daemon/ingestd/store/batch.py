@@ -152,10 +152,18 @@ def retryable(tx: Tx, limit: int) -> list[tuple[str, Scope, int]]:
     return [(sync_id, Scope(scope), n) for sync_id, scope, n in _sql.retryable(tx.connection, limit=limit)]
 
 
-def provisional(tx: Tx, max_future: float) -> dict[str, InvalidBasis]:
-    """Invalid batches, by sync_id, whose verdict does not rest on their bytes and may not hold any more."""
+def note_overturned(tx: Tx, batch_id: int, first_pause: float) -> None:
+    """Records that the same manifest got another verdict. Scans check it again after a pause, doubled each time."""
+    _sql.note_overturned(tx.connection, batch_id=batch_id, first_us=int(first_pause * 1e6))
+
+
+def provisional(tx: Tx, max_future: float) -> dict[str, tuple[InvalidBasis, bool]]:
+    """Invalid batches, by sync_id, whose verdict does not rest on their bytes and may not hold any more.
+
+    For each: what it rests on, and whether scans check it again now.
+    """
     rows = _sql.provisional(tx.connection, max_future_us=int(max_future * 1e6))
-    return {sync_id: InvalidBasis(basis) for sync_id, basis in rows}
+    return {sync_id: (InvalidBasis(basis), bool(is_doubtful)) for sync_id, basis, is_doubtful in rows}
 
 
 def digests(tx: Tx, sync_ids: Iterable[str], max_future: float) -> dict[str, str | None]:

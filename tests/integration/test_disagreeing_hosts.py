@@ -1,0 +1,111 @@
+"""Hosts with different limits disagree about a manifest: each change of its verdict makes the next pause longer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.sweeps import Sweeper
+from support.scanning import kinds
+from support.world import World, photo
+
+ROUNDS = 6
+PAUSE = "SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(6), check_after) FROM ingest_batch"
+
+
+class Hosts:
+    """Two daemons with different settings of the mount; jobs are claimed by the stricter one."""
+
+    def __init__(self, world: World, strict: dict[str, Any], lenient: dict[str, Any]) -> None:
+        self.world = world
+        self.strict, self.lenient = world.context(mount=strict), world.context(mount=lenient)
+        self.scanners = [Scanner(context) for context in (self.strict, self.lenient)]
+
+    def round(self) -> None:
+        """What both do in a minute."""
+        for scanner in self.scanners:
+            scanner.scan()
+        Sweeper(self.strict).retry()
+        self.world.run_next(self.strict)
+
+
+def limits(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"max_items": 1}, {}
+
+
+def clocks(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"max_future": 10.0}, {}
+
+
+def limit_and_clock(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Invalid on both hosts, for different reasons."""
+    return {"max_items": 1, "max_future": 7200.0}, {"max_future": 600.0}
+
+
+def in_half_an_hour(world: World) -> str:
+    return str(world.one("SELECT DATE_FORMAT(UTC_TIMESTAMP() + INTERVAL 1750 SECOND, '%%Y-%%m-%%dT%%TZ')"))
+
+
+@pytest.mark.parametrize("case", [limits, clocks, limit_and_clock])
+def test_verdicts_that_alternate_pause_for_longer_each_time(world: World, case: Callable[..., Any]) -> None:
+    hosts = Hosts(world, *case(world))
+    sync_id = world.put(photo("a"), photo("b"), completed_at=in_half_an_hour(world))
+    world.scan(hosts.lenient)
+    if case is not limit_and_clock:
+        enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
+    for _ in range(ROUNDS):
+        hosts.round()
+    before = kinds(world, sync_id)
+    assert before.count("batch_valid") <= 1
+    assert before.count("batch_invalid") <= 3
+    pauses = [world.one(PAUSE)]
+    for _ in range(3):
+        world.sql("UPDATE ingest_batch SET check_after = UTC_TIMESTAMP(6)")
+        for _ in range(ROUNDS):
+            hosts.round()
+        pauses.append(world.one(PAUSE))
+    assert [round(pause / pauses[0]) for pause in pauses] == [1, 2, 4, 8]
+    assert pauses[0] >= 59
+    assert len(kinds(world, sync_id)) - len(before) <= 3 * 6
+
+
+def test_a_person_does_not_wait_for_the_pause(world: World) -> None:
+    hosts = Hosts(world, {"max_items": 1}, {})
+    sync_id = world.put(photo("a"), photo("b"))
+    world.scan(hosts.lenient)
+    enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
+    for _ in range(ROUNDS):
+        hosts.round()
+    assert world.status(sync_id) == "invalid"
+    assert preflight(hosts.lenient, sync_id)["ok"]
+    assert world.status(sync_id) != "invalid"
+
+
+def test_a_host_that_starts_with_a_higher_limit_does_not_wait_for_the_pause(world: World) -> None:
+    hosts = Hosts(world, {"max_items": 1}, {})
+    sync_id = world.put(photo("a"), photo("b"))
+    world.scan(hosts.lenient)
+    enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
+    for _ in range(ROUNDS):
+        hosts.round()
+    raised = world.context()
+    assert world.scan(raised) == [sync_id]
+    assert Sweeper(raised).retry() == 1
+    assert world.run_next(raised) == "done"
+    assert world.status(sync_id) == "imported"
+
+
+def test_another_manifest_is_checked_at_once(world: World) -> None:
+    hosts = Hosts(world, {"max_items": 1}, {})
+    sync_id = world.put(photo("a"), photo("b"))
+    world.scan(hosts.lenient)
+    enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
+    for _ in range(ROUNDS):
+        hosts.round()
+    world.put(photo("a"), photo("c"), sync_id=sync_id)
+    hosts.scanners[0].scan()
+    assert world.sql("SELECT status, overturned_count, check_after FROM ingest_batch") == [("invalid", 0, None)]
+    assert hosts.scanners[1].scan() == [sync_id]
