@@ -1,32 +1,11 @@
 """The script of the pages: live updates, and what a refresh must not disturb."""
 
-import re
-from typing import Any
-
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import expect
 
 from browser.test_example import row, tick
 from support.browser import Pages
+from support.reads import wait_for_reads
 from support.world import photo
-
-
-def reads(page: Page) -> list[str]:
-    """The addresses that the script requests from now on."""
-    asked: list[str] = []
-
-    def note(request: Request) -> None:
-        if request.resource_type == "fetch":
-            asked.append(request.url)
-
-    page.on("request", note)
-    return asked
-
-
-def wait_for_reads(page: Page, count: int = 2) -> None:
-    """Waits for `count` refreshes; when the last arrives, the first has been applied."""
-    for _ in range(count):
-        with page.expect_response(lambda response: response.request.resource_type == "fetch"):
-            pass
 
 
 def test_rows_appear_and_change_live(pages: Pages) -> None:
@@ -155,131 +134,6 @@ def test_an_outage_and_an_ended_session_are_shown(pages: Pages) -> None:
     expect(page.get_by_text("(no response)")).to_be_visible()
 
 
-def test_a_range_is_selected_with_shift_and_all_at_once(pages: Pages) -> None:
-    for number in range(5):
-        pages.put(photo(str(number)), day=number + 1)
-    page = pages.visit("/")
-    boxes = page.locator("tbody input[type=checkbox]")
-    expect(boxes).to_have_count(5)
-    boxes.nth(1).click()
-    boxes.nth(3).click(modifiers=["Shift"])
-    assert [box.is_checked() for box in boxes.all()] == [False, True, True, True, False]
-    boxes.nth(3).click()
-    boxes.nth(2).click(modifiers=["Shift"])
-    assert [box.is_checked() for box in boxes.all()] == [False, True, False, False, False]
-    page.get_by_label("Select all on this page").click()
-    expect(page.get_by_text("5 selected")).to_be_visible()
-    page.get_by_label("Select all on this page").click()
-    expect(page.get_by_text("selected", exact=False).first).to_be_hidden()
-
-
-def test_times_are_local_with_utc_on_hover(pages: Pages) -> None:
-    sync_id = pages.put(photo("a"))
-    pages.world.sql("UPDATE ingest_batch SET discovered_at = '2026-06-30 20:15:30' WHERE sync_id = %s", sync_id)
-    page = pages.visit("/", timezone_id="Asia/Kolkata")
-    time = row(page, sync_id).locator("time")
-    expect(time).to_have_text("2026-07-01 01:45:30")
-    expect(time).to_have_attribute("title", "2026-06-30 20:15:30 UTC")
-    plain = pages.visit("/", java_script_enabled=False)
-    expect(row(plain, sync_id).locator("time")).to_have_text("2026-06-30 20:15:30 UTC")
-
-
-def test_markup_in_a_bundle_is_escaped_and_no_other_site_is_contacted(pages: Pages) -> None:
-    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-    sync_id = pages.put(photo("a"), source_host=hostile)
-    pages.world.sql("UPDATE ingest_batch SET source_host = %s, last_error = %s", hostile, hostile)
-    page = pages.visit("/")
-    asked: list[str] = []
-    wrong: list[Any] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("dialog", lambda dialog: wrong.append(dialog.message))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text))
-    for path in ("/", f"/batches/{sync_id}", "/tasks"):
-        page.goto(pages.url(path))
-    page.goto(pages.url(f"/batches/{sync_id}"))
-    expect(page.get_by_text(hostile).first).to_be_visible()
-    wait_for_reads(page)
-    assert wrong == []
-    assert [url for url in asked if not url.startswith(pages.url())] == []
-
-
-def test_a_viewer_sees_no_action_buttons(pages: Pages) -> None:
-    sync_id = pages.put(photo("a"))
-    page = pages.visit("/", token="the-viewer-token")
-    expect(row(page, sync_id)).to_be_visible()
-    assert names_of_buttons(page) == ["Filter", "Sign out"]
-    page.goto(pages.url(f"/batches/{sync_id}"))
-    assert names_of_buttons(page) == ["Filter", "Sign out"]
-
-
-def names_of_buttons(page: Page) -> list[str]:
-    return sorted(button.inner_text() for button in page.get_by_role("button").all())
-
-
-def test_a_link_from_another_site_keeps_the_session(pages: Pages) -> None:
-    """The cookie is SameSite=Strict; still, a link in a dashboard opens the batch without a new sign-in."""
-    sync_id = pages.put(photo("a"))
-    page = pages.visit("/")
-    elsewhere = "http://elsewhere.test/"
-    link = f'<a href="{pages.url(f"/batches/{sync_id}")}">the batch</a>'
-    page.route(re.compile("elsewhere"), lambda route: route.fulfill(body=link, content_type="text/html"))
-    page.goto(elsewhere)
-    page.get_by_role("link", name="the batch").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"Batch {sync_id}")
-    stranger = pages.context().new_page()
-    stranger.route(re.compile("elsewhere"), lambda route: route.fulfill(body=link, content_type="text/html"))
-    stranger.goto(elsewhere)
-    stranger.get_by_role("link", name="the batch").click()
-    expect(stranger.get_by_label("Token")).to_be_visible()
-
-
-def test_paging_to_older_batches_skips_none(pages: Pages) -> None:
-    """New rows push the oldest ones to the next page."""
-    first, second = (pages.put(photo(name), day=day) for day, name in enumerate("ab", 1))
-    page = pages.visit("/?limit=2")
-    expect(page.get_by_role("link", name="Next page")).to_have_count(0)
-    third = pages.put(photo("c"), day=3)
-    expect(row(page, third)).to_be_visible()
-    expect(row(page, first)).to_have_count(0)
-    page.get_by_role("link", name="Next page").click()
-    expect(row(page, first)).to_be_visible()
-    expect(row(page, second)).to_have_count(0)
-
-
-def test_only_queued_batches_are_deselected(pages: Pages) -> None:
-    first = pages.put(photo("a"), day=1)
-    invalid = pages.put(photo("b"), verification={"passed": False}, day=2)
-    page = pages.visit("/")
-    tick(page, first, invalid)
-    page.get_by_role("button", name="Pre-flight selected").click()
-    expect(page.get_by_role("heading", name="Pre-flight")).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Pre-flight selected")).to_be_focused()
-    expect(page.get_by_label(f"Select {first}")).to_be_checked()
-    page.get_by_role("button", name="Queue selected…").click()
-    page.get_by_role("button", name="Queue 1 batch").click()
-    expect(page.get_by_role("heading", name="1 of 1 queued")).to_be_focused()
-    page.get_by_role("link", name="Back").click()
-    expect(page.get_by_role("button", name="Queue selected…")).to_be_focused()
-    expect(page.get_by_label(f"Select {first}")).not_to_be_checked()
-    expect(page.get_by_label(f"Select {invalid}")).to_be_checked()
-
-
-def test_an_ended_session_is_shown_in_the_dialog(pages: Pages) -> None:
-    first = pages.put(photo("a"))
-    page = pages.visit("/")
-    tick(page, first)
-    pages.tokens.write_text("olivia:operator:anany-other-token-1\n")
-    page.get_by_role("button", name="Queue selected…").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Your session has ended. Nothing was changed.")
-    dialog.get_by_label("Token").fill("anany-other-token-1")
-    dialog.get_by_role("button", name="Sign in").click()
-    expect(row(page, first)).to_be_visible()
-    assert pages.status(first) == "new"
-
-
 def test_jobs_do_not_move_under_the_pointer(pages: Pages) -> None:
     first, second = (pages.put(photo(name), day=day) for day, name in enumerate("ab", 1))
     with pages.held_imports():
@@ -298,13 +152,3 @@ def test_jobs_do_not_move_under_the_pointer(pages: Pages) -> None:
     show.click()
     expect(page.get_by_role("region", name="Active jobs")).to_contain_text("No active jobs.")
     assert pages.status(second) == "new"
-
-
-def test_an_error_is_shown_in_the_dialog(pages: Pages) -> None:
-    page = pages.visit("/")
-    pages.put(photo("a"))
-    page.get_by_role("button", name="Queue selected…").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("No batches selected")
-    dialog.get_by_role("button", name="Back").click()
-    expect(dialog).to_have_count(0)

@@ -1,21 +1,11 @@
 """The rules of decision, seen in the rows that sites read: repeated, removed, restored, older, changed, replaced."""
 
-import json
-
 import pytest
 
 from ingestd.model import Scope
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.sweeps import Sweeper
+from support.library_rows import live, title
 from support.world import World, cover, md5, photo
-
-
-def live(world: World, name: str) -> bool:
-    return bool(world.one("SELECT deleted_at IS NULL FROM asset WHERE hash = %s", md5(name)))
-
-
-def title(world: World, name: str) -> str:
-    return str(world.one("SELECT title FROM asset WHERE hash = %s", md5(name)))
 
 
 def test_a_bundle_becomes_rows(world: World) -> None:
@@ -174,149 +164,6 @@ def test_a_known_hash_under_another_type_fails_alone(world: World) -> None:
     world.import_all(context, first, second)
     assert world.decisions(second) == {md5("a"): "failed:type_conflict", md5("b"): "created"}
     assert world.status(second) == "partial"
-
-
-def test_a_cover_waits_for_its_parent_and_is_linked_unasked(world: World) -> None:
-    context = world.context(queue={"revive_interval": 0.001})
-    early = world.put(cover("c", "a"), day=1)
-    other, parent = world.put(photo("b"), day=2), world.put(photo("a"), day=3)
-    world.import_all(context, early, other)
-    assert world.decisions(early) == {md5("c"): "deferred:parent_missing"}
-    assert world.status(early) == "failed"
-    sweeper = Sweeper(context)
-    assert sweeper.revive() == 0
-    world.import_all(context, parent)
-    assert sweeper.revive() == 1
-    assert world.run_next(context) == "done"
-    assert world.decisions(early) == {md5("c"): "linked"}
-    assert world.status(early) == "imported"
-    queued = [payload for kind, payload in world.events(early) if kind == "job_queued"]
-    assert queued[-1]["requested_by"] == "ingestd"
-    assert sweeper.revive() == 0
-
-
-def test_a_revival_handles_only_what_can_succeed_now(world: World) -> None:
-    context = world.context(queue={"revive_interval": 0.001})
-    early = world.put(cover("c", "a"), cover("d", "never"), photo("bad", files=1), day=1)
-    (world.root / photo("bad")["path"] / "0.jpg").unlink()
-    world.import_all(context, early)
-    world.import_all(context, world.put(photo("a"), day=2))
-    before = len(world.events(early))
-    assert Sweeper(context).revive() == 1
-    world.run_next(context)
-    recorded = [kind for kind, _ in world.events(early)[before:]]
-    assert [kind for kind in recorded if kind.startswith("item_")] == ["item_linked"]
-    assert world.decisions(early)[md5("bad")] == "failed:file_missing"
-    assert world.decisions(early)[md5("d")] == "deferred:parent_missing"
-
-
-def test_revivals_of_one_batch_keep_their_distance(world: World) -> None:
-    context = world.context(queue={"revive_interval": 3600})
-    early = world.put(cover("c", "a"), cover("d", "b"), day=1)
-    world.import_all(context, early, world.put(photo("a"), day=2))
-    assert Sweeper(context).revive() == 1
-    world.run_next(context)
-    world.import_all(context, world.put(photo("b"), day=3))
-    assert Sweeper(context).revive() == 0
-    world.sql("UPDATE ingest_batch SET revived_at = revived_at - INTERVAL 2 HOUR")
-    assert Sweeper(context).revive() == 1
-
-
-def test_a_named_cover_outranks_a_cover_item(world: World) -> None:
-    context = world.context()
-    sync_id = world.put(photo("a", cover_hash=md5("own")), cover("item", "a"))
-    world.import_all(context, sync_id)
-    assert world.sql("SELECT cover_hash FROM asset_cover") == [(md5("own"),)]
-    assert world.decisions(sync_id)[md5("item")] == "skipped:outranked"
-
-
-def test_a_newer_cover_is_not_undone_by_an_older_one(world: World) -> None:
-    context = world.context()
-    base, newer, older = (
-        world.put(photo("a"), day=1),
-        world.put(cover("new", "a"), day=3),
-        world.put(cover("old", "a"), day=2),
-    )
-    world.import_all(context, base, newer, older)
-    assert world.sql("SELECT cover_hash FROM asset_cover") == [(md5("new"),)]
-    assert world.decisions(older) == {md5("old"): "skipped:superseded"}
-
-
-def test_removing_a_cover(world: World) -> None:
-    context = world.context()
-    first = world.put(photo("a"), cover("c", "a"), day=1)
-    gone = world.put(cover("c", "a"), action="remove", day=2)
-    world.import_all(context, first, gone)
-    assert world.decisions(gone) == {md5("c"): "removed"}
-    assert world.one("SELECT deleted_at IS NOT NULL FROM asset_cover") == 1
-    assert live(world, "a")
-
-
-def members(world: World) -> dict[str, int | None]:
-    rows = world.sql(
-        "SELECT a.title, IF(i.deleted_at IS NULL, i.position, NULL) FROM asset_gallery_item i"
-        " JOIN asset a ON a.id = i.asset_id ORDER BY i.position, a.title"
-    )
-    return dict(rows)
-
-
-def test_galleries_grow_and_shrink_only_when_complete(world: World) -> None:
-    context = world.context()
-    first = world.put(photo("a"), photo("b"), containers=[gallery("g", "a", "b")], day=1)
-    second = world.put(photo("c"), containers=[gallery("g", "c", "a")], day=2)
-    world.import_all(context, first, second)
-    assert members(world) == {"c": 0, "a": 1, "b": 1}
-    third = world.put(containers=[gallery("g", "b", "c", complete=True)], day=3)
-    world.import_all(context, third)
-    assert members(world) == {"b": 0, "c": 1, "a": None}
-    assert world.status(third) == "imported"
-
-
-@pytest.mark.parametrize("complete", [True, False])
-@pytest.mark.parametrize("newer_first", [True, False])
-def test_lists_that_arrive_in_any_order_leave_the_same_gallery(world: World, complete: bool, newer_first: bool) -> None:
-    context = world.context()
-    assets = world.put(photo("a"), photo("b"), photo("c"), day=1)
-    older = world.put(containers=[gallery("g", "a", "b")], day=2)
-    newer = world.put(containers=[gallery("g", "c", "b", complete=complete)], day=3)
-    world.import_all(context, assets, *((newer, older) if newer_first else (older, newer)))
-    shown = {name for name, position in members(world).items() if position is not None}
-    assert shown == ({"b", "c"} if complete else {"a", "b", "c"})
-    assert members(world)["b"] == 1
-
-
-def test_a_membership_said_again_is_safe_from_a_late_complete_list(world: World) -> None:
-    context = world.context()
-    assets = world.put(photo("x"), photo("y"), day=1)
-    first, third = (world.put(containers=[gallery("g", "x")], day=day) for day in (2, 4))
-    late = world.put(containers=[gallery("g", "y", complete=True)], day=3)
-    world.import_all(context, assets, first, third, late)
-    assert members(world)["x"] == 0
-
-
-def test_a_gallery_with_missing_members_is_completed_later(world: World) -> None:
-    context = world.context(queue={"revive_interval": 0.001})
-    first = world.put(photo("a"), containers=[gallery("g", "a", "late")], day=1)
-    world.import_all(context, first)
-    assert members(world) == {"a": 0}
-    assert world.status(first) == "partial"
-    assert json.loads(world.one("SELECT missing FROM ingest_batch_container")) == [md5("late")]
-    world.import_all(context, world.put(photo("late"), day=2))
-    assert Sweeper(context).revive() == 1
-    assert world.run_next(context) == "done"
-    assert members(world) == {"a": 0, "late": 1}
-    assert world.status(first) == "imported"
-
-
-def test_removing_a_gallery_leaves_its_members(world: World) -> None:
-    context = world.context()
-    first = world.put(photo("a"), containers=[gallery("g", "a")], day=1)
-    gone = world.put(action="remove", containers=[gallery("g")], day=2)
-    late = world.put(containers=[gallery("g", "a")], day=1)
-    world.import_all(context, first, gone, late)
-    assert world.one("SELECT deleted_at IS NOT NULL FROM asset_gallery") == 1
-    assert world.one("SELECT deleted_at IS NULL FROM asset_gallery_item") == 1
-    assert live(world, "a")
 
 
 def test_a_replaced_manifest_is_noticed_and_its_changes_imported(world: World) -> None:

@@ -1,41 +1,31 @@
-"""Contents and cost of a scrape, over a real listener and against a real database."""
+"""Contents of a scrape, over a real listener, also while the database is frozen."""
 
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from ingestd import logs
 from ingestd.app import Daemon
 from ingestd.errors import CannotListen, MountUnavailable
-from ingestd.metrics import DatabaseState
 from ingestd.model import DECIDED, FAILURES
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue, pause
 from ingestd.pipeline.worker_pool import claim
-from ingestd.store.queries import batches, jobs
-from ingestd.store.queries import live as live_rows
-from ingestd.store.sql import Queries
 from support.disposable_db import disposable_world, frozen
 from support.programs import demand
+from support.scraped import daemon_of, get
 from support.wait import stop_event, until
-from support.watching import until_watching
 from support.world import World, cover, photo, sample
 
 DECISIONS = [decision.value for decision in DECIDED]
 REASONS = [reason.value for reason in FAILURES]
 KINDS = ["deadlock", "lock_wait", "connection", "timeout", "other"]
 OUTCOMES = ["done", "failed", "released", "lost"]
-
 DATABASE_WIDE: dict[str, dict[str, list[str]]] = {
     "queue_jobs": {"state": ["waiting", "queued", "running"]},
     "queue_oldest_job_age_seconds": {},
@@ -75,23 +65,6 @@ LOCAL: dict[str, dict[str, list[str]]] = {
     "scan_duration_seconds_count": {},
 }
 
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def get(address: str, path: str = "/metrics") -> str:
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
-        assert answer.status == 200
-        text: str = answer.read().decode()
-        return text
-
-
-def parsed(text: str) -> Samples:
-    return {
-        (sample.name.removeprefix("ingestd_"), tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
 
 def labelled(expected: dict[str, dict[str, list[str]]]) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     found: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
@@ -99,37 +72,6 @@ def labelled(expected: dict[str, dict[str, list[str]]]) -> set[tuple[str, tuple[
         found |= {(name, ((label, value),)) for label, values in labels.items() for value in values}
         found |= set() if labels else {(name, ())}
     return found
-
-
-class Scraped:
-    """A daemon in this process, and its metrics."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self.daemon = daemon
-
-    @property
-    def address(self) -> str:
-        assert self.daemon.metrics.listener is not None
-        return self.daemon.metrics.listener.address
-
-    def samples(self) -> Samples:
-        return parsed(get(self.address))
-
-    def value(self, name: str, **labels: str) -> float | None:
-        return self.samples().get((name, tuple(sorted(labels.items()))))
-
-
-@contextmanager
-def daemon_of(world: World, **overrides: dict[str, Any]) -> Iterator[Scraped]:
-    sections: dict[str, Any] = {"metrics": {"listen": "127.0.0.1:0"}, "mount": {"watch": "inotify"}, **overrides}
-    settings = world.settings(**sections)
-    daemon = Daemon(settings)
-    daemon.start()
-    try:
-        until_watching(daemon)
-        yield Scraped(daemon)
-    finally:
-        daemon.stop()
 
 
 def test_every_value_of_every_label_is_there_from_the_start(world: World) -> None:
@@ -240,9 +182,6 @@ def test_an_address_in_use_is_said(world: World) -> None:
         other.stop()
 
 
-# the database, slow or gone
-
-
 @pytest.fixture
 def disposable_db(world: World) -> Iterator[World]:
     with disposable_world(world) as made:
@@ -261,53 +200,3 @@ def test_a_frozen_database_costs_its_own_metrics_and_at_most_three_seconds(dispo
             assert not labelled(DATABASE_WIDE) & set(samples)
         until(lambda: scraped.value("database_up") == 1)
         assert labelled(DATABASE_WIDE) <= set(scraped.samples())
-
-
-def test_scrapes_at_the_same_moment_ask_the_database_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = DatabaseState(world.server.settings(), per_job=True)
-    real, asked, go = live_rows.live, [], threading.Event()
-
-    def slow(tx: object) -> object:
-        asked.append(tx)
-        assert go.wait(10)
-        return real(tx)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("ingestd.metrics.live", slow)
-    with ThreadPoolExecutor(8) as pool:
-        scrapes = [pool.submit(lambda: list(state.collect())) for _ in range(8)]
-        until(lambda: asked)
-        go.set()
-        answers = [{family.name for family in scrape.result(10)} for scrape in scrapes]
-    state.close()
-    assert len(asked) == 1
-    assert all("ingestd_queue_jobs" in names for names in answers)
-
-
-SCRAPED = [
-    (jobs._sql, "counts", "claim"),
-    (batches._sql, "counts", "by_status"),
-    (live_rows._sql, "running", "claim"),
-    (live_rows._sql, "batches_given_up", "by_failure_count"),
-    (live_rows._sql, "items_waiting", "revival"),
-    (live_rows._sql, "items_waiting_oldest_age", "revival"),
-]
-
-
-@pytest.mark.parametrize(("queries", "query", "key"), SCRAPED)
-def test_a_scrape_reads_live_rows_by_index(world: World, queries: Queries, query: str, key: str) -> None:
-    world.sql(
-        "INSERT INTO ingest_batch (sync_id, status, discovered_at)"
-        " SELECT LPAD(seq, 36, '0'), 'imported', UTC_TIMESTAMP(6) FROM seq_1_to_2000"
-    )
-    world.sql("INSERT INTO import_job (batch_id, state, queued_at) SELECT id, 'done', discovered_at FROM ingest_batch")
-    world.sql(
-        "INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, entry_sha256, decision, updated_at)"
-        " SELECT id, 0, 'photo', LPAD(id, 32, '0'), REPEAT('0', 64), 'created', UTC_TIMESTAMP(6) FROM ingest_batch"
-    )
-    world.sql("ANALYZE TABLE ingest_batch, import_job, ingest_batch_item")
-    text = getattr(queries, query).sql.replace("%(limit)s", "200").replace("%(max_retries)s", "5")
-    plan = world.sql(f"EXPLAIN {text}")
-    tables = [row for row in plan if row[2] not in (None, "<derived2>")]
-    assert key in {row[5] for row in tables}
-    assert all(row[3] in ("range", "ref", "eq_ref", "const", "index_subquery") for row in tables), plan
-    assert sum(int(row[8]) for row in tables) < 300, plan

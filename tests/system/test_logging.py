@@ -3,13 +3,9 @@
 import json
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from support.process import Daemons, Process, daemons_of
+from support.process import Daemons, Process
 from support.wait import until
 from support.world import World
 
@@ -17,12 +13,6 @@ STOP_SECONDS = 20.0
 LINE = re.compile(r"<[2-7]>level=(debug|info|warning|error|critical) event=\w+( [\w.]+=(\"[^\"]*\"|\S*))*")
 SETTINGS: dict[str, Any] = {"queue": {"auto": ["create"]}, "mount": {"rescan_interval": 0.2}}
 HOSTILE = "dawn\nlevel=critical event=forged.ready"
-
-
-@pytest.fixture
-def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
-    with daemons_of(world, tmp_path) as made:
-        yield made
 
 
 def import_one(world: World, daemons: Daemons, environment: dict[str, str], **sections: Any) -> tuple[str, list[str]]:

@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.process import Daemons, Process, daemons_of
+from support.process import Daemons, Process
 from support.scale import scaled
 from support.wait import until
 from support.world import World, md5
@@ -20,12 +19,6 @@ STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 OTHERS = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPWR", "SIGIO")
 WORKER = {"poll_interval": 0.1, "stop_seconds": 5.0}
 SLOW = 20.0
-
-
-@pytest.fixture
-def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
-    with daemons_of(world, tmp_path) as made:
-        yield made
 
 
 def start(daemons: Daemons) -> Process:

@@ -1,0 +1,124 @@
+"""Queueing and cancelling batches over the API."""
+
+from support.api_site import UNKNOWN, Site, put, run_it
+from support.world import World, cover, photo
+
+# queue
+
+
+def test_a_batch_is_queued_once(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    made = site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 7})
+    assert made.status == 201
+    assert (made.json["sync_id"], made.json["state"], made.json["priority"]) == (sync_id, "queued", 7)
+    assert made.headers["Location"] == f"/api/v1/jobs/{made.json['id']}"
+    assert site.woken == ["queued"]
+    again = site.post(f"/api/v1/batches/{sync_id}/queue")
+    assert (again.status, again.json) == (200, made.json)
+    sooner = site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 3})
+    assert (sooner.status, sooner.json) == (200, {**made.json, "priority": 3})
+    assert world.one("SELECT COUNT(*) FROM import_job") == 1
+
+
+def test_the_ledger_names_who_requested(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    assert site.post(f"/api/v1/batches/{sync_id}/queue").json["requested_by"] == "olivia"
+    site.post(f"/api/v1/batches/{sync_id}/queue", {"priority": 1})
+    site.post(f"/api/v1/batches/{sync_id}/cancel")
+    names = [payload["requested_by"] for _, payload in world.events(sync_id) if "requested_by" in payload]
+    assert names == ["olivia"] * 3
+
+
+def test_a_batch_that_cannot_be_queued_is_refused_with_the_reason(world: World, site: Site) -> None:
+    assert site.post(f"/api/v1/batches/{UNKNOWN}/queue").status == 404
+    assert site.post("/api/v1/batches/%C3%A4/queue").status == 404
+    invalid = put(world, site, photo("a"), verification={"passed": False})
+    refused = site.post(f"/api/v1/batches/{invalid}/queue")
+    assert refused.status == 409
+    assert f"batch {invalid} is invalid: verification" in refused.detail
+    sync_id = put(world, site, photo("b"))
+    assert "has no deferred items" in site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "deferred"}).detail
+    (world.root / f"sync/{sync_id}.json").unlink()
+    (world.root / f"sync/{sync_id}.ready").unlink()
+    gone = site.post(f"/api/v1/batches/{put(world, site, photo('c'))}/queue")
+    assert gone.status == 201
+
+
+def test_a_missing_manifest_is_not_an_outage(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    (world.root / f"sync/{sync_id}.json").unlink()
+    assert site.post(f"/api/v1/batches/{sync_id}/queue").status == 409
+    assert site.post(f"/api/v1/batches/{sync_id}/preflight").status == 409
+
+
+def test_several_batches_are_queued_oldest_first(world: World, site: Site) -> None:
+    newest, middle, oldest = (put(world, site, photo(str(day)), day=day) for day in (3, 2, 1))
+    answer = site.post("/api/v1/queue", {"sync_ids": [newest, middle, oldest]})
+    jobs = {result["sync_id"]: result["job"]["id"] for result in answer.json["results"]}
+    assert list(jobs) == [newest, middle, oldest]
+    assert jobs[oldest] < jobs[middle] < jobs[newest]
+
+
+def test_a_running_job_refuses_what_it_cannot_take_up(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    address = f"/api/v1/batches/{sync_id}/queue"
+    assert site.post(address).status == 201
+    run_it(world)
+    assert site.post(address).status == 200
+    for body in ({"priority": 3}, {"force": True}, {"only": "failed"}):
+        refused = site.post(address, body)
+        assert refused.status == 409
+        assert "can no longer take up" in refused.detail
+
+
+def test_removals_beyond_the_limit_need_force(world: World, site: Site) -> None:
+    world.import_all(site.context, world.put(photo("a"), photo("b"), day=1))
+    sync_id = put(world, site, photo("a"), photo("b"), action="remove", day=2)
+    refused = site.post(f"/api/v1/batches/{sync_id}/queue")
+    assert refused.status == 409
+    assert "queue.removal_limit = 1" in refused.detail
+    assert world.events(sync_id)[-1][0] == "removal_refused"
+    shown = site.get(f"/api/v1/batches/{sync_id}")
+    nothing = {"assets": 0, "files": 0, "members": 0}
+    assert (shown["status"], shown["removals"]["is_held"], shown["removals"]["removed"]) == ("held", True, nothing)
+    assert [row["sync_id"] for row in site.get("/api/v1/batches?status=held")["items"]] == [sync_id]
+    assert site.post(f"/api/v1/batches/{sync_id}/queue", {"force": True}).status == 201
+
+
+def test_only_failed_or_deferred_items_can_be_queued(world: World, site: Site) -> None:
+    sync_id = world.put(photo("a"), cover("c", "unknown"))
+    world.import_all(site.context, sync_id)
+    assert site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "failed"}).status == 409
+    made = site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "deferred"})
+    assert (made.status, made.json["scope"]) == (201, "deferred")
+
+
+def test_many_batches_are_queued_with_one_request(world: World, site: Site) -> None:
+    first, second = (put(world, site, photo(name), day=day) for day, name in enumerate("ab", 1))
+    invalid = put(world, site, photo("c"), verification={"passed": False})
+    answer = site.post("/api/v1/queue", {"sync_ids": [first, UNKNOWN, invalid, second, first], "priority": 9})
+    assert answer.status == 200
+    results = answer.json["results"]
+    assert [(result["sync_id"], result["status"]) for result in results] == [
+        (first, 201), (UNKNOWN, 404), (invalid, 409), (second, 201), (first, 200),
+    ]  # fmt: skip
+    assert [result["job"] and result["job"]["priority"] for result in results] == [9, None, None, 9, 9]
+    assert "is invalid" in results[2]["error"]
+
+
+# cancel
+
+
+def test_a_job_is_cancelled(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    assert site.post(f"/api/v1/batches/{UNKNOWN}/cancel").status == 404
+    nothing = site.post(f"/api/v1/batches/{sync_id}/cancel")
+    assert (nothing.status, nothing.detail) == (409, f"batch {sync_id} has no job to cancel")
+    site.post(f"/api/v1/batches/{sync_id}/queue")
+    cancelled = site.post(f"/api/v1/batches/{sync_id}/cancel")
+    assert (cancelled.status, cancelled.json["state"]) == (200, "cancelled")
+    site.post(f"/api/v1/batches/{sync_id}/queue")
+    run_it(world)
+    running = site.post(f"/api/v1/batches/{sync_id}/cancel")
+    assert running.status == 409
+    assert "is running" in running.detail

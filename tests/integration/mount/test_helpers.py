@@ -1,0 +1,131 @@
+"""Helpers that hang or die are replaced, and harm no other caller."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.mount.records import ItemRequest, Listing
+from ingestd.pipeline.identity import start_time
+from support.processes import helpers
+from support.real_mount import LATE, MakeMount, entry, freeze_helpers, set_deadline
+from support.wait import until
+from support.world import md5, new_sync_id
+
+
+def test_silent_helper_is_replaced(make_mount: MakeMount) -> None:
+    mount = make_mount()
+    mount.check()
+    frozen = freeze_helpers(mount)
+    assert len(frozen) == 1
+    with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
+        mount.list_sentinels()
+    set_deadline(mount, LATE)
+    assert mount.list_sentinels() == Listing([], [])
+    assert len(helpers()) == 1
+    assert not helpers() & frozen
+
+
+def test_helper_that_takes_no_large_request_is_replaced(make_mount: MakeMount) -> None:
+    mount = make_mount()
+    mount.check()
+    freeze_helpers(mount)
+    wants = [ItemRequest(ordinal, f"photo/{md5(str(ordinal))}", (), with_documents=False) for ordinal in range(5000)]
+    with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
+        list(mount.read_items(wants))
+    set_deadline(mount, LATE)
+    assert len(list(mount.read_items(wants))) == 5000
+
+
+def test_dead_helper_is_replaced(make_mount: MakeMount) -> None:
+    mount = make_mount()
+    mount.check()
+    (dead,) = helpers()
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: dead not in helpers())
+    with pytest.raises(MountUnavailable, match="does not answer"):
+        mount.list_sentinels()
+    mount.list_sentinels()
+    assert helpers()
+    assert dead not in helpers()
+
+
+def test_closing_ends_waiting_callers(make_mount: MakeMount) -> None:
+    mount = make_mount()
+    mount.check()
+    (frozen,) = freeze_helpers(mount, LATE)
+    refused: list[str] = []
+
+    def ask() -> None:
+        try:
+            mount.list_sentinels()
+        except MountUnavailable as error:
+            refused.append(str(error))
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    try:
+        until(lambda: has_unread_request(frozen), what="for the request")
+        with pytest.raises(ManifestUnsettled, match=r"sync/"):
+            mount.read_manifest(new_sync_id())
+        assert frozen in helpers(), "two callers shared a helper"
+    finally:
+        mount.close()
+        waiting.join(10.0)
+    assert refused, "closing the mount left somebody waiting"
+
+
+def has_unread_request(pid: int) -> bool:
+    """Whether something waits at the standard input of a process."""
+    with open(f"/proc/{pid}/fd/0", "rb") as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) > 0
+
+
+def test_no_helper_can_be_started(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = make_mount()
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(MountUnavailable, match="no helper process can be started: No such file"):
+        mount.check()
+    monkeypatch.undo()
+    mount.check()
+
+
+def test_half_read_items_do_not_reach_the_next_caller(make_mount: MakeMount, root: Path) -> None:
+    wants = [ItemRequest(e.ordinal, e.path or "", ()) for e in (entry(root, "a"), entry(root, "b"), entry(root, "c"))]
+    mount = make_mount()
+    readings = mount.read_items(wants)
+    assert next(readings).ordinal == wants[0].ordinal
+    assert isinstance(readings, Iterator)
+    readings.close()  # type: ignore[attr-defined]
+    assert [reading.ordinal for reading in mount.read_items(wants)] == [want.ordinal for want in wants]
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from ingestd.mount.access import Mount
+from ingestd.config import MountSettings
+mount = Mount(MountSettings(root=Path(sys.argv[1]), require_mount=False))
+mount.check()
+print("checked", flush=True)
+time.sleep(600)
+"""
+
+
+def test_helper_ends_with_its_parent(root: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(root)], stdout=subprocess.PIPE) as parent:
+        try:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == b"checked\n"
+            (orphan,) = helpers(parent.pid)
+        finally:
+            parent.kill()
+    until(lambda: start_time(orphan) is None, what="for the orphaned helper to end")

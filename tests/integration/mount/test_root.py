@@ -1,0 +1,86 @@
+"""The root of the mount: absent, replaced, or another file system."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestd.errors import MountUnavailable
+from ingestd.mount.helper import unique_mount_id
+from ingestd.mount.records import ItemRequest, Listing
+from support.real_mount import MEMORY, MakeMount, leave_out, replace_root
+
+
+def test_plain_root_is_refused_when_a_mount_is_required(make_mount: MakeMount) -> None:
+    mount = make_mount(root=Path("/"), require_mount=True)
+    with pytest.raises(MountUnavailable, match=r"nothing is mounted at /; .*mount\.require_mount"):
+        mount.check()
+    assert not mount.up
+    assert make_mount(root=Path("/")).check().point.point == "/"
+
+
+def test_mount_behind_a_link_counts(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
+    replace_root(root, other_file_system)
+    mount = make_mount(require_mount=True)
+    assert mount.check().point.point == str(MEMORY)
+    assert mount.up
+
+
+def test_absent_root_is_unavailable_and_not_empty(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    mount.check()
+    root.unlink()
+    for ask in (mount.check, mount.list_sentinels, lambda: list(mount.read_items([ItemRequest(0, "photo/x", ())]))):
+        with pytest.raises(MountUnavailable, match="No such file"):
+            ask()
+    assert not mount.up
+    replace_root(root, "real")
+    assert mount.check()
+    assert mount.up
+    assert mount.list_sentinels() == Listing([], [])
+
+
+def test_recent_check_is_trusted_until_something_is_unavailable(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    mount.check()
+    root.unlink()
+    mount.check_cached(3600.0)
+    with pytest.raises(MountUnavailable):
+        mount.list_sentinels()
+    with pytest.raises(MountUnavailable):
+        mount.check_cached(3600.0)
+
+
+def test_other_file_system_is_another_identity(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
+    mount = make_mount()
+    before = mount.check()
+    mount.require_same(before)
+    replace_root(root, other_file_system)
+    with pytest.raises(MountUnavailable, match="replaced"):
+        mount.require_same(before)
+    replace_root(root, "real")
+    mount.require_same(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_remounted_file_system_has_another_identity(make_mount: MakeMount, root: Path) -> None:
+    if not unique_mount_id("/"):
+        pytest.skip("this kernel gives a new mount the numbers of the one that went (Linux before 6.8)")
+    mount = make_mount(require_mount=True)
+    first = _mounted(root, mount.check)
+    with pytest.raises(MountUnavailable, match="replaced"):
+        _mounted(root, lambda: mount.require_same(first))
+
+
+def _mounted(root: Path, ask: Callable[[], Any]) -> Any:
+    point = root.resolve()
+    try:
+        done = subprocess.run(["mount", "-t", "tmpfs", "ingestd-test", str(point)], capture_output=True, check=False)
+        if done.returncode:
+            leave_out(f"mounting is not allowed here: {done.stderr.decode()}")
+        return ask()
+    finally:
+        subprocess.run(["umount", str(point)], check=True)

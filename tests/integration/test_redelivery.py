@@ -1,0 +1,119 @@
+"""Manifests that are delivered again, before, during and after their import."""
+
+from typing import Any
+
+import pytest
+
+from ingestd.pipeline import rotation
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer import chunk_writer
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.worker_pool import claim
+from support.scanning import Clock, Reads, kinds, write_manifest
+from support.world import World, md5, photo
+
+
+def test_a_redelivery_is_noticed_by_the_rotation_alone(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotation, "BYTES_PER_TURN", 1)
+    notified: list[int] = []
+    context = world.context()
+    scanner, reads = Scanner(context, on_recorded=lambda: notified.append(1)), Reads(monkeypatch, context)
+    sync_ids = sorted(world.put(photo(str(i)), status="completed" if i else "uploading") for i in range(5))
+    scanner.run_once()
+    assert reads.take()[:5] == sync_ids
+    invalid = str(world.one("SELECT sync_id FROM ingest_batch WHERE status = 'invalid'"))
+    finished = next(sync_id for sync_id in sync_ids if sync_id != invalid)
+    enqueue(context, QueueRequest(finished, "tester"))
+    assert world.run_next(context) == "done"
+    reads.take()
+    notified.clear()
+    before = {sync_id: world.one("SELECT manifest_sha256 FROM ingest_batch WHERE sync_id = %s", sync_id)
+              for sync_id in sync_ids}  # fmt: skip
+    for sync_id in sync_ids:
+        if sync_id in (invalid, finished):
+            write_manifest(world, sync_id, photo("another"))
+    turns: list[str] = []
+    for _ in range(9):
+        clock.now += 60.0
+        scanner.run_once()
+        turns += (round_ := reads.take())
+        assert len(round_) == 1, "each round has a small budget"
+    assert set(turns) == set(sync_ids), "each has its turn"
+    for sync_id in (invalid, finished):
+        assert world.status(sync_id) == "new"
+        after = world.one("SELECT manifest_sha256 FROM ingest_batch WHERE sync_id = %s", sync_id)
+        assert world.events(sync_id)[-1] == (
+            "manifest_changed", {"phase": "scan", "from_sha256": before[sync_id], "to_sha256": after},
+        )  # fmt: skip
+        assert after != before[sync_id]
+        assert kinds(world, sync_id).count("manifest_changed") == 1
+    assert len(notified) == 2
+    others = set(sync_ids) - {invalid, finished}
+    assert {tuple(kinds(world, sync_id)) for sync_id in others} == {("scan",)}
+
+
+def test_what_a_redelivery_does_to_the_items(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(photo("same"), photo("changed"), photo("gone"))
+    world.import_all(context, sync_id)
+    world.put(photo("new"), photo("changed", title="other"), photo("same"), sync_id=sync_id)
+    assert world.scan(context) == [sync_id]
+    assert world.status(sync_id) == "new"
+    assert world.decisions(sync_id) == {md5("new"): "pending", md5("changed"): "pending", md5("same"): "created"}
+    listed = world.sql("SELECT asset_hash, in_manifest FROM ingest_batch_item WHERE decision = 'created' ORDER BY 2")
+    assert listed == [(md5("gone"), 0), (md5("same"), 1)]
+    assert world.scan(context) == []
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    assert world.run_next(context) == "done"
+    assert world.decisions(sync_id) == {md5("new"): "created", md5("changed"): "updated", md5("same"): "created"}
+    assert world.status(sync_id) == "imported"
+
+
+def test_a_manifest_that_changes_while_its_job_runs_is_left_for_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, other = world.context(), world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    scanner = Scanner(other)
+    real, meanwhile = chunk_writer.write, []
+
+    def changing(*args: Any) -> Any:
+        world.put(photo("b"), sync_id=sync_id)
+        scanner.name({sync_id})
+        scanner.run_once()
+        meanwhile.append((scanner.scan(), world.status(sync_id), kinds(world, sync_id)[-1]))
+        return real(*args)
+
+    monkeypatch.setattr(chunk_writer, "write", changing)
+    assert world.run_next(context) == "done"
+    assert meanwhile == [([], "importing", "import_started")]
+    assert world.status(sync_id) == "imported"
+    assert world.decisions(sync_id) == {md5("a"): "created"}
+    assert scanner.scan() == [sync_id]
+    assert world.status(sync_id) == "new"
+    assert world.decisions(sync_id) == {md5("b"): "pending"}
+    assert kinds(world, sync_id)[-1] == "manifest_changed"
+
+
+def test_a_manifest_that_changes_while_its_job_is_queued_is_imported_as_it_is_then(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    world.put(photo("b"), sync_id=sync_id)
+    assert world.scan(context) == [sync_id]
+    assert world.status(sync_id) == "queued", "its job is still there"
+    world.put(photo("c"), sync_id=sync_id)
+    lease = claim(context, "test/pid:1/0", str(this_instance()))
+    assert lease is not None
+    assert world.scan(context) == [], "its job runs: it will see for itself"
+    world.sql("UPDATE import_job SET state = 'queued'")
+    assert world.run_next(context) == "done"
+    assert world.decisions(sync_id) == {md5("c"): "created"}
+    changes = [payload["phase"] for kind, payload in world.events(sync_id) if kind == "manifest_changed"]
+    assert changes == ["scan", "import"]
