@@ -70,6 +70,10 @@ class ManifestUnsettled(ManifestError):
     basis = "absence"
 
 
+class ManifestIsLong(IngestdError):
+    """A manifest takes longer to read than the caller, who wants a short one, can wait."""
+
+
 class BundleError(IngestdError):
     """A bundle cannot be made from that folder, or not there, or a manifest file cannot be read."""
 

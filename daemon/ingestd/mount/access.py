@@ -120,16 +120,17 @@ class Mount:
         on_alive: Callable[[], None] = lambda: None,
         *,
         deadline: float | None = None,
+        only_short: bool = False,
     ) -> ManifestReading:
         """The checked manifest or its problem; nothing but its digest if that is `known_sha256`.
 
         `on_alive()` is called for each sign of life. Raises SentinelMissing, ManifestUnsettled if it cannot be read
         (yet) or is not complete JSON, and MountUnavailable after `deadline` seconds, by default mount.deadline, without
-        a sign of life.
+        a sign of life. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB.
         """
         seconds = self.settings.deadline if deadline is None else deadline
         request = wire.ReadManifest(
-            self._root, sync_id, self.settings.max_manifest_bytes, limits_of(self.settings), known_sha256
+            self._root, sync_id, self.settings.max_manifest_bytes, limits_of(self.settings), known_sha256, only_short
         )
         try:
             return self._receive_manifest(request, seconds, on_alive)

@@ -1,6 +1,13 @@
 """The daemon's side of reading a manifest: puts the replies of a helper together."""
 
-from ingestd.errors import ManifestError, ManifestOverLimit, ManifestUnsettled, MountUnavailable, SentinelMissing
+from ingestd.errors import (
+    ManifestError,
+    ManifestIsLong,
+    ManifestOverLimit,
+    ManifestUnsettled,
+    MountUnavailable,
+    SentinelMissing,
+)
 from ingestd.format.manifest import ManifestBuilder
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.records import Block, Envelope
@@ -19,6 +26,7 @@ class ManifestReceiver:
         self._head: wire.ManifestHead | None = None
         self._builder = ManifestBuilder(Spool().keep)
         self._problem: ManifestError | None = None
+        self._is_long = False
 
     def add(self, reply: wire.Reply) -> None:
         """Raises MountUnavailable for a reply that is not about a manifest."""
@@ -29,6 +37,8 @@ class ManifestReceiver:
             case Envelope() | Block() | ManifestIndex():
                 self._builder.add(reply)
                 self.is_complete = self._builder.is_complete
+            case wire.ManifestIsLong():
+                self._is_long = self.is_complete = True
             case wire.ManifestProblems():
                 self._end(ERRORS[reply.basis](reply.problems))
             case wire.Failure(problem, no_sentinel=True):
@@ -42,7 +52,9 @@ class ManifestReceiver:
         self._problem, self.is_complete = problem, True
 
     def reading(self) -> ManifestReading:
-        """What was read. Raises SentinelMissing, ManifestUnsettled."""
+        """What was read. Raises ManifestIsLong, SentinelMissing, ManifestUnsettled."""
+        if self._is_long:
+            raise ManifestIsLong
         if isinstance(self._problem, ManifestUnsettled):
             raise self._problem
         if self._head is None:

@@ -14,7 +14,7 @@ from ingestd.format.manifest_parser import parse_parts
 from ingestd.mount import compartment
 from ingestd.mount.paths import read_blocks
 from ingestd.mount.sync_folder import NoSentinel, open_manifest
-from ingestd.mount.wire import Failure, ManifestHead, ManifestProblems, ManifestReply, ReadManifest
+from ingestd.mount.wire import Failure, ManifestHead, ManifestIsLong, ManifestProblems, ManifestReply, ReadManifest
 
 LONG = 2**20
 MIN_MEMORY, MEMORY_PER_BYTE = 64 * 2**20, 8
@@ -26,12 +26,18 @@ class _TooLarge(Exception):
     """A manifest has more bytes than allowed."""
 
 
+class _IsLong(Exception):
+    """A manifest is long, where only a short one was asked for."""
+
+
 def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:
     """Sends all replies to a request for a manifest; `alive()` sends a sign of life when one is due."""
     try:
         data, sha256 = _read(request, alive)
     except _TooLarge as error:
         send(ManifestProblems([f"the manifest cannot be read: {error} (mount.max_manifest_bytes)"], "setting"))
+    except _IsLong:
+        send(ManifestIsLong())
     except NoSentinel as error:
         send(Failure(str(error), no_sentinel=True))
     except BadEntry as bad:
@@ -46,7 +52,7 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) 
 
 
 def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]:
-    """The bytes of a manifest and their digest. Raises _TooLarge, NoSentinel, BadEntry, OSError."""
+    """The bytes of a manifest and their digest. Raises _TooLarge, _IsLong, NoSentinel, BadEntry, OSError."""
     name, max_bytes = f"{request.sync_id}.json", request.max_bytes
     digest = hashlib.sha256()
     blocks = []
@@ -54,6 +60,8 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
         size = os.fstat(fd).st_size
         if size > max_bytes:
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")
+        if request.only_short and size > LONG:
+            raise _IsLong
         for block in read_blocks(fd, max_bytes + 1):
             blocks.append(block)
             digest.update(block)

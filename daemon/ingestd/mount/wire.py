@@ -34,7 +34,8 @@ class ListSentinels(msgspec.Struct, tag=True):
 class ReadManifest(msgspec.Struct, tag=True):
     """Request: one manifest. Replies: ManifestHead, then its parts up to the index, or its problems.
 
-    With the digest `known_sha256`, the head is all. Progress may come in between.
+    With the digest `known_sha256`, the head is all. Progress may come in between. `only_short`: the reply for a long
+    manifest is ManifestIsLong, and it is not read.
     """
 
     root: str
@@ -42,6 +43,7 @@ class ReadManifest(msgspec.Struct, tag=True):
     max_bytes: int
     limits: Limits
     known_sha256: str | None = None
+    only_short: bool = False
 
 
 class DocumentLimits(msgspec.Struct):
@@ -88,6 +90,10 @@ class ManifestHead(msgspec.Struct, tag=True, frozen=True):
     is_unchanged: bool
 
 
+class ManifestIsLong(msgspec.Struct, tag=True, frozen=True):
+    """Reply to a request for a short manifest only."""
+
+
 class ManifestProblems(msgspec.Struct, tag=True, frozen=True):
     """Why a manifest is not consumable; `basis` is what the verdict rests on, as in ManifestError."""
 
@@ -117,7 +123,7 @@ class Failure(msgspec.Struct, tag=True):
 
 
 Request = InspectRoot | ListSentinels | ReadManifest | ReadItems
-ManifestReply = ManifestHead | ManifestProblems | Envelope | Block | ManifestIndex
+ManifestReply = ManifestHead | ManifestIsLong | ManifestProblems | Envelope | Block | ManifestIndex
 Reply = RootInfo | Listing | Progress | Readings | Failure | ManifestReply
 
 encode = msgspec.msgpack.Encoder().encode

@@ -57,14 +57,15 @@ def read(
     *,
     on_alive: Callable[[], None] = tick,
     deadline: float | None = None,
+    only_short: bool = False,
 ) -> Delivery:
     """Reads the manifest of a bundle. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
 
     `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
     `on_alive()` is called now and then while a long manifest is read. `deadline` is the longest silence in seconds, by
-    default mount.deadline.
+    default mount.deadline. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB.
     """
-    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive, deadline=deadline)
+    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive, deadline=deadline, only_short=only_short)
     is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
     return Delivery(
         sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged, context.mount.origin

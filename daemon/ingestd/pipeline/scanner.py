@@ -12,7 +12,7 @@ import structlog
 
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.names import Names
-from ingestd.pipeline.reads import Outcome, Reads, Task
+from ingestd.pipeline.reads import Lane, Outcome, Reads, Task
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation
 from ingestd.pipeline.settling import Waits
@@ -216,10 +216,10 @@ class Scanner:
     def _take(self, outcome: Outcome) -> None:
         if outcome.delivered is not None:
             self._rotation.spend(outcome.delivered.size)
-        if outcome.is_silent and not outcome.task.apart and not self._context.mount.has_many_hung:
-            self._reads.submit(Task(outcome.task.sync_id, outcome.task.known_sha256, apart=True))
-            return
-        self._recorder.handle(outcome)
+        if outcome.next_lane is None:
+            self._recorder.handle(outcome)
+        else:
+            self._reads.submit(outcome.task.moved(outcome.next_lane))
 
     def _submit_named(self) -> None:
         if self._names and self._reads.room:
@@ -240,7 +240,8 @@ class Scanner:
         for sync_id in idle:
             is_stuck = apart or sync_id in self._recorder.stuck.waits
             known_sha256 = None if sync_id in self._recorder.doubtful else digests.get(sync_id)
-            self._reads.submit(Task(sync_id, known_sha256, is_stuck))
+            lane = Lane.APART if is_stuck else Lane.SHORT
+            self._reads.submit(Task(sync_id, known_sha256, lane))
 
     def _digests(self, known: list[str]) -> dict[str, str | None]:
         if not known:
