@@ -110,6 +110,10 @@ class DatabaseUnavailable(Unavailable):
     """The database cannot do it at the moment, for whatever reason. Temporary; not caused by an item or a job."""
 
 
+class DatabaseOutOfReach(DatabaseUnavailable):
+    """There is no connection to the database, or it was lost."""
+
+
 class DatabaseContention(DatabaseUnavailable):
     """Another transaction is in the way (deadlock, lock wait), and the same will work once it has ended."""
 

@@ -1,6 +1,7 @@
 """Records what was read, bundle by bundle: one that is not complete is waited for, one that fails delays no other."""
 
 import threading
+from collections import Counter
 from collections.abc import Set
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import structlog
 
 from ingestd.errors import (
     DatabaseContention,
+    DatabaseOutOfReach,
     DatabaseUnavailable,
     IngestdError,
     ManifestUnsettled,
@@ -28,6 +30,8 @@ from ingestd.store.queries import server
 
 log = structlog.get_logger()
 
+OUTAGES_BEFORE_BLAME = 3
+"""times in a row that the connection is lost over one bundle, and the database answers right afterwards"""
 FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE = 5.0, 900.0
 
 
@@ -46,6 +50,7 @@ class Recorder:
         self.changed: list[str] = []
         """sync_ids that were recorded or have changed"""
         self._checked: set[str] = set()
+        self._outages: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._known: set[str] | None = None
 
@@ -99,7 +104,7 @@ class Recorder:
         try:
             self._handle(outcome)
         except Unavailable as error:
-            if not self._is_about_one_bundle(error):
+            if not self._is_about_one_bundle(sync_id, error):
                 self._names.put_back(sync_id)
                 raise
             self.stuck.note(sync_id, error)
@@ -107,16 +112,22 @@ class Recorder:
             if not isinstance(error, IngestdError):
                 log.exception("bundle_failed", sync_id=sync_id)
             self.stuck.note(sync_id, error)
+        else:
+            del self._outages[sync_id]
 
-    def _is_about_one_bundle(self, error: Unavailable) -> bool:
-        """Whether the database answers and refuses only what this bundle needs, or another one is in the way."""
+    def _is_about_one_bundle(self, sync_id: str, error: Unavailable) -> bool:
+        """Whether the database answers and refuses only what this bundle needs, or another one is in the way.
+
+        A lost connection is an outage that has just ended, unless it is lost over the same bundle again and again.
+        """
         if isinstance(error, DatabaseContention) or not isinstance(error, DatabaseUnavailable):
             return isinstance(error, DatabaseContention)
         try:
             self._context.db.read(server.ping)
         except Unavailable:
             return False
-        return True
+        self._outages[sync_id] += 1
+        return not isinstance(error, DatabaseOutOfReach) or self._outages[sync_id] >= OUTAGES_BEFORE_BLAME
 
     def _handle(self, outcome: Outcome) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error

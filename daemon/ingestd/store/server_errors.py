@@ -12,6 +12,7 @@ from pymysql.constants import CR
 from ingestd.config import DatabaseSettings
 from ingestd.errors import (
     DatabaseContention,
+    DatabaseOutOfReach,
     DatabaseRefused,
     DatabaseUnavailable,
     DataRefused,
@@ -228,8 +229,9 @@ def translate(error: Exception, settings: DatabaseSettings, section: str = "data
         return DatabaseRefused(f"the database at {where}: {said}; {SCHEMA_HINT}")
     if meaning is Meaning.CONTENTION:
         return DatabaseContention(f"the database is busy: {said}", is_duplicate=number in DUPLICATES)
-    out_of_reach = "is out of reach" if kind_of(error) == "connection" else "cannot do it now"
-    return DatabaseUnavailable(f"the database at {where} {out_of_reach}: {said}")
+    if kind_of(error) == "connection":
+        return DatabaseOutOfReach(f"the database at {where} is out of reach: {said}")
+    return DatabaseUnavailable(f"the database at {where} cannot do it now: {said}")
 
 
 def _tls_hint(number: int) -> str:
