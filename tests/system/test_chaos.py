@@ -1,6 +1,5 @@
-"""Three daemons that are killed and frozen at random leave the same tables as one run that nothing interrupts."""
+"""Three daemons under random faults leave the same rows in every table as one run that nothing interrupts."""
 
-import json
 import random
 import signal
 import time
@@ -10,21 +9,26 @@ from typing import Any
 
 import pytest
 
-from ingestd.pipeline.sweeps import Sweeper
+from ingestd.embedded import EmbeddedMariaDB
 from support import unfenced
+from support.chains import Chain, Script
+from support.chaos import BoundMount, Chaos
+from support.mariadb_proxy import mariadb_proxy
+from support.private_db import migrated_server
 from support.process import Daemons, Process, daemons_of
 from support.scale import IS_SOAK, scaled
 from support.snapshot import Snapshot, differences, snapshot
 from support.wait import until
-from support.world import World, cover, empty, md5, new_sync_id, photo
+from support.world import World, empty
 
-MIN_SECONDS, MAX_SECONDS = scaled(5, 180), scaled(60, 400)
-MIN_RESETS = scaled(2, 20)
+MIN_SECONDS, MAX_SECONDS = scaled(3, 180), scaled(60, 400)
+UNFENCED_SECONDS = 60
+MIN_RESETS, MAX_BUNDLES = scaled(0, 20), scaled(12, 10_000)
 SEEDS = (1, 2, 3) if IS_SOAK else (1,)
-CHAINS, ITEMS, MEMBERS, CHUNK = 4, 40, 9, 3
+CHAINS, CHUNK = 4, 3
 STALE_SECONDS = 1.0
-FROZEN_SECONDS = 2.0 * STALE_SECONDS
-FINAL = ("imported", "partial", "failed")
+MAX_PAUSE = 1.0
+"""seconds between two faults; a daemon that starts needs about one"""
 ALL_ACTIONS = ["create", "update", "remove"]
 SETTINGS: dict[str, Any] = {
     "worker": {
@@ -32,125 +36,118 @@ SETTINGS: dict[str, Any] = {
         "stale_after": STALE_SECONDS, "stop_seconds": 5.0,
     },
     "queue": {"auto": ALL_ACTIONS},
-    "mount": {"rescan_interval": 0.2, "poll_interval": 0.1, "watch": "poll"},
     "log": {"level": "warning"},
 }  # fmt: skip
+WATCH = {"rescan_interval": 0.2, "poll_interval": 0.1, "watch": "poll"}
+EXCEPTIONS = ("Traceback", "service_failed", "job_crashed", "internal error", "job_not_ended", "sweep_failed")
+OPEN = (
+    "SELECT (SELECT COUNT(*) FROM import_job WHERE ended IS NULL)"
+    " + (SELECT COUNT(*) FROM ingest_request WHERE finished_at IS NULL) + %s - COUNT(*) FROM import_job"
+)
 
 
-class Chain:
-    """Bundles about the same assets, each delivered after the import of the one that it follows.
+def report(text: str) -> None:
+    """Figures, which `pytest -rP` shows."""
+    print(text)  # noqa: T201
 
-    What an item or container waits for never comes: when it would be tried again depends on the time.
-    """
 
-    def __init__(self, world: World, name: str, dice: random.Random) -> None:
-        self._world, self._name, self._random = world, name, dice
-        self._day = 0
-        self._prior: str | None = None
-        self.delivered: list[str] = []
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedMariaDB]:
+    """A server that may be killed."""
+    with migrated_server() as server:
+        yield server
 
-    def go_on(self) -> None:
-        """Delivers the next bundle if the last one was imported."""
-        if self._prior is None or self._status(self._prior) in FINAL:
-            self._day += 1
-            self._prior = self._deliver(self._prior)
-            self.delivered.append(self._prior)
 
-    def _status(self, sync_id: str) -> str | None:
-        rows = self._world.sql("SELECT status FROM ingest_batch WHERE sync_id = %s", sync_id)
-        return rows[0][0] if rows else None
+class Arena:
+    """What a chaos happens in: a world whose daemons see it through a mount and a proxy."""
 
-    def _deliver(self, prior: str | None) -> str:
-        action = "create" if prior is None else self._random.choice(["update", "update", "remove"])
-        names = [f"{self._name}-{number}" for number in range(ITEMS)]
-        chosen = sorted(self._random.sample(names, ITEMS if prior is None else ITEMS // 2))
-        items = [self._photo(name, may_fail=place > MEMBERS and place % 4 > 0) for place, name in enumerate(chosen)]
-        items += [cover(f"c-{name}-{self._day}", name) for name in chosen[::4]] + [cover("never", "absent")]
-        kind = self._random.choice(["gallery", "collection"])
-        complete = self._random.random() < 0.5
-        listed = {"type": kind, "hash": md5(self._name), "title": f"{self._name} {self._day}", "complete": complete}
-        moment = f"2026-04-01T{self._day // 60:02d}:{self._day % 60:02d}:00Z"
-        sync_id = new_sync_id()
-        envelope: dict[str, Any] = {"action": action, "completed_at": moment, "prior_sync_id": prior}
-        containers = [{**listed, "items": [md5(name) for name in chosen[:MEMBERS]]}]
-        return self._world.put(*items, sync_id=sync_id, containers=containers, **envelope)
+    def __init__(self, world: World, daemons: Daemons, proxy_path: Path, mount: BoundMount) -> None:
+        self.world, self.daemons, self._path, self._mount = world, daemons, proxy_path, mount
+        root = mount.folder / "assets" if mount.is_real else world.root
+        self.mount = {"root": str(root), "require_mount": mount.is_real}
 
-    def _photo(self, name: str, *, may_fail: bool) -> dict[str, Any]:
-        item = photo(name, title=f"{name} {self._random.randrange(3)}", files=self._random.randrange(3))
-        self._world.file(f"{item['path']}/source/source.json", json.dumps({"name": name}).encode())
-        if may_fail and self._random.random() < 0.1:
-            item["files"] = [{"variant": "original", "path": "../outside.jpg", "bytes": 1}]
-        return item
+    def interrupted(self, dice: random.Random, seconds: float) -> tuple[Script, Snapshot]:
+        """What was done during the chaos, and the tables when all of that has come to its end."""
+        script = Script(self.world)
+        chains = [Chain(script, f"chain{number}", dice, MAX_BUNDLES // CHAINS) for number in range(CHAINS)]
+        with mariadb_proxy(self.world.server.socket, self._path) as proxy:
+            trio = [
+                self.daemons.start(socket=str(self._path), mount={**self.mount, **WATCH}, **SETTINGS) for _ in "123"
+            ]
+            chaos = Chaos(
+                self.world, trio, proxy, self._mount if self._mount.is_real else None, dice, 2 * STALE_SECONDS
+            )
+            try:
+                self._rage(chaos, script, chains, seconds)
+            finally:
+                chaos.end()
+            self._finish(script, trio)
+        report(f"faults: {dict(chaos.counts)}; {len(script.delivered)} bundles")
+        return script, snapshot(self.world)
+
+    def _rage(self, chaos: Chaos, script: Script, chains: list[Chain], seconds: float) -> None:
+        start = time.monotonic()
+        while time.monotonic() < start + seconds or not self._has_met_enough(script):
+            assert time.monotonic() < start + MAX_SECONDS, "the chaos met too few jobs"
+            for chain in chains:
+                chain.go_on()
+            if chaos.dice.random() < 0.1:
+                script.request("scan")
+            time.sleep(MAX_PAUSE * chaos.dice.random())
+            chaos.strike()
+
+    def _has_met_enough(self, script: Script) -> bool:
+        resets = int(self.world.one("SELECT COUNT(*) FROM ingest_event WHERE event_type = 'job_reset'"))
+        return resets >= MIN_RESETS and len(script.delivered) > 2 * CHAINS
+
+    def _finish(self, script: Script, trio: list[Process]) -> None:
+        count = len(script.delivered)
+        until(lambda: self.world.one(OPEN, count) == 0, seconds=60, what=lambda: f"for the end; {self._open()}")
+        for process in trio:
+            assert process.terminate(30) in (0, -signal.SIGTERM), process.log
+            assert not [line for line in process.log.splitlines() if any(sign in line for sign in EXCEPTIONS)]
+
+    def _open(self) -> Any:
+        jobs = "SELECT id, state, claimed_by, heartbeat_at, last_error FROM import_job WHERE state <> %s"
+        return self.world.sql(jobs, "done"), self.world.sql("SELECT * FROM ingest_request WHERE state <> %s", "done")
+
+    def uninterrupted(self, script: Script) -> Snapshot:
+        """The tables after one worker has done the same, one after another."""
+        script.replay(self.world.context(mount=self.mount, queue={"auto": ALL_ACTIONS}))
+        return snapshot(self.world)
 
 
 @pytest.fixture
-def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
-    with daemons_of(world, tmp_path) as made:
-        yield made
-
-
-def harass(process: Process, dice: random.Random) -> None:
-    """Kills a daemon and starts it again, or freezes it for longer than its jobs stay its own."""
-    if dice.random() < 0.6:
-        process.kill()
-        process.start()
-        return
-    process.send(signal.SIGSTOP)
-    time.sleep(FROZEN_SECONDS * dice.random())
-    process.send(signal.SIGCONT)
-
-
-def interrupted(world: World, daemons: Daemons, dice: random.Random) -> Snapshot:
-    """The tables after the chaos, when all that was delivered has been imported."""
-    chains = [Chain(world, f"chain{number}", dice) for number in range(CHAINS)]
-    trio = [daemons.start(**SETTINGS) for _ in range(3)]
-    start = time.monotonic()
-    while time.monotonic() < start + MIN_SECONDS or not has_met_enough(world, chains):
-        assert time.monotonic() < start + MAX_SECONDS, "the chaos met too few jobs"
-        for chain in chains:
-            chain.go_on()
-        time.sleep(0.3 * dice.random())
-        harass(dice.choice(trio), dice)
-    delivered = sum(len(chain.delivered) for chain in chains)
-    ended = f"SELECT COUNT(*) FROM ingest_batch WHERE status IN {FINAL} AND %s"
-    until(lambda: world.sql(ended, 1) == [(delivered,)], seconds=60, what=lambda: f"for the end; {standing(world)}")
-    for process in trio:
-        process.kill()
-        assert "Traceback" not in process.log
-    return snapshot(world)
-
-
-def has_met_enough(world: World, chains: list[Chain]) -> bool:
-    resets = int(world.one("SELECT COUNT(*) FROM ingest_event WHERE event_type = 'job_reset'"))
-    return resets >= MIN_RESETS and min(len(chain.delivered) for chain in chains) > 2
-
-
-def standing(world: World) -> Any:
-    return world.sql("SELECT id, state, claimed_by, heartbeat_at, last_error FROM import_job WHERE state <> %s", "done")
-
-
-def uninterrupted(world: World) -> Snapshot:
-    """The tables after one worker has imported the same bundles, one after another."""
+def arena(own_server: EmbeddedMariaDB, tmp_path: Path) -> Iterator[Arena]:
+    (tmp_path / "origin" / "assets" / "sync").mkdir(parents=True)
+    world = World(own_server, tmp_path / "origin" / "assets")
     empty(world)
-    context = world.context(queue={"auto": ALL_ACTIONS})
-    world.scan(context)
-    sweeper = Sweeper(context)
-    while sweeper.queue_new() + sweeper.promote() or world.run_next(context):
-        pass
-    return snapshot(world)
+    mount = BoundMount(tmp_path / "origin", tmp_path / "mnt")
+    try:
+        with daemons_of(world, tmp_path) as daemons:
+            yield Arena(world, daemons, tmp_path / "p.sock", mount)
+    finally:
+        world.close()
+        mount.detach()
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_chaos_leaves_no_trace(world: World, daemons: Daemons, seed: int) -> None:
-    after_chaos = interrupted(world, daemons, random.Random(seed))
-    found = differences(after_chaos, uninterrupted(world))
+def test_chaos_leaves_no_trace(arena: Arena, seed: int) -> None:
+    script, after_chaos = arena.interrupted(random.Random(seed), MIN_SECONDS)
+    expected = arena.uninterrupted(script)
+    report(f"rows compared: {expected.size}")
+    found = differences(after_chaos, expected)
     assert not found, "\n".join(found)
 
 
 @pytest.mark.soak
 @pytest.mark.soak_only
-def test_chaos_without_the_fence_leaves_traces(world: World, daemons: Daemons) -> None:
-    daemons.program = ("-P", str(Path(unfenced.__file__)))
-    after_chaos = interrupted(world, daemons, random.Random(1))
-    assert differences(after_chaos, uninterrupted(world)) != []
+@pytest.mark.timeout(900)
+def test_chaos_without_the_fence_leaves_traces(arena: Arena) -> None:
+    arena.daemons.program = ("-P", str(Path(unfenced.__file__)))
+    script, after_chaos = arena.interrupted(random.Random(1), UNFENCED_SECONDS)
+    found = differences(after_chaos, arena.uninterrupted(script))
+    report("\n".join(found))
+    assert found != []
