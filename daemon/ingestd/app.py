@@ -159,9 +159,9 @@ class Daemon:
         release.start()
         release.join(countdown.left(0.8))
 
-    def run(self) -> None:
+    def run(self, signals: Signals | None = None) -> None:
         """Runs until a signal; returns when all parts have stopped, or when the time for that has passed."""
-        signals = Signals()
+        signals = signals or Signals()
         self.start()
         log.info("started", root=str(self.context.settings.mount.root), threads=len(self.worker_pool.services))
         while not self._heed(signals.wait(min(SUPERVISE_INTERVAL, self._silence / 3))):

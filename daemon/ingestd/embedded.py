@@ -7,12 +7,14 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
@@ -33,9 +35,9 @@ INSTALL_HINT = "install MariaDB's server programs (Debian: apt-get install maria
 class EmbeddedMariaDB:
     """One private server in `folder`: its data, its log and its socket.
 
-    start() and stop() may each be called twice. `name` is the database; its account `ingestd` is limited to what
-    sql/grants.sql allows, its account `root` owns the server and belongs to the user who runs it. Other users cannot
-    enter the folder, and would not own the server if they could.
+    start() and stop() may each be called twice, and abort() while another thread is in start(). `name` is the database;
+    its account `ingestd` is limited to what sql/grants.sql allows, its account `root` owns the server and belongs to
+    the user who runs it. Other users cannot enter the folder, and would not own the server if they could.
     """
 
     def __init__(self, folder: Path, *, name: str = "admin_panel", options: tuple[str, ...] = ()) -> None:
@@ -44,6 +46,7 @@ class EmbeddedMariaDB:
         self.stop_seconds = STOP_SECONDS
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._launching, self._is_aborted = threading.Lock(), False
         self._lock: Any = None
         self._runtime: Path | None = None
 
@@ -79,20 +82,22 @@ class EmbeddedMariaDB:
 
     def stop(self) -> None:
         """Ends the server, cleanly if `stop_seconds` suffice; everything committed is on disk in any case."""
-        process, self._process = self._process, None
+        with self._launching:
+            process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            try:
-                process.wait(self.stop_seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process, self.stop_seconds)
         if self._runtime is not None and self._runtime != self.folder:
             shutil.rmtree(self._runtime, ignore_errors=True)
         self._runtime = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def abort(self) -> None:
+        """Stops it for good, also while another thread starts it: that thread fails soon."""
+        with self._launching:
+            self._is_aborted = True
+        self.stop()
 
     def _take_folder(self) -> None:
         try:
@@ -123,13 +128,27 @@ class EmbeddedMariaDB:
         return Path(tempfile.mkdtemp(prefix="ingestd-"))
 
     def _install(self) -> None:
-        data = self.folder / "data"
-        shutil.rmtree(data, ignore_errors=True)
-        command = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+        """Makes the data of a new server; what an interrupted attempt leaves is not taken for data."""
+        data, unfinished = self.folder / "data", self.folder / "data.new"
+        for folder in (data, unfinished):
+            shutil.rmtree(folder, ignore_errors=True)
+        command = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={unfinished}", "--skip-test-db"]
         command += ["--auth-root-authentication-method=socket", "--auth-root-socket-user=root", *_as_user()]
-        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise DatabaseUnavailable(f"mariadb-install-db failed in {data}: {done.stdout}{done.stderr}")
+        log = self.folder / "install.log"
+        if self._spawn(command, log).wait():
+            raise DatabaseUnavailable(f"mariadb-install-db failed in {unfinished}: {log.read_text(errors='replace')}")
+        unfinished.rename(data)
+
+    def _spawn(self, command: list[str], output: Path) -> subprocess.Popen[bytes]:
+        """Starts a process that stop() ends with all its children; in a group, out of reach of a terminal's Ctrl-C."""
+        with self._launching, output.open("wb") as file:
+            if self._is_aborted:
+                raise DatabaseUnavailable("the embedded MariaDB is not started, because the daemon is stopping")
+            environment = self._environment()
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=DEVNULL, stdout=file, stderr=file, start_new_session=True
+            )
+            return self._process
 
     def _launch(self) -> None:
         folder, runtime = self.folder, self._runtime
@@ -142,10 +161,10 @@ class EmbeddedMariaDB:
         # Mode 2 lets several workers insert at once; the daemon never relies on ids without gaps.
         command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
         command += [*_as_user(), *self._options]
-        self._process = subprocess.Popen(command, env=self._environment(), stdout=DEVNULL, stderr=DEVNULL)
+        process = self._spawn(command, Path(os.devnull))
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 log = self.folder / "mariadb.log"
                 self.stop()
                 raise DatabaseUnavailable(f"the embedded MariaDB did not start; its log is {log}")
@@ -215,6 +234,18 @@ def running(server: EmbeddedMariaDB) -> Iterator[EmbeddedMariaDB]:
         yield server
     finally:
         server.stop()
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Ends a process and its children, cleanly if `seconds` suffice."""
+    try:
+        process.terminate()
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        pass
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _program(name: str) -> str:

@@ -6,7 +6,6 @@ Handlers take no locks: they run between any two instructions of the main thread
 import os
 import select
 import signal
-import sys
 from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -18,7 +17,10 @@ HANDLED = (
 
 
 def exit_when_stopped() -> None:
-    """For the time before the daemon runs: the first signal to stop ends the process, with status 0."""
+    """For the time before anything was started: the first signal to stop ends the process at once, with status 0.
+
+    An exception in the place where the main thread happens to be could be swallowed, or be replaced by another one.
+    """
     for number in HANDLED:
         signal.signal(number, _exit if number in STOPPING else _nothing)
 
@@ -47,12 +49,13 @@ class Signals:
         received = map(signal.Signals, os.read(self._read_end, 512))
         return [number for number in received if number in HANDLED]
 
+    def stop_within(self, seconds: float) -> bool:
+        """Whether one of the signals that arrive within so many seconds stops the daemon; others mean nothing yet."""
+        return any(number in STOPPING for number in self.wait(seconds))
+
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
-    for number in STOPPING:
-        # What is being ended now must not be interrupted a second time.
-        signal.signal(number, _nothing)
-    sys.exit(0)
+    os._exit(0)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from ingestd import embedded
-from ingestd.config import DatabaseSettings
+from ingestd.cli.serve import Background
+from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.errors import ConfigError, DatabaseUnavailable, IngestdError
+from ingestd.store.migrate import migrate
+from support.hangs import has_database
 from support.private_db import folder_in_memory
+from support.scale import scaled
+from support.wait import until
 from support.world import owner_sql
 
 
@@ -187,3 +192,29 @@ def test_it_is_stopped_whatever_happens(private: EmbeddedMariaDB) -> None:
     (pid,) = pids
     assert pid is not None
     assert not is_running(pid)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", ["data.new/mysql", "mariadb.log", "data.new", "data"][: scaled(2, 4)])
+def test_a_start_that_is_aborted_leaves_no_process_and_can_be_done_again(stage: str) -> None:
+    with folder_in_memory() as folder:
+        aborted = EmbeddedMariaDB(folder)
+        aborted.stop_seconds = 0.5
+        starting = Background(aborted.start)
+        starting.start()
+        until((folder / stage).exists, what=f"for {stage}")
+        aborted.abort()
+        starting.join()
+        until(lambda: not has_database(folder), what="for its processes to end")
+        with pytest.raises(DatabaseUnavailable, match="stopping"), running(aborted):
+            pass
+        with running(EmbeddedMariaDB(folder)) as again:
+            assert ask(again, "SELECT 1") == [(1,)]
+
+
+def test_a_lock_that_an_interrupted_migration_left_delays_no_start(private: EmbeddedMariaDB) -> None:
+    private.start()
+    settings = Settings(database=private.owner_settings())
+    migrate(settings)
+    ask(private, "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, NOW(), 99999999)")
+    assert migrate(settings, is_alone=True) == []

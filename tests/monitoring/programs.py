@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from monitoring.files import CONFIG, RULES, read_yaml
+from support.fuse import clean_environment
 from support.programs import demand
-from support.s3 import clean_environment
 from support.wait import until
 
 LISTENING = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')

@@ -41,8 +41,10 @@ class Process:
     program: tuple[str, ...] = ("-m", "ingestd")
     _popen: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        with self.log_file.open("ab") as output:
+    def start(self, output: int | None = None) -> None:
+        """Starts it; its standard output and error go to `output`, or to the log file."""
+        with self.log_file.open("ab") as log:
+            output = log.fileno() if output is None else output
             # Keep the environment: coverage passes its settings to the child through it.
             self._popen = subprocess.Popen(
                 [sys.executable, *self.program, *self.arguments],

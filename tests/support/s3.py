@@ -1,8 +1,6 @@
 """A real S3 server in a separate process, and a real read-only FUSE mount of one of its buckets."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ingestd.config import Settings
-from ingestd.mount.mountinfo import mount_point
+from support.fuse import FuseMount, clean_environment, give_up, missing_programs
 from support.wait import until
 from support.world import World, md5
 
@@ -26,22 +22,10 @@ LISTENING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 
 def demand_programs() -> None:
     """Skips the test if a real mount is impossible; fails it in CI."""
-    missing = [name for name in ("rclone", "fusermount3") if shutil.which(name) is None]
-    missing += [f"Python package {name}" for name in ("moto", "flask", "boto3") if find_spec(name) is None]
-    missing += ["/dev/fuse"] if not os.access("/dev/fuse", os.R_OK | os.W_OK) else []
+    missing = [f"Python package {name}" for name in ("moto", "flask", "boto3") if find_spec(name) is None]
+    missing += missing_programs()
     if missing:
         give_up(f"a real S3 mount needs {', '.join(missing)}")
-
-
-def give_up(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def clean_environment() -> dict[str, str]:
-    """An environment without proxies, certificates and credentials, so that all traffic stays on 127.0.0.1."""
-    return {"PATH": os.environ["PATH"], "HOME": os.devnull}
 
 
 @dataclass
@@ -118,70 +102,13 @@ def _client(endpoint: str) -> Any:
     )
 
 
-@dataclass
-class S3Mount:
-    """`rclone mount --read-only` of the whole bucket on `folder`. unmount() may be called in any state, also twice."""
+class S3Mount(FuseMount):
+    """`rclone mount --read-only` of the whole bucket on `folder`."""
 
-    server: S3Server
-    folder: Path
-    _process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def is_mounted(self) -> bool:
-        """Whether something is mounted, dead or alive."""
-        return mount_point(self.folder).point == str(self.folder)
-
-    def mount(self) -> None:
-        self.folder.mkdir(exist_ok=True)
-        log = self.folder.with_suffix(".log")
-        command = ["rclone", "mount", f":s3:{BUCKET}", str(self.folder), "--read-only", "--config", ""]
-        command += ["--s3-provider", "Other", "--s3-endpoint", self.server.endpoint, "--s3-force-path-style"]
-        command += ["--s3-access-key-id", "test", "--s3-secret-access-key", "test", "--s3-region", "us-east-1"]
-        command += ["--dir-cache-time", "1s", "--attr-timeout", "1s", "--poll-interval", "0"]
-        command += ["--vfs-cache-mode", "off", "--no-modtime", "--retries", "1", "--low-level-retries", "1"]
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=clean_environment())
-        until(self._is_up, what=f"for the mount; its log is {log}")
-
-    def _is_up(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            give_up(f"rclone cannot mount: {self.folder.with_suffix('.log').read_text(errors='replace')}")
-        return self.is_mounted
-
-    def kill(self) -> None:
-        """Kills the mount process: the mount stays listed, and every access returns ENOTCONN."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def hang(self) -> None:
-        """Freezes the mount process: accesses hang."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def unmount(self) -> None:
-        """Ends the mount and its process, in any state."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGCONT)
-        try:
-            until(self._is_gone, what=f"to unmount {self.folder}")
-        finally:
-            if process is not None:
-                if self.is_mounted:
-                    process.kill()
-                process.wait()
-
-    def _is_gone(self) -> bool:
-        # A process may still use the mount for a moment: it is busy then, so try again.
-        if self.is_mounted:
-            subprocess.run(["fusermount3", "-u", str(self.folder)], capture_output=True, check=False)
-        return not self.is_mounted
+    def __init__(self, server: S3Server, folder: Path) -> None:
+        options = ["--s3-provider", "Other", "--s3-endpoint", server.endpoint, "--s3-force-path-style"]
+        options += ["--s3-access-key-id", "test", "--s3-secret-access-key", "test", "--s3-region", "us-east-1"]
+        super().__init__(f":s3:{BUCKET}", folder, tuple(options))
 
 
 @dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.fuse import give_up
 from support.process import Daemons, daemons_of
-from support.s3 import give_up
 from support.wait import until
 from support.world import World, photo
 

@@ -1,47 +1,52 @@
 """The real daemon stops in time, with status 0 and without an exception, whatever hangs."""
 
-import contextlib
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
 
 from ingestd.embedded import EmbeddedMariaDB
+from support.endings import demand_good_end, demand_no_exception
+from support.hangs import (
+    ASSETS,
+    HANGS,
+    LOCKS,
+    OPEN,
+    REQUESTS,
+    Site,
+    blocked,
+    clients,
+    frozen,
+    frozen_helpers,
+    full_pipe,
+    has_database,
+    items,
+    until_ended,
+)  # fmt: skip
 from support.private_db import migrated_server
 from support.process import Daemons, Process, daemons_of
 from support.scale import scaled
 from support.wait import until
-from support.world import World, md5
+from support.world import World, empty
 
-STOP_SECONDS = 4.0
+STOP_SECONDS = 3.0
+WORK_SECONDS = 0.2
+"""of a processor, for the end of the process"""
 SLOW = 20.0
-"""on a busy machine, what is limited is the daemon's waiting, not its work"""
 MANY = 3000
 WORKER = {"chunk_items": 10, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS, "heartbeat_interval": 0.5}
 AUTO = {"auto": ["create"]}
-
-Hang = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 @pytest.fixture
 def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
     with daemons_of(world, tmp_path) as made:
         yield made
-
-
-def items(count: int, *, with_documents: bool = False) -> list[dict[str, Any]]:
-    more = [{"path": f"photo/{number}"} if with_documents else {} for number in range(count)]
-    return [{"type": "photo", "hash": md5(str(number)), **more[number]} for number in range(count)]
 
 
 def start(daemons: Daemons, **sections: Any) -> Process:
@@ -58,15 +63,16 @@ def demand_clean_end(process: Process, number: signal.Signals = signal.SIGTERM) 
     """Status 0, in time, and no exception in the log."""
     began = time.monotonic()
     process.send(number)
-    assert process.wait(SLOW) == 0, process.log
-    took = time.monotonic() - began
-    assert took < STOP_SECONDS, f"it took {took:.1f} s: {process.log}"
+    assert wait(process, began) == 0, process.log
     demand_no_exception(process)
 
 
-def demand_no_exception(process: Process) -> None:
-    for sign in ("Traceback", "exception", "service_failed", "Error:"):
-        assert sign not in process.log, process.log
+def wait(process: Process, began: float) -> int:
+    """The exit status. The limit is about waiting: what little work there is takes longer on a busy machine."""
+    status = process.wait(SLOW)
+    took, crowd = time.monotonic() - began, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert took < STOP_SECONDS + crowd * WORK_SECONDS, f"it took {took:.1f} s at load {crowd:.1f}: {process.log}"
+    return status
 
 
 def demand_put_back(world: World) -> None:
@@ -84,16 +90,6 @@ def demand_put_back(world: World) -> None:
 def frozen_server() -> Iterator[EmbeddedMariaDB]:
     with migrated_server() as server:
         yield server
-
-
-@contextlib.contextmanager
-def frozen(server: EmbeddedMariaDB) -> Iterator[None]:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
 
 def test_frozen_database(world: World, daemons: Daemons, frozen_server: EmbeddedMariaDB) -> None:
@@ -116,33 +112,6 @@ def test_database_that_freezes_before_the_first_connection(
         demand_clean_end(process)
 
 
-@contextlib.contextmanager
-def blocked(world: World, *statements: str) -> Iterator[None]:
-    """Meanwhile another client of the database has run these statements, and keeps its locks."""
-    owner = world.server.owner_settings()
-    connection = pymysql.connect(
-        unix_socket=owner.unix_socket, user=owner.user, password=owner.password(), database=owner.name,
-        ssl_disabled=True, autocommit=True,
-    )  # fmt: skip
-    try:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-        yield
-    finally:
-        connection.close()
-
-
-ASSETS = "LOCK TABLES asset WRITE"
-LOCKS = (
-    ASSETS,
-    "FLUSH TABLES WITH READ LOCK",
-    "LOCK TABLES import_job WRITE",
-    "LOCK TABLES ingest_batch_item WRITE",
-    "SELECT * FROM ingest_batch FOR UPDATE",
-)
-
-
 @pytest.mark.soak
 @pytest.mark.parametrize("lock", LOCKS[: scaled(2, len(LOCKS))])
 def test_locks_of_another_client(world: World, daemons: Daemons, lock: str) -> None:
@@ -160,81 +129,66 @@ def test_locks_of_another_client(world: World, daemons: Daemons, lock: str) -> N
 # the mount
 
 
-def helpers_of(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for file in children for child in file.read_text().split()]
-
-
 def test_hung_helpers(world: World, daemons: Daemons) -> None:
     for number in range(MANY):
         (world.root / f"photo/{number}/source").mkdir(parents=True)
     world.put(*items(MANY, with_documents=True))
     process = start(daemons)
     until_midway(world, process)
-    helpers = helpers_of(process.pid)
-    for helper in helpers:
-        os.kill(helper, signal.SIGSTOP)
-    try:
+    with frozen_helpers(process) as helpers:
         demand_clean_end(process)
         demand_put_back(world)
-        until(lambda: not any(Path(f"/proc/{helper}").exists() for helper in helpers), what="for the helpers to end")
-    finally:
-        for helper in helpers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(helper, signal.SIGKILL)
+        until_ended(helpers)
 
 
 # clients, and who reads the log
 
 
 def test_http_clients_that_never_finish(world: World, daemons: Daemons) -> None:
-    process = start(daemons, http={"listen": "127.0.0.1:0"}, metrics={"listen": "127.0.0.1:0"})
+    process = start(daemons, **OPEN)
     process.wait_until_started()
-    lines = [line for line in process.log.splitlines() if "event=listening" in line]
-    ports = [int(line.rpartition("address=127.0.0.1:")[2].split()[0]) for line in lines]
-    clients = [socket.create_connection(("127.0.0.1", port)) for port in ports for _ in range(20)]
-    try:
-        for client in clients:
-            client.sendall(b"POST /api/v1/scan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+    with clients(process, 20 * [REQUESTS[4]]):
         demand_clean_end(process)
-    finally:
-        for client in clients:
-            client.close()
 
 
 def test_log_that_is_not_read(world: World, daemons: Daemons) -> None:
     world.put(*items(MANY))
     process = daemons.make("run", worker=WORKER, queue=AUTO, log={"level": "debug"},
                            database={"unix_socket": world.server.socket, "user": "ingestd"})  # fmt: skip
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(write_end, b"x" * 4096)
-    os.set_blocking(write_end, True)
-    with subprocess.Popen([sys.executable, "-m", "ingestd", *process.arguments], stderr=write_end) as daemon:
-        os.close(write_end)
+    with full_pipe() as pipe:
+        process.start(pipe)
         try:
             until(lambda: world.one("SELECT COALESCE(SUM(items_done), 0) FROM import_job") > 0)
-            daemon.send_signal(signal.SIGTERM)
-            assert daemon.wait(SLOW) == 0
+            demand_clean_end(process)
             demand_put_back(world)
         finally:
-            daemon.kill()
-            os.close(read_end)
+            process.kill()
+
+
+# anything, at any moment
+
+
+SIGNALS = (
+    (signal.SIGTERM,), (signal.SIGINT,), (signal.SIGTERM, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM),
+    (signal.SIGINT, signal.SIGTERM), (signal.SIGQUIT, signal.SIGTERM, signal.SIGINT),
+)  # fmt: skip
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(scaled(1, 100)))
+@pytest.mark.parametrize("seed", range(scaled(2, 120)))
 def test_a_stop_at_a_random_moment_under_a_random_hang(
-    world: World, daemons: Daemons, frozen_server: EmbeddedMariaDB, seed: int
+    daemons: Daemons, frozen_server: EmbeddedMariaDB, tmp_path: Path, seed: int
 ) -> None:
-    chosen = random.Random(seed)
-    own = World(frozen_server, world.root)
-    own.put(*items(MANY))
-    process = start(daemons, server=frozen_server)
-    process.wait_until_started()
-    hangs: list[Hang] = [partial(frozen, frozen_server), *(partial(blocked, own, "BEGIN", lock) for lock in LOCKS)]
-    with chosen.choice(hangs)():
-        time.sleep(chosen.uniform(0.0, 1.0))
-        demand_clean_end(process, chosen.choice((signal.SIGTERM, signal.SIGINT)))
+    dice = random.Random(seed)
+    world = World(frozen_server, daemons.world.root)
+    empty(world)
+    with HANGS[seed % len(HANGS)](Site(world, daemons, tmp_path, dice, STOP_SECONDS)) as process:
+        time.sleep(dice.choice((0.0, dice.uniform(0.0, 0.5))))
+        numbers = dice.choice(SIGNALS)
+        began = time.monotonic()
+        for number in numbers:
+            if not process.has_ended():
+                process.send(number)
+                time.sleep(dice.choice((0.0, dice.uniform(0.0, 0.1))))
+        demand_good_end(process, numbers, wait(process, began))
+    until(lambda: not has_database(tmp_path), seconds=2.0, what="for its database to end")

@@ -3,7 +3,10 @@
 import faulthandler
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import click
 import structlog
@@ -13,12 +16,16 @@ from ingestd.app import Daemon
 from ingestd.cli.output import echo, json_option, print_json, shown
 from ingestd.cli.session import Session
 from ingestd.config import Settings, exposed_secrets
-from ingestd.embedded import EmbeddedMariaDB, running
+from ingestd.embedded import EmbeddedMariaDB
 from ingestd.notify import Notifier
 from ingestd.service import Countdown
 from ingestd.store.migrate import migrate as apply_migrations
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.05
 
 
 @click.command()
@@ -45,31 +52,68 @@ def run(session: Session, embedded: Path | None) -> None:
 
 
 def _run_embedded(settings: Settings, notifier: Notifier, folder: Path) -> None:
-    with running(EmbeddedMariaDB(folder, name=settings.database.name)) as server:
-        daemon = Daemon(_prepared(settings, server), notifier)
-        daemon.run()
+    received = signals.Signals()
+    server = EmbeddedMariaDB(folder, name=settings.database.name)
+    server.stop_seconds = 0.8 * settings.worker.stop_seconds
+    try:
+        prepared = Background(partial(_prepared, settings, server)).result(received)
+        if prepared is None:
+            return
+        daemon = Daemon(prepared, notifier)
+        daemon.run(received)
         server.stop_seconds = daemon.seconds_to_stop
+    finally:
+        server.abort()
+
+
+class Background(threading.Thread, Generic[T]):
+    """Work that the main thread need not wait for, because a signal may come first."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        super().__init__(name="preparation", daemon=True)
+        self._work = work
+        self._outcome: T | Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._outcome = self._work()
+        except Exception as error:  # noqa: BLE001  raised by `result`
+            self._outcome = error
+
+    def result(self, received: signals.Signals) -> T | None:
+        """What the work returns; None if the daemon is to be stopped before that. Raises what the work raises."""
+        self.start()
+        while self.is_alive():
+            self.join(POLL_SECONDS)
+            if received.stop_within(0.0):
+                return None
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
 
 
 def _leave(seconds: float) -> None:
     """Ends the process, also when threads hang, for which Python itself would wait without end."""
     signals.ignore_all()
     countdown = Countdown(seconds)
-    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
-    waited_for = [thread for thread in others if not thread.daemon]
+    waited_for = [
+        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()
+    ]
     for thread in waited_for:
         thread.join(countdown.left())
     hanging = [thread.name for thread in waited_for if thread.is_alive()]
     if hanging:
         log.warning("threads_left_behind", threads=hanging)
-    if not logs.drain(seconds) or hanging:
-        # Nothing is lost: all that matters is in the database, and was committed or rolled back.
+    if not logs.drain(seconds) or threading.active_count() > 1:
+        # Nothing is lost: all that matters is in the database, and was committed or rolled back. The time to stop is
+        # nearly over, and the end of an interpreter with other threads has no limit.
         os._exit(0)
 
 
 def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:
-    """Migrates the private server and points the settings at it."""
-    apply_migrations(settings.model_copy(update={"database": server.owner_settings()}))
+    """Starts and migrates the private server, and points the settings at it."""
+    server.start()
+    apply_migrations(settings.model_copy(update={"database": server.owner_settings()}), is_alone=True)
     server.grant()
     hint = f"to use it with other commands, set INGESTD_DATABASE__UNIX_SOCKET={server.socket}"
     echo(f"private MariaDB in {server.folder}; {hint}")

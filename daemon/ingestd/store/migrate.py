@@ -18,12 +18,18 @@ LOCK_SECONDS = 60
 LIMITS = Limits(lock=LOCK_SECONDS, silence=86400.0)
 
 
-def migrate(settings: Settings) -> list[str]:
-    """Applies missing migrations; returns their names. Safe to run from several hosts at once."""
+def migrate(settings: Settings, *, is_alone: bool = False) -> list[str]:
+    """Applies missing migrations; returns their names. Safe to run from several hosts at once.
+
+    `is_alone`: no other host can reach this server, so that a lock in its tables is what an interrupted run left.
+    """
     section = "migrate" if settings.migrate.user else "database"
     open_connection = partial(_connect, settings)
     with translated_errors(settings.database, section), _one_at_a_time(open_connection):
-        return _apply(_backend(settings.database.name, open_connection))
+        backend = _backend(settings.database.name, open_connection)
+        if is_alone:
+            backend.break_lock()
+        return _apply(backend)
 
 
 def _connect(settings: Settings) -> Connection:

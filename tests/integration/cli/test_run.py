@@ -11,6 +11,7 @@ import pytest
 from ingestd.app import Daemon
 from ingestd.config import Settings
 from ingestd.pipeline.context import Context
+from ingestd.signals import Signals
 from support.command import Result, Run
 from support.wait import PATIENCE, until
 from support.world import World, photo
@@ -42,7 +43,7 @@ def test_run_embedded_creates_and_migrates_a_private_database(
 ) -> None:
     started_with: list[Settings] = []
 
-    def check(daemon: Daemon) -> None:
+    def check(daemon: Daemon, _signals: Signals) -> None:
         settings = daemon.context.settings
         started_with.append(settings)
         assert checks_of(daemon.context) == {"paused": 0}
