@@ -107,7 +107,7 @@ def clients(process: Process, requests: list[bytes]) -> Iterator[None]:
 
 @contextmanager
 def full_pipe() -> Iterator[int]:
-    """The end of a pipe to which nothing more can be written, because nobody reads it."""
+    """The end of a pipe to which nothing more can be written, because it is not read."""
     read_end, write_end = os.pipe()
     try:
         os.set_blocking(write_end, False)

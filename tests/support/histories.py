@@ -100,7 +100,7 @@ class History:
             self.jobs.setdefault(event.payload["job_id"], []).append(Claim(event.payload["worker_id"]))
         elif event.kind in (*GIVEN_BACK, "job_finished"):
             self._expect(claim is not None and claim is self.jobs[event.payload["job_id"]][-1], event)
-            (claim or Claim("nobody")).end = event
+            (claim or Claim("unknown")).end = event
         elif claim is not None:
             claim.events.append(event)
         else:

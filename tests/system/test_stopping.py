@@ -70,8 +70,8 @@ def demand_clean_end(process: Process, number: signal.Signals = signal.SIGTERM) 
 def wait(process: Process, began: float) -> int:
     """The exit status. The limit is about waiting: what little work there is takes longer on a busy machine."""
     status = process.wait(SLOW)
-    took, crowd = time.monotonic() - began, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert took < STOP_SECONDS + crowd * WORK_SECONDS, f"it took {took:.1f} s at load {crowd:.1f}: {process.log}"
+    took, load = time.monotonic() - began, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert took < STOP_SECONDS + load * WORK_SECONDS, f"it took {took:.1f} s at load {load:.1f}: {process.log}"
     return status
 
 
