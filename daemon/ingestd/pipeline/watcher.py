@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
 REARM_INTERVAL = 5.0
+MAX_QUEUED_EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
 
 OnNames = Callable[[set[str]], None]
 Awaits = Callable[[str], bool]
@@ -37,12 +38,20 @@ class Hints(FileSystemEventHandler):
     """Turns file events into the sync_ids that they concern.
 
     An event of a manifest counts only if the scanner `awaits` its name; other manifests get a sentinel later.
+    `on_many` is called after so many events that the kernel may have dropped others: it drops what comes while a full
+    queue waits to be read, and all of that queue comes here afterwards.
     """
 
-    def __init__(self, on_names: OnNames, awaits: Awaits) -> None:
-        self._on_names, self._awaits = on_names, awaits
+    def __init__(self, on_names: OnNames, awaits: Awaits, on_many: Callable[[], object] = lambda: None) -> None:
+        self._on_names, self._awaits, self._on_many = on_names, awaits, on_many
+        # A rename takes two places of the queue, and events of folders do not come here.
+        self._many = max(1, max_queued_events() // 4)
+        self._count = 0
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        self._count += 1
+        if self._count % self._many == 0:
+            self._on_many()
         # A rename inside the folder is one event, with the new name as its destination.
         paths = [Path(str(path)) for path in (event.src_path, event.dest_path) if path]
         names = {path.stem for path in paths if SYNC_ID.fullmatch(path.stem) and self._is_hint(path)}
@@ -87,7 +96,7 @@ class Watcher:
         self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], object] = lambda: None
     ) -> None:
         self._mount = mount
-        self._hints = Hints(on_names, awaits)
+        self._hints = Hints(on_names, awaits, on_armed)
         self._on_armed = on_armed
         self._observer: BaseObserver | None = None
         self._target: tuple[MountIdentity, int] | None = None
@@ -158,6 +167,14 @@ class Watcher:
     def _poll(self) -> BaseObserver:
         emitter: Any = partial(SentinelEmitter, mount=self._mount)
         return BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
+
+
+def max_queued_events() -> int:
+    """How many events the kernel keeps until they are read; it drops those that come then."""
+    try:
+        return int(MAX_QUEUED_EVENTS.read_text())
+    except (OSError, ValueError):
+        return 16384
 
 
 def chosen_kind(mount: Mount) -> str:
