@@ -21,6 +21,10 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id;
 -- name: lock^
 SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id FOR UPDATE;
 
+-- name: lock_at_once^
+-- As `lock`, but fails with 1205 when another transaction holds the row.
+SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id FOR UPDATE NOWAIT;
+
 -- name: lock_by_id^
 SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id FOR UPDATE;
 
@@ -37,7 +41,8 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id;
 SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM ingest_batch WHERE id = :batch_id;
 
 -- name: insert$
-INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
+-- Another host that records the same bundle commits at once, or hangs: then this one has others to record.
+SET STATEMENT innodb_lock_wait_timeout = 1 FOR INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
                           manifest_sha256, manifest_summary, manifest_completed_at, prior_sync_id, last_error,
                           discovered_at, mount_type, mount_source, mount_fs_id)
 VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_count, :total_bytes,

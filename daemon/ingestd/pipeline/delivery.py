@@ -20,6 +20,8 @@ from ingestd.store import batch, job, ledger, removal
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
+Lock = Callable[[Tx, str], Batch | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -72,12 +74,20 @@ def read(
     )
 
 
-def record(context: Context, delivered: Delivery) -> bool:
-    """Records a reading in its own transaction; True if the batch is new or its content changed."""
+def record(context: Context, delivered: Delivery, *, lock: Lock = batch.lock) -> bool:
+    """Records a reading in its own transaction; True if the batch is new or its content changed.
+
+    With `lock` = batch.lock_at_once, DatabaseContention is raised soon if another transaction holds the batch.
+    """
     if delivered.is_unchanged:
         return False
     columns = columns_of(delivered)
-    return context.db.transaction(lambda tx: _record(tx, context, delivered, columns))
+    keep_waiting = None if lock is batch.lock else _never
+    return context.db.transaction(lambda tx: _record(tx, context, delivered, columns, lock), keep_waiting=keep_waiting)
+
+
+def _never() -> bool:
+    return False
 
 
 def _holds(known: Batch, delivered: Delivery) -> bool:
@@ -86,8 +96,8 @@ def _holds(known: Batch, delivered: Delivery) -> bool:
     return is_final and known.manifest_sha256 == delivered.sha256
 
 
-def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any]) -> bool:
-    known = batch.lock(tx, delivered.sync_id)
+def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], lock: Lock) -> bool:
+    known = lock(tx, delivered.sync_id)
     columns = _with_clock(tx, context, delivered, columns)
     if known is None:
         batch_id = batch.insert(tx, delivered.sync_id, columns)

@@ -24,7 +24,7 @@ from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.reads import Outcome
 from ingestd.pipeline.settling import Settling, Waits
-from ingestd.pipeline.stuck import Stuck
+from ingestd.pipeline.stuck import MAX_PAUSE, Stuck
 from ingestd.store import batch
 from ingestd.store.queries import server
 
@@ -33,18 +33,23 @@ log = structlog.get_logger()
 OUTAGES_BEFORE_BLAME = 3
 """times in a row that the connection is lost over one bundle, and the database answers right afterwards"""
 FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE = 5.0, 900.0
+FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE, REPORT_LOCKED = 0.25, 5.0, 30.0
+"""seconds between tries to record a batch that another transaction holds, and until it is reported as stuck"""
+MAX_MOMENT_PAUSE = 15.0
+"""seconds between tries to record a bundle for which the database has an error that is about the moment"""
 
 
 class Recorder:
     """The bundles that this process knows or waits for. Only the scanner's thread changes them.
 
-    Waited for are incomplete manifests (`settling`), bundles that cannot be read or recorded (`stuck`), and invalid
-    batches whose verdict may not hold any more (`doubtful`).
+    Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), bundles that
+    cannot be read or recorded (`stuck`), and invalid batches whose verdict may not hold any more (`doubtful`).
     """
 
     def __init__(self, context: Context, names: Names) -> None:
         self._context, self._names = context, names
         self.settling = Settling(context.settings.mount.settle_seconds)
+        self.locked = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.stuck = Stuck(context)
         self.doubtful = Waits(FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE)
         self.changed: list[str] = []
@@ -56,7 +61,7 @@ class Recorder:
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle was read before; for any thread."""
-        waiting = sync_id in self.settling or sync_id in self.stuck.waits
+        waiting = sync_id in self.settling or sync_id in self.stuck.waits or sync_id in self.locked
         return waiting or (self._known is not None and sync_id in self._known)
 
     @property
@@ -66,26 +71,30 @@ class Recorder:
     @property
     def unrecorded(self) -> frozenset[str]:
         """Bundles that are waited for and not recorded; for any thread."""
-        waiting = self.settling.names | self.stuck.waits.names
         with self._lock:
-            return waiting - (self._known or frozenset())
+            return self._waiting - (self._known or frozenset())
+
+    @property
+    def _waiting(self) -> frozenset[str]:
+        return self.settling.names | self.locked.names | self.stuck.names
 
     def load(self) -> None:
-        """Reads once what is recorded already."""
+        """Reads once what is recorded already, and each time what is reported as stuck."""
         if self._known is None:
             known = self._context.db.read(batch.known_sync_ids)
-            self.stuck.load()
             with self._lock:
                 self._known = known
+        self.stuck.load()
 
     def new(self, listed: Set[str]) -> Set[str]:
         """The listed bundles that were never read."""
-        return listed - self.known - self.settling.names - self.stuck.waits.names
+        return listed - self.known - self._waiting
 
     def note_listed(self, listed: Set[str]) -> None:
         """Forgets bundles whose sentinel is gone, and doubts verdicts that a listing or the time puts in question."""
         self.settling.keep_only(listed)
-        for sync_id in self.stuck.waits.names - listed:
+        self.locked.keep_only(listed)
+        for sync_id in self.stuck.names - listed:
             self.stuck.end(sync_id)
         max_future = self._context.settings.mount.max_future
         provisional = self._context.db.read(lambda tx: batch.provisional(tx, max_future))
@@ -103,25 +112,27 @@ class Recorder:
         sync_id = outcome.task.sync_id
         try:
             self._handle(outcome)
+        except DatabaseContention as error:
+            self._wait_for_row(sync_id, error)
         except Unavailable as error:
             if not self._is_about_one_bundle(sync_id, error):
                 self._names.put_back(sync_id)
                 raise
-            self.stuck.note(sync_id, error)
+            self._note_stuck(sync_id, error, MAX_MOMENT_PAUSE)
         except Exception as error:
             if not isinstance(error, IngestdError):
                 log.exception("bundle_failed", sync_id=sync_id)
-            self.stuck.note(sync_id, error)
+            self._note_stuck(sync_id, error)
         else:
             del self._outages[sync_id]
 
     def _is_about_one_bundle(self, sync_id: str, error: Unavailable) -> bool:
-        """Whether the database answers and refuses only what this bundle needs, or another one is in the way.
+        """Whether the database answers: then it may refuse only what this bundle needs.
 
         A lost connection is an outage that has just ended, unless it is lost over the same bundle again and again.
         """
-        if isinstance(error, DatabaseContention) or not isinstance(error, DatabaseUnavailable):
-            return isinstance(error, DatabaseContention)
+        if not isinstance(error, DatabaseUnavailable):
+            return False
         try:
             self._context.db.read(server.ping)
         except Unavailable:
@@ -129,10 +140,25 @@ class Recorder:
         self._outages[sync_id] += 1
         return not isinstance(error, DatabaseOutOfReach) or self._outages[sync_id] >= OUTAGES_BEFORE_BLAME
 
+    def _wait_for_row(self, sync_id: str, error: DatabaseContention) -> None:
+        """Tries a batch again soon that another transaction holds; a long one is reported."""
+        self.locked.postpone(sync_id)
+        if sync_id in self.stuck.waits or self.locked.age(sync_id) >= REPORT_LOCKED:
+            self.locked.end(sync_id)
+            self._note_stuck(sync_id, error, MAX_LOCK_PAUSE)
+
+    def _note_stuck(self, sync_id: str, error: Exception, longest: float = MAX_PAUSE) -> None:
+        """Has a bundle reported. A database that does not even take the report is out of order for all of them."""
+        try:
+            self.stuck.note(sync_id, error, longest)
+        except Unavailable:
+            self._names.put_back(sync_id)
+            raise
+
     def _handle(self, outcome: Outcome) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error
         if isinstance(error, MountUnavailable) and outcome.is_silent:
-            self.stuck.note(sync_id, error)
+            self._note_stuck(sync_id, error)
             return
         if isinstance(error, ManifestUnsettled) and not isinstance(error, SentinelMissing):
             self._wait_or_record(sync_id, error)
@@ -140,6 +166,10 @@ class Recorder:
         # Without its sentinel it is only named, not handed over: the sentinel will be named, or listed, when it comes.
         if error is not None and not isinstance(error, SentinelMissing):
             raise error
+        if error is not None and sync_id in self.stuck.waits:
+            # A listing ends it: a sentinel that comes and goes would be reported each time.
+            self.stuck.waits.postpone(sync_id)
+            return
         if outcome.delivered is not None:
             self._record(outcome.delivered)
         self._end(sync_id)
@@ -161,13 +191,14 @@ class Recorder:
 
     def _end(self, sync_id: str) -> None:
         self.settling.end(sync_id)
+        self.locked.end(sync_id)
         self.doubtful.end(sync_id)
         self.stuck.end(sync_id)
         self._names.forget(sync_id)
 
     def _record(self, delivered: Delivery) -> None:
         sync_id = delivered.sync_id
-        if delivery.record(self._context, delivered):
+        if delivery.record(self._context, delivered, lock=batch.lock_at_once):
             self.changed.append(sync_id)
             if sync_id not in self.known:
                 self._count_discovery(delivered)

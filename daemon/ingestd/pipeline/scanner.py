@@ -128,7 +128,8 @@ class Scanner:
 
     @property
     def _waits(self) -> tuple[Waits, ...]:
-        return self._recorder.settling, self._recorder.doubtful, self._recorder.stuck.waits
+        recorder = self._recorder
+        return recorder.settling, recorder.locked, recorder.doubtful, recorder.stuck.waits
 
     def _delay(self) -> float:
         now = time.monotonic()
@@ -142,7 +143,8 @@ class Scanner:
     def _read_due(self) -> None:
         """Begins some of the retries that are due. Bundles whose read may hang wait while many others hang."""
         recorder = self._recorder
-        self._submit(recorder.settling.due(MAX_RETRIES) + recorder.doubtful.due(MAX_RETRIES))
+        for waits in (recorder.settling, recorder.locked, recorder.doubtful):
+            self._submit(waits.due(MAX_RETRIES))
         if not self._context.mount.has_many_hung:
             self._submit(recorder.stuck.waits.due(MAX_RETRIES), apart=True)
 
@@ -222,8 +224,13 @@ class Scanner:
             self._reads.submit(outcome.task.moved(outcome.next_lane))
 
     def _submit_named(self) -> None:
+        """Begins to read what is named, except what is stuck: that becomes due soon, with the readers apart."""
         if self._names and self._reads.room:
-            self._submit(self._names.take(self._reads.room))
+            waits = self._recorder.stuck.waits
+            named = self._names.take(self._reads.room)
+            for sync_id in named:
+                waits.hasten(sync_id)
+            self._submit([sync_id for sync_id in named if sync_id not in waits])
 
     def _submit(self, sync_ids: list[str], *, apart: bool = False) -> None:
         """Begins to read some bundles; one that is being read already is read again afterwards."""

@@ -1,6 +1,7 @@
 """Bundles to read again later: half-written manifests, and bundles whose last reading left a doubt or failed."""
 
 import heapq
+import math
 import threading
 import time
 from collections.abc import Iterator, Set
@@ -10,6 +11,8 @@ from itertools import count
 from ingestd.backoff import backoff
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0
+HASTE = 1.0
+"""seconds from a file event to the next try: a file that changes all the time must not be read all the time"""
 
 
 @dataclass(slots=True)
@@ -72,11 +75,25 @@ class Waits:
         with self._lock:
             return self._next()
 
-    def postpone(self, sync_id: str) -> None:
-        """Records that reading a bundle did not help; it is due again after its next pause."""
+    def postpone(self, sync_id: str, longest: float = math.inf) -> None:
+        """Records that reading a bundle did not help; it is due again after its next pause, but `longest` at most."""
         with self._lock:
             wait = self._waits.get(sync_id) or self._begin(sync_id)
-            self._schedule(sync_id, wait, time.monotonic() + next(wait.pauses))
+            self._schedule(sync_id, wait, time.monotonic() + min(next(wait.pauses), longest))
+
+    def hasten(self, sync_id: str) -> None:
+        """Makes a bundle due within HASTE seconds, because something about it has changed; pauses begin again."""
+        now = time.monotonic()
+        with self._lock:
+            wait = self._waits.get(sync_id)
+            if wait is not None and wait.retry_at > now + HASTE:
+                wait.pauses = backoff(self.first, self.longest)
+                self._schedule(sync_id, wait, now + HASTE)
+
+    def age(self, sync_id: str) -> float:
+        """Seconds for which a bundle has been waited for; 0 if it is not."""
+        wait = self._waits.get(sync_id)
+        return 0.0 if wait is None else time.monotonic() - wait.since
 
     def end(self, sync_id: str) -> bool:
         """Ends the wait for a bundle; False if there was none."""

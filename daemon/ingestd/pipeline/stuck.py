@@ -26,25 +26,35 @@ class Stuck:
         self.waits = Waits(FIRST_PAUSE, MAX_PAUSE)
         self._reported: set[str] = set()
 
+    @property
+    def names(self) -> frozenset[str]:
+        return self.waits.names
+
     def load(self) -> None:
-        """Takes over what was reported before this process started, by any host, and makes it due now."""
-        for sync_id in self._context.db.read(stuck.sync_ids):
+        """Takes over what this process has not reported itself, and makes it due now.
+
+        Another host may have reported it, or an earlier process; either may be gone, while the bundle was recorded.
+        """
+        for sync_id in set(self._context.db.read(stuck.sync_ids)) - self._reported:
             self._reported.add(sync_id)
             self.waits.add(sync_id)
 
-    def note(self, sync_id: str, error: Exception) -> None:
-        """Records that a bundle cannot be read or recorded. Raises DatabaseUnavailable."""
+    def note(self, sync_id: str, error: Exception, longest: float = MAX_PAUSE) -> None:
+        """Records that a bundle cannot be read or recorded; it is tried again within `longest` seconds.
+
+        Raises DatabaseUnavailable when it cannot be reported: then it may not be to blame, and nothing is noted.
+        """
         text = f"{error}" if str(error) else type(error).__name__
         reason = text.encode("utf-8", "backslashreplace").decode()[:MAX_REASON]
-        # Logged at each try: the pauses between them grow.
-        log.warning("bundle_stuck", sync_id=sync_id, reason=reason)
-        self.waits.postpone(sync_id)
         if sync_id not in self._reported:
             try:
                 self._context.db.transaction(partial(_report, sync_id=sync_id, reason=reason))
             except DataRefused as refused:
                 log.warning("bundle_stuck_not_reported", sync_id=sync_id, reason=str(refused))
             self._reported.add(sync_id)
+        # Logged at each try: the pauses between them grow.
+        log.warning("bundle_stuck", sync_id=sync_id, reason=reason)
+        self.waits.postpone(sync_id, longest)
 
     def end(self, sync_id: str) -> None:
         """Forgets a bundle that was read and recorded, or whose sentinel is gone. Raises DatabaseUnavailable."""

@@ -34,6 +34,11 @@ def lock(tx: Tx, sync_id: str) -> Batch | None:
     return _batch.maybe(_sql.lock(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
 
 
+def lock_at_once(tx: Tx, sync_id: str) -> Batch | None:
+    """As `lock`, but raises DatabaseContention when another transaction holds the row."""
+    return _batch.maybe(_sql.lock_at_once(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
+
+
 def lock_by_id(tx: Tx, batch_id: int) -> Batch:
     return _batch(_sql.lock_by_id(tx.connection, batch_id=batch_id))
 
