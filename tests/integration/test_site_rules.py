@@ -19,14 +19,19 @@ def rule(world: World, add: str, drop: str) -> Iterator[None]:
         world.sql(drop)
 
 
-def trigger(action: str) -> tuple[str, str]:
+def trigger(action: str, when: str = "NEW.title = 'n7'") -> tuple[str, str]:
     return (
-        "CREATE TRIGGER site_rule BEFORE INSERT ON asset FOR EACH ROW BEGIN"
-        f" IF NEW.title = 'n7' THEN {action}; END IF; END",
+        f"CREATE TRIGGER site_rule BEFORE INSERT ON asset FOR EACH ROW BEGIN IF {when} THEN {action}; END IF; END",
         "DROP TRIGGER site_rule",
     )
 
 
+FAILING = {
+    "subquery": "SET @found = (SELECT 1 UNION SELECT 2)",
+    "several rows": "SELECT 1 UNION SELECT 2 INTO @found",
+    "regular expression": "SET @found = NEW.title REGEXP '('",
+}
+"""Rules that fail: on one value, as for a look-up that finds two, or on every value, because they are wrong."""
 RULES = {
     "signal": trigger("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not here'"),
     "signal with a number of the site": trigger(
@@ -38,6 +43,7 @@ RULES = {
     ),
     "length": trigger("SET NEW.title = REPEAT('x', 70000)"),
     "not null": trigger("SET NEW.asset_type = NULL"),
+    **{name: trigger(action) for name, action in FAILING.items()},
 }
 
 
@@ -49,6 +55,17 @@ def test_what_a_rule_of_the_site_refuses_fails_alone(world: World, name: str) ->
     decisions = world.decisions(sync_id)
     assert decisions.pop(md5("n7")) == "failed:database_refused"
     assert list(decisions.values()) == ["created"] * 9
+
+
+def test_a_rule_that_fails_on_every_value_fails_no_item(world: World) -> None:
+    context, sync_id = world.context(), world.put(*map(photo, NAMES))
+    for action in FAILING.values():
+        with rule(world, *trigger(action, when="TRUE")):
+            assert world.import_all(context, sync_id) == ["failed"]
+        assert not [decision for decision in world.decisions(sync_id).values() if decision.startswith("failed")]
+        assert "a rule of the site fails" in world.one("SELECT last_error FROM ingest_batch")
+    assert world.import_all(context, sync_id) == ["done"]
+    assert set(world.decisions(sync_id).values()) == {"created"}
 
 
 @pytest.mark.parametrize("taken", ["by another bundle", "by the same bundle"])

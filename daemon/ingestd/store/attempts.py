@@ -35,7 +35,7 @@ KeepWaiting = Callable[[], bool] | None
 """whether a caller goes on waiting; None: for a fixed time, as people do who wait for a command"""
 
 DUPLICATES_BEFORE_BLAME, OUTAGE_TRIES = 5, 3
-FIRST_PAUSE, MAX_PAUSE, PAUSE_STEP = 0.04, 4.0, 0.25
+FIRST_PAUSE, MAX_PAUSE, PAUSE_STEP = 0.04, 3.0, 0.25
 FIRST_NOTICE, NOTICE_INTERVAL = 10.0, 60.0
 
 
@@ -111,6 +111,9 @@ class Attempt(Generic[T]):
     def _understand(self, error: Exception, connection: Connection | None) -> IngestdError:
         """Our error for it. Only contention leaves the connection usable, and is not an outage."""
         translated = self._db.translate(error)
+        if isinstance(translated, DataRefused) and number_of(error) and self._stage is not Stage.WORKING:
+            # Reads and COMMIT try no values, so that nothing is blamed on values.
+            translated = DatabaseUnavailable(str(translated))
         self._cuts.note(error, connection if self._stage is Stage.WORKING else None)
         if isinstance(translated, DatabaseContention | DataRefused):
             self._abandon(connection)
@@ -167,16 +170,10 @@ class Attempt(Generic[T]):
 
 
 class Read(Attempt[T]):
-    """Statements that only read. They try no values, so that nothing is blamed on values."""
+    """Statements that only read."""
 
     def _use(self, connection: Connection) -> T:
         return self._work(Tx(connection))
-
-    def _understand(self, error: Exception, connection: Connection | None) -> IngestdError:
-        translated = super()._understand(error, connection)
-        if isinstance(translated, DataRefused) and number_of(error):
-            return DatabaseUnavailable(str(translated))
-        return translated
 
 
 class Transaction(Attempt[T]):

@@ -29,6 +29,8 @@ class Meaning(Enum):
 
     VALUES = "values"
     """the values sent: they would be refused again, so one item fails"""
+    SUSPECTED = "suspected"
+    """the values, or a rule of the site that fails whatever the values are: others have to pass before an item fails"""
     ACCOUNT = "account"
     """the configuration: user, password or host; a person has to act"""
     RIGHTS = "rights"
@@ -46,13 +48,10 @@ TABLE: dict[Meaning, dict[int, str]] = {
         1048: "NULL in a column that refuses it",
         1118: "a row that no page can hold",
         1138: "NULL where a trigger refuses it",
-        1139: "text that a regular expression of the site cannot be tried on",
         1153: "larger than max_allowed_packet",
         1162: "result larger than max_allowed_packet",
-        1172: "a trigger of the site found several rows",
         1216: "foreign key: the row referred to is absent",
         1217: "foreign key: the row is referred to",
-        1242: "a trigger of the site found several rows",
         1263: "NULL in a column that refuses it",
         1264: "out of range",
         1265: "cut",
@@ -86,6 +85,11 @@ TABLE: dict[Meaning, dict[int, str]] = {
         4040: "JSON that is nested too deeply",
         4178: "JSON that does not fit its column",
         4179: "JSON that does not fit its column",
+    },
+    Meaning.SUSPECTED: {
+        1139: "a regular expression of the site that is wrong, or cannot be tried on this text",
+        1172: "a trigger of the site that found several rows for one",
+        1242: "a trigger of the site that found several rows for one",
     },
     Meaning.ACCOUNT: {
         1044: "no access to this database",
@@ -219,6 +223,8 @@ def translate(error: Exception, settings: DatabaseSettings, section: str = "data
     said, meaning = f"{text} ({number})", meaning_of(number, getattr(error, "sqlstate", None))
     if meaning is Meaning.VALUES:
         return DataRefused(f"the database refuses the values: {said}")
+    if meaning is Meaning.SUSPECTED:
+        return DataSuspected(f"the database refuses the values, or a rule of the site fails: {said}")
     if meaning is Meaning.ACCOUNT:
         return DatabaseRefused(
             f"the database at {where} refuses the account of [{section}] user: {said}{_tls_hint(number)}"
