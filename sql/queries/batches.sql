@@ -72,3 +72,7 @@ ORDER BY b.id DESC LIMIT :limit;
 -- name: counts
 -- Imported batches are left out: they are millions.
 SELECT status, COUNT(*) FROM ingest_batch WHERE status <> 'imported' GROUP BY status;
+
+-- name: beginning_with
+-- Served by the key of the sync_id.
+SELECT sync_id FROM ingest_batch WHERE sync_id LIKE :sync_id ORDER BY sync_id LIMIT 2;

@@ -71,7 +71,10 @@ def test_only_deferred_items_can_be_queued(world: World, web_client: WebClient, 
     world.import_all(web_client.context, sync_id)
     address = f"/batches/{sync_id}"
     answer = olivia.post(f"{address}/queue", {"only": "failed"})
-    assert (answer.status, answer.page.one(role="alert").text) == (409, f"batch {sync_id} has no failed items")
+    assert (answer.status, answer.page.one(role="alert").text) == (
+        409,
+        f"batch {sync_id} has no failed items or containers",
+    )
     olivia.submit(olivia.see(address), f"{address}/queue", only="deferred")
     assert world.one("SELECT scope FROM import_job WHERE state = 'queued'") == "deferred"
 

@@ -29,6 +29,7 @@ KEYS = {
         "count_sync_ids": {"identity"},
         "count_hosts": {"by_host"},
         "beginning": {"identity", "by_host", "PRIMARY", "one_active_job"},
+        "beginning_with": {"identity"},
         "oldest_and_newest": set(),
         "beginning_in_window": {"PRIMARY", "one_active_job"},
         "counts": {"by_status"},

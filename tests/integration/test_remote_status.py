@@ -63,9 +63,3 @@ def test_following_a_job_that_failed_elsewhere_exits_with_1(
         world.run_next(web_client.context)
     assert run("status", sync_id, *elsewhere).code == 0
     assert run("status", sync_id, "--follow", *elsewhere).code == 1
-
-
-def test_the_overview_is_for_the_host_itself(run: Run, elsewhere: list[str]) -> None:
-    result = run("status", *elsewhere)
-    assert result.code == 2
-    assert "name a SYNC_ID" in result.stderr

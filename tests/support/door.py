@@ -18,7 +18,7 @@ LOOKS = [
     for path in (
         "/api/v1/batches", f"/api/v1/batches/{SYNC_ID}", f"/api/v1/batches/{SYNC_ID}/items",
         f"/api/v1/batches/{SYNC_ID}/events", "/api/v1/jobs", "/api/v1/jobs/1", "/api/v1/requests/1",
-        "/openapi.json",
+        "/api/v1/status", "/api/v1/stuck", "/api/v1/jobs/recent", "/openapi.json",
     )
 ]  # fmt: skip
 ACTS = [
@@ -26,6 +26,7 @@ ACTS = [
     for path in (
         f"/api/v1/batches/{SYNC_ID}/queue", f"/api/v1/batches/{SYNC_ID}/cancel",
         f"/api/v1/batches/{SYNC_ID}/preflight", "/api/v1/queue", "/api/v1/scan", "/api/v1/pause", "/api/v1/resume",
+        "/api/v1/mount/accept",
     )
 ]  # fmt: skip
 HEALTH = [("GET", "/healthz"), ("GET", "/readyz")]

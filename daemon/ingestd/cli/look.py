@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import click
 
 from ingestd.cli.operate import Operator, operated
-from ingestd.cli.output import echo, json_option, print_facts, print_json, print_rows, shown
-from ingestd.cli.session import Session, as_sync_id
+from ingestd.cli.output import echo, print_facts, print_json, print_rows, shown
+from ingestd.cli.session import as_sync_id
 from ingestd.model import BatchStatus, JobState
 from ingestd.records import Control, Job, Standing, as_dict
-from ingestd.store import control, mount, queries
-from ingestd.store.queries.paging import NEWEST
-from ingestd.store.queries.stuck import oldest as oldest_stuck
+from ingestd.store.queries.overview import Overview
 
 FOLLOW_SECONDS = 0.5
 PAGE = 1000
@@ -48,7 +46,7 @@ def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, a
     if sync_id is None:
         if items or follow:
             raise click.UsageError("--items and --follow need a SYNC_ID")
-        _print_overview(operator.session_here(), as_json=as_json)
+        _print_overview(operator.overview(), as_json=as_json)
         return
     standing = operator.standing(sync_id)
     has_failed = False
@@ -64,22 +62,18 @@ def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, a
     click.get_current_context().exit(int(has_failed))
 
 
-def _print_overview(session: Session, *, as_json: bool) -> None:
-    db = session.context.db
-    queue, active = db.read(control.find), db.read(queries.jobs.active)
-    counts, statuses = db.read(queries.jobs.counts), db.read(queries.batches.counts)
-    refused, stuck = db.read(mount.refused), db.read(oldest_stuck)
+def _print_overview(found: Overview, *, as_json: bool) -> None:
     if as_json:
-        lists = {"active_jobs": active, "refused_mounts": refused, "stuck_bundles": stuck}
-        print_json({**as_dict(queue), "jobs": counts, "batches": statuses, **lists})
+        print_json(found)
         return
-    print_facts({"paused": _pause(queue), "jobs": _counts(counts, "none"), "batches": _counts(statuses, "none open")})
-    for known in refused:
+    counts = {"jobs": _counts(found.jobs, "none"), "batches": _counts(found.batches, "none open")}
+    print_facts({"paused": _pause(found), **counts})
+    for known in found.refused_mounts:
         print_facts({"mount": known.sentence})
-    for bundle in stuck:
+    for bundle in found.stuck_bundles:
         print_facts({"stuck": f"{bundle.sync_id} since {shown(bundle.since)}: {bundle.reason}"})
-    if active:
-        _print_jobs(active, as_json=False, empty="")
+    if found.active_jobs:
+        _print_jobs(found.active_jobs, as_json=False, empty="")
 
 
 def _pause(queue: Control) -> str:
@@ -127,24 +121,19 @@ def _newest(operator: Operator, sync_id: str) -> Job | None:
 @click.command()
 @click.option("--status", "wanted", type=click.Choice([status.value for status in BatchStatus]))
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
-@json_option
-@click.pass_obj
-def batches(session: Session, wanted: str | None, limit: int, as_json: bool) -> None:
+@operated
+def batches(operator: Operator, wanted: str | None, limit: int, as_json: bool) -> None:
     """Lists batches, newest first."""
-    which = queries.batches.Filter(status=wanted)
-    rows, _ = session.context.db.read(lambda tx: queries.batches.page(tx, which, before=NEWEST, limit=limit))
+    rows = operator.batches(wanted, limit)
     empty = "no batches match these filters" if wanted else "no batches yet; `ingestd scan` records new bundles"
     print_rows(rows, BATCH_TABLE, as_json=as_json, empty=empty)
 
 
 @click.command()
-@json_option
-@click.pass_obj
-def jobs(session: Session, as_json: bool) -> None:
+@operated
+def jobs(operator: Operator, as_json: bool) -> None:
     """Lists running, queued and waiting jobs, then recently finished ones."""
-    db = session.context.db
-    rows = db.read(queries.jobs.active) + db.read(queries.jobs.finished)
-    _print_jobs(rows, as_json=as_json, empty="no jobs yet; queue a batch with `ingestd queue`")
+    _print_jobs(operator.jobs(), as_json=as_json, empty="no jobs yet; queue a batch with `ingestd queue`")
 
 
 def _print_jobs(found: Sequence[Job], *, as_json: bool, empty: str) -> None:

@@ -1,6 +1,6 @@
 """The commands of operators: scan, preflight, queue and cancel, locally or remotely; pause and resume."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,18 +8,19 @@ from typing import Any, Protocol
 import click
 
 from ingestd.cli.client import Address, Client, as_url, read_token
+from ingestd.cli.local import Local
 from ingestd.cli.output import Row, echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.remote import Remote
 from ingestd.cli.session import Session, as_sync_id, as_text
-from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotFound
+from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotEligible
 from ingestd.model import Scope
-from ingestd.pipeline import ordering, queueing
-from ingestd.pipeline import preflight as planning
-from ingestd.pipeline.scanner import Scanner
-from ingestd.records import Item, Standing, SummarizedBatch
-from ingestd.store import item, removal
-from ingestd.store.queries import batches, items, jobs
+from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
+from ingestd.removal_counts import Removals
+from ingestd.store.queries.overview import Overview
 
+MIN_PREFIX, SYNC_ID_LENGTH = 6, 36
+"""characters that a shortened sync_id must have, and that a whole one has"""
+MAX_REASON = 1000
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 """errors that would also stop the next batch"""
 
@@ -48,64 +49,36 @@ class Operator(Protocol):
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
         """The listed items of a batch, in order of the manifest, read in pages of so many."""
 
-    def session_here(self) -> Session:
-        """The session of a command that runs on this host only. Raises UsageError elsewhere."""
+    def pause(self, reason: str | None) -> bool:
+        """False when the queue was paused already."""
 
+    def resume(self) -> bool:
+        """False when the queue was not paused."""
 
-class Local:
-    """Runs them in this process, with the database and the mount of this host."""
+    def accept_mount(self) -> Row:
+        """What the host expected before, and what it expects now."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def overview(self) -> Overview:
+        """The state of the queue."""
 
-    def scan(self) -> tuple[list[SummarizedBatch], int]:
-        scanner = Scanner(self._session.context)
-        found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in scanner.scan()]
-        return [batch for batch in found if batch], scanner.unrecorded
+    def batches(self, status: str | None, limit: int) -> Iterable[ListedBatch]:
+        """The newest batches."""
 
-    def preflight(self, sync_id: str) -> Row:
-        known_batch(self._session, sync_id)
-        return {"sync_id": sync_id, **planning.preflight(self._session.context, sync_id)}
+    def jobs(self) -> list[Job]:
+        """Active jobs, then those that finished last."""
 
-    def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
-        request = queueing.QueueRequest(sync_id, self._session.requested_by, priority, force, scope)
-        queued = queueing.enqueue(self._session.context, request)
-        made = queued.job
-        return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
-
-    def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
-        return ordering.oldest_first(self._session.context, sync_ids)
-
-    def cancel(self, sync_id: str) -> Row:
-        cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
-        return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
-
-    def standing(self, sync_id: str) -> Standing:
-        read, known = self._session.context.db.read, known_batch(self._session, sync_id)
-        return Standing(
-            known,
-            decisions=dict(read(lambda tx: item.tally(tx, known.id))),
-            containers=dict(read(lambda tx: item.container_tally(tx, known.id))),
-            removals=read(lambda tx: removal.find(tx, known.id, known.manifest_sha256)),
-            jobs=read(lambda tx: jobs.of_batch(tx, known.id)),
-        )
-
-    def items(self, sync_id: str, page: int) -> Iterator[Item]:
-        known = known_batch(self._session, sync_id)
-        after: int | None = -1
-        while after is not None:
-            following = partial(items.page, batch_id=known.id, after=after, limit=page)
-            found, after = self._session.context.db.read(following)
-            yield from found
-
-    def session_here(self) -> Session:
-        return self._session
+    def beginning_with(self, prefix: str) -> list[str]:
+        """sync_ids with this prefix, two at most."""
 
 
 def operated(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command its operator, this host or the daemon that --url names, and the option --json."""
+    """Gives a command its operator and the option --json."""
+    return json_option(addressed(command))
 
-    @json_option
+
+def addressed(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command its operator: this host, or the daemon that --url names. It gets whole sync_ids."""
+
     @click.option("--url", metavar="URL", type=as_url, help="Run it through the HTTP API of a daemon on another host.")
     @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token for --url.")
     @wraps(command)
@@ -114,9 +87,30 @@ def operated(command: Callable[..., None]) -> Callable[..., None]:
         if (url is None) != (token_file is None):
             raise click.UsageError("--url and --token-file need each other")
         remote = None if url is None or token_file is None else _remote(url, token_file)
-        command(remote or Local(session), **parameters)
+        operator = remote or Local(session)
+        command(operator, **{name: _completed(operator, name, value) for name, value in parameters.items()})
 
     return call
+
+
+def _completed(operator: Operator, name: str, value: Any) -> Any:
+    """The value of a parameter, with shortened sync_ids completed."""
+    if name == "sync_id" and value is not None:
+        return _whole(operator, value)
+    return tuple(_whole(operator, part) for part in value) if name == "sync_ids" else value
+
+
+def _whole(operator: Operator, sync_id: str) -> str:
+    """The sync_id that begins with what was given. Raises NotEligible if there are several.
+
+    If there is none, the command reports what was given as unknown.
+    """
+    if not MIN_PREFIX <= len(sync_id) < SYNC_ID_LENGTH:
+        return sync_id
+    found = sorted(operator.beginning_with(sync_id.lower()))
+    if len(found) > 1:
+        raise NotEligible(f"several batches begin with {sync_id}: {', '.join(found)}, …; give more characters")
+    return found[0] if found else sync_id
 
 
 def _remote(url: Address, token_file: Path) -> Remote:
@@ -147,7 +141,7 @@ def preflight(operator: Operator, sync_id: str, as_json: bool) -> None:
         print_json(plan)
         return
     facts: dict[str, Any] = {"sync_id": sync_id, "items": plan["item_count"], **plan["counts"]}
-    print_facts(facts)
+    print_facts({**facts, "would_remove": Removals(**plan["removals"])})
     for sample in plan["failure_samples"]:
         click.echo(shown(f"will fail: {sample['type']} {sample['hash']}: {sample['error']}"))
 
@@ -216,29 +210,26 @@ def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
     print_rows([row], tuple(row), as_json=as_json, empty="")
 
 
+def as_reason(value: str) -> str:
+    """Validates a reason: no longer than what the HTTP interface accepts."""
+    if len(value) > MAX_REASON:
+        raise click.BadParameter(f"longer than {MAX_REASON} characters")
+    return as_text(value)
+
+
 @click.command()
-@click.option("--reason", metavar="TEXT", type=as_text, help="Why the queue is paused, shown on the pages.")
-@click.pass_obj
-def pause(session: Session, reason: str | None) -> None:
+@click.option("--reason", metavar="TEXT", type=as_reason, help="Why the queue is paused, shown on the pages.")
+@addressed
+def pause(operator: Operator, reason: str | None) -> None:
     """Stops claiming on every host."""
-    changed = queueing.pause(session.context, session.requested_by, reason)
-    echo("paused" if changed else "was paused already")
+    echo("paused" if operator.pause(reason) else "was paused already")
 
 
 @click.command()
-@click.pass_obj
-def resume(session: Session) -> None:
+@addressed
+def resume(operator: Operator) -> None:
     """Resumes claiming on every host."""
-    changed = queueing.resume(session.context, session.requested_by)
-    echo("resumed" if changed else "was not paused")
-
-
-def known_batch(session: Session, sync_id: str) -> SummarizedBatch:
-    """Raises NotFound."""
-    found = session.context.db.read(lambda tx: batches.find(tx, sync_id))
-    if found is None:
-        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
-    return found
+    echo("resumed" if operator.resume() else "was not paused")
 
 
 COMMANDS = (scan, preflight, queue, cancel, pause, resume)

@@ -4,9 +4,9 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import NoReturn, TypeVar
+from itertools import islice
+from typing import Generic, TypeVar
 
-import click
 import msgspec
 
 from ingestd import decide
@@ -17,7 +17,9 @@ from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
-from ingestd.records import IngestRequest, Item, Standing, SummarizedBatch
+from ingestd.records import IngestRequest, Item, Job, ListedBatch, Standing, SummarizedBatch
+from ingestd.removal_counts import Removals
+from ingestd.store.queries.overview import Overview
 from ingestd.web.api.schemas import MAX_PAGE
 from ingestd.web.views import BatchDetail
 
@@ -57,15 +59,37 @@ class _Plan(msgspec.Struct):
     item_count: int
     item_type_counts: dict[str, int]
     failure_samples: list[_Sample]
+    removals: Removals
 
 
 class _Accepted(msgspec.Struct):
     id: int
 
 
-class _ItemPage(msgspec.Struct):
-    items: list[Item]
+class _Changed(msgspec.Struct):
+    changed: bool
+
+
+class _MountAccepted(msgspec.Struct):
+    before: str | None = msgspec.field(name="from")
+    to: str
+
+
+class _Page(msgspec.Struct, Generic[T]):
+    items: list[T]
     next: int | None
+
+
+class _ItemPage(_Page[Item]):
+    pass
+
+
+class _BatchPage(_Page[ListedBatch]):
+    pass
+
+
+class _JobList(msgspec.Struct):
+    items: list[Job]
 
 
 class _ScanResult(msgspec.Struct):
@@ -105,10 +129,8 @@ class Remote:
         return {"sync_id": sync_id, **msgspec.to_builtins(plan), "ok": int(plan.ok), "counts": counts}
 
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
-        if scope is Scope.REIMPORT:
-            raise click.UsageError("--reimport is not part of the HTTP API; run it on the host itself")
-        only = None if scope is Scope.ALL else scope.value
-        body: Row = {"priority": priority, "force": force, "only": only}
+        only = scope.value if scope in (Scope.FAILED, Scope.DEFERRED) else None
+        body: Row = {"priority": priority, "force": force, "only": only, "reimport": scope is Scope.REIMPORT}
         made = self._client.post(f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}, body)
         return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": isinstance(made, _NewJob)}
 
@@ -128,17 +150,46 @@ class Remote:
         return Standing(batch, found.decisions, found.containers, found.removals, found.jobs)
 
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
-        address = f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}"
+        yield from self._pages(f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}", _ItemPage)
+
+    def _pages(self, address: str, shape: "type[_Page[T]]") -> Iterator[T]:
+        """The records of a list, read in pages."""
         after: int | None = None
         while True:
-            found = self._client.get(address + ("" if after is None else f"&after={after}"), _ItemPage)
+            found = self._client.get(address + ("" if after is None else f"&after={after}"), shape)
             yield from found.items
             after = found.next
             if after is None:
                 return
 
-    def session_here(self) -> NoReturn:
-        raise click.UsageError("the overview is not part of the HTTP API; name a SYNC_ID, or run it on the host itself")
+    def pause(self, reason: str | None) -> bool:
+        return self._client.post("/pause", {200: _Changed}, {"reason": reason}).changed
+
+    def resume(self) -> bool:
+        return self._client.post("/resume", {200: _Changed}).changed
+
+    def accept_mount(self) -> Row:
+        accepted = self._client.post("/mount/accept", {200: _MountAccepted})
+        return {"from": accepted.before, "to": accepted.to}
+
+    def overview(self) -> Overview:
+        return self._client.get("/status", Overview)
+
+    def batches(self, status: str | None, limit: int) -> Iterator[ListedBatch]:
+        return islice(self._batches("" if status is None else f"&status={status}", min(limit, MAX_PAGE)), limit)
+
+    def jobs(self) -> list[Job]:
+        return self._client.get("/jobs/recent", _JobList).items
+
+    def beginning_with(self, prefix: str) -> list[str]:
+        if not NAME.fullmatch(prefix):
+            return []
+        # The prefix of the interface also matches hosts.
+        found = (batch.sync_id for batch in self._batches(f"&prefix={prefix}", MAX_PAGE))
+        return list(islice((sync_id for sync_id in found if sync_id.startswith(prefix)), 2))
+
+    def _batches(self, filters: str, page: int) -> Iterator[ListedBatch]:
+        return self._pages(f"/batches?limit={page}{filters}", _BatchPage)
 
     def _result(self, request_id: int, shape: type[T], what: str) -> T:
         """The result of a request, which is asked for until the request has ended."""

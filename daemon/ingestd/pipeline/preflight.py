@@ -37,7 +37,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     index = delivered.index
     plan = context.db.transaction(lambda tx: _preflight(tx, context, sync_id, manifest, index))
     count(context, plan)
-    return plan_payload(plan)
+    return {**plan_payload(plan), "removals": plan.removals.as_dict()}
 
 
 def count(context: Context, plan: Plan) -> None:

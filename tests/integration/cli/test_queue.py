@@ -92,7 +92,7 @@ def test_only_and_reimport_select_the_items(configured: World, run: Run, context
     sync_id = configured.put(photo("a"), cover("c", "absent"))
     configured.import_all(context, sync_id)
     result = run("queue", sync_id, "--only", "failed")
-    assert (result.code, result.table[0]["error"]) == (3, f"batch {sync_id} has no failed items")
+    assert (result.code, result.table[0]["error"]) == (3, f"batch {sync_id} has no failed items or containers")
     assert run("queue", sync_id, "--only", "deferred").code == 0
     assert configured.one("SELECT scope FROM import_job ORDER BY id DESC LIMIT 1") == "deferred"
     assert run("cancel", sync_id).code == 0

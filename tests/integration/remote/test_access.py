@@ -73,12 +73,6 @@ def test_batches_are_queued_oldest_first_remotely(world: World, daemon: Daemon, 
     assert result[3]["job_id"] < result[1]["job_id"] < result[0]["job_id"]
 
 
-def test_reimport_is_refused_remotely(world: World, daemon: Daemon, run: Run, elsewhere: list[str]) -> None:
-    result = run("queue", UNKNOWN, "--reimport", *elsewhere)
-    assert (result.code, result.stdout) == (2, "")
-    assert "run it on the host itself" in result.stderr
-
-
 # TLS
 
 

@@ -22,6 +22,11 @@ def find(tx: Tx, sync_id: str) -> SummarizedBatch | None:
     return _summarized.maybe(_sql.find(tx.connection, sync_id=sync_id)) if sync_id.isascii() else None
 
 
+def beginning_with(tx: Tx, prefix: str) -> list[str]:
+    """sync_ids that begin with `prefix`, two at most: with two it fits no single batch."""
+    return [row[0] for row in _sql.beginning_with(tx.connection, sync_id=_pattern(prefix))]
+
+
 def named(tx: Tx, sync_ids: Sequence[str]) -> list[ListedBatch]:
     """The batches with these sync_ids, in any order; unknown ones are left out."""
     known = tuple(sync_id for sync_id in sync_ids if sync_id.isascii())
@@ -66,8 +71,12 @@ def _query_for(wanted: Filter) -> Any:
 
 def _patterns(prefix: str) -> dict[str, str | None]:
     """Patterns for LIKE. None, which matches nothing, where no sync_id can match: those are lower-case ASCII."""
-    escaped = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
+    escaped = _pattern(prefix)
     return {"sync_id": escaped.lower() if prefix.isascii() else None, "source_host": escaped}
+
+
+def _pattern(prefix: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
 
 
 def _are_few(tx: Tx, *, sync_id: str | None, source_host: str | None) -> bool:

@@ -30,6 +30,11 @@ def finished(tx: Tx, *, limit: int = 50) -> list[Job]:
     return _jobs.all(_sql.finished(tx.connection, limit=limit))
 
 
+def recent(tx: Tx) -> list[Job]:
+    """Active jobs, then those that finished last."""
+    return active(tx) + finished(tx)
+
+
 def counts(tx: Tx) -> dict[str, int]:
     """Waiting, queued and running jobs; states without jobs are left out."""
     return dict(_sql.counts(tx.connection))

@@ -2,7 +2,6 @@
 
 from flask import Response
 
-from ingestd.model import Scope
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.records import as_dict
@@ -18,8 +17,7 @@ class Commands:
 
     def queue(self, path: BatchPath, body: QueueBody) -> Response:
         """Queues a batch: 201 a new job; 200 the job that was already active, with the new priority if there is one."""
-        scope = Scope(body.only) if body.only else Scope.ALL
-        queue_request = queueing.QueueRequest(path.sync_id, requested_by(), body.priority, body.force, scope)
+        queue_request = queueing.QueueRequest(path.sync_id, requested_by(), body.priority, body.force, body.scope)
         status, row = self._operations.queue(queue_request)
         return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
 
@@ -50,6 +48,11 @@ class Commands:
     def resume(self, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Resumes claiming on every host."""
         return self._control(self._operations.resume())
+
+    def accept_mount(self, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
+        """Accepts the file system that is mounted on the host of this daemon in place of the expected one."""
+        before, found = self._context.gate.accept(requested_by())
+        return answer({"from": None if before is None else str(before), "to": str(found)})
 
     def _control(self, changed: bool) -> Response:
         return answer({**as_dict(self._context.db.read(control.find)), "changed": changed})

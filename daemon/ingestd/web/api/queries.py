@@ -4,7 +4,8 @@ from flask import Response
 
 from ingestd.errors import NotFound
 from ingestd.store import job, request
-from ingestd.store.queries import batches, jobs, paging
+from ingestd.store.queries import batches, jobs, paging, stuck
+from ingestd.store.queries.overview import overview
 from ingestd.web.api.schemas import (
     BatchesQuery,
     BatchPath,
@@ -13,6 +14,7 @@ from ingestd.web.api.schemas import (
     JobsQuery,
     PageQuery,
     RequestPath,
+    StuckQuery,
 )
 from ingestd.web.responses import answer, page
 from ingestd.web.views import Views
@@ -26,6 +28,14 @@ def before(query: PageQuery) -> int:
 class Queries:
     def __init__(self, views: Views) -> None:
         self._views, self._db = views, views.db
+
+    def status(self) -> Response:
+        """The state of the queue on all hosts."""
+        return answer(self._db.read(overview))
+
+    def stuck(self, query: StuckQuery) -> Response:
+        """Bundles that cannot be read or recorded, the oldest first."""
+        return answer({"items": self._db.read(lambda tx: stuck.oldest(tx, query.limit))})
 
     def batches(self, query: BatchesQuery) -> Response:
         """Batches, newest first. A page searches 2,000 rows, so with a common prefix it may be short."""
@@ -51,6 +61,10 @@ class Queries:
         """Jobs, newest first."""
         state, limit = query.state, query.limit
         return page(self._db.read(lambda tx: jobs.page(tx, state=state, before=before(query), limit=limit)))
+
+    def recent_jobs(self) -> Response:
+        """Running, queued and waiting jobs, then the 50 that ended last."""
+        return answer({"items": self._db.read(jobs.recent)})
 
     def job(self, path: JobPath) -> Response:
         """One job."""

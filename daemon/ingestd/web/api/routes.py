@@ -10,6 +10,7 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
 
 from ingestd.records import IngestRequest, Job
+from ingestd.store.queries.overview import Overview
 from ingestd.web.api import schemas
 from ingestd.web.api.commands import Commands
 from ingestd.web.api.health import Health
@@ -52,6 +53,7 @@ def command_routes(commands: Commands) -> list[Route]:
         Route("POST", f"{PREFIX}/scan", commands.scan, {202: schemas.Accepted}),
         Route("POST", f"{PREFIX}/pause", commands.pause, {200: control}),
         Route("POST", f"{PREFIX}/resume", commands.resume, {200: control}),
+        Route("POST", f"{PREFIX}/mount/accept", commands.accept_mount, {200: schemas.MountAccepted}, (409,)),
     ]
 
 
@@ -59,11 +61,14 @@ def query_routes(queries: Queries) -> list[Route]:
     batch = f"{PREFIX}/batches/<sync_id>"
     request = schemas.response_of(IngestRequest, result=schemas.ScanResult | schemas.Plan | None)
     return [
+        Route("GET", f"{PREFIX}/status", queries.status, {200: schemas.response_of(Overview)}),
+        Route("GET", f"{PREFIX}/stuck", queries.stuck, {200: schemas.StuckBundles}),
         Route("GET", f"{PREFIX}/batches", queries.batches, {200: schemas.BatchPage}),
         Route("GET", batch, queries.batch, {200: schemas.response_of(BatchDetail)}, (404,)),
         Route("GET", f"{batch}/items", queries.items, {200: schemas.ItemPage}, (404,)),
         Route("GET", f"{batch}/events", queries.events, {200: schemas.EventPage}, (404,)),
         Route("GET", f"{PREFIX}/jobs", queries.jobs, {200: schemas.JobPage}),
+        Route("GET", f"{PREFIX}/jobs/recent", queries.recent_jobs, {200: schemas.RecentJobs}),
         Route("GET", f"{PREFIX}/jobs/<id:job_id>", queries.job, {200: schemas.response_of(Job)}, (404,)),
         Route("GET", f"{PREFIX}/requests/<id:request_id>", queries.request, {200: request}, (404,)),
     ]

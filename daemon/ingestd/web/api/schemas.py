@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from ingestd import records
-from ingestd.model import Action, BatchStatus, Decision, JobState
+from ingestd.model import Action, BatchStatus, Decision, JobState, Scope
+from ingestd.removal_counts import Removals
 from ingestd.store.queries.paging import NEWEST
 
 MAX_PAGE = 500
@@ -70,6 +71,17 @@ class QueueBody(Body):
     priority: Priority | None = None
     force: bool = Field(False, description="Allow this manifest to remove more than queue.removal_limit.")
     only: Literal["failed", "deferred"] | None = Field(None, description="Process only failed, or only deferred items.")
+    reimport: bool = Field(False, description="Process every item again; excludes `only`.")
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> "QueueBody":
+        if self.only and self.reimport:
+            raise ValueError("only and reimport exclude each other")
+        return self
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.REIMPORT if self.reimport else Scope(self.only) if self.only else Scope.ALL
 
 
 class QueueManyBody(Body):
@@ -86,6 +98,10 @@ class PauseBody(Body):
 class PageQuery(RequestModel):
     limit: int = Field(100, ge=1, le=MAX_PAGE)
     after: int | None = Field(None, ge=0, le=NEWEST, description="`next` of the previous page.")
+
+
+class StuckQuery(RequestModel):
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
 
 
 class BatchesQuery(PageQuery):
@@ -153,6 +169,7 @@ class Plan(ResponseModel):
     item_count: int
     item_type_counts: dict[str, int]
     failure_samples: list[FailureSample]
+    removals: Removals = Field(description="Rows that an import would take out of sight; covers count as files.")
 
 
 class Accepted(ResponseModel):
@@ -170,6 +187,21 @@ class ControlAnswer(records.Control):
     """Whether the queue is paused, on every host."""
 
     changed: bool = field(metadata={"description": "Whether this request changed it."})
+
+
+class MountAccepted(ResponseModel):
+    """What a host expects to be mounted."""
+
+    before: str | None = Field(alias="from", description="What was expected before; null if nothing was.")
+    to: str = Field(description="What is mounted, and expected from now on.")
+
+
+class StuckBundles(ResponseModel):
+    items: list[records.StuckBundle]
+
+
+class RecentJobs(ResponseModel):
+    items: list[records.Job]
 
 
 class Page(ResponseModel):

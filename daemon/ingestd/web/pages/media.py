@@ -5,10 +5,10 @@ from typing import Any
 from flask import Response, request, url_for
 
 from ingestd.model import Action, BatchStatus, RequestState
-from ingestd.records import IngestRequest, ListedBatch
+from ingestd.records import IngestRequest, ListedBatch, StuckBundle
 from ingestd.store import request as requests
 from ingestd.store.db import Tx
-from ingestd.store.queries import batches, jobs
+from ingestd.store.queries import batches, jobs, stuck
 from ingestd.store.queries.paging import Page
 from ingestd.web.api.queries import before
 from ingestd.web.api.schemas import BatchesQuery
@@ -19,6 +19,7 @@ from ingestd.web.pages.layout import MAX_COUNTED, Layout, back, local_address
 
 SCAN_SHOWN_SECONDS = 600.0
 """How long the outcome of a requested scan is shown."""
+STUCK_SHOWN = 10
 
 
 class Media:
@@ -29,18 +30,21 @@ class Media:
         query = forms.query(BatchesQuery)
         filters = batches.Filter(query.status, query.action, query.prefix)
 
-        def look(tx: Tx) -> tuple[Page[ListedBatch], dict[str, int], str]:
+        def look(tx: Tx) -> tuple[Page[ListedBatch], dict[str, int], str, list[StuckBundle]]:
             counts = jobs.counts_up_to(tx, MAX_COUNTED + 1)
             scan = scan_outcome(requests.newest_scan(tx, SCAN_SHOWN_SECONDS))
-            return batches.page(tx, filters, before=before(query), limit=query.limit), counts, scan
+            found = batches.page(tx, filters, before=before(query), limit=query.limit)
+            return found, counts, scan, stuck.oldest(tx, STUCK_SHOWN + 1)
 
-        (rows, after), counts, scan = self._layout.db.read(look)
+        (rows, after), counts, scan, stuck_bundles = self._layout.db.read(look)
         parameters: dict[str, Any] = query.model_dump(exclude={"after"}, exclude_defaults=True)
         return self._layout.page(
             "media.html",
             rows=rows,
             counts=counts,
             scan=scan,
+            stuck=stuck_bundles,
+            stuck_shown=STUCK_SHOWN,
             query=query,
             is_filtered=filters != batches.Filter(),
             statuses=[status.value for status in BatchStatus],

@@ -1,0 +1,95 @@
+"""Commands of operators run in this process, with the database and the mount of this host."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from ingestd.cli.output import Row
+from ingestd.cli.session import Session
+from ingestd.errors import NotFound
+from ingestd.model import Scope
+from ingestd.pipeline import ordering, queueing
+from ingestd.pipeline import preflight as planning
+from ingestd.pipeline.scanner import Scanner
+from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
+from ingestd.store import item, removal
+from ingestd.store.queries import batches, items, jobs
+from ingestd.store.queries.overview import Overview, overview
+from ingestd.store.queries.paging import NEWEST
+
+
+class Local:
+    """Runs them in this process, with the database and the mount of this host."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def scan(self) -> tuple[list[SummarizedBatch], int]:
+        scanner = Scanner(self._session.context)
+        found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in scanner.scan()]
+        return [batch for batch in found if batch], scanner.unrecorded
+
+    def preflight(self, sync_id: str) -> Row:
+        known_batch(self._session, sync_id)
+        return {"sync_id": sync_id, **planning.preflight(self._session.context, sync_id)}
+
+    def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
+        request = queueing.QueueRequest(sync_id, self._session.requested_by, priority, force, scope)
+        queued = queueing.enqueue(self._session.context, request)
+        made = queued.job
+        return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
+
+    def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
+        return ordering.oldest_first(self._session.context, sync_ids)
+
+    def cancel(self, sync_id: str) -> Row:
+        cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
+        return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
+
+    def standing(self, sync_id: str) -> Standing:
+        read, known = self._session.context.db.read, known_batch(self._session, sync_id)
+        return Standing(
+            known,
+            decisions=dict(read(lambda tx: item.tally(tx, known.id))),
+            containers=dict(read(lambda tx: item.container_tally(tx, known.id))),
+            removals=read(lambda tx: removal.find(tx, known.id, known.manifest_sha256)),
+            jobs=read(lambda tx: jobs.of_batch(tx, known.id)),
+        )
+
+    def items(self, sync_id: str, page: int) -> Iterator[Item]:
+        known = known_batch(self._session, sync_id)
+        after: int | None = -1
+        while after is not None:
+            following = partial(items.page, batch_id=known.id, after=after, limit=page)
+            found, after = self._session.context.db.read(following)
+            yield from found
+
+    def pause(self, reason: str | None) -> bool:
+        return queueing.pause(self._session.context, self._session.requested_by, reason)
+
+    def resume(self) -> bool:
+        return queueing.resume(self._session.context, self._session.requested_by)
+
+    def accept_mount(self) -> Row:
+        before, found = self._session.context.gate.accept(self._session.requested_by)
+        return {"from": None if before is None else str(before), "to": str(found)}
+
+    def overview(self) -> Overview:
+        return self._session.context.db.read(overview)
+
+    def batches(self, status: str | None, limit: int) -> Iterator[ListedBatch]:
+        wanted = batches.Filter(status=status)
+        yield from self._session.context.db.read(lambda tx: batches.page(tx, wanted, before=NEWEST, limit=limit))[0]
+
+    def jobs(self) -> list[Job]:
+        return self._session.context.db.read(jobs.recent)
+
+    def beginning_with(self, prefix: str) -> list[str]:
+        return self._session.context.db.read(lambda tx: batches.beginning_with(tx, prefix))
+
+
+def known_batch(session: Session, sync_id: str) -> SummarizedBatch:
+    """Raises NotFound."""
+    found = session.context.db.read(lambda tx: batches.find(tx, sync_id))
+    if found is None:
+        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
+    return found
