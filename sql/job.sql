@@ -79,9 +79,11 @@ ORDER BY j.priority, j.id;
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';
 
 -- name: next_queued^
--- Served by KEY claim (state, priority, id): it locks the one row it returns.
-SELECT id, claim_token, TIMESTAMPDIFF(MICROSECOND, queued_at, UTC_TIMESTAMP(6)) / 1e6 FROM import_job
-WHERE state = 'queued' ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED;
+-- Served by KEY claim (state, priority, id): it locks the one row it returns, and that of its batch. A job whose batch
+-- others hold, such as for a long plan, is left to a later claim.
+SELECT j.id, j.claim_token, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6
+FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.state = 'queued' ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: queued^
 -- One statement for all queued work: every daemon asks it every second.

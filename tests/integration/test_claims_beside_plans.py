@@ -1,0 +1,83 @@
+"""A claim never waits for a batch that others hold: it takes the next job, and that one later."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ingestd.pipeline import preflight as planning
+from ingestd.pipeline import queueing
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.queueing import QueueRequest, enqueue
+from ingestd.pipeline.worker_pool import claim
+from support.world import World, photo
+
+ME = str(this_instance())
+
+
+@pytest.fixture
+def queued(world: World) -> tuple[Context, str, str]:
+    context = world.context()
+    sync_ids = (world.put(photo("a")), world.put(photo("b")))
+    world.scan(context)
+    for sync_id in sync_ids:
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    return context, *sync_ids
+
+
+def claimed(world: World, context: Context) -> str | None:
+    """The batch whose job is claimed."""
+    lease = claim(context, "w/pid:1/0", ME)
+    return None if lease is None else str(world.one("SELECT sync_id FROM ingest_batch WHERE id = %s", lease.batch_id))
+
+
+@contextmanager
+def interrupted(owner: object, name: str, work: Callable[[], object]) -> Iterator[None]:
+    """Runs `work` in a thread. While the block runs, it stands in its transaction, in the function `name`."""
+    reached, go_on = threading.Event(), threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        function = getattr(owner, name)
+
+        def stand(*arguments: object, **more: object) -> object:
+            reached.set()
+            assert go_on.wait(30)
+            return function(*arguments, **more)
+
+        patch.setattr(owner, name, stand)
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert reached.wait(30)
+        try:
+            yield
+        finally:
+            go_on.set()
+            thread.join(30)
+
+
+def test_a_long_plan_occupies_no_worker(world: World, queued: tuple[Context, str, str]) -> None:
+    context, first, second = queued
+    with interrupted(planning, "make_plan", lambda: preflight(world.context(), first)):
+        assert claimed(world, context) == second
+        assert claimed(world, context) is None
+    assert claimed(world, context) == first
+
+
+def test_a_batch_that_is_being_cancelled_is_not_waited_for(world: World, queued: tuple[Context, str, str]) -> None:
+    context, first, second = queued
+    with interrupted(queueing, "append_job_event", lambda: queueing.cancel(world.context(), first, "olga")):
+        assert claimed(world, context) == second
+    assert claimed(world, context) is None
+    assert world.one("SELECT state FROM import_job ORDER BY id LIMIT 1") == "cancelled"
+
+
+def test_a_batch_that_is_being_queued_with_another_priority_is_claimed_later(
+    world: World, queued: tuple[Context, str, str]
+) -> None:
+    context, first, second = queued
+    request = QueueRequest(first, "olga", priority=7)
+    with interrupted(queueing, "append_job_event", lambda: enqueue(world.context(), request)):
+        assert claimed(world, context) == second
+    assert claimed(world, context) == first
