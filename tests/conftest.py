@@ -9,6 +9,7 @@ import pytest
 from ingestd import logs
 from ingestd.config import LogSettings
 from ingestd.embedded import EmbeddedMariaDB
+from support.kept_helpers import end_kept
 from support.private_db import migrated_server
 from support.scale import IS_SOAK
 from support.world import World, empty
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_logs() -> None:
     logs.configure(LogSettings(level="error"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_helpers_left() -> Iterator[None]:
+    yield
+    end_kept()
 
 
 @pytest.fixture(scope="module", autouse=True)

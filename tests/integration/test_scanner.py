@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from ingestd.app import make_context
 from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
 from ingestd.mount.mountinfo import mount_point
@@ -226,8 +225,7 @@ def test_a_scan_without_the_database_fails_before_anything_is_listed(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = DatabaseSettings(unix_socket=str(tmp_path / "nowhere"))
-    context = make_context(world.settings().model_copy(update={"database": nowhere}))
-    world.contexts.append(context)
+    context = world.context_of(world.settings().model_copy(update={"database": nowhere}))
     scanner = Scanner(context)
     Middle(monkeypatch, context, lambda: pytest.fail("the folder was listed"))
     with pytest.raises(DatabaseUnavailable):

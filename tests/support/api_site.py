@@ -10,7 +10,6 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 
-from ingestd.app import make_context
 from ingestd.config import Settings
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -134,8 +133,7 @@ def settings_of(world: World, tmp_path: Path, **overrides: dict[str, Any]) -> Se
 
 
 def serve(world: World, settings: Settings) -> Iterator[Site]:
-    context = make_context(settings)
-    world.contexts.append(context)
+    context = world.context_of(settings)
     site = Site(context)
     site.start()
     yield site

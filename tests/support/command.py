@@ -14,6 +14,8 @@ import structlog
 
 from ingestd import cli
 from ingestd.cli.session import Session
+from ingestd.mount import access
+from support.kept_helpers import KeepingPool
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -62,6 +64,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         monkeypatch.setattr(sys, "argv", ["ingestd", *map(str, arguments)])
         with monkeypatch.context() as patch:
             patch.setattr(structlog, "configure", uncached)
+            patch.setattr(access, "HelperPool", KeepingPool)
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         configure(**before)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ingestd.app import make_context
 from ingestd.web import Hooks, make_app, make_listener
 from support.world import World
 
@@ -40,8 +39,7 @@ class Door:
 
     def __init__(self, world: World, **http_section: Any) -> None:
         self.settings = world.settings(http={"listen": "127.0.0.1:0", "allowed_hosts": HOSTS, **http_section})
-        self.context = make_context(self.settings)
-        world.contexts.append(self.context)
+        self.context = world.context_of(self.settings)
         self.requests: list[str] = []
         self.web = make_app(self.context, Hooks(lambda: None, lambda: self.requests.append("request"), list))
         listener = make_listener(self.settings, self.web)

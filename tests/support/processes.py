@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.kept_helpers import kept
+
 
 def helpers(parent: int | None = None) -> set[int]:
-    """Ids of the living mount helpers of a process."""
+    """Ids of the living mount helpers of a process, without those that wait for a later test."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -18,7 +20,7 @@ def helpers(parent: int | None = None) -> set[int]:
             continue
         if int(ppid) == (parent or os.getpid()) and state != "Z" and b"ingestd.mount.helper" in command:
             found.add(int(stat.parent.name))
-    return found
+    return found - {helper._process.pid for helper in kept}
 
 
 def descendants(parent: int) -> set[int]:

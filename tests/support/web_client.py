@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ingestd.app import make_context
 from ingestd.config import Settings
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -176,8 +175,7 @@ def settings_of(world: World, folder: Path, **sections: dict[str, Any]) -> Setti
 
 @contextmanager
 def serving(world: World, settings: Settings) -> Iterator[WebClient]:
-    context = make_context(settings)
-    world.contexts.append(context)
+    context = world.context_of(settings)
     web_client = WebClient(world, context, Path(settings.http.tokens_file))
     web_client.listener.start()
     web_client.preflights.start()

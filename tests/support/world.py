@@ -18,6 +18,7 @@ from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import claim
+from support.kept_helpers import KeepingPool
 from support.wait import stop_event
 
 DAY = "2026-04-{:02d}T12:00:00Z"
@@ -55,7 +56,12 @@ class World:
         return Settings(database=self.server.settings(), **sections)
 
     def context(self, **overrides: dict[str, Any]) -> Context:
-        context = make_context(self.settings(**overrides))
+        return self.context_of(self.settings(**overrides))
+
+    def context_of(self, settings: Settings) -> Context:
+        """A context with these settings, closed at the end of the test."""
+        context = make_context(settings)
+        context.mount._pool = KeepingPool(settings.mount.root)
         self.contexts.append(context)
         return context
 
