@@ -9,6 +9,7 @@ import pytest
 
 from ingestd.app import Daemon
 from ingestd.hosts import AllowedHosts
+from support.kept_helpers import keep_helpers
 from support.wait import until
 from support.watching import until_watching
 from support.world import World
@@ -21,6 +22,7 @@ def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     metrics = {"listen": "127.0.0.1:0", "allowed_hosts": ["Ingest-1.example:9640", "bare.example"]}
     http_section = {"listen": "127.0.0.1:0", "allowed_hosts": ["ingest.example"]}
     made = Daemon(world.settings(http=http_section, metrics=metrics, mount={"rescan_interval": 1000.0}))
+    keep_helpers(made.context)
     made.start()
     try:
         until_watching(made)

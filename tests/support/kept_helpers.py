@@ -1,6 +1,7 @@
 """Mount helpers that outlive their test: most tests need one, and starting it costs more than the rest of the test.
 
-Only the contexts of a `World` take them. Tests of helpers and of their memory start their own, with a `Mount`.
+The contexts of a `World` take them, and some daemons in the process of the tests. Tests of helpers and of their memory
+start their own, with a `Mount`.
 """
 
 from typing import Final
@@ -8,9 +9,10 @@ from typing import Final
 from ingestd.mount import helper_process, wire
 from ingestd.mount.helper_pool import HelperPool
 from ingestd.mount.helper_process import HelperProcess, close_all
+from ingestd.pipeline.context import Context
 
 CODE: Final = helper_process.HELPER
-MAX_KEPT: Final = 4
+MAX_KEPT: Final = 8
 ANSWER_SECONDS, EXIT_SECONDS = 1.0, 30.0
 
 kept: list[HelperProcess] = []
@@ -47,6 +49,11 @@ class KeepingPool(HelperPool):
             return isinstance(helper.receive(ANSWER_SECONDS), wire.RootInfo)
         except (OSError, EOFError, wire.ProtocolError):
             return False
+
+
+def keep_helpers(context: Context) -> None:
+    """Lets a context take and leave kept helpers."""
+    context.mount._pool = KeepingPool(context.settings.mount.root)
 
 
 def end_kept() -> None:

@@ -18,7 +18,7 @@ from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.worker_pool import claim
-from support.kept_helpers import KeepingPool
+from support.kept_helpers import keep_helpers
 from support.wait import stop_event
 
 DAY = "2026-04-{:02d}T12:00:00Z"
@@ -61,7 +61,7 @@ class World:
     def context_of(self, settings: Settings) -> Context:
         """A context with these settings, closed at the end of the test."""
         context = make_context(settings)
-        context.mount._pool = KeepingPool(settings.mount.root)
+        keep_helpers(context)
         self.contexts.append(context)
         return context
 

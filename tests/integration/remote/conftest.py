@@ -11,6 +11,7 @@ from ingestd.app import Daemon
 from ingestd.pipeline import queueing
 from support.command import Run, commands
 from support.elsewhere import HOST, address
+from support.kept_helpers import keep_helpers
 from support.proxy import reverse_proxy
 from support.watching import until_watching
 from support.world import World
@@ -46,6 +47,7 @@ def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
     mount = {"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0}
     made = Daemon(world.settings(http=http, mount=mount, queue={"removal_limit": 1}))
+    keep_helpers(made.context)
     queueing.pause(made.context, "tester", None)
     made.start()
     try:
