@@ -29,7 +29,7 @@ from support.hangs import (
     until_ended,
 )  # fmt: skip
 from support.private_db import migrated_server
-from support.process import Daemons, Process, daemons_of
+from support.process import Daemons, Process
 from support.scale import scaled
 from support.wait import until
 from support.world import World, empty
@@ -41,12 +41,6 @@ SLOW = 20.0
 MANY = 3000
 WORKER = {"chunk_items": 10, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS, "heartbeat_interval": 0.5}
 AUTO = {"auto": ["create"]}
-
-
-@pytest.fixture
-def daemons(world: World, tmp_path: Path) -> Iterator[Daemons]:
-    with daemons_of(world, tmp_path) as made:
-        yield made
 
 
 def start(daemons: Daemons, **sections: Any) -> Process:
