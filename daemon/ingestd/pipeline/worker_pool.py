@@ -148,7 +148,7 @@ def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaitin
 
 
 def _claim(tx: Tx, worker: str, instance: str) -> Lease | None:
-    if control.find(tx).paused:
+    if control.is_paused(tx):
         return None
     while (claimed := job.claim_next(tx, worker, instance)) is not None:
         batch_id = claimed.job.batch_id

@@ -1,4 +1,4 @@
-"""A claim never waits for a batch that others hold: it takes the next job, and that one later."""
+"""Claims beside plans, cancels and pauses: they wait for no batch that others hold, and a pause waits for them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +13,8 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import claim
+from ingestd.store import job
+from support.wait import until
 from support.world import World, photo
 
 ME = str(this_instance())
@@ -81,3 +83,25 @@ def test_a_batch_that_is_being_queued_with_another_priority_is_claimed_later(
     with interrupted(queueing, "append_job_event", lambda: enqueue(world.context(), request)):
         assert claimed(world, context) == second
     assert claimed(world, context) == first
+
+
+def test_no_job_is_claimed_any_more_when_a_pause_returns(world: World, queued: tuple[Context, str, str]) -> None:
+    context, _first, _second = queued
+    paused = threading.Event()
+
+    def pause() -> None:
+        queueing.pause(world.context(), "olga", None)
+        paused.set()
+
+    def waits() -> bool:
+        return bool(world.one("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+
+    with interrupted(job, "claim_next", lambda: claim(world.context(), "w/pid:1/1", ME)):
+        thread = threading.Thread(target=pause)
+        thread.start()
+        until(lambda: paused.is_set() or waits())
+    thread.join(30)
+    assert paused.is_set()
+    assert claimed(world, context) is None
+    kinds = "SELECT event_type FROM ingest_event WHERE event_type IN ('job_claimed', 'queue_paused') ORDER BY id"
+    assert world.sql(kinds) == [("job_claimed",), ("queue_paused",)]
