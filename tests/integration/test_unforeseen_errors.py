@@ -62,7 +62,7 @@ PLACES: dict[str, tuple[Any, str, Exception]] = {
     "writing": (chunk_writer, "write", KeyError("no such key")),
     "inserting": (library, "insert_assets", MemoryError()),
     "encoding": (library, "insert_assets", surrogate()),
-    "reading": (ItemReader, "read", AssertionError("what was read")),
+    "reading": (ItemReader, "_attempt", AssertionError("what was read")),
 }
 
 

@@ -44,27 +44,58 @@ class ItemReader:
 
         An invalid entry, and one without a folder, has an empty reading. Raises MountUnavailable.
         """
+        attempt = self._attempt(entries)
+        self._retry(attempt, self.settled_at(), lambda _waiting: False)
+        return self._readings(attempt, entries, set())
+
+    def read_once(self, entries: Sequence[Entry]) -> tuple[ReadingsByOrdinal, set[int]]:
+        """As `read`, without a second try. Returns also the ordinals that it leaves out: they may be read later."""
+        attempt = self._attempt(entries)
+        left_out = {item.ordinal for item in self._waiting(attempt)}
+        return self._readings(attempt, entries, left_out), left_out
+
+    def read_some(self, entries: Sequence[Entry], until: float) -> ReadingsByOrdinal:
+        """As `read`, but only until one of them can be read. After `until` (monotonic seconds) none is left out."""
+        attempt = self._attempt(entries)
+        waiting = self._retry(attempt, until, lambda waiting: len(waiting) < len(attempt.items))
+        return self._readings(attempt, entries, {item.ordinal for item in waiting})
+
+    def settled_at(self) -> float:
+        """Until when (monotonic seconds) it is worth trying again what cannot be read now."""
+        return time.monotonic() + self._mount.settings.settle_seconds
+
+    def _attempt(self, entries: Sequence[Entry]) -> Attempt:
         items = [ItemRequest(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
         attempt = Attempt(self._mount, items, self._on_bytes)
         attempt.read(items)
-        self._retry(attempt)
+        return attempt
+
+    def _readings(self, attempt: Attempt, entries: Sequence[Entry], left_out: set[int]) -> ReadingsByOrdinal:
+        """What was read, if it counts. Raises MountUnavailable if a problem or an absence is the mount's."""
         if any(reading.problem for reading in attempt.readings.values()):
             self._mount.require_same(self._identity)
-        if any(_is_missing(item, attempt.readings.get(item.ordinal)) for item in items):
+        if any(_is_missing(item, attempt.readings.get(item.ordinal)) for item in attempt.items):
             self._require_trusted()
-        wanted = [entry.ordinal for entry in entries if entry.ordinal < attempt.end]
+        wanted = [entry.ordinal for entry in entries if entry.ordinal < attempt.end and entry.ordinal not in left_out]
         return {ordinal: attempt.readings.get(ordinal) or Reading(ordinal) for ordinal in wanted}
 
-    def _retry(self, attempt: Attempt) -> None:
-        """Reads again what may succeed later, until it does or mount.settle_seconds have passed."""
-        deadline = time.monotonic() + self._mount.settings.settle_seconds
+    def _retry(
+        self, attempt: Attempt, deadline: float, is_enough: Callable[[list[ItemRequest]], bool]
+    ) -> list[ItemRequest]:
+        """Reads again what may succeed later, until `is_enough` or the deadline; returns what is still worth a try."""
         for pause in pauses():
-            items = [item for item in attempt.items if self._may_pass(attempt, item)]
-            if not items or (time.monotonic() >= deadline and not attempt.untried):
-                return
+            items = self._waiting(attempt)
+            if time.monotonic() >= deadline and not attempt.untried:
+                return []
+            if not items or is_enough(items):
+                return items
             self._mount.require_same(self._identity)
             self._pause(min(pause, max(0.0, deadline - time.monotonic())))
             attempt.read(items)
+        raise AssertionError("pauses do not end")
+
+    def _waiting(self, attempt: Attempt) -> list[ItemRequest]:
+        return [item for item in attempt.items if self._may_pass(attempt, item)]
 
     def _may_pass(self, attempt: Attempt, item: ItemRequest) -> bool:
         if item.ordinal in attempt.untried:

@@ -6,7 +6,7 @@ Long runs prepare the next chunk in a thread of its own while the current one is
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Lease
+from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.evaluate import Bundle, LibraryState, load_state
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 MAX_CHUNK_BYTES = 4 * 2**20
 AHEAD_RETRY_SECONDS = 5.0
+MAX_LATE = 1000
 
 
 class Read(Protocol):
@@ -53,12 +55,27 @@ class ChunkSource:
     bundle: Bundle
     reader: ItemReader
     covers: bool
+    late: dict[int, ChunkItem] = field(default_factory=dict)
+    """items by ordinal that could not be read at present"""
 
     def each(self, size: Callable[[], int], after: int = -1) -> Generator[PreparedChunk, None, None]:
-        """Yields the chunks of all items after ordinal `after`, in order. `size()` limits the items of the next one."""
-        while items := self._next_items(after, size()):
-            yield from map(self.prepare, split_by_bytes(items))
-            after = items[-1].entry.ordinal
+        """Yields the chunks of all items after ordinal `after`, in order. `size()` limits the items of the next one.
+
+        Items that cannot be read at present come last, so that they delay no others.
+        """
+        while rows := self._rows(after, size()):
+            after, items = self._next(rows)
+            yield from self._chunks(items)
+        until = self.reader.settled_at()
+        while self.late:
+            yield from self._chunks(self._read_late(size(), until))
+
+    def _chunks(self, items: Sequence[ChunkItem]) -> Iterator[PreparedChunk]:
+        for part in split_by_bytes(items):
+            chunk = self.prepare(part)
+            for chunk_item in part if self.late else ():
+                self.late.pop(chunk_item.row.ordinal, None)
+            yield chunk
 
     def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
         """As `each`, with the next chunk prepared while the caller works on the current one.
@@ -71,39 +88,55 @@ class ChunkSource:
                 with closing(prefetch(ahead.each(lambda: size, after))) as chunks:
                     for chunk in chunks:
                         yield chunk
-                        after = chunk.last_ordinal
+                        after = max(after, chunk.last_ordinal)
                 return
             except DatabaseUnavailable as error:
                 log.debug("not_read_ahead", error=str(error))
             until = time.monotonic() + AHEAD_RETRY_SECONDS
             for chunk in self.each(lambda: size, after):
                 yield chunk
-                after = chunk.last_ordinal
+                after = max(after, chunk.last_ordinal)
                 if time.monotonic() >= until:
                     break
             else:
                 return
 
-    def _next_items(self, after: int, limit: int) -> list[ChunkItem]:
-        """The next items after ordinal `after`, as many as fit into memory with what was read; empty at the end."""
+    def _rows(self, after: int, limit: int) -> list[OpenItem]:
         batch_id, scope = self.lease.batch_id, self.lease.scope
-        rows = self.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
+        return self.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
+
+    def _next(self, rows: Sequence[OpenItem]) -> tuple[int, list[ChunkItem]]:
+        """The first of some items, as many as fit into memory with what was read, and the last ordinal looked at."""
         entries = [self.manifest.entry(row.ordinal) for row in rows]
         if self.manifest.action is Action.REMOVE:
-            return [ChunkItem(row, entry) for row, entry in zip(rows, entries, strict=True)]
+            return rows[-1].ordinal, list(map(ChunkItem, rows, entries))
         try:
-            return self._read(rows, entries)
+            readings, left_out = self._read_once(entries)
         except Exception as error:
             if is_of_run(error):
                 raise
             if len(rows) > 1:
-                return self._next_items(after, len(rows) // 2)
-            return [ChunkItem(rows[0], entries[0], problem=error)]
+                return self._next(rows[: len(rows) // 2])
+            return rows[0].ordinal, [ChunkItem(rows[0], entries[0], problem=error)]
+        if left_out:
+            found = zip(rows, entries, strict=True)
+            self.late.update((row.ordinal, ChunkItem(row, entry)) for row, entry in found if row.ordinal in left_out)
+        return max([*readings, *left_out]), _with_readings(rows, entries, readings)
 
-    def _read(self, rows: Sequence[OpenItem], entries: Sequence[Entry]) -> list[ChunkItem]:
-        readings = self.reader.read(entries)
-        found = [(row, entry, readings.get(row.ordinal)) for row, entry in zip(rows, entries, strict=True)]
-        return [ChunkItem(row, entry, reading) for row, entry, reading in found if reading is not None]
+    def _read_once(self, entries: Sequence[Entry]) -> tuple[ReadingsByOrdinal, set[int]]:
+        """What can be read at present. When many items are late, the cause is not a few of them, and all wait."""
+        return self.reader.read_once(entries) if len(self.late) < MAX_LATE else (self.reader.read(entries), set())
+
+    def _read_late(self, limit: int, until: float) -> list[ChunkItem]:
+        """Those of the late items that can be read by now; after `until` (monotonic seconds) they fail otherwise."""
+        late = [self.late[ordinal] for ordinal in sorted(self.late)[:limit]]
+        rows, entries = [late_item.row for late_item in late], [late_item.entry for late_item in late]
+        try:
+            return _with_readings(rows, entries, self.reader.read_some(entries, until))
+        except Exception as error:
+            if is_of_run(error):
+                raise
+            return self._read_late(len(late) // 2, until) if len(late) > 1 else [replace(late[0], problem=error)]
 
     def prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
         """What would be written of some items, from a state of the library read without a lock."""
@@ -119,11 +152,19 @@ class ChunkSource:
 
     def again(self, chunk_item: ChunkItem) -> PreparedChunk:
         """A chunk of one item that is read once more."""
-        is_read = self.manifest.action is not Action.REMOVE
-        return self.prepare(self._read([chunk_item.row], [chunk_item.entry]) if is_read else [chunk_item])
+        if self.manifest.action is Action.REMOVE:
+            return self.prepare([chunk_item])
+        entries = [chunk_item.entry]
+        return self.prepare(_with_readings([chunk_item.row], entries, self.reader.read(entries)))
 
 
-def split_by_bytes(items: list[ChunkItem]) -> Iterator[list[ChunkItem]]:
+def _with_readings(rows: Sequence[OpenItem], entries: Sequence[Entry], readings: ReadingsByOrdinal) -> list[ChunkItem]:
+    """The items of which there is a reading."""
+    found = [(row, entry, readings.get(row.ordinal)) for row, entry in zip(rows, entries, strict=True)]
+    return [ChunkItem(row, entry, reading) for row, entry, reading in found if reading is not None]
+
+
+def split_by_bytes(items: Sequence[ChunkItem]) -> Iterator[list[ChunkItem]]:
     """Splits items where their documents would make statements too large for one packet."""
     part: list[ChunkItem] = []
     size = 0
@@ -133,4 +174,5 @@ def split_by_bytes(items: list[ChunkItem]) -> Iterator[list[ChunkItem]]:
             part, size = [], 0
         part.append(chunk_item)
         size += chunk_item.size
-    yield part
+    if part:
+        yield part
