@@ -98,6 +98,10 @@ class MountSilent(MountUnavailable):
     """No sign of life in time, from the mount as a whole or from one file."""
 
 
+class StillSilent(MountSilent):
+    """A read that was silent before still hangs in the kernel, so that trying again would be of no use."""
+
+
 class HelperFailed(MountUnavailable):
     """A mount helper ended or broke the protocol, perhaps because of what it was reading."""
 

@@ -18,6 +18,7 @@ from ingestd.embedded import EmbeddedMariaDB
 from ingestd.errors import ManifestUnsettled, MountUnavailable
 from ingestd.mount import helper_pool
 from ingestd.mount.access import Mount
+from ingestd.mount.helper_pool import Use
 from ingestd.service import Service
 from support.s3 import S3Mount, S3Server, S3World, demand_programs
 from support.wait import until
@@ -183,7 +184,7 @@ def test_mount_that_dies_fails_no_item(far: S3World) -> None:
 
 
 def test_reads_that_cannot_even_be_killed_are_bounded(far: S3World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helper_pool, "MAX_ABANDONED", 2)
+    monkeypatch.setitem(helper_pool.MAX_ABANDONED, Use.MANIFEST, 2)
     sync_ids = [far.hand_over(*far.photos(name, 1)) for name in "abcd"]
     mount = far.context(mount={"deadline": 1.0}).mount
     until(lambda: is_readable(mount, sync_ids[3]), what="for the mount to show the last bundle")

@@ -14,7 +14,7 @@ from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
-from ingestd.mount.helper_pool import MAX_ABANDONED, HelperPool
+from ingestd.mount.helper_pool import MAX_ABANDONED, HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, mount_point
@@ -144,7 +144,7 @@ class Mount:
         self, request: wire.ReadManifest, seconds: float, on_alive: Callable[[], None]
     ) -> ManifestReading:
         receiver = ManifestReceiver()
-        with self._helper() as helper:
+        with self._helper(Use.MANIFEST, f"{request.sync_id} {self.identity}") as helper:
             helper.send(request, seconds)
             while not receiver.is_complete:
                 receiver.add(helper.receive(seconds, lambda _count: on_alive()))
@@ -164,7 +164,7 @@ class Mount:
         """
         deadline = self.settings.deadline
         receiver = ReadingsReceiver(items)
-        with self._helper() as helper:
+        with self._helper(Use.ITEMS) as helper:
             helper.send(self._request_for(items, window), deadline)
             while not receiver.is_complete:
                 reply = helper.receive(deadline, on_bytes)
@@ -183,8 +183,8 @@ class Mount:
 
     @property
     def has_many_hung(self) -> bool:
-        """Whether so many reads hang in the kernel that those which may hang should wait."""
-        return self._pool.hung > MAX_ABANDONED // 2
+        """Whether so many manifests hang in the kernel that another one is not worth a second try at once."""
+        return self._pool.hung(Use.MANIFEST) > MAX_ABANDONED[Use.MANIFEST] // 2
 
     @property
     def is_remote(self) -> bool:
@@ -196,16 +196,16 @@ class Mount:
         self._pool.close()
 
     def _ask(self, request: wire.Request, seconds: float) -> wire.Reply:
-        with self._helper() as helper:
+        with self._helper(Use.CHECK) as helper:
             helper.send(request, seconds)
             reply: wire.Reply = helper.receive(seconds)
             return reply
 
     @contextmanager
-    def _helper(self) -> Iterator[HelperProcess]:
+    def _helper(self, use: Use, name: str = "") -> Iterator[HelperProcess]:
         """A helper for one exchange. After MountUnavailable the last check no longer counts as recent."""
         try:
-            with self._pool.borrow() as helper:
+            with self._pool.borrow(use, name) as helper:
                 yield helper
         except MountUnavailable:
             self._checked_at = -math.inf

@@ -33,6 +33,7 @@ def main() -> None:
     requests, channel = os.dup(0), ReplyChannel(os.dup(1))
     os.dup2(2, 1)
     while (body := wire.receive(requests)) is not None:
+        channel.begin()
         handle(wire.decode_request(body), channel)
 
 
@@ -40,26 +41,32 @@ def handle(request: wire.Request, channel: ReplyChannel) -> None:
     """Fulfils one request and sends its replies."""
     match request:
         case wire.InspectRoot(root):
-            channel.send(inspect_root(root))
+            channel.send(inspect_root(root, channel.keep_alive))
         case wire.ListSentinels(root):
-            channel.send(sync_folder.list_sentinels(root))
+            channel.send(sync_folder.list_sentinels(root, channel.keep_alive))
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
         case wire.ReadItems():
             read_items(request, channel)
 
 
-def inspect_root(root: str) -> wire.Reply:
+def inspect_root(root: str, alive: Callable[[], None]) -> wire.Reply:
+    """What is at the root. Each step asks the mount, and may take long by itself."""
     found = sync_folder.inspect_root(root)
     if not isinstance(found, wire.RootInfo):
         return found
+    alive()
     try:
         # The kernel answers stat from its cache even when the file system just died; statvfs has to ask it.
         fs_id = os.statvfs(root).f_fsid
     except OSError as error:
         return wire.Failure(f"{root}: {error.strerror}")
+    alive()
     inode = sync_folder.inode(root)
-    return wire.RootInfo(found.st_dev, os.path.realpath(root), unique_mount_id(root), fs_id, inode)
+    alive()
+    path = os.path.realpath(root)
+    alive()
+    return wire.RootInfo(found.st_dev, path, unique_mount_id(root), fs_id, inode)
 
 
 def unique_mount_id(path: str) -> int:

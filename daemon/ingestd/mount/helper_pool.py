@@ -1,45 +1,69 @@
 """A pool of mount helpers: each caller borrows one for one exchange, and one that fails is replaced."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
-from ingestd.errors import HelperFailed, MountSilent, MountUnavailable
+from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, StillSilent
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.wire import ProtocolError
 
-MAX_ABANDONED = 16
+
+class Use(Enum):
+    """What a helper is borrowed for."""
+
+    CHECK = "checks"
+    MANIFEST = "manifests"
+    ITEMS = "items"
+
+
+MAX_ABANDONED = {Use.CHECK: 8, Use.MANIFEST: 32, Use.ITEMS: 16}
+AGAIN_SECONDS = 900.0
+"""after which a read may hang once more, although the last one still does: that may be on a mount that is gone"""
+
+
+class Abandoned(NamedTuple):
+    """A helper that was killed and hangs in the kernel, what it was reading (`name`), and since when (monotonic)."""
+
+    helper: HelperProcess
+    use: Use
+    name: str
+    since: float
 
 
 class HelperPool:
     """Starts helpers on demand and keeps idle ones. Thread-safe.
 
-    A killed helper that hangs in the kernel is abandoned. With MAX_ABANDONED of them no more are started, so that a
-    dead mount does not fill the process table.
+    A killed helper that hangs in the kernel is abandoned. With so many for one use that no more are allowed, so that a
+    dead mount does not fill the process table, the others can go on. What hangs is not read again meanwhile.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
         self._idle: list[HelperProcess] = []
-        self._abandoned: list[HelperProcess] = []
+        self._abandoned: list[Abandoned] = []
         self._closed = False
 
     @contextmanager
-    def borrow(self) -> Iterator[HelperProcess]:
-        """A helper for one exchange; it returns to the pool only if the exchange succeeded.
+    def borrow(self, use: Use, name: str = "") -> Iterator[HelperProcess]:
+        """A helper for one exchange, about `name`; it returns to the pool only if the exchange succeeded.
 
-        Raises MountUnavailable: MountSilent when the helper does not answer in time, HelperFailed when it ended or
-        broke the protocol.
+        Raises MountUnavailable: MountSilent when the helper does not answer in time, StillSilent at once when an
+        earlier one for the same name hangs, HelperFailed when it ended or broke the protocol.
         """
         with self._lock:
+            self._require_few(use, name)
             helper = self._idle.pop() if self._idle else None
         helper = helper or self._start()
         try:
             yield helper
         except BaseException as error:
-            self._discard(helper)
+            self._discard(helper, use, name)
             problem = f"the mount at {self._root} does not answer: {error}"
             if isinstance(error, TimeoutError):
                 raise MountSilent(problem) from error
@@ -48,12 +72,11 @@ class HelperPool:
             raise
         self._put_back(helper)
 
-    @property
-    def hung(self) -> int:
+    def hung(self, use: Use) -> int:
         """Number of helpers that were killed and still hang in the kernel."""
         with self._lock:
             self._forget_exited()
-            return len(self._abandoned)
+            return self._count(use)
 
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
@@ -67,14 +90,23 @@ class HelperPool:
         with self._lock:
             if self._closed:
                 raise MountUnavailable("the mount is not used any more, because the daemon is stopping")
-            self._forget_exited()
-            if len(self._abandoned) >= MAX_ABANDONED:
-                problem = f"{MAX_ABANDONED} reads hang in the mount at {self._root}, so no more are started"
-                raise MountUnavailable(f"{problem}; mount it again")
         try:
             return HelperProcess(lambda: self._closed)
         except OSError as error:
             raise MountUnavailable(f"no helper process can be started: {error.strerror}") from error
+
+    def _require_few(self, use: Use, name: str) -> None:
+        """Raises MountUnavailable when another read would hang, or too many do already."""
+        self._forget_exited()
+        latest = time.monotonic() - AGAIN_SECONDS
+        if name and any(found.name == name and found.since > latest for found in self._abandoned):
+            raise StillSilent(f"an earlier read of it still hangs in the mount at {self._root}")
+        if (count := self._count(use)) >= MAX_ABANDONED[use]:
+            problem = f"{count} reads hang in the mount at {self._root}, so no more {use.value} are read"
+            raise MountUnavailable(f"{problem}; mount it again")
+
+    def _count(self, use: Use) -> int:
+        return sum(found.use is use for found in self._abandoned)
 
     def _put_back(self, helper: HelperProcess) -> None:
         with self._lock:
@@ -83,10 +115,10 @@ class HelperPool:
                 return
         close_all([helper])
 
-    def _discard(self, helper: HelperProcess) -> None:
+    def _discard(self, helper: HelperProcess, use: Use, name: str) -> None:
         if not helper.kill():
             with self._lock:
-                self._abandoned.append(helper)
+                self._abandoned.append(Abandoned(helper, use, name, time.monotonic()))
 
     def _forget_exited(self) -> None:
-        self._abandoned = [helper for helper in self._abandoned if not helper.has_exited()]
+        self._abandoned = [found for found in self._abandoned if not found.helper.has_exited()]

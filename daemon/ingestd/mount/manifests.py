@@ -56,7 +56,7 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
     name, max_bytes = f"{request.sync_id}.json", request.max_bytes
     digest = hashlib.sha256()
     blocks = []
-    with open_manifest(request.root, request.sync_id) as fd:
+    with open_manifest(request.root, request.sync_id, alive) as fd:
         size = os.fstat(fd).st_size
         if size > max_bytes:
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")

@@ -22,6 +22,10 @@ class ReplyChannel:
         self._group: list[Reading] = []
         self._group_bytes = self._steps = self._bytes_read = 0
 
+    def begin(self) -> None:
+        """Counts the silence of a request from its arrival."""
+        self._sent_at = time.monotonic()
+
     def send(self, reply: wire.Reply) -> None:
         with self._lock:
             wire.send(self._fd, reply)

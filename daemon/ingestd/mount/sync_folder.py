@@ -2,14 +2,24 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
 from ingestd.mount.records import Listing
 from ingestd.mount.wire import Failure, RootInfo
+
+NAMES_AT_ONCE = 4096
+"""names of a listing between two signs of life"""
+
+Alive = Callable[[], None]
+
+
+def quiet() -> None:
+    """Sign of life for callers that need none."""
 
 
 class NoSentinel(Exception):
@@ -33,13 +43,13 @@ def inode(root: str) -> int:
         return 0
 
 
-def list_sentinels(root: str) -> Listing | Failure:
+def list_sentinels(root: str, alive: Alive = quiet) -> Listing | Failure:
     """One listing of names, without a stat of any file."""
     sync_ids: list[str] = []
     invalid_names: list[str] = []
     try:
         with open_in_root(root, "sync", OPEN_FOLDER) as folder:
-            names = os.listdir(folder)
+            names = _names(folder, alive)
     except BadEntry as bad:
         return Failure(f"{root}: {bad.problem}")
     except OSError as error:
@@ -49,17 +59,29 @@ def list_sentinels(root: str) -> Listing | Failure:
     return Listing(sync_ids, list(map(printable, invalid_names)))
 
 
+def _names(folder: int, alive: Alive) -> list[str]:
+    names: list[str] = []
+    with os.scandir(folder) as entries:
+        while part := [entry.name for entry in islice(entries, NAMES_AT_ONCE)]:
+            names += part
+            alive()
+    return names
+
+
 @contextmanager
-def open_manifest(root: str, sync_id: str) -> Iterator[int]:
+def open_manifest(root: str, sync_id: str, alive: Alive = quiet) -> Iterator[int]:
     """A descriptor of the manifest of a bundle. Raises BadEntry, OSError, and NoSentinel.
 
     Without its sentinel the bundle is not handed over, and the manifest is not opened.
     """
     name = f"{sync_id}.json"
     with open_in_root(root, "sync", OPEN_FOLDER) as folder:
+        alive()
         if not _exists(folder, f"{sync_id}.ready"):
             raise NoSentinel(f"sync/{sync_id}.ready, the sentinel, does not exist")
+        alive()
         with open_below(folder, name, OPEN_FILE) as fd:
+            alive()
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise BadEntry(Reason.FILE_UNREADABLE, f"{name} is not a regular file")
             yield fd

@@ -15,16 +15,17 @@ from ingestd.pipeline.delivery import Delivery
 class Lane(Enum):
     """Where a manifest is read.
 
-    SHORT is for all, at first; LONG for those that turn out to be long; APART for those whose read was silent or failed
-    before.
+    SHORT is for all, at first, and AGAIN for those that were read before, which must not delay new ones; LONG for those
+    that turn out to be long; APART for those whose read was silent or failed before.
     """
 
     SHORT = "short"
+    AGAIN = "again"
     LONG = "long"
     APART = "apart"
 
 
-READERS = {Lane.SHORT: 4, Lane.LONG: 1, Lane.APART: 2}
+READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 4}
 MAX_QUEUED = 4 * READERS[Lane.SHORT]
 FIRST_SILENCE = 2.0
 """seconds of silence after which a reader gives up; the bundle is then read apart, with all of mount.deadline"""
@@ -89,7 +90,7 @@ class Reads:
     @property
     def needs_round(self) -> bool:
         """Whether there is an outcome to take, or something queued that no thread reads."""
-        return not self._outcomes.empty() or any(self._is_unread(apart) for apart in self._queues)
+        return not self._outcomes.empty() or any(self._is_unread(lane) for lane in Lane)
 
     @property
     def room(self) -> int:
@@ -173,7 +174,7 @@ class Reads:
             return Outcome(task, error=error)
 
     def _delivered(self, task: Task, deadline: float) -> Delivery:
-        only_short = task.lane is Lane.SHORT
+        only_short = task.lane in (Lane.SHORT, Lane.AGAIN)
         return delivery.read(self._context, task.sync_id, task.known_sha256, deadline=deadline, only_short=only_short)
 
     def _blame(self, task: Task, error: MountUnavailable) -> Outcome:

@@ -15,6 +15,7 @@ from ingestd.errors import (
     ManifestUnsettled,
     MountUnavailable,
     SentinelMissing,
+    StillSilent,
     Unavailable,
 )
 from ingestd.model import InvalidBasis
@@ -35,8 +36,8 @@ OUTAGES_BEFORE_BLAME = 3
 FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE = 5.0, 900.0
 FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE, REPORT_LOCKED = 0.25, 5.0, 30.0
 """seconds between tries to record a batch that another transaction holds, and until it is reported as stuck"""
-MAX_MOMENT_PAUSE = 15.0
-"""seconds between tries to record a bundle for which the database has an error that is about the moment"""
+MAX_MOMENT_PAUSE, MAX_HUNG_PAUSE = 15.0, 60.0
+"""seconds between tries of a bundle that meets an error of the moment in the database, or whose read hangs"""
 
 
 class Recorder:
@@ -158,7 +159,8 @@ class Recorder:
     def _handle(self, outcome: Outcome) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error
         if isinstance(error, MountUnavailable) and outcome.is_silent:
-            self._note_stuck(sync_id, error)
+            # What still hangs costs nothing to try, and is read soon after its mount answers.
+            self._note_stuck(sync_id, error, MAX_HUNG_PAUSE if isinstance(error, StillSilent) else MAX_PAUSE)
             return
         if isinstance(error, ManifestUnsettled) and not isinstance(error, SentinelMissing):
             self._wait_or_record(sync_id, error)

@@ -141,12 +141,11 @@ class Scanner:
         return min(delay, READ_POLL) if self._names or self._reads.pending else delay
 
     def _read_due(self) -> None:
-        """Begins some of the retries that are due. Bundles whose read may hang wait while many others hang."""
+        """Begins some of the retries that are due."""
         recorder = self._recorder
         for waits in (recorder.settling, recorder.locked, recorder.doubtful):
-            self._submit(waits.due(MAX_RETRIES))
-        if not self._context.mount.has_many_hung:
-            self._submit(recorder.stuck.waits.due(MAX_RETRIES), apart=True)
+            self._submit(waits.due(MAX_RETRIES), Lane.AGAIN)
+        self._submit(recorder.stuck.waits.due(MAX_RETRIES), Lane.APART)
 
     def _scan_fully(self, patience: float) -> None:
         """A full scan. One that fails stays due; one that is demanded after this begins follows it."""
@@ -181,7 +180,7 @@ class Scanner:
     def _rotate(self, known: set[str], patience: float) -> None:
         self._rotation.begin_turn(known)
         while group := self._rotation.next_group(known):
-            self._submit(group)
+            self._submit(group, Lane.AGAIN)
             self._read_all(patience)
 
     def _warn_of_ignored(self, names: set[str]) -> None:
@@ -232,7 +231,7 @@ class Scanner:
                 waits.hasten(sync_id)
             self._submit([sync_id for sync_id in named if sync_id not in waits])
 
-    def _submit(self, sync_ids: list[str], *, apart: bool = False) -> None:
+    def _submit(self, sync_ids: list[str], lane: Lane = Lane.SHORT) -> None:
         """Begins to read some bundles; one that is being read already is read again afterwards."""
         idle = [sync_id for sync_id in sync_ids if sync_id not in self._reads]
         for sync_id in sync_ids:
@@ -245,10 +244,9 @@ class Scanner:
                 self._names.put_back(sync_id)
             raise
         for sync_id in idle:
-            is_stuck = apart or sync_id in self._recorder.stuck.waits
+            is_stuck = sync_id in self._recorder.stuck.waits
             known_sha256 = None if sync_id in self._recorder.doubtful else digests.get(sync_id)
-            lane = Lane.APART if is_stuck else Lane.SHORT
-            self._reads.submit(Task(sync_id, known_sha256, lane))
+            self._reads.submit(Task(sync_id, known_sha256, Lane.APART if is_stuck else lane))
 
     def _digests(self, known: list[str]) -> dict[str, str | None]:
         if not known:

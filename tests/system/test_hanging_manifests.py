@@ -1,0 +1,111 @@
+"""Manifests whose read hangs in the kernel, where no signal reaches it, and a mount that is slow at each operation."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd.errors import MountUnavailable, StillSilent
+from ingestd.mount import access, helper_pool
+from ingestd.mount.access import Mount
+from ingestd.mount.helper_pool import Use
+from ingestd.pipeline import reads
+from ingestd.pipeline.scanner import Scanner
+from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.scanning import Clock, recorded, set_clock
+from support.wait import until
+from support.world import World, photo
+
+
+@pytest.fixture
+def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
+    with faulty_fuse(world.root, tmp_path / "mnt") as made:
+        yield made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return set_clock(monkeypatch)
+
+
+def hang(world: World, faulty: FaultyFuse, count: int) -> set[str]:
+    """Delivers bundles whose manifest hangs."""
+    bundles = {world.put(photo("bad"), ready=False) for _ in range(count)}
+    for sync_id in bundles:
+        faulty.hang(f"sync/{sync_id}.json")
+        world.file(f"sync/{sync_id}.ready", b"")
+    return bundles
+
+
+def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
+    world: World, faulty: FaultyFuse, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FIRST_SILENCE", 0.5)
+    context = world.context(mount={"root": faulty.point, "deadline": 1.0})
+    scanner = Scanner(context)
+    pool = context.mount._pool
+    bad = hang(world, faulty, 5)
+    early = world.put(photo("early"))
+    try:
+        assert scanner.scan() == [early]
+        assert scanner.stuck == 5
+        for _ in range(4):
+            clock.now += 900.0
+            scanner.run_once()
+            assert pool.hung(Use.MANIFEST) == 5, "each try took another helper"
+        late = world.put(photo("late"))
+        assert scanner.scan() == [late]
+        assert pool.hung(Use.CHECK) == 0
+    finally:
+        faulty.clear()
+    until(lambda: pool.hung(Use.MANIFEST) == 0)
+    clock.now += 60.0
+    scanner.run_once()
+    assert {sync_id for sync_id, _ in recorded(world)} == {early, late} | bad, "a minute after the mount answers"
+
+
+def test_the_mount_is_used_for_all_else_while_too_many_manifests_hang(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(helper_pool.MAX_ABANDONED, Use.MANIFEST, 2)
+    mount = world.context(mount={"root": faulty.point, "deadline": 1.0}).mount
+    identity = mount.check()
+    bad = sorted(hang(world, faulty, 2))
+    try:
+        for sync_id in bad:
+            with pytest.raises(MountUnavailable, match="the deadline passed"):
+                mount.read_manifest(sync_id)
+        with pytest.raises(StillSilent):
+            mount.read_manifest(bad[0])
+        with pytest.raises(MountUnavailable, match="2 reads hang in the mount"):
+            mount.read_manifest(world.put(photo("good")))
+        assert mount.check() == identity
+        assert len(mount.list_sentinels().sync_ids) == 3
+    finally:
+        faulty.clear()
+    until(lambda: is_readable(mount, bad[0]))
+
+
+def is_readable(mount: Mount, sync_id: str) -> bool:
+    try:
+        return mount.read_manifest(sync_id).manifest is not None
+    except MountUnavailable:
+        return False
+
+
+@pytest.mark.soak_only
+def test_the_deadline_is_about_each_operation(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "CHECK_SECONDS", 2.0)
+    sync_id = world.put(photo("a"))
+    (world.root / "deep").mkdir()
+    (world.root / "sync").rename(world.root / "deep" / "sync")
+    mount = world.context(mount={"root": faulty.point / "deep", "deadline": 2.0}).mount
+    for path in ("deep", "deep/sync", f"deep/sync/{sync_id}.ready", f"deep/sync/{sync_id}.json"):
+        faulty.slow(path, 0.6, "lookup")
+    for use in (mount.check, mount.list_sentinels, lambda: mount.read_manifest(sync_id)):
+        start = time.monotonic()
+        assert use()
+        assert time.monotonic() - start > (1.0 if use == mount.list_sentinels else 2.0)
