@@ -1,0 +1,70 @@
+"""New bundles are read beside those that are read again, and do not wait for them."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.scanner import MAX_RETRIES, Scanner
+from support.scanning import Clock, recorded, write_sentinel
+from support.wait import until
+from support.world import World, new_sync_id, photo
+
+
+class SlowRereads:
+    """Reads of named manifests that wait until they are released, as on a slow mount."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
+        self.names: set[str] = set()
+        self.begun: list[str] = []
+        self.released = threading.Event()
+        self._real = context.mount.read_manifest
+        monkeypatch.setattr(context.mount, "read_manifest", self._read)
+
+    def _read(self, sync_id: str, *more: Any, **options: Any) -> Any:
+        if sync_id in self.names:
+            self.begun.append(sync_id)
+            assert self.released.wait(30)
+        return self._real(sync_id, *more, **options)
+
+
+def put_incomplete(world: World, _scanner: Scanner) -> set[str]:
+    names = {new_sync_id() for _ in range(MAX_RETRIES)}
+    for sync_id in names:
+        write_sentinel(world, sync_id)
+    return names
+
+
+def put_known(world: World, _scanner: Scanner) -> set[str]:
+    return {world.put(photo("known")) for _ in range(20)}
+
+
+def put_doubtful(world: World, scanner: Scanner) -> set[str]:
+    names = put_known(world, scanner)
+    scanner.scan()
+    world.sql("UPDATE ingest_batch SET status = 'invalid', invalid_basis = 'setting'")
+    return names
+
+
+@pytest.mark.parametrize("put", [put_incomplete, put_known, put_doubtful])
+def test_a_new_bundle_does_not_wait_for_those_that_are_read_again(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch, put: Any
+) -> None:
+    context = world.context()
+    scanner = Scanner(context)
+    slow = SlowRereads(monkeypatch, context)
+    names = put(world, scanner)
+    scanner.scan()
+    slow.names = names
+    clock.now += 100.0
+    scan = threading.Thread(target=scanner.scan)
+    scan.start()
+    try:
+        until(lambda: slow.begun)
+        new = world.put(photo("new"))
+        scanner.name({new})
+        until(lambda: (new, "new") in recorded(world), seconds=5)
+    finally:
+        slow.released.set()
+        scan.join()
