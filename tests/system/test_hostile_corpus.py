@@ -65,3 +65,40 @@ def test_a_healthy_bundle_is_imported_beside_a_hostile_document(beside: Beside, 
     cost = beside.documents(name, SHAPES[name](DOCUMENT_SIZE))
     check(cost)
     assert cost.status == ("failed" if name in REFUSED else "imported")
+
+
+LARGE = {
+    "white space at the end": ("imported",),
+    "white space between elements": ("failed", "imported"),
+    "long text in verification": ("invalid",),
+    "empty objects under an unknown key": ("invalid",),
+    "31 brackets and a long text": ("invalid",),
+    "empty objects": ("invalid",),
+    "one long item": ("failed",),
+    "one bottomless item": ("failed",),
+    "very deep items": ("failed",),
+    "many files": ("failed", "imported"),
+    "cut in escapes": (SETTLING,),
+}
+"""by name: the statuses of a manifest just below the limit of 512 MiB"""
+
+
+@pytest.mark.soak_only
+@pytest.mark.soak
+@pytest.mark.parametrize("name", LARGE)
+def test_a_healthy_bundle_is_imported_beside_the_largest_manifests(beside: Beside, name: str) -> None:
+    [shape] = [shape for shape in CORPUS if shape.name == name]
+    cost = beside.manifest(name, shape.make(510 * MIB), settles=LARGE[name] == (SETTLING,))
+    check(cost)
+    assert cost.status in LARGE[name]
+
+
+@pytest.mark.soak_only
+@pytest.mark.soak
+@pytest.mark.parametrize(("count", "status"), [(15, "imported"), (50, "failed")])
+def test_a_healthy_bundle_is_imported_beside_items_of_many_sparse_documents(
+    beside: Beside, count: int, status: str
+) -> None:
+    cost = beside.documents(f"{count} sparse documents", SHAPES["empty objects"](4 * MIB), count, items=2)
+    check(cost)
+    assert cost.status == status

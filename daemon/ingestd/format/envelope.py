@@ -1,7 +1,8 @@
 """The envelope of a manifest: everything but its items and containers, checked field by field. Pure."""
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from ingestd.model import Action
 
 MAX_TEXT = 255
 MAX_TYPE = 64
+_LEAP_SECOND = re.compile(r"(\S{10}.\d\d:\d\d:)60(\D.*)", re.ASCII)
 
 
 class EnvelopeReader:
@@ -106,17 +108,12 @@ class EnvelopeReader:
         if text is None:
             return None
         try:
-            moment = msgspec.convert(text, datetime)
-        except msgspec.ValidationError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
+            return _utc(text)
+        except (msgspec.ValidationError, ValueError):
             self.problems.append(f"{key}: {short_repr(text)} is not an RFC 3339 time with Z or an offset")
-            return None
-        try:
-            return moment.astimezone(UTC).replace(tzinfo=None)
         except OverflowError:
             self.problems.append(f"{key}: {short_repr(text)} is out of range")
-            return None
+        return None
 
     def _completed_verification(self) -> dict[str, Any] | None:
         """The value of `verification`, which must have passed, of a bundle whose `status` must be completed."""
@@ -134,6 +131,18 @@ class EnvelopeReader:
 
     def _check_list(self, key: str, *, required: bool = False) -> None:
         self._get(key, list[Any], required=required)
+
+
+def _utc(text: str) -> datetime:
+    """An RFC 3339 time as naive UTC; a leap second counts as the second after it. Raises ValueError, OverflowError."""
+    leap = _LEAP_SECOND.fullmatch(text)
+    moment = msgspec.convert(f"{leap[1]}59{leap[2]}" if leap else text, datetime)
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset")
+    moment = moment.astimezone(UTC).replace(tzinfo=None)
+    if leap and (moment.hour, moment.minute) != (23, 59):
+        raise ValueError("leap seconds end a day")
+    return moment + timedelta(seconds=bool(leap))
 
 
 def _has_huge_number(value: Any) -> bool:

@@ -25,6 +25,8 @@ KINDS = {
 }
 
 NAMES_PER_STEP = 100
+FOLDERS_PER_FILE = 100
+"""Folders are ignored, up to so many for each file that an item may have."""
 
 _PAIRED = b'"\\\b\t\n\f\r'
 _NOT_PAIRED = bytes(set(range(256)) - set(_PAIRED))
@@ -66,17 +68,20 @@ class DocumentReader:
         """The names in source/data, but those of folders; a listing that never ends is not read to its end."""
         names: list[str] = []
         with os.scandir(data) as found:
-            for file in found:
+            for count, file in enumerate(found, 1):
                 if not file.is_dir(follow_symlinks=False):
                     names.append(file.name)
-                    self._check_count(len(names))
-                    if len(names) % NAMES_PER_STEP == 0:
-                        self._report(0)
+                self._check_count(len(names), count - len(names))
+                if count % NAMES_PER_STEP == 0:
+                    self._report(0)
         return sorted(names, key=os.fsencode)
 
-    def _check_count(self, more: int) -> None:
+    def _check_count(self, files: int, folders: int) -> None:
         limit = self._limits.item_documents
-        if len(self._documents) + more > limit:
+        if folders > FOLDERS_PER_FILE * limit:
+            problem = f"source/data has more than {FOLDERS_PER_FILE * limit} folders; only files are documents"
+            raise BadEntry(Reason.TOO_MANY_DOCUMENTS, problem)
+        if len(self._documents) + files > limit:
             problem = f"source/data has more than {limit} files (mount.max_item_documents)"
             raise BadEntry(Reason.TOO_MANY_DOCUMENTS, problem)
 

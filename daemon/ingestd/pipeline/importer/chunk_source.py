@@ -66,6 +66,7 @@ class ChunkSource:
         while rows := self._rows(after, size()):
             after, items = self._next(rows)
             yield from self._chunks(items)
+            del items  # their documents need not be in memory while the next are read
         until = self.reader.settled_at()
         while self.late:
             yield from self._chunks(self._read_late(size(), until))

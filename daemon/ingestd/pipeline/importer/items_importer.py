@@ -63,6 +63,7 @@ class ItemsImporter:
                         self._import_isolated(chunk)
                     else:
                         self._import_chunk(chunk)
+                    del chunk  # as in ChunkSource.each
                 self.suspects.end()
             except BaseException:
                 self.fence.abandon()
