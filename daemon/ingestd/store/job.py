@@ -158,8 +158,7 @@ def claim_next(tx: Tx, worker_id: str, instance: str) -> Claimed | None:
     if row is None:
         return None
     job_id, token, waited = row
-    values = {"job_id": job_id, "token": token, "worker_id": worker_id, "instance": instance}
-    if _sql.claim(tx.connection, **values) != 1:
+    if _sql.claim(tx.connection, job_id=job_id, token=token, worker_id=worker_id, instance=instance) != 1:
         return None
     *columns, has_active_prior = _sql.claimed(tx.connection, job_id=job_id)
     # The clock of the server may have been set back meanwhile.
