@@ -9,6 +9,11 @@ id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done
 -- True while a claim still holds its job: the condition of every guarded update.
 id = :job_id AND claim_token = :token AND state = 'running'
 
+-- fragment: is_stale
+-- A heartbeat from the future is from before the clock of the server was set back.
+(heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND
+ OR heartbeat_at > UTC_TIMESTAMP(6) + INTERVAL :stale_us MICROSECOND)
+
 -- fragment: unclaimed
 -- Puts a job back into the queue.
 state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL,
@@ -129,15 +134,14 @@ WHERE {{own_claim}};
 
 -- name: stale
 SELECT {{running_columns}} FROM import_job
-WHERE state = 'running' AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND ORDER BY id;
+WHERE state = 'running' AND {{is_stale}} ORDER BY id;
 
 -- name: running_on
 SELECT {{running_columns}} FROM import_job WHERE state = 'running' AND claimed_instance LIKE :instances ORDER BY id;
 
 -- name: reset_stale!
 UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
-WHERE {{own_claim}}
-  AND heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND;
+WHERE {{own_claim}} AND {{is_stale}};
 
 -- name: reset_dead!
 UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items,

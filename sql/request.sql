@@ -59,6 +59,7 @@ UPDATE ingest_request SET state = 'queued', {{unclaimed}} WHERE {{own_claim}};
 -- name: running
 SELECT id, claim_token, claimed_instance, heartbeat_at,
        heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND
+       OR heartbeat_at > UTC_TIMESTAMP(6) + INTERVAL :stale_us MICROSECOND
 FROM ingest_request WHERE state = 'running';
 
 -- name: reset!

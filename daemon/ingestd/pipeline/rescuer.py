@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -15,6 +16,7 @@ from ingestd.pipeline.importer import completion
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.job import Running
+from ingestd.store.queries import server
 
 log = structlog.get_logger()
 
@@ -38,6 +40,8 @@ class Rescuer:
         self._context, self._instance, self._on_reset = context, instance, on_reset
         self._started_at: float | None = None
         self._is_starting = True
+        self._ahead: datetime | None = None
+        """the server's clock when the monotonic clock of this process was zero"""
 
     def run_once(self) -> float:
         """One round; returns the seconds until the next one."""
@@ -46,6 +50,7 @@ class Rescuer:
             count += self.reset_dead()
             requests.reset_dead(self._context, self._instance)
             self._started_at = self._started_at or time.monotonic()
+        self._notice_set_clock()
         if self._may_reset_stale():
             count += self.reset_stale()
             requests.reset_stale(self._context)
@@ -83,6 +88,17 @@ class Rescuer:
 
     def _is_dead(self, found: Running) -> bool:
         return self._instance.fate_of(found.instance) is Fate.DEAD
+
+    def _notice_set_clock(self) -> None:
+        """Waits as after an outage when the clock of the server was set: workers first get time to send a heartbeat."""
+        before = time.monotonic()
+        now = self._context.db.read(server.now)
+        ahead = now - timedelta(seconds=(before + time.monotonic()) / 2)
+        last, self._ahead = self._ahead or ahead, ahead
+        if abs((ahead - last).total_seconds()) > self._context.settings.worker.stale_after / 2:
+            log.warning("clock_set", seconds=round((ahead - last).total_seconds()))
+            self._context.db.note_outage()
+            self._context.db.note_available()
 
     def _may_reset_stale(self) -> bool:
         """Whether old heartbeats mean dead workers: after an outage, workers first get time to send some."""
