@@ -53,7 +53,7 @@ class KeepingPool(HelperPool):
 
 def keep_helpers(context: Context) -> None:
     """Lets a context take and leave kept helpers."""
-    context.mount._pool = KeepingPool(context.settings.mount.root)
+    context.mount._pool = KeepingPool(context.settings.mount.root, context.mount._mounted)
 
 
 def end_kept() -> None:

@@ -94,6 +94,33 @@ def is_readable(mount: Mount, sync_id: str) -> bool:
         return False
 
 
+def test_what_hangs_in_a_mount_that_was_replaced_does_not_count(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for use in (Use.CHECK, Use.MANIFEST):
+        monkeypatch.setitem(helper_pool.MAX_ABANDONED, use, 1)
+    mount = world.context(mount={"root": faulty.point, "deadline": 1.0}).mount
+    (bad,) = hang(world, faulty, 1)
+    faulty.hang("sync", "open")
+    try:
+        for _ in range(2):
+            with pytest.raises(MountUnavailable):
+                mount.list_sentinels()
+        with pytest.raises(MountUnavailable, match="1 reads hang"):
+            mount.check()
+        again = FaultyFuse(world.root, faulty.point)
+        again.mount()
+        try:
+            mount.check()
+            assert mount.list_sentinels().sync_ids == [bad]
+            assert is_readable(mount, bad)
+        finally:
+            again.unmount()
+    finally:
+        faulty.clear()
+        mount.close()
+
+
 @pytest.mark.soak_only
 def test_the_deadline_is_about_each_operation(
     world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch

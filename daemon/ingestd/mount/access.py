@@ -47,7 +47,7 @@ class Mount:
         self._checked_at = -math.inf
         self._root = str(settings.root)
         self._path = settings.root
-        self._pool = HelperPool(settings.root)
+        self._pool = HelperPool(settings.root, self._mounted)
 
     def check(self) -> MountIdentity:
         """The identity of the file system at the root; sets `up`. Raises MountUnavailable, or what `approve` raises."""
@@ -144,7 +144,7 @@ class Mount:
         self, request: wire.ReadManifest, seconds: float, on_alive: Callable[[], None]
     ) -> ManifestReading:
         receiver = ManifestReceiver()
-        with self._helper(Use.MANIFEST, f"{request.sync_id} {self.identity}") as helper:
+        with self._helper(Use.MANIFEST, request.sync_id) as helper:
             helper.send(request, seconds)
             while not receiver.is_complete:
                 receiver.add(helper.receive(seconds, lambda _count: on_alive()))
@@ -190,6 +190,13 @@ class Mount:
     def is_remote(self) -> bool:
         """Whether the mounted file system is remote; does not touch it."""
         return mount_point(self._path).is_remote
+
+    def _mounted(self) -> int:
+        """The number of the mount at the root, which no other gets while reads hang there; 0 if it is unknown."""
+        try:
+            return mount_point(self._path).mount_id
+        except OSError:
+            return 0
 
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""

@@ -1,8 +1,7 @@
 """A pool of mount helpers: each caller borrows one for one exchange, and one that fails is replaced."""
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -22,17 +21,15 @@ class Use(Enum):
 
 
 MAX_ABANDONED = {Use.CHECK: 8, Use.MANIFEST: 32, Use.ITEMS: 16}
-AGAIN_SECONDS = 900.0
-"""after which a read may hang once more, although the last one still does: that may be on a mount that is gone"""
 
 
 class Abandoned(NamedTuple):
-    """A helper that was killed and hangs in the kernel, what it was reading (`name`), and since when (monotonic)."""
+    """A helper that was killed and hangs in the kernel, what it was reading (`name`), and in which mount."""
 
     helper: HelperProcess
     use: Use
     name: str
-    since: float
+    mount: object
 
 
 class HelperPool:
@@ -40,10 +37,11 @@ class HelperPool:
 
     A killed helper that hangs in the kernel is abandoned. With so many for one use that no more are allowed, so that a
     dead mount does not fill the process table, the others can go on. What hangs is not read again meanwhile.
+    `mounted()` identifies what is mounted: what hangs in a mount that was replaced says nothing about the present one.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, mounted: Callable[[], object] = lambda: None) -> None:
+        self._root, self._mounted = root, mounted
         self._lock = threading.Lock()
         self._idle: list[HelperProcess] = []
         self._abandoned: list[Abandoned] = []
@@ -57,7 +55,9 @@ class HelperPool:
         earlier one for the same name hangs, HelperFailed when it ended or broke the protocol.
         """
         with self._lock:
-            self._require_few(use, name)
+            self._forget_exited()
+            if self._abandoned:
+                self._require_few(use, name)
             helper = self._idle.pop() if self._idle else None
         helper = helper or self._start()
         try:
@@ -76,7 +76,7 @@ class HelperPool:
         """Number of helpers that were killed and still hang in the kernel."""
         with self._lock:
             self._forget_exited()
-            return self._count(use)
+            return sum(found.use is use for found in self._abandoned)
 
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
@@ -97,16 +97,13 @@ class HelperPool:
 
     def _require_few(self, use: Use, name: str) -> None:
         """Raises MountUnavailable when another read would hang, or too many do already."""
-        self._forget_exited()
-        latest = time.monotonic() - AGAIN_SECONDS
-        if name and any(found.name == name and found.since > latest for found in self._abandoned):
+        mount = self._mounted()
+        present = [found for found in self._abandoned if found.mount == mount]
+        if name and any(found.name == name for found in present):
             raise StillSilent(f"an earlier read of it still hangs in the mount at {self._root}")
-        if (count := self._count(use)) >= MAX_ABANDONED[use]:
+        if (count := sum(found.use is use for found in present)) >= MAX_ABANDONED[use]:
             problem = f"{count} reads hang in the mount at {self._root}, so no more {use.value} are read"
             raise MountUnavailable(f"{problem}; mount it again")
-
-    def _count(self, use: Use) -> int:
-        return sum(found.use is use for found in self._abandoned)
 
     def _put_back(self, helper: HelperProcess) -> None:
         with self._lock:
@@ -118,7 +115,7 @@ class HelperPool:
     def _discard(self, helper: HelperProcess, use: Use, name: str) -> None:
         if not helper.kill():
             with self._lock:
-                self._abandoned.append(Abandoned(helper, use, name, time.monotonic()))
+                self._abandoned.append(Abandoned(helper, use, name, self._mounted()))
 
     def _forget_exited(self) -> None:
         self._abandoned = [found for found in self._abandoned if not found.helper.has_exited()]
