@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
     "log": {"level": "warning"},
 }  # fmt: skip
 WATCH = {"rescan_interval": 0.2, "poll_interval": 0.1, "watch": "poll"}
-EXCEPTIONS = ("Traceback", "service_failed", "job_crashed", "internal error", "job_not_ended", "sweep_failed")
+EXCEPTIONS = ("Traceback", "service_failed", "job_crashed", "internal error", "job_not_ended")
 OPEN = (
     "SELECT (SELECT COUNT(*) FROM import_job WHERE ended IS NULL)"
     " + (SELECT COUNT(*) FROM ingest_request WHERE finished_at IS NULL) + %s - COUNT(*) FROM import_job"
