@@ -10,9 +10,10 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
+from support.scale import scaled
 from support.world import World, cover, empty, md5, new_sync_id, photo
 
-ITEMS, MEMBERS = 40, 9
+ITEMS, MEMBERS = scaled(20, 40), 9
 NO_DECISION = "SELECT COUNT(*) FROM ingest_batch b JOIN import_job j ON j.batch_id = b.id WHERE b.sync_id = %s AND %s"
 ENDED, OPEN = "j.ended IS NOT NULL", "j.ended IS NULL"
 REQUEST = (

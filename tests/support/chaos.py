@@ -70,6 +70,11 @@ class Chaos:
         self._first = [fault for fault, weight in self._weights.items() if weight]
         self.dice.shuffle(self._first)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a kind of fault has not struck yet."""
+        return bool(self._first)
+
     def strike(self) -> None:
         """One fault: at first each kind once, then by weight."""
         self._end_due()

@@ -23,11 +23,11 @@ from support.world import World, empty
 
 MIN_SECONDS, MAX_SECONDS = scaled(3, 180), scaled(60, 400)
 UNFENCED_SECONDS = 60
-MIN_RESETS, MAX_BUNDLES = scaled(0, 20), scaled(12, 10_000)
+MIN_RESETS, MAX_BUNDLES = scaled(0, 20), scaled(8, 10_000)
 SEEDS = (1, 2, 3) if IS_SOAK else (1,)
 CHAINS, CHUNK = 4, 3
 STALE_SECONDS = 1.0
-MAX_PAUSE = 1.0
+MAX_PAUSE = scaled(5, 10) / 10
 """seconds between two faults; a daemon that starts needs about one"""
 ALL_ACTIONS = ["create", "update", "remove"]
 SETTINGS: dict[str, Any] = {
@@ -87,18 +87,21 @@ class Arena:
 
     def _rage(self, chaos: Chaos, script: Script, chains: list[Chain], seconds: float) -> None:
         start = time.monotonic()
-        while time.monotonic() < start + seconds or not self._has_met_enough(script):
+        while (is_raging := time.monotonic() < start + seconds or chaos.has_more) or not self._has_met_enough(script):
             assert time.monotonic() < start + MAX_SECONDS, "the chaos met too few jobs"
             for chain in chains:
                 chain.go_on()
             if chaos.dice.random() < 0.1:
                 script.request("scan")
             time.sleep(MAX_PAUSE * chaos.dice.random())
-            chaos.strike()
+            if is_raging:
+                chaos.strike()
+            else:
+                chaos.end()
 
     def _has_met_enough(self, script: Script) -> bool:
         resets = int(self.world.one("SELECT COUNT(*) FROM ingest_event WHERE event_type = 'job_reset'"))
-        return resets >= MIN_RESETS and len(script.delivered) > 2 * CHAINS
+        return resets >= MIN_RESETS and len(script.delivered) > CHAINS
 
     def _finish(self, script: Script, trio: list[Process]) -> None:
         count = len(script.delivered)
