@@ -93,7 +93,10 @@ class Background(threading.Thread, Generic[T]):
 
 
 def _leave(seconds: float) -> None:
-    """Ends the process, also when threads hang, for which Python itself would wait without end."""
+    """Ends the process, also when threads hang, for which Python itself would wait without end.
+
+    Nothing is lost: all that matters is in the database, and was committed or rolled back.
+    """
     signals.ignore_all()
     countdown = Countdown(seconds)
     waited_for = [
@@ -104,10 +107,8 @@ def _leave(seconds: float) -> None:
     hanging = [thread.name for thread in waited_for if thread.is_alive()]
     if hanging:
         log.warning("threads_left_behind", threads=hanging)
-    if not logs.drain(seconds) or threading.active_count() > 1:
-        # Nothing is lost: all that matters is in the database, and was committed or rolled back. The time to stop is
-        # nearly over, and the end of an interpreter with other threads has no limit.
-        os._exit(0)
+    logs.drain(seconds)
+    os._exit(0)
 
 
 def _prepared(settings: Settings, server: EmbeddedMariaDB) -> Settings:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingestd import config
+from ingestd.cli import serve
 from ingestd.pipeline.context import Context
 from ingestd.signals import HANDLED
 from support.command import Run, commands
@@ -29,8 +30,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """Commands set handlers for the rest of their process, which here is that of the tests."""
+def _process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands set handlers for the rest of their process, and `run` ends it, which here is that of the tests."""
+    monkeypatch.setattr(serve, "_leave", lambda _seconds: None)
     before = {number: signal.getsignal(number) for number in HANDLED}
     yield
     for number, handler in before.items():
