@@ -80,7 +80,7 @@ def test_connections_that_are_killed_at_random_fail_no_item(
         until(lambda: {*map(world.status, sync_ids)} == {"imported"}, seconds=60)
     finally:
         daemon.stop()
-    assert sum(counts) >= scaled(5, 50)
+    assert sum(counts) >= scaled(5, 20)
     assert world.one("SELECT COUNT(*) FROM asset WHERE %s", 1) == 300 * len(sync_ids)
 
 
