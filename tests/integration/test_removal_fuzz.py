@@ -48,7 +48,7 @@ episodes = st.fixed_dictionaries(
     }
 )
 many = settings(
-    max_examples=scaled(5, 300), deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=scaled(4, 300), deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 """without shrinking, which takes minutes"""
 
