@@ -94,7 +94,8 @@ def test_no_job_is_claimed_any_more_when_a_pause_returns(world: World, queued: t
         paused.set()
 
     def waits() -> bool:
-        return bool(world.one("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+        running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'UPDATE ingest_control%%'"
+        return bool(world.one(running))
 
     with interrupted(job, "claim_next", lambda: claim(world.context(), "w/pid:1/1", ME)):
         thread = threading.Thread(target=pause)
