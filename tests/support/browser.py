@@ -63,6 +63,7 @@ class Pages:
         page.get_by_label("Token").fill(token)
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("button", name="Sign out").wait_for()
+        page.wait_for_load_state()  # The script runs; before it does, a click has another effect.
         return page
 
     def put(self, *items: Any, **envelope: Any) -> str:

@@ -37,7 +37,9 @@ def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Da
         (100, BUNDLES // 2),
     ]
     worker = {"threads": WORKERS // 2, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS}
-    pair = [daemons.start(worker=worker, log={"level": "warning"}) for _ in range(2)]
+    pair = [daemons.start(worker=worker) for _ in range(2)]
+    for process in pair:
+        process.wait_until_started()
     queueing.resume(world.context(), "tester")
     unfinished = "SELECT EXISTS (SELECT 1 FROM import_job WHERE state IN ('queued', 'running'))"
     until(
