@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ingestd.errors import MountSilent
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.scanner import MAX_RETRIES, Scanner
 from support.scanning import Clock, recorded, write_sentinel
@@ -68,3 +69,24 @@ def test_a_new_bundle_does_not_wait_for_those_that_are_read_again(
     finally:
         slow.released.set()
         scan.join()
+
+
+@pytest.mark.parametrize(("hung", "deadline"), [(0, 2.0), (3, 2.0), (4, 0.5), (30, 0.5)])
+def test_a_silent_manifest_holds_up_others_for_a_shorter_time_once_several_hang(
+    world: World, monkeypatch: pytest.MonkeyPatch, hung: int, deadline: float
+) -> None:
+    context = world.context(mount={"deadline": 20.0})
+    scanner, given = Scanner(context), []
+    monkeypatch.setattr(type(context.mount), "hung_manifests", hung)
+    real = context.mount.read_manifest
+
+    def silent_at_first(sync_id: str, *more: Any, **options: Any) -> Any:
+        given.append(options["deadline"])
+        if len(given) == 1:
+            raise MountSilent("it does not answer")
+        return real(sync_id, *more, **options)
+
+    monkeypatch.setattr(context.mount, "read_manifest", silent_at_first)
+    world.put(photo("a"))
+    scanner.scan()
+    assert given[:2] == [deadline, 20.0][: 1 if hung > 16 else 2], "the second try is apart, with all of it"

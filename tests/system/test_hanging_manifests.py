@@ -49,6 +49,10 @@ def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
     early = world.put(photo("early"))
     try:
         assert scanner.scan() == [early]
+        assert (scanner.stuck, scanner.unrecorded) == (0, 5), "they may be slow only"
+        for _ in range(2):
+            clock.now += 30.0
+            scanner.run_once()
         assert scanner.stuck == 5
         for _ in range(4):
             clock.now += 900.0
@@ -59,10 +63,31 @@ def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
         assert pool.hung(Use.CHECK) == 0
     finally:
         faulty.clear()
-    until(lambda: pool.hung(Use.MANIFEST) == 0)
+    until_reaped(context.mount)
     clock.now += 60.0
     scanner.run_once()
     assert {sync_id for sync_id, _ in recorded(world)} == {early, late} | bad, "a minute after the mount answers"
+
+
+def test_slow_manifests_are_recorded_and_not_reported(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FIRST_SILENCE", 0.3)
+    context = world.context(mount={"root": faulty.point, "deadline": 20.0})
+    scanner = Scanner(context)
+    scanner.scan()
+    slow = {world.put(photo("slow")) for _ in range(3)}
+    for sync_id in slow:
+        faulty.slow(f"sync/{sync_id}.json", 1.0)
+    scanner.name(slow)
+
+    def are_recorded() -> bool:
+        scanner.run_once()
+        return {sync_id for sync_id, _ in recorded(world)} == slow
+
+    until(are_recorded)
+    assert world.sql("SELECT 1 FROM ingest_event WHERE event_type = 'bundle_stuck'") == []
+    until_reaped(context.mount)
 
 
 def test_the_mount_is_used_for_all_else_while_too_many_manifests_hang(
@@ -85,6 +110,12 @@ def test_the_mount_is_used_for_all_else_while_too_many_manifests_hang(
     finally:
         faulty.clear()
     until(lambda: is_readable(mount, bad[0]))
+    until_reaped(mount)
+
+
+def until_reaped(mount: Mount) -> None:
+    """Waits until no killed helper is left."""
+    until(lambda: not any(mount._pool.hung(use) for use in Use), what="for helpers to end")
 
 
 def is_readable(mount: Mount, sync_id: str) -> bool:
@@ -118,7 +149,7 @@ def test_what_hangs_in_a_mount_that_was_replaced_does_not_count(
             again.unmount()
     finally:
         faulty.clear()
-        mount.close()
+    until_reaped(mount)
 
 
 @pytest.mark.soak_only

@@ -182,9 +182,14 @@ class Mount:
         return wire.ReadItems(self._root, items, settings.verify, limits, window, workers)
 
     @property
+    def hung_manifests(self) -> int:
+        """Number of manifests whose read hangs in the kernel."""
+        return self._pool.hung(Use.MANIFEST)
+
+    @property
     def has_many_hung(self) -> bool:
-        """Whether so many manifests hang in the kernel that another one is not worth a second try at once."""
-        return self._pool.hung(Use.MANIFEST) > MAX_ABANDONED[Use.MANIFEST] // 2
+        """Whether so many manifests hang that another one is not worth a second try at once."""
+        return self.hung_manifests > MAX_ABANDONED[Use.MANIFEST] // 2
 
     @property
     def is_remote(self) -> bool:

@@ -29,6 +29,8 @@ READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 4}
 MAX_QUEUED = 4 * READERS[Lane.SHORT]
 FIRST_SILENCE = 2.0
 """seconds of silence after which a reader gives up; the bundle is then read apart, with all of mount.deadline"""
+HUNG, SILENCE_BESIDE_HUNG = 4, 0.5
+"""with so many manifests that hang, the next silent one is likely to hang as well, and others wait behind it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +164,20 @@ class Reads:
             return None
 
     def _read(self, task: Task) -> Outcome:
-        most = self._context.settings.mount.deadline
-        deadline = most if task.lane is Lane.APART else min(FIRST_SILENCE, most)
         try:
-            return Outcome(task, self._delivered(task, deadline))
+            return Outcome(task, self._delivered(task, self._deadline(task)))
         except ManifestIsLong:
             return Outcome(task, next_lane=Lane.LONG)
         except MountUnavailable as error:
             return self._blame(task, error)
         except Exception as error:  # noqa: BLE001  the scanner handles it: it concerns one bundle
             return Outcome(task, error=error)
+
+    def _deadline(self, task: Task) -> float:
+        longest = self._context.settings.mount.deadline
+        if task.lane is Lane.APART:
+            return longest
+        return min(FIRST_SILENCE if self._context.mount.hung_manifests < HUNG else SILENCE_BESIDE_HUNG, longest)
 
     def _delivered(self, task: Task, deadline: float) -> Delivery:
         only_short = task.lane in (Lane.SHORT, Lane.AGAIN)

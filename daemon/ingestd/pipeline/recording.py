@@ -35,7 +35,7 @@ OUTAGES_BEFORE_BLAME = 3
 """times in a row that the connection is lost over one bundle, and the database answers right afterwards"""
 FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE = 5.0, 900.0
 FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE, REPORT_LOCKED = 0.25, 5.0, 30.0
-"""seconds between tries to record a batch that another transaction holds, and until it is reported as stuck"""
+"""seconds between tries of a bundle that something holds at the moment, and until it is reported as stuck"""
 MAX_MOMENT_PAUSE, MAX_HUNG_PAUSE = 15.0, 60.0
 """seconds between tries of a bundle that meets an error of the moment in the database, or whose read hangs"""
 
@@ -43,14 +43,16 @@ MAX_MOMENT_PAUSE, MAX_HUNG_PAUSE = 15.0, 60.0
 class Recorder:
     """The bundles that this process knows or waits for. Only the scanner's thread changes them.
 
-    Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), bundles that
-    cannot be read or recorded (`stuck`), and invalid batches whose verdict may not hold any more (`doubtful`).
+    Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
+    which an earlier read is not over (`silent`), bundles that cannot be read or recorded (`stuck`), and invalid batches
+    whose verdict may not hold any more (`doubtful`).
     """
 
     def __init__(self, context: Context, names: Names) -> None:
         self._context, self._names = context, names
         self.settling = Settling(context.settings.mount.settle_seconds)
         self.locked = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
+        self.silent = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.stuck = Stuck(context)
         self.doubtful = Waits(FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE)
         self.changed: list[str] = []
@@ -62,8 +64,12 @@ class Recorder:
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle was read before; for any thread."""
-        waiting = sync_id in self.settling or sync_id in self.stuck.waits or sync_id in self.locked
-        return waiting or (self._known is not None and sync_id in self._known)
+        is_unread = self.is_apart(sync_id) or sync_id in self.settling or sync_id in self.locked
+        return is_unread or (self._known is not None and sync_id in self._known)
+
+    def is_apart(self, sync_id: str) -> bool:
+        """Whether a bundle is read apart from others, because reading it was silent or failed before."""
+        return sync_id in self.silent or sync_id in self.stuck.waits
 
     @property
     def known(self) -> Set[str]:
@@ -77,7 +83,7 @@ class Recorder:
 
     @property
     def _waiting(self) -> frozenset[str]:
-        return self.settling.names | self.locked.names | self.stuck.names
+        return self.settling.names | self.locked.names | self.silent.names | self.stuck.names
 
     def load(self) -> None:
         """Reads once what is recorded already, and each time what is reported as stuck."""
@@ -95,6 +101,7 @@ class Recorder:
         """Forgets bundles whose sentinel is gone, and doubts verdicts that a listing or the time puts in question."""
         self.settling.keep_only(listed)
         self.locked.keep_only(listed)
+        self.silent.keep_only(listed)
         for sync_id in self.stuck.names - listed:
             self.stuck.end(sync_id)
         max_future = self._context.settings.mount.max_future
@@ -114,7 +121,7 @@ class Recorder:
         try:
             self._handle(outcome)
         except DatabaseContention as error:
-            self._wait_for_row(sync_id, error)
+            self._wait_a_little(self.locked, sync_id, error, MAX_LOCK_PAUSE)
         except Unavailable as error:
             if not self._is_about_one_bundle(sync_id, error):
                 self._names.put_back(sync_id)
@@ -141,12 +148,12 @@ class Recorder:
         self._outages[sync_id] += 1
         return not isinstance(error, DatabaseOutOfReach) or self._outages[sync_id] >= OUTAGES_BEFORE_BLAME
 
-    def _wait_for_row(self, sync_id: str, error: DatabaseContention) -> None:
-        """Tries a batch again soon that another transaction holds; a long one is reported."""
-        self.locked.postpone(sync_id)
-        if sync_id in self.stuck.waits or self.locked.age(sync_id) >= REPORT_LOCKED:
-            self.locked.end(sync_id)
-            self._note_stuck(sync_id, error, MAX_LOCK_PAUSE)
+    def _wait_a_little(self, waits: Waits, sync_id: str, error: Unavailable, longest: float) -> None:
+        """Tries a bundle again soon that something holds at the moment; one that is held for long is reported."""
+        waits.postpone(sync_id)
+        if sync_id in self.stuck.waits or waits.age(sync_id) >= REPORT_LOCKED:
+            waits.end(sync_id)
+            self._note_stuck(sync_id, error, longest)
 
     def _note_stuck(self, sync_id: str, error: Exception, longest: float = MAX_PAUSE) -> None:
         """Has a bundle reported. A database that does not even take the report is out of order for all of them."""
@@ -159,8 +166,11 @@ class Recorder:
     def _handle(self, outcome: Outcome) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error
         if isinstance(error, MountUnavailable) and outcome.is_silent:
-            # What still hangs costs nothing to try, and is read soon after its mount answers.
-            self._note_stuck(sync_id, error, MAX_HUNG_PAUSE if isinstance(error, StillSilent) else MAX_PAUSE)
+            if isinstance(error, StillSilent):
+                # It is slow, or hangs: that costs nothing to try, and it is read soon after its mount answers.
+                self._wait_a_little(self.silent, sync_id, error, MAX_HUNG_PAUSE)
+            else:
+                self._note_stuck(sync_id, error)
             return
         if isinstance(error, ManifestUnsettled) and not isinstance(error, SentinelMissing):
             self._wait_or_record(sync_id, error)
@@ -194,6 +204,7 @@ class Recorder:
     def _end(self, sync_id: str) -> None:
         self.settling.end(sync_id)
         self.locked.end(sync_id)
+        self.silent.end(sync_id)
         self.doubtful.end(sync_id)
         self.stuck.end(sync_id)
         self._names.forget(sync_id)

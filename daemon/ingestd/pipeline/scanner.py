@@ -129,7 +129,7 @@ class Scanner:
     @property
     def _waits(self) -> tuple[Waits, ...]:
         recorder = self._recorder
-        return recorder.settling, recorder.locked, recorder.doubtful, recorder.stuck.waits
+        return recorder.settling, recorder.locked, recorder.doubtful, recorder.silent, recorder.stuck.waits
 
     def _delay(self) -> float:
         now = time.monotonic()
@@ -145,7 +145,8 @@ class Scanner:
         recorder = self._recorder
         for waits in (recorder.settling, recorder.locked, recorder.doubtful):
             self._submit(waits.due(MAX_RETRIES), Lane.AGAIN)
-        self._submit(recorder.stuck.waits.due(MAX_RETRIES), Lane.APART)
+        for waits in (recorder.silent, recorder.stuck.waits):
+            self._submit(waits.due(MAX_RETRIES), Lane.APART)
 
     def _scan_fully(self, patience: float) -> None:
         """A full scan. One that fails stays due; one that is demanded after this begins follows it."""
@@ -244,9 +245,8 @@ class Scanner:
                 self._names.put_back(sync_id)
             raise
         for sync_id in idle:
-            is_stuck = sync_id in self._recorder.stuck.waits
             known_sha256 = None if sync_id in self._recorder.doubtful else digests.get(sync_id)
-            self._reads.submit(Task(sync_id, known_sha256, Lane.APART if is_stuck else lane))
+            self._reads.submit(Task(sync_id, known_sha256, Lane.APART if self._recorder.is_apart(sync_id) else lane))
 
     def _digests(self, known: list[str]) -> dict[str, str | None]:
         if not known:
