@@ -56,7 +56,7 @@ def test_a_second_signal_changes_nothing(daemons: Daemons, first: signal.Signals
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(scaled(3, 400)))
+@pytest.mark.parametrize("seed", range(scaled(3, 200)))
 def test_a_signal_at_any_moment_of_the_start(daemons: Daemons, seed: int) -> None:
     """It has not started, or it ends with 0."""
     dice = random.Random(seed)
