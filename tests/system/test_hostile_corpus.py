@@ -75,7 +75,6 @@ LARGE = {
     "31 brackets and a long text": ("invalid",),
     "empty objects": ("invalid",),
     "one long item": ("failed",),
-    "many files": ("failed", "imported"),
     "cut in escapes": (SETTLING,),
 }
 """by name: the statuses of a manifest just below the limit of 512 MiB"""
