@@ -203,9 +203,9 @@ def test_a_scan_shows_that_it_goes_on_with_every_bundle(
         world.put(photo(str(number)))
     scan, ticks, record = service(daemon, "scanner"), [], delivery.record
 
-    def noting(*values: Any) -> Any:
+    def noting(*values: Any, **options: Any) -> Any:
         ticks.append(scan.ticked_at)
-        return record(*values)
+        return record(*values, **options)
 
     monkeypatch.setattr(delivery, "record", noting)
     daemon.scanner.scan()
