@@ -19,6 +19,8 @@ from support.world import World
 
 EMBEDDED_SOCKET = re.compile(r"INGESTD_DATABASE__UNIX_SOCKET=(\S+)")
 STARTED = "event=started"
+NOT_MEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+"""environment of a daemon whose end is timed: saving what coverage found takes seconds on a busy machine"""
 
 Sections = dict[str, dict[str, Any]]
 
@@ -80,6 +82,20 @@ class Process:
 
     def wait_until_started(self) -> None:
         self.wait_for(STARTED)
+
+    def wait_for_own_code(self) -> None:
+        """Waits until the start of the interpreter, which can swallow an interrupt, is over, or the process has ended.
+
+        Python ignores SIGPIPE, and then catches SIGINT; the first line of ours lets SIGINT end the process again.
+        """
+        until(lambda: self.has_ended() or self._is_in_own_code(), what="for the interpreter to start")
+
+    def _is_in_own_code(self) -> bool:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        ignored, caught = (int(re.search(rf"{name}:\t(\w+)", status)[1], 16) for name in ("SigIgn", "SigCgt"))  # type: ignore[index]
+        bits = {number: 1 << (number - 1) for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM)}
+        begun = bool(ignored & bits[signal.SIGPIPE]) and not caught & bits[signal.SIGINT]
+        return begun or bool(caught & bits[signal.SIGTERM])
 
     def send(self, number: signal.Signals) -> None:
         assert self._popen is not None
@@ -150,6 +166,7 @@ class Daemons:
     folder: Path
     started: list[tuple[Process, Path | None]] = field(default_factory=list)
     program: tuple[str, ...] = ("-m", "ingestd")
+    environment: dict[str, str] = field(default_factory=dict)
 
     def start(
         self, *, server: EmbeddedMariaDB | None = None, socket: str = "", embedded: Path | None = None, **sections: Any
@@ -171,7 +188,8 @@ class Daemons:
         closed = {"http": {"listen": ""}, "metrics": {"listen": ""}}
         config = self.folder / f"{number}.toml"
         config.write_text(toml({"mount": mount, **closed, **sections}))
-        return Process(["--config", str(config), *command], self.folder / f"{number}.log", program=self.program)
+        log = self.folder / f"{number}.log"
+        return Process(["--config", str(config), *command], log, self.environment, self.program)
 
     def reap(self) -> None:
         for process, embedded in self.started:

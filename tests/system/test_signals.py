@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.endings import demand_good_end
-from support.process import Daemons, Process
+from support.process import NOT_MEASURED, Daemons, Process
 from support.scale import scaled
 from support.wait import until
 from support.world import World, md5
@@ -20,6 +20,12 @@ STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 OTHERS = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPWR", "SIGIO")
 WORKER = {"poll_interval": 0.1, "stop_seconds": 5.0}
 SLOW = 20.0
+
+
+@pytest.fixture
+def daemons(daemons: Daemons) -> Daemons:
+    daemons.environment = NOT_MEASURED
+    return daemons
 
 
 def start(daemons: Daemons) -> Process:
@@ -62,6 +68,8 @@ def test_a_signal_at_any_moment_of_the_start(daemons: Daemons, seed: int) -> Non
     dice = random.Random(seed)
     process = start(daemons)
     number = dice.choice(STOP[:2])
+    if number == signal.SIGINT:
+        process.wait_for_own_code()
     time.sleep(dice.uniform(0.0, dice.choice((0.1, 0.3, 1.5))))
     process.send(number)
     demand_good_end(process, [number], process.wait(SLOW))

@@ -29,7 +29,7 @@ from support.hangs import (
     until_ended,
 )  # fmt: skip
 from support.private_db import migrated_server
-from support.process import Daemons, Process
+from support.process import NOT_MEASURED, Daemons, Process
 from support.scale import scaled
 from support.wait import until
 from support.world import World, empty
@@ -41,6 +41,12 @@ SLOW = 20.0
 MANY = 3000
 WORKER = {"chunk_items": 10, "poll_interval": 0.1, "stop_seconds": STOP_SECONDS, "heartbeat_interval": 0.5}
 AUTO = {"auto": ["create"]}
+
+
+@pytest.fixture
+def daemons(daemons: Daemons) -> Daemons:
+    daemons.environment = NOT_MEASURED
+    return daemons
 
 
 def start(daemons: Daemons, **sections: Any) -> Process:
