@@ -87,7 +87,7 @@ class Arena:
 
     def _rage(self, chaos: Chaos, script: Script, chains: list[Chain], seconds: float) -> None:
         start = time.monotonic()
-        while (is_raging := time.monotonic() < start + seconds or chaos.has_more) or not self._has_met_enough(script):
+        while (is_raging := time.monotonic() < start + seconds or self._needs_more(chaos)) or not self._has_met(script):
             assert time.monotonic() < start + MAX_SECONDS, "the chaos met too few jobs"
             for chain in chains:
                 chain.go_on()
@@ -99,9 +99,13 @@ class Arena:
             else:
                 chaos.end()
 
-    def _has_met_enough(self, script: Script) -> bool:
+    def _needs_more(self, chaos: Chaos) -> bool:
+        """Whether a kind of fault has not struck yet, or too few of them took a job from its worker."""
         resets = int(self.world.one("SELECT COUNT(*) FROM ingest_event WHERE event_type = 'job_reset'"))
-        return resets >= MIN_RESETS and len(script.delivered) > CHAINS
+        return chaos.has_more or resets < MIN_RESETS
+
+    def _has_met(self, script: Script) -> bool:
+        return len(script.delivered) > CHAINS
 
     def _finish(self, script: Script, trio: list[Process]) -> None:
         count = len(script.delivered)
