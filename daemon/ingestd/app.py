@@ -60,7 +60,7 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._stopping: Countdown | None = None
         self._build_pipeline(this_instance())
-        hooks = Hooks(self.worker_pool.wake, self._wake_runners, self.health)
+        hooks = Hooks(self.worker_pool.wake_one, self._wake_runners, self.health)
         probes = Health(self.context, hooks).probes()
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view(), probes)
         self.web = make_app(self.context, hooks)
@@ -73,7 +73,7 @@ class Daemon:
     def _build_pipeline(self, instance: Instance) -> None:
         context = self.context
         self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_promoter)
-        self.sweeper = Sweeper(context, on_queued=self.worker_pool.wake)
+        self.sweeper = Sweeper(context, on_queued=self.worker_pool.wake_one)
         self.scanner = Scanner(context, on_recorded=self._wake_enqueuer)
         self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan)
         self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)

@@ -60,8 +60,16 @@ class WorkerPool:
             service.start()
 
     def wake(self) -> None:
+        """Makes all workers look for jobs."""
         for service in self.services:
             service.wake()
+
+    def wake_one(self) -> None:
+        """Makes one idle worker look for a job. If it finds one it wakes the next: a job needs no more than one."""
+        for slot, service in enumerate(self.services):
+            if slot not in self._leases:
+                service.wake()
+                return
 
     def stop(self) -> None:
         """Stops claiming; each thread commits or rolls back its current chunk, and releases its job."""
@@ -92,6 +100,7 @@ class WorkerPool:
 
     def _run(self, slot: int, lease: Lease) -> str:
         self._leases[slot] = lease
+        self.wake_one()  # after the lease is known, so that a wake meant for this worker reaches another one
         try:
             outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
             return self._give_back(lease) if outcome == "lost" else outcome
