@@ -71,10 +71,8 @@ SET overturned_count = overturned_count + 1,
 WHERE id = :batch_id;
 
 -- name: set_plan!
--- The error of a run that failed as a whole stays until another run ends, that of a held batch until it is approved.
-UPDATE ingest_batch
-SET plan_sha256 = :sha256, last_error = IF(failure_count > 0 OR status = 'held', last_error, NULL)
-WHERE id = :batch_id;
+-- The error of the last run stays until another run ends, that of a held batch until it is approved.
+UPDATE ingest_batch SET plan_sha256 = :sha256 WHERE id = :batch_id;
 
 -- name: set_force!
 UPDATE ingest_batch SET force_sha256 = manifest_sha256, last_error = IF(status = 'held', NULL, last_error)
@@ -114,8 +112,9 @@ UPDATE ingest_batch SET failure_count = 1, retry_at = UTC_TIMESTAMP(6) WHERE id 
 UPDATE ingest_batch SET retry_at = NULL WHERE id = :batch_id AND retry_at IS NOT NULL;
 
 -- name: retryable
--- Batches whose next try is due, and which items their last job took at which priority.
-SELECT b.sync_id, j.scope, j.priority FROM ingest_batch b
+-- Batches whose next try is due, and which items their last job took at which priority. A re-import that has begun goes on
+-- with what is left.
+SELECT b.sync_id, IF(j.has_reset_items, 'all', j.scope), j.priority FROM ingest_batch b
 JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
 WHERE b.failure_count > 0 AND b.retry_at <= UTC_TIMESTAMP(6)
 ORDER BY b.retry_at, b.id LIMIT :limit;

@@ -32,6 +32,9 @@ FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 -- name: active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.active_batch_id = :batch_id;
 
+-- name: is_imported$
+SELECT EXISTS (SELECT 1 FROM import_job WHERE batch_id = :batch_id AND manifest_sha256 = :sha256 AND state = 'done');
+
 -- name: newest^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
 WHERE j.batch_id = :batch_id ORDER BY j.id DESC LIMIT 1;
@@ -61,7 +64,8 @@ WHERE j.active_batch_id = :batch_id FOR UPDATE;
 UPDATE import_job SET state = 'waiting' WHERE id = :job_id AND state = 'queued';
 
 -- name: rescope!
-UPDATE import_job SET scope = :scope, manifest_sha256 = :manifest_sha256, items_done = 0
+UPDATE import_job SET scope = :scope, manifest_sha256 = :manifest_sha256, items_done = 0,
+       has_reset_items = 0
 WHERE id = :job_id AND state IN ('waiting', 'queued');
 
 -- name: reprioritise!
@@ -119,6 +123,10 @@ SELECT writes FROM import_job WHERE id = :job_id AND claim_token = :token FOR UP
 
 -- name: consume!
 UPDATE import_job SET manifest_sha256 = :manifest_sha256 WHERE id = :job_id;
+
+-- name: begin_reimport!
+-- True once for each re-import, however often its job is released or reset.
+UPDATE import_job SET has_reset_items = 1 WHERE id = :job_id AND scope = 'reimport' AND has_reset_items = 0;
 
 -- name: beat!
 UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};

@@ -179,7 +179,7 @@ def member_may_be_written(incoming: Version, member: Member | None, complete: Ve
 def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) -> BatchStatus:
     """Status of a consumable batch without an active job, from its item and container decisions.
 
-    `finished`: a run has just ended, so an empty batch is imported, not ready. A batch with anything undecided is
+    `finished`: a run has ended, so an empty batch is imported, not ready. A batch with anything undecided is
     ready, whatever was decided of the rest: it was delivered again, or its import was interrupted.
     """
     if not planned:

@@ -51,6 +51,10 @@ class Scope(StrEnum):
         """Whether nothing of the manifest is left for another job."""
         return self in (Scope.ALL, Scope.REIMPORT)
 
+    def covers(self, other: "Scope") -> bool:
+        """Whether a job of this scope imports everything that a job of another scope would."""
+        return other is self or self is Scope.REIMPORT or (self is Scope.ALL and other is not Scope.REIMPORT)
+
 
 DAEMON = "ingestd"
 """requested_by of the jobs that a sweep queues"""

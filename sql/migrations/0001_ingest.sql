@@ -128,6 +128,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   priority          INT NOT NULL DEFAULT 100,
   scope             VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL DEFAULT 'all'
                     COMMENT 'which items the run takes: all, failed, deferred, revival, reimport',
+  has_reset_items   TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a re-import has begun: the decisions of its batch are reset',
   manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'the digest whose content it takes up; NULL: only some items',
   requested_by      VARCHAR(255) NULL,
   queued_at         DATETIME(6) NOT NULL,

@@ -27,6 +27,16 @@ def imported(world: World) -> tuple[Context, str]:
     return context, sync_id
 
 
+@pytest.fixture
+def mixed(world: World) -> tuple[Context, str]:
+    """A batch with one created, one failed and one deferred item."""
+    context = world.context()
+    sync_id = world.put(photo("a"), photo("b"), cover("c", "parent"))
+    (world.root / photo("b")["path"] / "0.jpg").unlink()
+    world.import_all(context, sync_id)
+    return context, sync_id
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_reimport_of_a_queued_batch_is_taken_up(world: World, imported: tuple[Context, str], paused: bool) -> None:
     context, sync_id = imported
@@ -35,7 +45,6 @@ def test_a_reimport_of_a_queued_batch_is_taken_up(world: World, imported: tuple[
     ask(context, sync_id)
     queued = ask(context, sync_id, scope=Scope.REIMPORT)
     assert (queued.is_new, queued.job.scope) == (False, Scope.REIMPORT)
-    assert set(world.decisions(sync_id).values()) == {"pending"}
     kind, payload = world.events(sync_id)[-1]
     assert (kind, payload["scope"], payload["requested_by"]) == ("job_rescoped", "reimport", "tester")
     queueing.resume(context, "tester")
@@ -51,11 +60,62 @@ def test_the_same_reimport_again_changes_nothing(world: World, imported: tuple[C
     assert world.events(sync_id) == before
 
 
-def test_only_failed_narrows_a_queued_job(world: World, imported: tuple[Context, str]) -> None:
+@pytest.mark.parametrize("narrow", [Scope.FAILED, Scope.DEFERRED])
+@pytest.mark.parametrize("state", ["queued", "waiting"])
+def test_a_plain_request_widens_a_job_for_some_items(
+    world: World, mixed: tuple[Context, str], narrow: Scope, state: str
+) -> None:
+    context, sync_id = mixed
+    ask(context, sync_id, scope=narrow)
+    world.sql("UPDATE import_job SET state = %s WHERE scope = %s", state, narrow)
+    queued = ask(context, sync_id)
+    assert (queued.is_new, queued.job.scope) == (False, Scope.ALL)
+    kind, payload = world.events(sync_id)[-1]
+    assert (kind, payload["scope"], payload["requested_by"]) == ("job_rescoped", "all", "tester")
+    stored = "SELECT scope, manifest_sha256 = (SELECT manifest_sha256 FROM ingest_batch WHERE id = batch_id)"
+    assert world.sql(f"{stored} FROM import_job ORDER BY id DESC LIMIT 1") == [("all", 1)]
+
+
+@pytest.mark.parametrize("whole", [Scope.ALL, Scope.REIMPORT])
+@pytest.mark.parametrize("narrow", [Scope.FAILED, Scope.DEFERRED])
+def test_a_job_for_all_items_covers_a_request_for_some(
+    world: World, mixed: tuple[Context, str], whole: Scope, narrow: Scope
+) -> None:
+    context, sync_id = mixed
+    ask(context, sync_id, scope=whole)
+    before = world.events(sync_id)
+    assert ask(context, sync_id, scope=narrow).job.scope is whole
+    assert (world.events(sync_id), world.one("SELECT scope FROM import_job ORDER BY id DESC LIMIT 1")) == (
+        before,
+        whole,
+    )
+
+
+def test_a_plain_request_leaves_a_reimport(world: World, imported: tuple[Context, str]) -> None:
     context, sync_id = imported
-    ask(context, sync_id)
-    assert ask(context, sync_id, scope=Scope.FAILED).job.scope is Scope.FAILED
-    assert world.one("SELECT scope FROM import_job ORDER BY id DESC LIMIT 1") == "failed"
+    ask(context, sync_id, scope=Scope.REIMPORT)
+    assert ask(context, sync_id).job.scope is Scope.REIMPORT
+
+
+@pytest.mark.parametrize(("first", "second"), [(Scope.FAILED, Scope.DEFERRED), (Scope.DEFERRED, Scope.FAILED)])
+def test_failed_and_deferred_items_in_turn_are_refused(
+    world: World, mixed: tuple[Context, str], first: Scope, second: Scope
+) -> None:
+    context, sync_id = mixed
+    ask(context, sync_id, scope=first)
+    before = world.events(sync_id)
+    with pytest.raises(NotEligible, match=f"is queued for only {first} items"):
+        ask(context, sync_id, scope=second, priority=3)
+    assert world.events(sync_id) == before
+    assert world.sql("SELECT scope, priority FROM import_job ORDER BY id DESC LIMIT 1") == [(first, 100)]
+
+
+def test_a_running_job_for_some_items_refuses_the_others(world: World, mixed: tuple[Context, str]) -> None:
+    context, sync_id = mixed
+    ask(context, sync_id, scope=Scope.FAILED)
+    assert claim(context, "w", str(this_instance())) is not None
+    with pytest.raises(NotEligible, match="can no longer take up all items"):
+        ask(context, sync_id)
 
 
 def test_a_scope_without_items_is_refused_and_changes_nothing(world: World, imported: tuple[Context, str]) -> None:

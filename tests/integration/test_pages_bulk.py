@@ -11,7 +11,7 @@ from ingestd.web.pages import bulk
 from support.html import Element
 from support.wait import until
 from support.web_client import UNKNOWN, Visitor, WebClient, serving, settings_of
-from support.world import World, md5, photo
+from support.world import World, cover, md5, photo
 
 TABLES = (
     "ingest_batch", "ingest_batch_item", "ingest_batch_tally", "ingest_batch_container", "import_job", "ingest_event",
@@ -57,7 +57,7 @@ def test_the_confirmation_shows_what_would_be_queued(world: World, web_client: W
     assert state_of(world) == before
     assert page.one("h1").text == "Queue 3 of 6 selected batches"
     text = page.one("main").text
-    assert "1 of them already has a job; only its priority changes." in text
+    assert "1 of them already has a job: a new priority changes only that" in text
     assert "1 of them removes assets from the library" in text
     assert "3 batches with 5 items can be queued" in text
     assert "3 batches cannot be queued" in text
@@ -116,6 +116,17 @@ def test_selected_batches_are_queued_oldest_first(world: World, web_client: WebC
     assert list(results(page)) == [newest, middle, oldest]
     rows = world.sql("SELECT b.sync_id FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id")
     assert [sync_id for (sync_id,) in rows] == [oldest, middle, newest]
+
+
+@pytest.mark.parametrize(("priority", "shown"), [("", "priority 100"), ("7", "priority 7, items: deferred")])
+def test_queueing_a_selected_batch_widens_its_job_for_some_items(
+    world: World, web_client: WebClient, olivia: Visitor, priority: str, shown: str
+) -> None:
+    sync_id = web_client.put(photo("a"), cover("c", "unknown"))
+    world.import_all(web_client.context, sync_id)
+    olivia.post(f"/batches/{sync_id}/queue", {"only": "deferred"})
+    page = olivia.post("/queue", {"sync_id": [sync_id], "priority": priority}).page
+    assert results(page)[sync_id].endswith(f", {shown} (already active)")
 
 
 def test_each_batch_has_a_result(world: World, web_client: WebClient, olivia: Visitor) -> None:

@@ -86,12 +86,7 @@ def queue_deferred(_world: World, context: Context, sync_id: str) -> None:
     enqueue(context, QueueRequest(sync_id, "tester", scope=Scope.DEFERRED))
 
 
-def narrow(_world: World, context: Context, sync_id: str) -> None:
-    enqueue(context, QueueRequest(sync_id, "tester"))
-    queue_deferred(_world, context, sync_id)
-
-
-@pytest.mark.parametrize("queue", [queue_revival, queue_deferred, narrow])
+@pytest.mark.parametrize("queue", [queue_revival, queue_deferred])
 def test_new_content_is_not_lost_to_a_job_for_some_items(
     world: World, context: Context, queue: Callable[[World, Context, str], None]
 ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ingestd.cli.output import Row
+from ingestd.cli.output import Row, queued_row
 from ingestd.cli.session import Session
 from ingestd.errors import NotFound
 from ingestd.model import Scope
@@ -35,8 +35,7 @@ class Local:
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         request = queueing.QueueRequest(sync_id, self._session.requested_by, priority, force, scope)
         queued = queueing.enqueue(self._session.context, request)
-        made = queued.job
-        return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": queued.is_new}
+        return queued_row(queued.job, is_new=queued.is_new)
 
     def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
         return ordering.oldest_first(self._session.context, sync_ids)

@@ -184,14 +184,14 @@ def _queue_all(
             results[place] = _result(queue_one, sync_ids[place])
     finally:
         if results:
-            columns = ("sync_id", "job_id", "state", "priority", "is_new", "error")
+            columns = ("sync_id", "job_id", "state", "priority", "scope", "is_new", "error")
             print_rows([results[place] for place in sorted(results)], columns, as_json=as_json, empty="")
     return max(int(result["exit_status"]) for result in results.values())
 
 
 def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:
     """The result for one batch. Raises errors that would also stop the next batch."""
-    result: Row = {"sync_id": sync_id, "job_id": None, "state": None, "priority": None}
+    result: Row = {"sync_id": sync_id, "job_id": None, "state": None, "priority": None, "scope": None}
     result.update(is_new=False, error=None, exit_status=0)
     try:
         return {**result, **queue_one(sync_id)}

@@ -12,7 +12,7 @@ import msgspec
 from ingestd import decide
 from ingestd.backoff import backoff
 from ingestd.cli.client import Client, shaped
-from ingestd.cli.output import Row, echo
+from ingestd.cli.output import Row, echo, queued_row
 from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
@@ -41,6 +41,7 @@ class _Job(msgspec.Struct):
     id: int
     state: str
     priority: int
+    scope: str
 
 
 class _NewJob(_Job):
@@ -132,7 +133,7 @@ class Remote:
         only = scope.value if scope in (Scope.FAILED, Scope.DEFERRED) else None
         body: Row = {"priority": priority, "force": force, "only": only, "reimport": scope is Scope.REIMPORT}
         made = self._client.post(f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}, body)
-        return {"job_id": made.id, "state": made.state, "priority": made.priority, "is_new": isinstance(made, _NewJob)}
+        return queued_row(made, is_new=isinstance(made, _NewJob))
 
     def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
         named = {sync_id for sync_id in sync_ids if NAME.fullmatch(sync_id)}

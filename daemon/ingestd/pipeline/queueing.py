@@ -35,6 +35,11 @@ class QueueRequest:
     force: bool = False
     scope: Scope = Scope.ALL
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it names no option, and so asks for the whole batch."""
+        return self.scope is Scope.ALL and self.priority is None and not self.force
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -94,7 +99,7 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest, reviewed: Batch) -
     except RemovalRefused as refusal:
         removals.hold(tx, known, refusal, phase="queue", requested_by=request.requested_by)
         return refusal
-    _select_items(tx, known, request)
+    _require_items(tx, known, request.scope)
     made = job.find(tx, insert(tx, context, known, request))
     assert made is not None
     return Queued(made, is_new=True)
@@ -109,15 +114,12 @@ def _require_reviewed(known: Batch, reviewed: Batch) -> None:
         )
 
 
-def _select_items(tx: Tx, known: Batch, request: QueueRequest) -> None:
-    """Resets the items of a re-import; checks that a request for failed or deferred items has some."""
-    if request.scope is Scope.REIMPORT:
-        item.reset(tx, known.id)
-        removals.recount(tx, known)
-    elif request.scope in (Scope.FAILED, Scope.DEFERRED):
-        wanted = request.scope.value
-        if not item.tally(tx, known.id)[wanted] and not item.container_tally(tx, known.id)[wanted]:
-            raise NotEligible(f"batch {known.sync_id} has no {wanted} items or containers")
+def _require_items(tx: Tx, known: Batch, scope: Scope) -> None:
+    """Raises NotEligible when a request for failed or deferred items finds none."""
+    if scope not in (Scope.FAILED, Scope.DEFERRED):
+        return
+    if not item.tally(tx, known.id)[scope.value] and not item.container_tally(tx, known.id)[scope.value]:
+        raise NotEligible(f"batch {known.sync_id} has no {scope.value} items or containers")
 
 
 def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int:
@@ -150,12 +152,11 @@ def _taken_digest(known: Batch, scope: Scope) -> str | None:
 
 def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     """Takes up in a locked active job what a request asks for. Raises NotEligible if the job cannot take it up."""
-    changes = _changes(known, active, request)
-    if changes and active.state is JobState.RUNNING:
-        raise NotEligible(
-            f"job {active.id} of batch {known.sync_id} is running and can no longer take up"
-            f" {' or '.join(changes.values())}; queue the batch again when the job has ended"
-        )
+    changes = _changes(tx, known, active, request)
+    if active.state is JobState.RUNNING:
+        _require_unchanged(known, active, changes)
+        return active
+    _require_items(tx, known, request.scope)
     if "force" in changes:
         removals.approve(tx, known, request.requested_by)
     if "scope" in changes:
@@ -165,22 +166,59 @@ def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     return active
 
 
-def _changes(known: Batch, active: Job, request: QueueRequest) -> dict[str, str]:
-    """What a request would change about an active job, in words. A plain request makes a revival take up everything."""
+def _require_unchanged(known: Batch, active: Job, changes: dict[str, str]) -> None:
+    if changes:
+        raise NotEligible(
+            f"job {active.id} of batch {known.sync_id} is running and can no longer take up"
+            f" {' or '.join(changes.values())}; queue the batch again when the job has ended"
+        )
+
+
+def _changes(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> dict[str, str]:
+    """What a request would change about an active job, in words."""
     changes = {}
     if request.priority not in (None, active.priority):
         changes["priority"] = "a new priority"
     if request.force and not removals.is_forced(known):
         changes["force"] = "force"
-    is_plain = request.scope is Scope.ALL
-    widens = is_plain and active.scope is Scope.REVIVAL and active.state is not JobState.RUNNING
-    if widens or (not is_plain and request.scope is not active.scope):
+    if _asks_for_more(tx, known, active, request):
         changes["scope"] = SCOPE_NAMES[request.scope]
     return changes
 
 
+def _asks_for_more(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> bool:
+    """Whether a request is for items that an active job leaves out.
+
+    A request without options is for the whole batch. One for another priority, or for force, leaves the items of a job
+    as a person chose them.
+    """
+    if active.state is JobState.RUNNING:
+        return _comes_too_late(tx, known, active, request)
+    if active.scope.covers(request.scope):
+        return False
+    return request.scope is not Scope.ALL or request.is_plain or active.scope is Scope.REVIVAL
+
+
+def _comes_too_late(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> bool:
+    """The same of a running job, which has passed some of the items already."""
+    if request.scope is Scope.ALL:
+        return request.is_plain and _leaves_out_any(tx, known, active.scope)
+    return request.scope is not active.scope
+
+
+def _leaves_out_any(tx: Tx, known: Batch, scope: Scope) -> bool:
+    """Whether a batch has items or containers to import that are not of a scope."""
+    counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
+    return any(counts[decision] for decision in item.OPEN if decision not in item.TAKEN_BY[scope])
+
+
 def _rescope(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
-    _select_items(tx, known, request)
+    """Makes a queued job import more. Raises NotEligible for failed and deferred items, which no job takes both."""
+    if {active.scope, request.scope} == {Scope.FAILED, Scope.DEFERRED}:
+        raise NotEligible(
+            f"job {active.id} of batch {known.sync_id} is queued for {SCOPE_NAMES[active.scope]}; queue the batch"
+            " without `only` to import all that is left, or cancel the job first"
+        )
     job.rescope(tx, active.id, request.scope, _taken_digest(known, request.scope))
     append_job_event(
         tx, "job_rescoped", known.id, active.id, active.priority, request.requested_by, scope=request.scope.value

@@ -29,4 +29,5 @@ def without_job(tx: Tx, known: Batch) -> BatchStatus:
         return BatchStatus.FAILED
     counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
     planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
-    return decide.batch_status(planned, counts, finished=False)
+    finished = known.plan_sha256 is not None and job.is_imported(tx, known.id, known.plan_sha256)
+    return decide.batch_status(planned, counts, finished=finished)

@@ -77,6 +77,11 @@ def newest(tx: Tx, batch_id: int) -> Job | None:
     return _job.maybe(_sql.newest(tx.connection, batch_id=batch_id))
 
 
+def is_imported(tx: Tx, batch_id: int, sha256: str) -> bool:
+    """Whether a job imported this manifest of a batch."""
+    return bool(_sql.is_imported(tx.connection, batch_id=batch_id, sha256=sha256))
+
+
 def insert(
     tx: Tx,
     batch_id: int,
@@ -193,6 +198,11 @@ def was_committed(tx: Tx, lease: Lease) -> bool:
 def consume(tx: Tx, job_id: int, manifest_sha256: str) -> None:
     """Records the digest of the manifest that the job read."""
     _sql.consume(tx.connection, job_id=job_id, manifest_sha256=manifest_sha256)
+
+
+def begin_reimport(tx: Tx, job_id: int) -> bool:
+    """Whether the decisions of the batch must be reset now: at the first run of a re-import."""
+    return bool(_sql.begin_reimport(tx.connection, job_id=job_id))
 
 
 def beat(tx: Tx, lease: Lease) -> bool:

@@ -1,5 +1,7 @@
 """Queueing and cancelling batches over the API."""
 
+import pytest
+
 from support.api_site import UNKNOWN, Site, put, run_it
 from support.world import World, cover, photo
 
@@ -91,6 +93,20 @@ def test_only_failed_or_deferred_items_can_be_queued(world: World, site: Site) -
     assert site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "failed"}).status == 409
     made = site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "deferred"})
     assert (made.status, made.json["scope"]) == (201, "deferred")
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_plain_request_widens_a_job_for_some_items(world: World, site: Site, many: bool) -> None:
+    sync_id = world.put(photo("a"), cover("c", "unknown"))
+    world.import_all(site.context, sync_id)
+    site.post(f"/api/v1/batches/{sync_id}/queue", {"only": "deferred"})
+    if many:
+        (result,) = site.post("/api/v1/queue", {"sync_ids": [sync_id]}).json["results"]
+        assert (result["status"], result["job"]["scope"]) == (200, "all")
+    else:
+        widened = site.post(f"/api/v1/batches/{sync_id}/queue")
+        assert (widened.status, widened.json["scope"]) == (200, "all")
+    assert world.events(sync_id)[-1][0] == "job_rescoped"
 
 
 def test_many_batches_are_queued_with_one_request(world: World, site: Site) -> None:

@@ -55,7 +55,7 @@ def test_queue_prints_json(configured: World, run: Run) -> None:
     made, unknown = result.json
     assert made == {
         "sync_id": sync_id, "job_id": configured.one("SELECT id FROM import_job"), "state": "queued", "priority": 100,
-        "is_new": True, "error": None, "exit_status": 0,
+        "scope": "all", "is_new": True, "error": None, "exit_status": 0,
     }  # fmt: skip
     assert (unknown["job_id"], unknown["exit_status"]) == (None, 3)
 
@@ -96,8 +96,15 @@ def test_only_and_reimport_select_the_items(configured: World, run: Run, context
     assert run("queue", sync_id, "--only", "deferred").code == 0
     assert configured.one("SELECT scope FROM import_job ORDER BY id DESC LIMIT 1") == "deferred"
     assert run("cancel", sync_id).code == 0
-    assert run("queue", sync_id, "--reimport").code == 0
-    assert set(configured.decisions(sync_id).values()) == {"pending"}
+    assert run("queue", sync_id, "--reimport").table[0]["scope"] == "reimport"
+    assert (run("queue", sync_id).code, run("queue", sync_id, "--only", "deferred").table[0]["scope"]) == (
+        0,
+        "reimport",
+    )
+    assert run("cancel", sync_id).code == 0
+    assert list(configured.decisions(sync_id).values()) == ["created", "deferred:parent_missing"]
+    assert run("queue", sync_id, "--only", "deferred").code == 0
+    assert run("queue", sync_id).table[0]["scope"] == "all"
 
 
 @pytest.mark.parametrize(

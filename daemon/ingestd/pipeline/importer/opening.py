@@ -83,6 +83,9 @@ class Opening:
         """Plans the batch if needed. A refusal is returned, not raised, so that the plan it rests on is committed."""
         known = self._current_batch(tx, delivered)
         self._check_time(tx, manifest)
+        if job.begin_reimport(tx, self.lease.job_id):
+            item.reset(tx, known.id)
+            removals.recount(tx, known)
         plan = None
         if known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest):
             plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
