@@ -46,34 +46,39 @@ class Beside:
         self.world.file(f"sync/{sync_id}.json", data.replace(SYNC_ID.encode(), sync_id.encode(), 1))
         return self._deliver(name, sync_id, settles=settles)
 
-    def documents(self, name: str, content: bytes, count: int = 1, items: int = 1) -> Cost:
-        """A bundle of items with so many documents each."""
-        sync_id = first_id()
-        hostile = [photo(f"{sync_id}{number}", files=0) for number in range(items)]
-        for item in hostile:
-            for number in range(count):
-                self.world.file(f"{item['path']}/source/data/{number:04d}.json", content)
-        self.world.put(*hostile, sync_id=sync_id, ready=False)
-        return self._deliver(name, sync_id)
+    def documents(self, name: str, content: bytes, count: int = 1, items: int = 1, bundles: int = 1) -> Cost:
+        """Bundles of items with so many documents each; all bundles at once."""
+        sync_ids = [first_id() for _ in range(bundles)]
+        for sync_id in sync_ids:
+            hostile = [photo(f"{sync_id}{number}", files=0) for number in range(items)]
+            for item in hostile:
+                for number in range(count):
+                    self.world.file(f"{item['path']}/source/data/{number:04d}.json", content)
+            self.world.put(*hostile, sync_id=sync_id, ready=False)
+        return self._deliver(name, *sync_ids)
 
-    def _deliver(self, name: str, sync_id: str, *, settles: bool = False) -> Cost:
+    def _deliver(self, name: str, *sync_ids: str, settles: bool = False) -> Cost:
         with peaks(self.process.pid) as found:
-            seconds = self._deliver_with_healthy(name, sync_id)
-            outcome = self._settled if settles else self._ended
-            status = until(lambda: outcome(sync_id), seconds=500, what=lambda: f"for {name}: {self.process.log}")
-        for ending in ("json", "ready"):
-            self.world.root.joinpath(f"sync/{sync_id}.{ending}").unlink()
-        self.costs.append(Cost(name, status, seconds, found["daemon"], found["helpers"]))
+            seconds = self._deliver_with_healthy(name, *sync_ids)
+            statuses = [self._outcome(name, sync_id, settles=settles) for sync_id in sync_ids]
+        for sync_id in sync_ids:
+            for ending in ("json", "ready"):
+                self.world.root.joinpath(f"sync/{sync_id}.{ending}").unlink()
+        self.costs.append(Cost(name, "+".join(sorted(set(statuses))), seconds, found["daemon"], found["helpers"]))
         return self.costs[-1]
 
-    def _deliver_with_healthy(self, name: str, sync_id: str) -> float:
-        """Seconds from the sentinel of a healthy bundle, which sorts behind the hostile one, to its import."""
+    def _deliver_with_healthy(self, name: str, *sync_ids: str) -> float:
+        """Seconds from the sentinel of a healthy bundle, which sorts behind the hostile ones, to its import."""
         healthy = self.world.put(photo(new_sync_id()), sync_id=f"ffffffff{new_sync_id()[8:]}", ready=False)
-        self.world.file(f"sync/{sync_id}.ready", b"")
-        self.world.file(f"sync/{healthy}.ready", b"")
+        for sync_id in (*sync_ids, healthy):
+            self.world.file(f"sync/{sync_id}.ready", b"")
         began = time.monotonic()
         until(lambda: self._status(healthy) == "imported", seconds=60, what=lambda: f"{name}: {self.process.log}")
         return time.monotonic() - began
+
+    def _outcome(self, name: str, sync_id: str, *, settles: bool) -> str:
+        found = self._settled if settles else self._ended
+        return until(lambda: found(sync_id), seconds=500, what=lambda: f"for {name}: {self.process.log}")
 
     def _status(self, sync_id: str) -> str:
         rows = self.world.sql("SELECT status FROM ingest_batch WHERE sync_id = %s", sync_id)

@@ -99,3 +99,12 @@ def test_a_healthy_bundle_is_imported_beside_items_of_many_sparse_documents(
     cost = beside.documents(f"{count} sparse documents", SHAPES["empty objects"](4 * MIB), count, items=2)
     check(cost)
     assert cost.status == status
+
+
+@pytest.mark.soak_only
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["empty objects", "backslashes", "emoji in JSON"])
+def test_large_items_of_several_bundles_at_once_do_not_add_up(beside: Beside, name: str) -> None:
+    cost = beside.documents(f"6 bundles with large items of {name}", SHAPES[name](4 * MIB), count=7, items=2, bundles=6)
+    check(cost)
+    assert cost.status == "imported"

@@ -1,17 +1,22 @@
 """The daemon's side of reading items: checks that a helper answers what was asked, and puts large items together."""
 
-from ingestd.mount.records import Document, ItemRequest, Reading
+from ingestd.mount.records import Document, ItemRequest, Reading, SpooledDocument
+from ingestd.mount.spool import Spool
 from ingestd.mount.wire import ProtocolError, Readings, Reply
 
 
 class ReadingsReceiver:
-    """Takes the replies to one request until it `is_complete`."""
+    """Takes the replies to one request until it `is_complete`.
+
+    A large item arrives in parts. So that several at a time do not add up, most of its documents are kept in a file.
+    """
 
     def __init__(self, items: list[ItemRequest]) -> None:
         self._ordinals = iter([item.ordinal for item in items])
         self._expected = next(self._ordinals, None)
         self._has_any = not items
         self._documents: list[Document] = []
+        self._spool = Spool()
         self.is_complete = False
 
     def add(self, reply: Reply) -> list[Reading]:
@@ -30,9 +35,14 @@ class ReadingsReceiver:
         """The whole reading of an item; None if this is a part of it."""
         if reading.ordinal != self._expected:
             raise ProtocolError(f"a reading of item {reading.ordinal}, where {self._expected} is next")
-        self._documents += reading.documents
         if reading.is_partial:
+            self._documents += map(self._spooled, reading.documents)
             return None
+        self._documents += reading.documents
         reading.documents, self._documents = self._documents, []
         self._expected, self._has_any = next(self._ordinals, None), True
         return reading
+
+    def _spooled(self, document: Document) -> Document:
+        read = self._spool.keep(document.content)
+        return SpooledDocument(document.kind, document.sha256, b"", document.size, read)

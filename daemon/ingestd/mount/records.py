@@ -1,5 +1,6 @@
 """Records of what is read below the mount root, for those who use it without the transport that carries it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -47,7 +48,31 @@ class Document(msgspec.Struct):
 
     kind: str
     sha256: str
-    text: bytes
+    content: bytes
+
+    @property
+    def text(self) -> bytes:
+        return self.content
+
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+        return len(self.content)
+
+
+class SpooledDocument(Document):
+    """A document that is kept in a file: `text` reads it again each time. It never travels."""
+
+    length: int
+    read: Callable[[], bytes]
+
+    @property
+    def text(self) -> bytes:
+        return self.read()
+
+    @property
+    def size(self) -> int:
+        return self.length
 
 
 class Reading(msgspec.Struct):
@@ -70,4 +95,4 @@ class Reading(msgspec.Struct):
     @property
     def size(self) -> int:
         """Bytes of its documents, as they are stored."""
-        return sum(len(document.text) for document in self.documents)
+        return sum(document.size for document in self.documents)

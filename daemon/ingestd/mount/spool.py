@@ -1,6 +1,6 @@
-"""Keeps the records of a manifest: a few in memory, and what is more in a temporary file without a name.
+"""Keeps records of a manifest, or documents of an item: a few in memory, and what is more in a file without a name.
 
-So what the daemon needs for a manifest does not grow with it, however many are read at the same time.
+So what the daemon needs for them does not grow with them, however many are read at the same time.
 """
 
 import os
@@ -16,7 +16,7 @@ FOLDER = Path("/var/tmp")
 
 
 class Spool:
-    """Keeps bytes of one manifest. The file ends with the last function that gives some of them back."""
+    """Keeps bytes of one manifest or item. The file ends with the last function that gives some of them back."""
 
     def __init__(self, in_memory: int = MAX_IN_MEMORY) -> None:
         self._left = in_memory
@@ -56,7 +56,7 @@ class Spool:
         while length:
             part = os.pread(self._fd, length, start)
             if not part:
-                raise EOFError("a temporary file of a manifest is shorter than what was written to it")
+                raise EOFError("a temporary file is shorter than what was written to it")
             parts.append(part)
             start, length = start + len(part), length - len(part)
         return b"".join(parts)

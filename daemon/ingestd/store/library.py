@@ -87,21 +87,19 @@ def write_files(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
 
 
 def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, bytes]]) -> None:
-    """Provenance: (asset_id, sha256, JSON text)."""
+    """Provenance: (asset_id, sha256, JSON text), at least one. The next row is asked for when the last was sent."""
     stamp = _stamp(incoming)
-    values = [{"asset_id": id_, "sha256": sha, "document": Json(text), **stamp} for id_, sha, text in rows]
-    if values:
-        _sql.write_sources(tx.connection, values)
+    values = ({"asset_id": id_, "sha256": sha, "document": Json(text), **stamp} for id_, sha, text in rows)
+    _sql.write_sources(tx.connection, values)
 
 
 def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, bytes]]) -> None:
-    """Documents of analyses: (asset_id, kind, sha256, JSON text)."""
+    """Documents of analyses: (asset_id, kind, sha256, JSON text), as `write_sources`."""
     stamp = _stamp(incoming)
-    values = [
+    values = (
         {"asset_id": id_, "kind": kind, "sha256": sha, "document": Json(text), **stamp} for id_, kind, sha, text in rows
-    ]
-    if values:
-        _sql.write_ai_runs(tx.connection, values)
+    )
+    _sql.write_ai_runs(tx.connection, values)
 
 
 def write_covers(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -6,7 +6,7 @@ Every writer takes locks in the same order: assets by hash, then what belongs to
 from collections.abc import Mapping, Sequence
 
 from ingestd.model import Decision, Reason, Verdict, Version
-from ingestd.mount.records import SOURCE
+from ingestd.mount.records import SOURCE, Document
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
 from ingestd.pipeline.importer import cover_writer
@@ -104,18 +104,20 @@ def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str
 
 
 def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
-    """Writes documents in order of asset. Those that were current before are retired already."""
-    sources: list[tuple[int, str, bytes]] = []
-    ai_runs: list[tuple[int, str, str, bytes]] = []
+    """Writes documents in order of asset, and reads the text of each only then: all may be too many for the memory.
+
+    Those that were current before are retired already.
+    """
+    sources: list[tuple[int, Document]] = []
+    ai_runs: list[tuple[int, Document]] = []
     for chunk_item in items:
         asset_id = ids[chunk_item.entry.asset_hash]
         for document in sorted(chunk_item.reading.documents, key=lambda d: (d.kind, d.sha256)):
-            if document.kind == SOURCE:
-                sources.append((asset_id, document.sha256, document.text))
-            else:
-                ai_runs.append((asset_id, document.kind, document.sha256, document.text))
-    library.write_sources(tx, version, sources)
-    library.write_ai_runs(tx, version, ai_runs)
+            (sources if document.kind == SOURCE else ai_runs).append((asset_id, document))
+    if sources:
+        library.write_sources(tx, version, ((id_, d.sha256, d.text) for id_, d in sources))
+    if ai_runs:
+        library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs))
 
 
 def _link_own_covers(
