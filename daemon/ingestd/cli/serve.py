@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import click
 import structlog
 
-from ingestd import doctor, logs, signals
+from ingestd import allocator, doctor, logs, signals
 from ingestd.app import Daemon
 from ingestd.cli.output import echo, json_option, print_json, shown
 from ingestd.cli.session import Session
@@ -34,6 +34,7 @@ POLL_SECONDS = 0.05
 def run(session: Session, embedded: Path | None) -> None:
     """Runs the daemon in the foreground."""
     signals.exit_when_stopped()
+    allocator.give_memory_back()
     settings = session.settings
     logs.configure(settings.log)
     for file in exposed_secrets(settings):
