@@ -55,6 +55,8 @@ RETURNING id;
 UPDATE ingest_batch
 SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count, 0),
     check_after = IF(manifest_sha256 <=> :manifest_sha256, check_after, NULL),
+    manifest_changed_at = IF(manifest_sha256 <=> :manifest_sha256, manifest_changed_at, UTC_TIMESTAMP(6)),
+    former_sha256 = IF(manifest_sha256 <=> :manifest_sha256, former_sha256, IFNULL(manifest_sha256, '')),
     type = :type, action = :action, status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
@@ -123,8 +125,12 @@ ORDER BY b.retry_at, b.id LIMIT :limit;
 SELECT sync_id, invalid_basis, {{is_doubtful}} FROM ingest_batch WHERE {{is_provisional}};
 
 -- name: digests
--- The manifests of some batches; NULL where even the same manifest must be checked again.
-SELECT sync_id, IF({{is_doubtful}}, NULL, manifest_sha256) FROM ingest_batch WHERE sync_id IN :sync_ids;
+-- The manifests of some batches; NULL where even the same manifest must be checked again, or where it replaced another
+-- and this host did not see it yet.
+SELECT b.sync_id, IF({{is_doubtful}} OR (b.former_sha256 IS NOT NULL AND NOT s.manifest_sha256 <=> b.manifest_sha256),
+                     NULL, b.manifest_sha256)
+FROM ingest_batch b LEFT JOIN ingest_sighting s ON s.batch_id = b.id AND s.host = :host AND s.root = :root
+WHERE b.sync_id IN :sync_ids;
 
 -- name: priors
 -- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.

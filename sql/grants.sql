@@ -12,6 +12,7 @@ GRANT SELECT, INSERT, UPDATE ON ingest_batch_removal TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_mount TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_sighting TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_file TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_source TO 'ingestd'@'localhost';

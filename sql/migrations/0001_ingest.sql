@@ -15,6 +15,9 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   item_count        INT UNSIGNED NOT NULL DEFAULT 0,
   total_bytes       BIGINT UNSIGNED NOT NULL DEFAULT 0,
   manifest_sha256   CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  former_sha256     CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
+                    COMMENT 'the manifest before the present one; empty: an unreadable one; NULL: there was none',
+  manifest_changed_at DATETIME(6) NULL,
   plan_sha256       CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   force_sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
                     COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',
@@ -195,6 +198,18 @@ CREATE TABLE IF NOT EXISTS ingest_stuck (
   reported_by   VARCHAR(255) NOT NULL COMMENT 'the host that first reported it',
   since         DATETIME(6) NOT NULL,
   KEY by_age (since, sync_id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+-- What a host sees may be older than what another one recorded: it has no foreign key, and its rows are few.
+CREATE TABLE IF NOT EXISTS ingest_sighting (
+  batch_id        BIGINT UNSIGNED NOT NULL,
+  host            VARCHAR(255) NOT NULL,
+  root            VARCHAR(500) NOT NULL COMMENT 'mount.root',
+  manifest_sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL COMMENT 'what this host saw last',
+  change_count    INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often it found a change, without a pause of a week',
+  changed_at      DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
+  disputed_since  DATETIME(6) NULL COMMENT 'another host recorded another manifest, which this one does not see',
+  PRIMARY KEY (batch_id, host, root)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_event (

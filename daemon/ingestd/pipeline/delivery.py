@@ -12,15 +12,13 @@ from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import BatchStatus, InvalidBasis, JobState, Origin
-from ingestd.pipeline import ordering, removals, staging
+from ingestd.pipeline import ordering, removals, sightings, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
 from ingestd.store import batch, job, ledger, removal
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
-
-Lock = Callable[[Tx, str], Batch | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +72,29 @@ def read(
     )
 
 
-def record(context: Context, delivered: Delivery, *, lock: Lock = batch.lock) -> bool:
+def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> bool:
     """Records a reading in its own transaction; True if the batch is new or its content changed.
 
-    With `lock` = batch.lock_at_once, DatabaseContention is raised soon if another transaction holds the batch.
+    `by_scan`: no person asked for this bundle. Then DatabaseContention is raised soon if another transaction holds the
+    batch, and another manifest counts only if it is news to this host (`sightings`).
     """
     if delivered.is_unchanged:
         return False
     columns = columns_of(delivered)
-    keep_waiting = None if lock is batch.lock else _never
-    return context.db.transaction(lambda tx: _record(tx, context, delivered, columns, lock), keep_waiting=keep_waiting)
+
+    def work(tx: Tx) -> bool:
+        return _record(tx, context, delivered, columns, by_scan=by_scan)
+
+    return context.db.transaction(work, keep_waiting=_never if by_scan else None)
 
 
 def _never() -> bool:
     return False
+
+
+def _is_absent(delivered: Delivery) -> bool:
+    """Whether this host cannot read what another one recorded: then the batch keeps its status."""
+    return delivered.problem is not None and delivered.problem.basis == InvalidBasis.ABSENCE
 
 
 def _holds(known: Batch, delivered: Delivery) -> bool:
@@ -96,20 +103,22 @@ def _holds(known: Batch, delivered: Delivery) -> bool:
     return is_final and known.manifest_sha256 == delivered.sha256
 
 
-def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], lock: Lock) -> bool:
-    known = lock(tx, delivered.sync_id)
+def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool) -> bool:
+    known = (batch.lock_at_once if by_scan else batch.lock)(tx, delivered.sync_id)
     columns = _with_clock(tx, context, delivered, columns)
     if known is None:
         batch_id = batch.insert(tx, delivered.sync_id, columns)
         ledger.append(tx, batch_id, "scan", **_scan_payload(delivered.sync_id, columns))
         _append_invalid(tx, batch_id, columns)
         return True
+    if by_scan and (_is_absent(delivered) or not sightings.counts(tx, context, known, delivered.sha256)):
+        return False
     active = job.active(tx, known.id)
     if _holds(known, delivered) or (active and active.state is JobState.RUNNING):
         return False
     if known.manifest_sha256 == delivered.sha256:
         return _check_again(tx, context, known, delivered, columns, queued=active is not None)
-    change(tx, known, delivered, columns, queued=active is not None)
+    change(tx, context, known, delivered, columns, queued=active is not None)
     return True
 
 
@@ -140,9 +149,17 @@ def _resume(tx: Tx, context: Context, known: Batch) -> None:
 
 
 def change(
-    tx: Tx, known: Batch, delivered: Delivery, columns: dict[str, Any], *, queued: bool, phase: str = "scan"
+    tx: Tx,
+    context: Context,
+    known: Batch,
+    delivered: Delivery,
+    columns: dict[str, Any],
+    *,
+    queued: bool,
+    phase: str = "scan",
 ) -> None:
     """Records another digest under a known sync_id: appends `manifest_changed`, resets changed items to pending."""
+    sightings.note_change(tx, context, known, delivered.sha256)
     status = BatchStatus.QUEUED.value if queued else columns["status"]
     batch.redeliver(tx, known.id, {**columns, "status": status})
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}

@@ -211,7 +211,7 @@ class Recorder:
 
     def _record(self, delivered: Delivery) -> None:
         sync_id = delivered.sync_id
-        if delivery.record(self._context, delivered, lock=batch.lock_at_once):
+        if delivery.record(self._context, delivered, by_scan=True):
             self.changed.append(sync_id)
             if sync_id not in self.known:
                 self._count_discovery(delivered)

@@ -251,5 +251,5 @@ class Scanner:
     def _digests(self, known: list[str]) -> dict[str, str | None]:
         if not known:
             return {}
-        max_future = self._context.settings.mount.max_future
-        return self._context.db.read(lambda tx: batch.digests(tx, known, max_future))
+        place, max_future = self._context.gate.place, self._context.settings.mount.max_future
+        return self._context.db.read(lambda tx: batch.digests(tx, known, place, max_future))

@@ -9,6 +9,7 @@ import orjson
 from ingestd.model import Action, BatchStatus, InvalidBasis, Origin, Scope, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
+from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
 from ingestd.store.values import Json
 
@@ -171,12 +172,15 @@ def provisional(tx: Tx, max_future: float) -> dict[str, tuple[InvalidBasis, bool
     return {sync_id: (InvalidBasis(basis), bool(is_doubtful)) for sync_id, basis, is_doubtful in rows}
 
 
-def digests(tx: Tx, sync_ids: Iterable[str], max_future: float) -> dict[str, str | None]:
-    """The digest of each known batch, by sync_id; None where even the same manifest must be checked again."""
+def digests(tx: Tx, sync_ids: Iterable[str], place: Place, max_future: float) -> dict[str, str | None]:
+    """The digest of each known batch, by sync_id; None where even the same manifest must be recorded again.
+
+    That is the case while its verdict is in doubt, and when the host at `place` saw another manifest before.
+    """
     wanted = tuple(sync_ids)
     if not wanted:
         return {}
-    return dict(_sql.digests(tx.connection, sync_ids=wanted, max_future_us=int(max_future * 1e6)))
+    return dict(_sql.digests(tx.connection, sync_ids=wanted, max_future_us=int(max_future * 1e6), **place._asdict()))
 
 
 def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:

@@ -103,7 +103,8 @@ class Opening:
         known = batch.lock_by_id(tx, self.lease.batch_id)
         if known.manifest_sha256 == delivered.sha256:
             return known
-        delivery.change(tx, known, delivered, delivery.columns_of(delivered), queued=True, phase="import")
+        columns = delivery.columns_of(delivered)
+        delivery.change(tx, self.context, known, delivered, columns, queued=True, phase="import")
         return batch.lock_by_id(tx, known.id)
 
     def _check_time(self, tx: Tx, manifest: Manifest) -> None:
