@@ -22,7 +22,12 @@ from ingestd.store.values import ENCODERS
 SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
     " tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = %s, lock_wait_timeout = %s,"
-    " idle_transaction_timeout = %s"
+    " idle_transaction_timeout = %s, idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0,"
+    # A server may preset these for all sessions, and would so change what the statements mean, or forbid them.
+    " check_constraint_checks = 1, completion_type = 'NO_CHAIN', div_precision_increment = 4, foreign_key_checks = 1,"
+    " group_concat_max_len = 1048576, max_join_size = 18446744073709551615, max_recursive_iterations = 1000000,"
+    " max_sort_length = 1024, max_statement_time = 0, sql_auto_is_null = 0, sql_big_selects = 1, sql_safe_updates = 0,"
+    " sql_select_limit = 18446744073709551615, standard_compliant_cte = 1, tx_read_only = 0, unique_checks = 1"
 )
 CONNECT_SECONDS, LOCK_SECONDS, SILENCE_SECONDS = 5.0, 5, 120.0
 SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
