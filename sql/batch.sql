@@ -9,8 +9,15 @@ failure_count = 0, retry_at = NULL
  OR (invalid_basis = 'time' AND manifest_completed_at <= UTC_TIMESTAMP(6) + INTERVAL :max_future_us MICROSECOND))
 
 -- fragment: is_doubtful
--- Those that scans check again. Where hosts disagree, the verdict would change with every scan.
-({{is_provisional}} AND (check_after IS NULL OR check_after <= UTC_TIMESTAMP(6)))
+-- Those that scans check again. Where hosts disagree, the verdict would change with every scan. A time beyond the longest
+-- pause was written before the clock of the server was set back.
+({{is_provisional}} AND (check_after IS NULL OR check_after <= UTC_TIMESTAMP(6)
+                         OR check_after > UTC_TIMESTAMP(6) + INTERVAL 25 HOUR))
+
+-- fragment: may_revive
+-- A time that is still ahead was written before the clock of the server was set back.
+(b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND
+ OR b.revived_at > UTC_TIMESTAMP(6))
 
 -- name: known_sync_ids
 SELECT sync_id FROM ingest_batch;
@@ -118,7 +125,8 @@ UPDATE ingest_batch SET retry_at = NULL WHERE id = :batch_id AND retry_at IS NOT
 -- with what is left.
 SELECT b.sync_id, IF(j.has_reset_items, 'all', j.scope), j.priority FROM ingest_batch b
 JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
-WHERE b.failure_count > 0 AND b.retry_at <= UTC_TIMESTAMP(6)
+WHERE b.failure_count > 0 AND (b.retry_at <= UTC_TIMESTAMP(6)
+                               OR (b.retry_at IS NOT NULL AND b.completed_at > UTC_TIMESTAMP(6)))
 ORDER BY b.retry_at, b.id LIMIT :limit;
 
 -- name: provisional
@@ -178,15 +186,14 @@ JOIN (SELECT i.batch_id FROM ingest_batch_item i
       WHERE c.decision = 'deferred' AND c.in_manifest = 1) wanted ON wanted.batch_id = b.id
 WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing') AND b.failure_count = 0
   AND b.plan_sha256 IS NOT NULL
-  AND (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND)
+  AND {{may_revive}}
   AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
                   AND j.state = 'cancelled' AND j.scope = 'revival')
 ORDER BY b.id LIMIT :limit;
 
 -- name: note_revival!
 -- Guarded, because another host may have revived it since the batch was found.
-UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6)
-WHERE id = :batch_id AND (revived_at IS NULL OR revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND);
+UPDATE ingest_batch b SET b.revived_at = UTC_TIMESTAMP(6) WHERE b.id = :batch_id AND {{may_revive}};
 
 -- name: any_recorded$
 SELECT EXISTS (SELECT 1 FROM ingest_batch WHERE sync_id IN :sync_ids);

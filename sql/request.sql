@@ -20,7 +20,8 @@ SELECT {{request_columns}} FROM ingest_request r WHERE id = :request_id;
 -- name: newest_scan^
 -- Served by KEY by_batch (sync_id, id): scans have no sync_id.
 SELECT {{request_columns}} FROM ingest_request r
-WHERE sync_id IS NULL AND requested_at > UTC_TIMESTAMP(6) - INTERVAL :within_us MICROSECOND
+WHERE sync_id IS NULL
+  AND requested_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL :within_us MICROSECOND AND UTC_TIMESTAMP(6)
 ORDER BY id DESC LIMIT 1;
 
 -- name: newest_preflight^

@@ -9,6 +9,7 @@ from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
+from ingestd.store import batch
 from support.scanning import kinds
 from support.world import World, photo
 
@@ -96,6 +97,15 @@ def test_a_host_that_starts_with_a_higher_limit_does_not_wait_for_the_pause(worl
     assert Sweeper(raised).retry() == 1
     assert world.run_next(raised) == "done"
     assert world.status(sync_id) == "imported"
+
+
+@pytest.mark.parametrize(("ahead", "is_checked"), [("1 YEAR", True), ("20 HOUR", False)])
+def test_a_clock_that_was_ahead_for_a_moment_delays_no_check(world: World, ahead: str, is_checked: bool) -> None:
+    world.put(photo("a"), photo("b"))
+    world.scan(world.context(mount={"max_items": 1}))
+    world.sql(f"UPDATE ingest_batch SET check_after = UTC_TIMESTAMP(6) + INTERVAL {ahead}")
+    doubtful = world.context().db.read(lambda tx: batch.provisional(tx, 0.0))
+    assert [is_doubtful for _basis, is_doubtful in doubtful.values()] == [is_checked]
 
 
 def test_another_manifest_is_checked_at_once(world: World) -> None:

@@ -64,6 +64,17 @@ def test_a_run_that_fails_as_a_whole_leaves_a_failed_batch_with_its_error(world:
     assert world.one("SELECT COUNT(*) FROM asset") == 0
 
 
+def test_a_clock_that_was_ahead_when_it_failed_delays_no_retry(world: World) -> None:
+    context = world.context(queue={"retry_pauses": PAUSES})
+    queued(world, context)
+    fail(world, context)
+    world.sql(
+        "UPDATE ingest_batch SET retry_at = retry_at + INTERVAL 1 YEAR, completed_at = completed_at + INTERVAL 1 YEAR"
+    )
+    assert Sweeper(context).retry() == 1
+    assert world.run_next(context) == "done"
+
+
 def test_a_sweep_queues_it_again_when_its_pause_is_over(world: World) -> None:
     context = world.context(queue={"retry_pauses": PAUSES})
     sync_id = queued(world, context, priority=7)

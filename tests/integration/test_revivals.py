@@ -66,3 +66,13 @@ def test_a_cancelled_import_does_not_keep_a_batch_from_its_revival(world: World,
     queueing.cancel(context, sync_id, "tester")
     bring_parent(world, context)
     assert revive(world, context) == 1
+
+
+def test_a_clock_that_was_ahead_for_a_moment_delays_no_revival(world: World, context: Context) -> None:
+    sync_id = waiting_batch(world)
+    assert world.import_all(context, sync_id) == ["done"]
+    bring_parent(world, context)
+    world.sql("UPDATE ingest_batch SET revived_at = UTC_TIMESTAMP(6) + INTERVAL 1 YEAR")
+    assert [Sweeper(context).revive() for _sweep in range(2)] == [1, 0]
+    assert world.run_next(context) == "done"
+    assert world.status(sync_id) == "imported"
