@@ -30,6 +30,8 @@ NAMES = ("plain.jpg", "größe.jpg", "📷.jpg", "e\u0301.jpg", "日本.jpg", "\
 LOCALES: dict[str, dict[str, str]] = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "POSIX": {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "Latin-1": {"LC_ALL": "de_DE.ISO-8859-1"},
+    "Latin-1 without UTF-8 mode": {"LC_ALL": "de_DE.ISO-8859-1", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "unknown": {"LC_ALL": "xx_XX.ISO-8859-1", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "ascii streams": {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
 }

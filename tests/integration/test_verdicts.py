@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.errors import ManifestUnsettled, NotEligible, RemovalRefused
+from ingestd.model import Scope
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -14,6 +15,8 @@ from ingestd.pipeline.sweeps import Sweeper
 from support.removals import entries
 from support.scanning import SETTLE, Clock, kinds, last_error, write_manifest, write_sentinel
 from support.world import World, md5, new_sync_id, photo
+
+SCOPES = {"queue": Scope.ALL, "reimport": Scope.REIMPORT}
 
 
 def basis(world: World, sync_id: str) -> tuple[str, str | None]:
@@ -30,7 +33,7 @@ def hide(path: Path) -> Callable[[], object]:
 
 
 @pytest.mark.parametrize("suffix", ["ready", "json"])
-@pytest.mark.parametrize("way", ["scan", "preflight", "queue"])
+@pytest.mark.parametrize("way", ["scan", "preflight", "queue", "reimport"])
 def test_batch_whose_bundle_was_away_when_its_job_ran_is_imported_once_it_is_back(
     world: World, suffix: str, way: str
 ) -> None:
@@ -44,8 +47,8 @@ def test_batch_whose_bundle_was_away_when_its_job_ran_is_imported_once_it_is_bac
     with pytest.raises(ManifestUnsettled):
         preflight(context, sync_id)
     bring_back()
-    if way == "queue":
-        assert enqueue(context, QueueRequest(sync_id, "tester")).is_new
+    if way in ("queue", "reimport"):
+        assert enqueue(context, QueueRequest(sync_id, "tester", scope=SCOPES[way])).is_new
     else:
         assert world.scan(context) == [sync_id] if way == "scan" else preflight(context, sync_id)["ok"]
         assert basis(world, sync_id)[1] is None

@@ -14,6 +14,10 @@ from support.manifests import A, encoded
 Make = Callable[[int], bytes]
 KIB, MIB = 2**10, 2**20
 HEAD = encoded().removesuffix(b'"items": []}')
+VERIFICATION = encoded().replace(
+    b'"verification": {"passed": true}, "items": []}', b'"items": [], "verification": {"passed": true, '
+)
+"""a manifest up to one more field of its verification"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,12 @@ SURROGATE = LEAN.replace("Photo", "\\ud800")
 BAD_UTF8 = LEAN.replace("Photo", "\\u0040").encode()
 
 ENVELOPES = [
-    Shape("long text in verification", "setting", filled(with_field(b'"x": {"passed": true, "x": "'), b"y", b'"}}')),
-    Shape("many keys in verification", "setting", keys(with_field(b'"x": {'), b'"z": 0}}')),
+    Shape("long text in verification", "setting", filled(VERIFICATION + b'"x": "', b"y", b'"}}')),
+    Shape("many keys in verification", "setting", keys(VERIFICATION, b'"z": 0}}')),
+    Shape(
+        "a long text under an unknown key", "setting", filled(with_field(b'"x": {"passed": true, "x": "'), b"y", b'"}}')
+    ),
+    Shape("many keys under an unknown key", "setting", keys(with_field(b'"x": {'), b'"z": 0}}')),
     Shape("empty objects under an unknown key", "setting", filled(with_field(b'"x": ['), b"{},", b"0]}")),
     Shape("empty lists under an unknown key", "setting", filled(with_field(b'"x": ['), b"[],", b"0]}")),
     Shape("brackets under an unknown key", "bytes", filled(with_field(b'"x": '), b"[")),
