@@ -7,11 +7,13 @@ import pytest
 
 from ingestd.errors import ManifestUnsettled, NotEligible, RemovalRefused
 from ingestd.model import Scope
+from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
+from support.logged import logged_by
 from support.removals import entries
 from support.scanning import SETTLE, Clock, kinds, last_error, write_manifest, write_sentinel
 from support.world import World, md5, new_sync_id, photo
@@ -130,6 +132,28 @@ def test_bytes_that_are_wrong_stay_wrong(world: World) -> None:
         with pytest.raises(NotEligible):
             preflight(context, sync_id)
     assert kinds(world, sync_id) == ["scan", "batch_invalid"]
+
+
+INVALID: dict[str, Callable[[World], str]] = {
+    "status: ": lambda world: world.put(photo("a"), status="uploading"),
+    "completed_at: ": lambda world: world.put(photo("a"), completed_at=future(world, 7200)),
+    "mount.max_items": lambda world: world.put(photo("a"), photo("b")),
+    "verification": lambda world: world.put(photo("a"), verification={"passed": False}),
+}
+"""by a part of the reason: how an invalid bundle is delivered"""
+
+
+@pytest.mark.parametrize("reason", INVALID)
+def test_what_is_invalid_is_logged_once_with_its_name_and_its_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    logged = logged_by(delivery, monkeypatch)
+    context = world.context(mount={"max_items": 1})
+    sync_id = INVALID[reason](world)
+    for _ in range(3):
+        world.scan(context)
+    (line,) = logged.of("batch_invalid")
+    assert (line["sync_id"], reason in line["reason"]) == (sync_id, True)
 
 
 @pytest.mark.parametrize("basis_before", ["setting", "time", "absence"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
@@ -19,6 +21,8 @@ from ingestd.service import tick
 from ingestd.store import batch, job, ledger, removal
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,13 @@ def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> b
         return False
     columns = columns_of(delivered)
 
-    def work(tx: Tx) -> bool:
+    def work(tx: Tx) -> dict[str, Any] | None:
         return _record(tx, context, delivered, columns, by_scan=by_scan)
 
-    return context.db.transaction(work, keep_waiting=_never if by_scan else None)
+    recorded = context.db.transaction(work, keep_waiting=_never if by_scan else None)
+    if recorded is not None and recorded["status"] == BatchStatus.INVALID.value:
+        log.warning("batch_invalid", sync_id=delivered.sync_id, reason=recorded["last_error"])
+    return recorded is not None
 
 
 def _never() -> bool:
@@ -103,31 +110,34 @@ def _holds(known: Batch, delivered: Delivery) -> bool:
     return is_final and known.manifest_sha256 == delivered.sha256
 
 
-def _record(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool) -> bool:
+def _record(
+    tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool
+) -> dict[str, Any] | None:
+    """The columns that were recorded; None if nothing changed."""
     known = (batch.lock_at_once if by_scan else batch.lock)(tx, delivered.sync_id)
     columns = _with_clock(tx, context, delivered, columns)
     if known is None:
         batch_id = batch.insert(tx, delivered.sync_id, columns)
         ledger.append(tx, batch_id, "scan", **_scan_payload(delivered.sync_id, columns))
         _append_invalid(tx, batch_id, columns)
-        return True
+        return columns
     if by_scan and (_is_absent(delivered) or not sightings.counts(tx, context, known, delivered.sha256)):
-        return False
+        return None
     active = job.active(tx, known.id)
     if _holds(known, delivered) or (active and active.state is JobState.RUNNING):
-        return False
+        return None
     if known.manifest_sha256 == delivered.sha256:
         return _check_again(tx, context, known, delivered, columns, queued=active is not None)
     change(tx, context, known, delivered, columns, queued=active is not None)
-    return True
+    return columns
 
 
 def _check_again(
     tx: Tx, context: Context, known: Batch, delivered: Delivery, columns: dict[str, Any], *, queued: bool
-) -> bool:
+) -> dict[str, Any] | None:
     """Records that an invalid batch is valid now, or invalid for another reason, though its manifest is the same."""
     if columns["invalid_basis"] == known.invalid_basis:
-        return False
+        return None
     batch.redeliver(tx, known.id, {**columns, "status": BatchStatus.QUEUED.value if queued else columns["status"]})
     batch.note_overturned(tx, known.id, context.settings.mount.rescan_interval)
     if delivered.manifest is not None and columns["invalid_basis"] is None:
@@ -135,7 +145,7 @@ def _check_again(
         staging.restage(tx, known.id, delivered.manifest)
         _resume(tx, context, known)
     _append_invalid(tx, known.id, columns)
-    return True
+    return columns
 
 
 def _resume(tx: Tx, context: Context, known: Batch) -> None:
