@@ -35,16 +35,24 @@ INSTALL_HINT = "install MariaDB's server programs (Debian: apt-get install maria
 class EmbeddedMariaDB:
     """One private server in `folder`: its data, its log and its socket.
 
-    start() and stop() may each be called twice, and abort() while another thread is in start(). `name` is the database;
+    start() and stop() may each be called twice, and abort() while another thread is in start(). `launcher` is a command
+    that executes the server in its place. `name` is the database;
     its account `ingestd` is limited to what sql/grants.sql allows, its account `root` owns the server and belongs to
     the user who runs it. Other users cannot enter the folder, and would not own the server if they could.
     """
 
-    def __init__(self, folder: Path, *, name: str = "admin_panel", options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str = "admin_panel",
+        options: tuple[str, ...] = (),
+        launcher: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder.resolve()
         self.name = name
         self.stop_seconds = STOP_SECONDS
-        self._options = options
+        self._options, self._launcher = options, launcher
         self._process: subprocess.Popen[bytes] | None = None
         self._launching, self._is_aborted = threading.Lock(), False
         self._lock: Any = None
@@ -161,7 +169,7 @@ class EmbeddedMariaDB:
         # Mode 2 lets several workers insert at once; the daemon never relies on ids without gaps.
         command += ["--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=256M"]
         command += [*_as_user(), *self._options]
-        process = self._spawn(command, Path(os.devnull))
+        process = self._spawn([*self._launcher, *command], Path(os.devnull))
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
