@@ -1,6 +1,5 @@
 """Hosts with different limits disagree about a manifest: each change of its verdict makes the next pause longer."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,29 +32,24 @@ class Hosts:
         self.world.run_next(self.strict)
 
 
-def limits(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
-    return {"max_items": 1}, {}
-
-
-def clocks(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
-    return {"max_future": 10.0}, {}
-
-
-def limit_and_clock(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Invalid on both hosts, for different reasons."""
-    return {"max_items": 1, "max_future": 7200.0}, {"max_future": 600.0}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "limits": ({"max_items": 1}, {}),
+    "clocks": ({"max_future": 10.0}, {}),
+    "limit and clock": ({"max_items": 1, "max_future": 7200.0}, {"max_future": 600.0}),
+}
+"""Settings of the mount of two hosts; with the last ones the bundle is invalid on both, for different reasons."""
 
 
 def in_half_an_hour(world: World) -> str:
     return str(world.one("SELECT DATE_FORMAT(UTC_TIMESTAMP() + INTERVAL 1750 SECOND, '%%Y-%%m-%%dT%%TZ')"))
 
 
-@pytest.mark.parametrize("case", [limits, clocks, limit_and_clock])
-def test_verdicts_that_alternate_pause_for_longer_each_time(world: World, case: Callable[..., Any]) -> None:
-    hosts = Hosts(world, *case(world))
+@pytest.mark.parametrize("case", CASES)
+def test_verdicts_that_alternate_pause_for_longer_each_time(world: World, case: str) -> None:
+    hosts = Hosts(world, *CASES[case])
     sync_id = world.put(photo("a"), photo("b"), completed_at=in_half_an_hour(world))
     world.scan(hosts.lenient)
-    if case is not limit_and_clock:
+    if case != "limit and clock":
         enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
     for _ in range(ROUNDS):
         hosts.round()
@@ -73,25 +67,26 @@ def test_verdicts_that_alternate_pause_for_longer_each_time(world: World, case: 
     assert len(kinds(world, sync_id)) - len(before) <= 3 * 6
 
 
-def test_a_person_does_not_wait_for_the_pause(world: World) -> None:
-    hosts = Hosts(world, {"max_items": 1}, {})
+def disagreeing(world: World) -> tuple[Hosts, str]:
+    """Two hosts that disagreed about a queued batch for a while."""
+    hosts = Hosts(world, *CASES["limits"])
     sync_id = world.put(photo("a"), photo("b"))
     world.scan(hosts.lenient)
     enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
     for _ in range(ROUNDS):
         hosts.round()
+    return hosts, sync_id
+
+
+def test_a_person_does_not_wait_for_the_pause(world: World) -> None:
+    hosts, sync_id = disagreeing(world)
     assert world.status(sync_id) == "invalid"
     assert preflight(hosts.lenient, sync_id)["ok"]
     assert world.status(sync_id) != "invalid"
 
 
 def test_a_host_that_starts_with_a_higher_limit_does_not_wait_for_the_pause(world: World) -> None:
-    hosts = Hosts(world, {"max_items": 1}, {})
-    sync_id = world.put(photo("a"), photo("b"))
-    world.scan(hosts.lenient)
-    enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
-    for _ in range(ROUNDS):
-        hosts.round()
+    _, sync_id = disagreeing(world)
     raised = world.context()
     assert world.scan(raised) == [sync_id]
     assert Sweeper(raised).retry() == 1
@@ -109,12 +104,7 @@ def test_a_clock_that_was_ahead_for_a_moment_delays_no_check(world: World, ahead
 
 
 def test_another_manifest_is_checked_at_once(world: World) -> None:
-    hosts = Hosts(world, {"max_items": 1}, {})
-    sync_id = world.put(photo("a"), photo("b"))
-    world.scan(hosts.lenient)
-    enqueue(hosts.lenient, QueueRequest(sync_id, "tester"))
-    for _ in range(ROUNDS):
-        hosts.round()
+    hosts, sync_id = disagreeing(world)
     world.put(photo("a"), photo("c"), sync_id=sync_id)
     hosts.scanners[0].scan()
     assert world.sql("SELECT status, overturned_count, check_after FROM ingest_batch") == [("invalid", 0, None)]

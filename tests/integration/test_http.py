@@ -9,40 +9,29 @@ from typing import Any
 import pytest
 
 from ingestd.app import Daemon
+from ingestd.config import Settings
 from ingestd.errors import CannotListen
+from support.elsewhere import HOST, TOKEN, address, http_section
 from support.wait import until
-from support.watching import until_watching
+from support.watching import QUIET, watching
 from support.world import World, photo
 
-HOST = "ingest.example"
-TOKEN = "a-token-of-olga-1"
 
-
-def make(world: World, folder: Path, **mount: Any) -> Daemon:
-    """A daemon that scans only on request."""
-    tokens = folder / "tokens"
-    tokens.write_text(f"olga:operator:{TOKEN}\n")
-    http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
-    quiet = {"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0}
-    return Daemon(world.settings(http=http, mount={**quiet, **mount}, worker={"poll_interval": 0.1}))
+def settings(world: World, folder: Path, **mount: Any) -> Settings:
+    """Settings of a daemon that scans only on request."""
+    return world.settings(http=http_section(folder), mount={**QUIET, **mount}, worker={"poll_interval": 0.1})
 
 
 @pytest.fixture
 def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
-    made = make(world, tmp_path)
-    made.start()
-    try:
-        until_watching(made)
+    with watching(settings(world, tmp_path)) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def ask(daemon: Daemon, path: str, body: dict[str, Any] | None = None) -> Any:
-    assert daemon.http is not None
     headers = {"Host": HOST, "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{daemon.http.address}{path}", data, headers)
+    request = urllib.request.Request(f"http://{address(daemon)}{path}", data, headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.loads(answer.read())
 
@@ -60,7 +49,7 @@ def test_a_scan_and_a_job_requested_over_http_are_done(world: World, daemon: Dae
 
 def test_a_scan_accepted_by_one_host_is_run_and_shown_by_another(world: World, daemon: Daemon, tmp_path: Path) -> None:
     sync_id = world.put(photo("a"))
-    without_mount = make(world, tmp_path, root=tmp_path / "nowhere")
+    without_mount = Daemon(settings(world, tmp_path, root=tmp_path / "nowhere"))
     without_mount.start()
     try:
         accepted = ask(without_mount, "/api/v1/scan", {})["id"]
@@ -75,8 +64,7 @@ def test_a_scan_accepted_by_one_host_is_run_and_shown_by_another(world: World, d
 
 
 def test_an_address_in_use_stops_the_start_and_leaves_nothing_behind(world: World, daemon: Daemon) -> None:
-    assert daemon.http is not None
-    other = Daemon(world.settings(http={"listen": daemon.http.address}))
+    other = Daemon(world.settings(http={"listen": address(daemon)}))
     with pytest.raises(CannotListen, match=r"\[http\] listen"):
         other.start()
     other.stop()

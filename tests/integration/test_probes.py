@@ -9,9 +9,9 @@ import pytest
 
 from ingestd.app import Daemon
 from ingestd.hosts import AllowedHosts
-from support.kept_helpers import keep_helpers
+from support.elsewhere import HOST, address, http_section
 from support.wait import until
-from support.watching import until_watching
+from support.watching import QUIET, watching
 from support.world import World
 
 PATHS = ["/metrics", "/healthz", "/readyz"]
@@ -20,19 +20,12 @@ PATHS = ["/metrics", "/healthz", "/readyz"]
 @pytest.fixture
 def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     metrics = {"listen": "127.0.0.1:0", "allowed_hosts": ["Ingest-1.example:9640", "bare.example"]}
-    http_section = {"listen": "127.0.0.1:0", "allowed_hosts": ["ingest.example"]}
-    made = Daemon(world.settings(http=http_section, metrics=metrics, mount={"rescan_interval": 1000.0}))
-    keep_helpers(made.context)
-    made.start()
-    try:
-        until_watching(made)
+    with watching(world.settings(http=http_section(tmp_path), metrics=metrics, mount=QUIET)) as made:
         yield made
-    finally:
-        made.stop()
 
 
-def ask(address: str, path: str, method: str = "GET", host: str | None = "localhost") -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(address, timeout=10)
+def ask(server: str, path: str, method: str = "GET", host: str | None = "localhost") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(server, timeout=10)
     try:
         connection.putrequest(method, path, skip_host=True)
         if host is not None:
@@ -49,20 +42,15 @@ def metrics_address(daemon: Daemon) -> str:
     return daemon.metrics.listener.address
 
 
-def web_address(daemon: Daemon) -> str:
-    assert daemon.http is not None
-    return daemon.http.address
-
-
 def test_head_is_answered_wherever_get_is(daemon: Daemon) -> None:
     for path in PATHS:
         assert ask(metrics_address(daemon), path, "GET")[0] == 200
         assert ask(metrics_address(daemon), path, "HEAD") == (200, b"")
     assert ask(metrics_address(daemon), "/nothing", "HEAD") == (404, b"")
     for path in ("/healthz", "/readyz", "/static/style.css"):
-        assert ask(web_address(daemon), path, "HEAD", "ingest.example") == (200, b"")
+        assert ask(address(daemon), path, "HEAD", HOST) == (200, b"")
     for path in ("/", "/tasks", "/api/v1/jobs", "/openapi.json"):
-        assert ask(web_address(daemon), path, "HEAD", "ingest.example") == (401, b"")
+        assert ask(address(daemon), path, "HEAD", HOST) == (401, b"")
 
 
 def test_every_route_of_the_pages_that_answers_get_answers_head(daemon: Daemon) -> None:
@@ -91,7 +79,7 @@ def test_metrics_and_health_answer_own_names_only(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("host", ["ingest.example.", "INGEST.EXAMPLE", "Ingest.Example."])
 def test_pages_answer_every_spelling_of_their_host(daemon: Daemon, host: str) -> None:
-    assert ask(web_address(daemon), "/healthz", host=host)[0] == 200
+    assert ask(address(daemon), "/healthz", host=host)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -110,16 +98,15 @@ def test_scraping_by_the_address_it_listens_on_works(listen: str, allowed: list[
 
 
 def test_health_answers_while_every_connection_of_the_pages_is_unfinished(daemon: Daemon) -> None:
-    host, _, port = web_address(daemon).rpartition(":")
+    host, _, port = address(daemon).rpartition(":")
     clients = []
     try:
         for _ in range(1100):
             clients.append(socket.create_connection((host, int(port))))
             clients[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: ingest.example\r\nX-Slow: ")
-        assert daemon.http is not None
         until(lambda: ask(metrics_address(daemon), "/readyz")[0] == 200, seconds=5, what="for the probe")
-        assert ask(web_address(daemon), "/healthz", host="ingest.example")[0] == 200
-        assert ask(web_address(daemon), "/api/v1/jobs", host="ingest.example")[0] == 401
+        assert ask(address(daemon), "/healthz", host=HOST)[0] == 200
+        assert ask(address(daemon), "/api/v1/jobs", host=HOST)[0] == 401
     finally:
         for client in clients:
             client.close()

@@ -24,7 +24,7 @@ from monitoring.files import (
     queries,
     read_yaml,
 )
-from support.fuse import give_up
+from support.missing import give_up
 
 ROWS = ["Now", "Queue and wait", "Items by decision", "Running jobs"]
 ROWS += ["Discovery and mount", "Database and retries", "Hosts"]

@@ -1,4 +1,7 @@
-"""What the tests of remote commands share: names, and how local commands reach the same database."""
+"""What tests of daemons on other hosts share: names, tokens, and how local commands reach the same database."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -7,7 +10,15 @@ from support.world import World
 
 HOST = "ingest.example"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
+TOKEN = "a-token-of-olga-1"
 HOSTILE = "a\x1b[31mb\nc\x9be\u202ef"
+
+
+def http_section(folder: Path) -> dict[str, Any]:
+    """Settings of a listener with an operator, whose token is TOKEN, and a viewer."""
+    tokens = folder / "tokens"
+    tokens.write_text(f"olga:operator:{TOKEN}\nvictor:viewer:a-token-of-victor\n")
+    return {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
 
 
 def address(daemon: Daemon) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from support.fuse import give_up
+from support.missing import give_up
 
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR = (
     1, 2, 3, 14, 15, 17, 18, 25, 26, 27, 28, 29,

@@ -7,9 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from ingestd.mount.mountinfo import mount_point
+from support.missing import give_up
 from support.wait import until
 
 
@@ -17,12 +16,6 @@ def missing_programs() -> list[str]:
     """What a FUSE mount needs and this machine does not have."""
     missing = [name for name in ("rclone", "fusermount3") if shutil.which(name) is None]
     return missing + (["/dev/fuse"] if not os.access("/dev/fuse", os.R_OK | os.W_OK) else [])
-
-
-def give_up(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def clean_environment() -> dict[str, str]:

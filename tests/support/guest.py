@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.fuse import give_up
+from support.missing import give_up
 from support.wait import until
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from support.fuse import give_up
+from support.missing import give_up
 
 
 def demand(program: str, package: str) -> str:

@@ -5,8 +5,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from ingestd.format.entry import Entry, File
 from ingestd.mount.access import Mount
 from support.processes import helpers
@@ -15,13 +13,6 @@ from support.world import md5
 MEMORY = Path("/dev/shm")
 SOON, LATE = 0.2, 60.0
 MakeMount = Callable[..., Mount]
-
-
-def leave_out(reason: str) -> None:
-    """Skips where something is missing; in CI nothing may be."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def void(_value: object) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ingestd.config import Settings
-from support.fuse import FuseMount, clean_environment, give_up, missing_programs
+from support.fuse import FuseMount, clean_environment, missing_programs
+from support.missing import give_up
 from support.wait import until
 from support.world import World, md5
 

@@ -9,8 +9,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingestd.app import Daemon
-from support.kept_helpers import keep_helpers
-from support.watching import until_watching
+from support.watching import watching
 from support.world import World
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -52,12 +51,5 @@ class Scraped:
 @contextmanager
 def daemon_of(world: World, **overrides: dict[str, Any]) -> Iterator[Scraped]:
     sections: dict[str, Any] = {"metrics": {"listen": "127.0.0.1:0"}, "mount": {"watch": "inotify"}, **overrides}
-    settings = world.settings(**sections)
-    daemon = Daemon(settings)
-    keep_helpers(daemon.context)
-    daemon.start()
-    try:
-        until_watching(daemon)
+    with watching(world.settings(**sections)) as daemon:
         yield Scraped(daemon)
-    finally:
-        daemon.stop()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from support import cloned
-from support.fuse import give_up
+from support.missing import give_up
 from support.process import Daemons, Process
 from support.wait import until
 from support.world import World, md5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fuse import give_up
+from support.missing import give_up
 from support.process import Daemons, daemons_of
 from support.wait import until
 from support.world import World, photo

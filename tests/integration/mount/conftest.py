@@ -9,8 +9,9 @@ import pytest
 
 from ingestd.config import MountSettings
 from ingestd.mount.access import Mount
+from support.missing import give_up
 from support.processes import helpers
-from support.real_mount import MEMORY, MakeMount, leave_out
+from support.real_mount import MEMORY, MakeMount
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def make_mount(root: Path) -> Iterator[MakeMount]:
 def other_file_system() -> Iterator[Path]:
     """A folder on a separate file system, for any user that runs the tests."""
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == Path("/tmp").stat().st_dev:
-        leave_out("needs /dev/shm as a file system of its own")
+        give_up("needs /dev/shm as a file system of its own")
     folder = MEMORY / f"ingestd-test-{os.getpid()}"
     (folder / "sync").mkdir(parents=True)
     yield folder

@@ -11,7 +11,8 @@ import pytest
 from ingestd.errors import MountUnavailable
 from ingestd.mount.helper import unique_mount_id
 from ingestd.mount.records import ItemRequest, Listing
-from support.real_mount import MEMORY, MakeMount, leave_out, replace_root
+from support.missing import give_up
+from support.real_mount import MEMORY, MakeMount, replace_root
 
 
 def test_plain_root_is_refused_when_a_mount_is_required(make_mount: MakeMount) -> None:
@@ -80,7 +81,7 @@ def _mounted(root: Path, ask: Callable[[], Any]) -> Any:
     try:
         done = subprocess.run(["mount", "-t", "tmpfs", "ingestd-test", str(point)], capture_output=True, check=False)
         if done.returncode:
-            leave_out(f"mounting is not allowed here: {done.stderr.decode()}")
+            give_up(f"mounting is not allowed here: {done.stderr.decode()}")
         return ask()
     finally:
         subprocess.run(["umount", str(point)], check=True)

@@ -10,10 +10,9 @@ from ingestd import config
 from ingestd.app import Daemon
 from ingestd.pipeline import queueing
 from support.command import Run, commands
-from support.elsewhere import HOST, address
-from support.kept_helpers import keep_helpers
+from support.elsewhere import HOST, TOKEN, address, http_section
 from support.proxy import reverse_proxy
-from support.watching import until_watching
+from support.watching import QUIET, watching
 from support.world import World
 
 
@@ -35,26 +34,16 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def token(tmp_path: Path) -> Path:
     file = tmp_path / "token"
-    file.write_text("a-token-of-olga-1\n")
+    file.write_text(f"{TOKEN}\n")
     return file
 
 
 @pytest.fixture
 def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     """A daemon that scans only on request. Its queue is paused, so jobs keep their state."""
-    tokens = tmp_path / "tokens"
-    tokens.write_text("olga:operator:a-token-of-olga-1\nvictor:viewer:a-token-of-victor\n")
-    http = {"listen": "127.0.0.1:0", "tokens_file": str(tokens), "allowed_hosts": [HOST]}
-    mount = {"rescan_interval": 1000.0, "watch": "poll", "poll_interval": 1000.0}
-    made = Daemon(world.settings(http=http, mount=mount, queue={"removal_limit": 1}))
-    keep_helpers(made.context)
-    queueing.pause(made.context, "tester", None)
-    made.start()
-    try:
-        until_watching(made)
+    queueing.pause(world.context(), "tester", None)
+    with watching(world.settings(http=http_section(tmp_path), mount=QUIET, queue={"removal_limit": 1})) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
