@@ -29,9 +29,10 @@ ORDER BY id DESC LIMIT 1;
 SELECT state, error FROM ingest_request WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1;
 
 -- name: next_queued^
--- Served by KEY claim (state, kind, id): it locks the one row it returns.
+-- Served by KEY claim (state, kind, claim_token, id): it locks the one row it returns. A request that was put back comes
+-- after those that were claimed less often, so that one that cannot run now does not keep the others waiting.
 SELECT id, sync_id, claim_token FROM ingest_request
-WHERE state = 'queued' AND kind = :kind ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
+WHERE state = 'queued' AND kind = :kind ORDER BY claim_token, id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: claim!
 UPDATE ingest_request

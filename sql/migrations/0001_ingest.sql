@@ -186,7 +186,7 @@ CREATE TABLE IF NOT EXISTS ingest_request (
                            WHEN kind = 'preflight' AND state IN ('queued', 'running') THEN sync_id END) PERSISTENT
                     COMMENT 'what a further request shares: the scan that never began, the open pre-flight of a batch',
   UNIQUE KEY one_open_request (open_key),
-  KEY claim (state, kind, id),
+  KEY claim (state, kind, claim_token, id),
   KEY by_batch (sync_id, id),
   KEY by_finished (finished_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;

@@ -176,6 +176,21 @@ def test_a_request_that_is_put_back_again_and_again_is_claimed_ever_more_rarely(
     assert world.one("SELECT claim_token FROM ingest_request") <= 6, "in a minute of attempts"
 
 
+def test_a_request_that_was_put_back_comes_after_the_others(world: World) -> None:
+    ids = [world.put(photo(name)) for name in "ab"]
+    context = world.context()
+    world.scan(context)
+    stuck, other = (accept(world, sync_id) for sync_id in ids)
+    claim = take(context, RequestKind.PREFLIGHT)
+    assert claim is not None
+    assert claim.request_id == stuck
+    assert context.db.transaction(partial(request.release, claim=claim))
+    assert PreflightStep(context, ME).runner.run_next()
+    assert look(world, other).state == RequestState.DONE
+    assert PreflightStep(context, ME).runner.run_next()
+    assert look(world, stuck).state == RequestState.DONE, "it is not forgotten"
+
+
 def test_a_request_waits_for_the_mount(world: World) -> None:
     sync_id = world.put(photo("a"))
     step, away = scans_of(world.context()), world.root.with_name("away")

@@ -57,7 +57,7 @@ class RequestRunner:
         return [] if claim is None else [claim]
 
     def run_next(self) -> bool:
-        """Runs the oldest queued request. False if there is none, the mount is absent, or the daemon is stopping."""
+        """Runs the next queued request. False if there is none, the mount is absent, or the daemon is stopping."""
         if self._stopping.is_set() or not is_open(self._context) or self._pace.delay() > 0.0:
             return False
         claim = self._claim_next()
