@@ -149,3 +149,19 @@ def test_decisions_are_numbered_without_gaps() -> None:
         heading = HEADING.search(text(PROJECT / "docs" / "decisions" / name))
         assert heading is not None
         assert heading[1].startswith(f"{int(name[:4])}. ")
+
+
+NAMED_TEST = re.compile(r"`(\w+(?:/\w+)*/test_\w+\.py)`( \(\*soak\*)?")
+
+
+def test_the_tests_of_each_promise_exist() -> None:
+    """Those that are said to run larger in `make soak` do."""
+    promises = text(PROJECT / "docs" / "reliability.md")
+    rows = [row for row in promises.splitlines() if row.startswith("| ") and not row.startswith("| promise ")]
+    assert len(rows) > 40
+    for row in rows:
+        named = NAMED_TEST.findall(row.rpartition(" | ")[2])
+        assert named, f"no test shows: {row}"
+        for name, is_larger in named:
+            source = text(PROJECT / "tests" / name)
+            assert not is_larger or "pytest.mark.soak" in source, f"{name} is the same in `make soak`"
