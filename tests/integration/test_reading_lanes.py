@@ -7,6 +7,7 @@ import pytest
 
 from ingestd.errors import MountSilent
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.reads import FIRST_SILENCE
 from ingestd.pipeline.scanner import MAX_RETRIES, Scanner
 from support.scanning import Clock, recorded, write_sentinel
 from support.wait import until
@@ -71,13 +72,25 @@ def test_a_new_bundle_does_not_wait_for_those_that_are_read_again(
         scan.join()
 
 
-@pytest.mark.parametrize(("hung", "deadline"), [(0, 2.0), (3, 2.0), (4, 0.5), (30, 0.5)])
-def test_a_silent_manifest_holds_up_others_for_a_shorter_time_once_several_hang(
-    world: World, monkeypatch: pytest.MonkeyPatch, hung: int, deadline: float
+def noted_probes(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which manifests are probed from now on."""
+    probed: list[str] = []
+    ask = context.mount.prober.ask
+
+    def noting(sync_id: str) -> bool:
+        probed.append(sync_id)
+        return ask(sync_id)
+
+    monkeypatch.setattr(context.mount.prober, "ask", noting)
+    return probed
+
+
+def test_a_silent_manifest_is_probed_and_then_read_with_all_of_the_deadline(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = world.context(mount={"deadline": 20.0})
-    scanner, given = Scanner(context), []
-    monkeypatch.setattr(type(context.mount), "hung_manifests", hung)
+    scanner, probed = Scanner(context), noted_probes(context, monkeypatch)
+    given: list[float] = []
     real = context.mount.read_manifest
 
     def silent_at_first(sync_id: str, *more: Any, **options: Any) -> Any:
@@ -87,6 +100,9 @@ def test_a_silent_manifest_holds_up_others_for_a_shorter_time_once_several_hang(
         return real(sync_id, *more, **options)
 
     monkeypatch.setattr(context.mount, "read_manifest", silent_at_first)
-    world.put(photo("a"))
-    scanner.scan()
-    assert given[:2] == [deadline, 20.0][: 1 if hung > 16 else 2], "the second try is apart, with all of it"
+    sync_id = world.put(photo("a"))
+    assert scanner.scan() == [sync_id]
+    assert given[:2] == [FIRST_SILENCE, 20.0]
+    other = world.put(photo("b"))
+    assert scanner.scan() == [other]
+    assert {sync_id, other} <= set(probed), "another one may be silent, too"

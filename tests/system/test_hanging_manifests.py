@@ -9,10 +9,11 @@ import pytest
 from ingestd.errors import MountUnavailable, StillSilent
 from ingestd.mount import access, helper_pool
 from ingestd.mount.access import Mount
-from ingestd.mount.helper_pool import Use
+from ingestd.mount.helper_pool import MAX_ABANDONED, Use
 from ingestd.pipeline import reads
+from ingestd.pipeline.reads import Lane
 from ingestd.pipeline.scanner import Scanner
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse, Step, faulty_fuse
 from support.scanning import Clock, recorded, set_clock
 from support.wait import until
 from support.world import World, photo
@@ -29,11 +30,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return set_clock(monkeypatch)
 
 
-def hang(world: World, faulty: FaultyFuse, count: int) -> set[str]:
+def hang(world: World, faulty: FaultyFuse, count: int, step: Step = "read") -> set[str]:
     """Delivers bundles whose manifest hangs."""
     bundles = {world.put(photo("bad"), ready=False) for _ in range(count)}
     for sync_id in bundles:
-        faulty.hang(f"sync/{sync_id}.json")
+        faulty.hang(f"sync/{sync_id}.json", step)
         world.file(f"sync/{sync_id}.ready", b"")
     return bundles
 
@@ -57,7 +58,7 @@ def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
         for _ in range(4):
             clock.now += 900.0
             scanner.run_once()
-            assert pool.hung(Use.MANIFEST) == 5, "each try took another helper"
+            assert pool.hung(Use.MANIFEST) <= reads.READERS[Lane.SHORT], "each try took another helper"
         late = world.put(photo("late"))
         assert scanner.scan() == [late]
         assert pool.hung(Use.CHECK) == 0
@@ -67,6 +68,97 @@ def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
     clock.now += 60.0
     scanner.run_once()
     assert {sync_id for sync_id, _ in recorded(world)} == {early, late} | bad, "a minute after the mount answers"
+
+
+@pytest.mark.parametrize("step", ["read", "open", "lookup"])
+def test_a_bundle_does_not_wait_for_more_manifests_that_hang_than_helpers_may(
+    world: World, faulty: FaultyFuse, step: Step
+) -> None:
+    context = world.context(mount={"root": faulty.point, "deadline": 1.0})
+    scanner = Scanner(context)
+    scanner.scan()
+    bad = hang(world, faulty, MAX_ABANDONED[Use.MANIFEST] + 8, step)
+    try:
+        for _ in range(2):
+            healthy = world.put(photo("healthy"))
+            scanner.name([*sorted(bad), healthy])
+            start = time.monotonic()
+            record(scanner, world, {healthy})
+            assert time.monotonic() - start < 5
+            assert context.mount.hung_manifests <= reads.READERS[Lane.SHORT]
+            until(lambda: scanner.run_once() and context.mount.prober.is_busy)
+    finally:
+        faulty.clear()
+    record(scanner, world, bad)
+    until_reaped(context.mount)
+
+
+def test_a_bundle_does_not_wait_for_many_slow_manifests(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FIRST_SILENCE", 1.0)
+    context = world.context(mount={"root": faulty.point, "deadline": 20.0})
+    scanner = Scanner(context)
+    scanner.scan()
+    slow = {world.put(photo("slow")) for _ in range(20)}
+    for sync_id in slow:
+        faulty.slow(f"sync/{sync_id}.json", 3.0)
+    healthy = world.put(photo("healthy"))
+    scanner.name([*sorted(slow), healthy])
+    start = time.monotonic()
+    record(scanner, world, {healthy})
+    assert time.monotonic() - start < 5
+    faulty.clear()
+    record(scanner, world, slow)
+    until_reaped(context.mount)
+
+
+def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point, "deadline": 1.0}).mount
+    (bad,) = hang(world, faulty, 1)
+    prober = mount.prober
+    assert prober.ask(bad)
+    until(lambda: faulty.met)
+    prober.wait(0.2)
+    assert (prober.is_busy, prober.take(bad)) == (True, None)
+    again = FaultyFuse(world.root, faulty.point)
+    again.mount()
+    try:
+        other = world.put(photo("other"))
+        assert prober.ask(other)
+        assert prober.take(bad) is not None, "the answer of the former mount is not waited for"
+        prober.wait(5.0)
+        assert prober.take(other) is not None
+        assert not prober.is_busy
+    finally:
+        again.unmount()
+        faulty.clear()
+    until_reaped(mount)
+
+
+def test_a_probe_whose_helper_dies_is_answered(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    (bad,) = hang(world, faulty, 1)
+    assert mount.prober.ask(bad)
+    helper = mount.prober._helper
+    assert helper is not None
+    faulty.clear()
+    helper._process.kill()
+    mount.prober.wait(5.0)
+    assert mount.prober.take(bad) is not None
+    assert mount.prober.ask(bad), "by another one"
+    mount.prober.wait(5.0)
+    assert mount.prober.take(bad) is not None
+
+
+def record(scanner: Scanner, world: World, bundles: set[str]) -> None:
+    """Scans until these bundles are recorded."""
+
+    def are_recorded() -> bool:
+        scanner.run_once()
+        return bundles <= {sync_id for sync_id, _ in recorded(world)}
+
+    until(are_recorded, seconds=30)
 
 
 def test_slow_manifests_are_recorded_and_not_reported(
@@ -115,7 +207,7 @@ def test_the_mount_is_used_for_all_else_while_too_many_manifests_hang(
 
 def until_reaped(mount: Mount) -> None:
     """Waits until no killed helper is left."""
-    until(lambda: not any(mount._pool.hung(use) for use in Use), what="for helpers to end")
+    until(lambda: mount.prober.is_reaped and not any(mount._pool.hung(use) for use in Use), what="for helpers to end")
 
 
 def is_readable(mount: Mount, sync_id: str) -> bool:

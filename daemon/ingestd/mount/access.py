@@ -14,10 +14,11 @@ from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
-from ingestd.mount.helper_pool import MAX_ABANDONED, HelperPool, Use
+from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, mount_point
+from ingestd.mount.prober import Prober
 from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 
@@ -48,6 +49,7 @@ class Mount:
         self._root = str(settings.root)
         self._path = settings.root
         self._pool = HelperPool(settings.root, self._mounted)
+        self.prober = Prober(settings.root, self._mounted)
 
     def check(self) -> MountIdentity:
         """The identity of the file system at the root; sets `up`. Raises MountUnavailable, or what `approve` raises."""
@@ -187,11 +189,6 @@ class Mount:
         return self._pool.hung(Use.MANIFEST)
 
     @property
-    def has_many_hung(self) -> bool:
-        """Whether so many manifests hang that another one is not worth a second try at once."""
-        return self.hung_manifests > MAX_ABANDONED[Use.MANIFEST] // 2
-
-    @property
     def is_remote(self) -> bool:
         """Whether the mounted file system is remote; does not touch it."""
         return mount_point(self._path).is_remote
@@ -205,6 +202,7 @@ class Mount:
 
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
+        self.prober.close()
         self._pool.close()
 
     def _ask(self, request: wire.Request, seconds: float) -> wire.Reply:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from ingestd.mount import items, manifests, sync_folder, wire
 from ingestd.mount.memory import end_before_parent, limited_memory
@@ -46,8 +47,27 @@ def handle(request: wire.Request, channel: ReplyChannel) -> None:
             channel.send(sync_folder.list_sentinels(root, channel.keep_alive))
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
+        case wire.ProbeManifest(root, sync_id):
+            probe(root, sync_id, lambda: channel.send(wire.Probed(sync_id)))
         case wire.ReadItems():
             read_items(request, channel)
+
+
+def probe(root: str, sync_id: str, answer: Callable[[], None]) -> None:
+    """Calls `answer` once the beginning of a manifest can be read; in a thread, because it may never be.
+
+    Without a thread to spare it answers at once, and the manifest has to be read to find out.
+    """
+
+    def work() -> None:
+        manifests.try_to_read(root, sync_id)
+        with suppress(BrokenPipeError):
+            answer()
+
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError:
+        answer()
 
 
 def inspect_root(root: str, alive: Callable[[], None]) -> wire.Reply:

@@ -46,6 +46,13 @@ class ReadManifest(msgspec.Struct, tag=True):
     only_short: bool = False
 
 
+class ProbeManifest(msgspec.Struct, tag=True):
+    """Request: can a manifest be read, whatever it says? Reply: Probed, once that is known; others may come before."""
+
+    root: str
+    sync_id: str
+
+
 class DocumentLimits(msgspec.Struct):
     """The largest document in bytes, and how many documents an item may have, and of how many bytes as stored."""
 
@@ -101,6 +108,12 @@ class ManifestProblems(msgspec.Struct, tag=True, frozen=True):
     basis: str
 
 
+class Probed(msgspec.Struct, tag=True, frozen=True):
+    """A manifest was read, or cannot be read: reading it does not hang."""
+
+    sync_id: str
+
+
 class Progress(msgspec.Struct, tag=True):
     """Sign of life during a long request: how many steps were taken and bytes read since the last one."""
 
@@ -122,9 +135,9 @@ class Failure(msgspec.Struct, tag=True):
     no_sentinel: bool = False
 
 
-Request = InspectRoot | ListSentinels | ReadManifest | ReadItems
+Request = InspectRoot | ListSentinels | ReadManifest | ProbeManifest | ReadItems
 ManifestReply = ManifestHead | ManifestIsLong | ManifestProblems | Envelope | Block | ManifestIndex
-Reply = RootInfo | Listing | Progress | Readings | Failure | ManifestReply
+Reply = RootInfo | Listing | Probed | Progress | Readings | Failure | ManifestReply
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

@@ -1,12 +1,14 @@
 """Reads manifests in threads of their own, so that one whose read hangs or takes long delays no other."""
 
+import math
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
 
-from ingestd.errors import ManifestIsLong, MountUnavailable
+from ingestd.errors import ManifestIsLong, MountUnavailable, StillSilent
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
@@ -16,21 +18,25 @@ class Lane(Enum):
     """Where a manifest is read.
 
     SHORT is for all, at first, and AGAIN for those that were read before, which must not delay new ones; LONG for those
-    that turn out to be long; APART for those whose read was silent or failed before.
+    that turn out to be long; APART for those whose read was silent or failed before. While reads are silent, all are
+    probed first (PROBE): those that hang, and so never end, get no further.
     """
 
     SHORT = "short"
     AGAIN = "again"
     LONG = "long"
     APART = "apart"
+    PROBE = "probe"
 
 
-READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 4}
+READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 8, Lane.PROBE: 1}
 MAX_QUEUED = 4 * READERS[Lane.SHORT]
 FIRST_SILENCE = 2.0
 """seconds of silence after which a reader gives up; the bundle is then read apart, with all of mount.deadline"""
-HUNG, SILENCE_BESIDE_HUNG = 4, 0.5
-"""with so many manifests that hang, the next silent one is likely to hang as well, and others wait behind it"""
+PROBE_AFTER_SILENCE = 60.0
+"""seconds for which manifests are probed after a read was silent"""
+PROBE_POLL, SLOW_PROBE = 0.05, 0.5
+"""seconds between looks at new tasks, and after which a manifest that answers is read apart"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,11 @@ class Task:
     sync_id: str
     known_sha256: str | None
     lane: Lane = Lane.SHORT
+    probed_for: Lane | None = None
+    """where a manifest that was probed is read if it answers soon"""
 
     def moved(self, lane: Lane) -> "Task":
-        return Task(self.sync_id, self.known_sha256, lane)
+        return Task(self.sync_id, self.known_sha256, lane, self.lane if lane is Lane.PROBE else self.probed_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Reads:
     """Reads queued manifests with a few threads, which end when nothing is queued.
 
     `submit` and `next` are for one thread. Readers that are slow are replaced, up to as many again, but not those of
-    the lane APART.
+    the lanes APART and PROBE.
     """
 
     def __init__(self, context: Context) -> None:
@@ -74,6 +82,7 @@ class Reads:
         self._threads = dict.fromkeys(Lane, 0)
         self._pending: dict[str, Task] = {}
         self._slow: set[str] = set()
+        self._probe_until = -math.inf
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle is queued or being read."""
@@ -150,9 +159,12 @@ class Reads:
     def _limit(self, lane: Lane) -> int:
         slow = sum(self._pending[sync_id].lane is lane for sync_id in self._slow)
         readers = READERS[lane]
-        return readers if lane is Lane.APART else readers + min(slow, readers)
+        return readers if lane in (Lane.APART, Lane.PROBE) else readers + min(slow, readers)
 
     def _work(self, lane: Lane) -> None:
+        if lane is Lane.PROBE:
+            self._work_probes()
+            return
         while (task := self._take(lane)) is not None:
             self._outcomes.put(self._read(task))
 
@@ -163,7 +175,52 @@ class Reads:
             self._threads[lane] -= 1
             return None
 
+    def _work_probes(self) -> None:
+        """Sends on what answers, in the order of the answers, and gives up what has been silent for mount.deadline."""
+        waiting: dict[str, Task] = {}
+        while self._begin_probes(waiting):
+            self._context.mount.prober.wait(PROBE_POLL)
+            for task in list(waiting.values()):
+                outcome = self._probed(task)
+                if outcome is not None:
+                    del waiting[task.sync_id]
+                    self._outcomes.put(outcome)
+
+    def _begin_probes(self, waiting: dict[str, Task]) -> bool:
+        """Begins all probes that are queued; False, and the thread ends, when nothing is left to wait for."""
+        with self._lock:
+            queue = self._queues[Lane.PROBE]
+            tasks = [queue.popleft() for _ in range(len(queue))]
+            if not tasks and not waiting:
+                self._threads[Lane.PROBE] -= 1
+                return False
+        for task in tasks:
+            if self._context.mount.prober.ask(task.sync_id):
+                waiting[task.sync_id] = task
+            else:
+                self._outcomes.put(Outcome(task, next_lane=task.probed_for))
+        return True
+
+    def _probed(self, task: Task) -> Outcome | None:
+        """What follows from a probe; None if it is not over."""
+        prober = self._context.mount.prober
+        seconds = prober.take(task.sync_id)
+        if seconds is not None:
+            return Outcome(task, next_lane=task.probed_for if seconds < SLOW_PROBE else Lane.APART)
+        if prober.silent_for(task.sync_id) < self._context.settings.mount.deadline:
+            return None
+        return Outcome(task, error=StillSilent("reading it hangs in the mount"), is_silent=True)
+
+    def _needs_probe(self, task: Task) -> bool:
+        """Whether a manifest may hang like others, and has not shown yet that it does not."""
+        if task.probed_for is not None or task.lane is Lane.LONG:
+            return False
+        mount = self._context.mount
+        return time.monotonic() < self._probe_until or mount.prober.is_busy or mount.hung_manifests > 0
+
     def _read(self, task: Task) -> Outcome:
+        if self._needs_probe(task):
+            return Outcome(task, next_lane=Lane.PROBE)
         try:
             return Outcome(task, self._delivered(task, self._deadline(task)))
         except ManifestIsLong:
@@ -177,7 +234,7 @@ class Reads:
         longest = self._context.settings.mount.deadline
         if task.lane is Lane.APART:
             return longest
-        return min(FIRST_SILENCE if self._context.mount.hung_manifests < HUNG else SILENCE_BESIDE_HUNG, longest)
+        return min(FIRST_SILENCE, longest)
 
     def _delivered(self, task: Task, deadline: float) -> Delivery:
         only_short = task.lane in (Lane.SHORT, Lane.AGAIN)
@@ -185,9 +242,9 @@ class Reads:
 
     def _blame(self, task: Task, error: MountUnavailable) -> Outcome:
         """A read without an answer says nothing about the mount if the mount itself answers."""
+        self._probe_until = time.monotonic() + PROBE_AFTER_SILENCE
         try:
             self._context.mount.check()
         except Exception as outage:  # noqa: BLE001  a task must not be lost with its thread
             return Outcome(task, error=outage)
-        may_hang = task.lane is Lane.APART or self._context.mount.has_many_hung
-        return Outcome(task, error=error, is_silent=True, next_lane=None if may_hang else Lane.APART)
+        return Outcome(task, error=error, is_silent=True, next_lane=None if task.lane is Lane.APART else Lane.APART)

@@ -1,0 +1,113 @@
+"""Finds out which manifests can be read at all: a helper with a thread for each, so that one that hangs costs little.
+
+A read that hangs in the kernel cannot be ended, and occupies the process that reads. With a process for each, a few
+dozen hanging manifests would take all of them, and healthy ones would wait for the silence of each that comes before.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ingestd.errors import MountUnavailable
+from ingestd.mount import wire
+from ingestd.mount.helper_process import HelperProcess
+
+MAX_PROBES = 256
+"""manifests probed at a time, each with a thread; contrib/systemd/ingestd.service bounds their sum with all else"""
+SEND_SECONDS, START_SECONDS = 2.0, 30.0
+
+
+class Prober:
+    """One helper process and what it was asked. For one thread, but `close` and `is_busy` are for any.
+
+    `mounted()` identifies what is mounted: what hangs in a mount that was replaced says nothing about the present one.
+    """
+
+    def __init__(self, root: Path, mounted: Callable[[], object]) -> None:
+        self._root, self._mounted = str(root), mounted
+        self._lock = threading.Lock()
+        self._helper: HelperProcess | None = None
+        self._abandoned: list[HelperProcess] = []
+        self._mount: object = None
+        self._asked: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
+        self._closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a manifest did not answer yet."""
+        return bool(self._asked)
+
+    @property
+    def is_reaped(self) -> bool:
+        """Whether no helper is left that was ended and hangs in the kernel."""
+        self._abandoned = [helper for helper in self._abandoned if not helper.has_exited()]
+        return not self._abandoned
+
+    def ask(self, sync_id: str) -> bool:
+        """Asks whether a manifest can be read, unless that is asked already; False if nothing more can be asked."""
+        with self._lock:
+            if sync_id in self._asked or sync_id in self._answered:
+                return True
+            if len(self._asked) >= MAX_PROBES:
+                return False
+            try:
+                self._present_helper().send(wire.ProbeManifest(self._root, sync_id), SEND_SECONDS)
+            except (OSError, EOFError, wire.ProtocolError, MountUnavailable):
+                self._end()
+                return False
+            self._asked[sync_id] = time.monotonic()
+            return True
+
+    def wait(self, seconds: float) -> None:
+        """Waits so long for answers, or takes all that came. Those that are lost with their helper count as such."""
+        with self._lock:
+            try:
+                while self._helper is not None and self._asked:
+                    self._note(self._helper.receive(seconds))
+                    seconds = 0.0
+            except TimeoutError:
+                if self._closed:
+                    self._end()
+            except (OSError, EOFError, wire.ProtocolError):
+                self._end()
+
+    def _note(self, reply: wire.Reply) -> None:
+        if isinstance(reply, wire.Probed) and reply.sync_id in self._asked:
+            self._answered[reply.sync_id] = time.monotonic() - self._asked.pop(reply.sync_id)
+
+    def take(self, sync_id: str) -> float | None:
+        """After how many seconds a manifest answered; None if it has not. Next time it is asked again."""
+        return self._answered.pop(sync_id, None)
+
+    def silent_for(self, sync_id: str) -> float:
+        """Seconds for which a manifest has not answered."""
+        asked_at = self._asked.get(sync_id)
+        return 0.0 if asked_at is None else time.monotonic() - asked_at
+
+    def close(self) -> None:
+        """Ends the helper; reads that hang in it end as soon as their mount answers. Idempotent."""
+        self._closed = True
+        with self._lock:
+            self._end()
+
+    def _present_helper(self) -> HelperProcess:
+        mount = self._mounted()
+        if self._mount != mount:
+            self._end()
+        if self._closed:
+            raise MountUnavailable("the mount is not used any more, because the daemon is stopping")
+        if self._helper is None:
+            self._helper, self._mount = HelperProcess(lambda: self._closed), mount
+            # The time that it needs to start must not count as silence of the mount.
+            self._helper.send(wire.InspectRoot("/"), START_SECONDS)
+            self._helper.receive(START_SECONDS)
+        return self._helper
+
+    def _end(self) -> None:
+        helper, self._helper = self._helper, None
+        self._answered |= dict.fromkeys(self._asked, 0.0)
+        self._asked.clear()
+        if helper is not None and not helper.kill():
+            self._abandoned.append(helper)
