@@ -9,7 +9,7 @@ import pymysql
 import pytest
 
 from ingestd.errors import DatabaseUnavailable
-from ingestd.pipeline import recording
+from ingestd.pipeline import recording, stuck
 from ingestd.pipeline.scanner import Scanner
 from support.scanning import Clock, recorded
 from support.wait import until
@@ -160,3 +160,53 @@ def test_what_a_host_reported_that_is_gone_is_forgotten(world: World, what: str)
         (world.root / "sync" / f"{bundle}.ready").unlink()
     scanner.scan()
     until(lambda: scanner.scan() == [] and world.sql("SELECT * FROM ingest_stuck") == [])
+
+
+REPORT = "INSERT INTO ingest_stuck VALUES (%s, 'a host that froze meanwhile', 'frozen', UTC_TIMESTAMP(6))"
+
+
+@contextmanager
+def refusing(world: World, bad: str) -> Iterator[None]:
+    """The database refuses the batch of one bundle."""
+    refuse = REFUSE.format("ingest_batch", 1644).replace("SIGNAL", f"IF NEW.sync_id = '{bad}' THEN SIGNAL")
+    world.sql(f"{refuse}; END IF")
+    try:
+        yield
+    finally:
+        world.sql("DROP TRIGGER refuse_ingest_batch")
+
+
+def test_a_report_that_others_hold_delays_no_other_bundle(world: World, clock: Clock) -> None:
+    scanner = Scanner(world.context())
+    scanner.scan()
+    bad = world.put(photo("bad"))
+    with refusing(world, bad):
+        with holding(world, REPORT, bad):
+            start = time.perf_counter()
+            for _ in range(2):
+                healthy = world.put(photo("healthy"))
+                assert scanner.scan() == [healthy]
+                clock.now += stuck.FIRST_PAUSE
+            assert time.perf_counter() - start < 8
+        assert (scanner.stuck, stuck_events(world)) == (1, [])
+        clock.now += stuck.MAX_PAUSE
+        scanner.run_once()
+        assert stuck_events(world) == [bad], "it is reported once its row is free"
+
+
+def test_the_end_of_a_report_that_others_hold_delays_no_other_bundle(world: World, clock: Clock) -> None:
+    scanner = Scanner(world.context())
+    bad = world.put(photo("bad"))
+    with refusing(world, bad):
+        scanner.scan()
+    assert stuck_events(world) == [bad]
+    clock.now += stuck.MAX_PAUSE
+    with holding(world, "SELECT * FROM ingest_stuck FOR UPDATE"):
+        healthy, start = world.put(photo("healthy")), time.perf_counter()
+        assert scanner.scan() == sorted([bad, healthy])
+        assert time.perf_counter() - start < 8
+    for _ in range(2):
+        clock.now += stuck.MAX_PAUSE
+        scanner.scan()
+    assert (scanner.stuck, world.sql("SELECT sync_id FROM ingest_stuck")) == (0, [])
+    assert stuck_events(world) == [bad]

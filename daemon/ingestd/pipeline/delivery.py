@@ -19,6 +19,7 @@ from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
 from ingestd.store import batch, job, ledger, removal
+from ingestd.store.attempts import never
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
@@ -89,14 +90,10 @@ def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> b
     def work(tx: Tx) -> dict[str, Any] | None:
         return _record(tx, context, delivered, columns, by_scan=by_scan)
 
-    recorded = context.db.transaction(work, keep_waiting=_never if by_scan else None)
+    recorded = context.db.transaction(work, keep_waiting=never if by_scan else None)
     if recorded is not None and recorded["status"] == BatchStatus.INVALID.value:
         log.warning("batch_invalid", sync_id=delivered.sync_id, reason=recorded["last_error"])
     return recorded is not None
-
-
-def _never() -> bool:
-    return False
 
 
 def _is_absent(delivered: Delivery) -> bool:

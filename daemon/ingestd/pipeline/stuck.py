@@ -4,11 +4,12 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import DataRefused
+from ingestd.errors import DatabaseContention, DataRefused
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import host
 from ingestd.pipeline.settling import Waits
 from ingestd.store import batch, ledger, stuck
+from ingestd.store.attempts import never
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -47,21 +48,35 @@ class Stuck:
         text = f"{error}" if str(error) else type(error).__name__
         reason = text.encode("utf-8", "backslashreplace").decode()[:MAX_REASON]
         if sync_id not in self._reported:
-            try:
-                self._context.db.transaction(partial(_report, sync_id=sync_id, reason=reason))
-            except DataRefused as refused:
-                log.warning("bundle_stuck_not_reported", sync_id=sync_id, reason=str(refused))
-            self._reported.add(sync_id)
+            self._report(sync_id, reason)
         # Logged at each try: the pauses between them grow.
         log.warning("bundle_stuck", sync_id=sync_id, reason=reason)
         self.waits.postpone(sync_id, longest)
 
+    def _report(self, sync_id: str, reason: str) -> None:
+        """Reports a bundle, but does not wait for a row that others hold: then the next try reports it."""
+        try:
+            self._context.db.transaction(partial(_report, sync_id=sync_id, reason=reason), keep_waiting=never)
+        except DataRefused as refused:
+            log.warning("bundle_stuck_not_reported", sync_id=sync_id, reason=str(refused))
+        except DatabaseContention as held:
+            log.warning("bundle_stuck_not_reported", sync_id=sync_id, reason=str(held))
+            return
+        self._reported.add(sync_id)
+
     def end(self, sync_id: str) -> None:
-        """Forgets a bundle that was read and recorded, or whose sentinel is gone. Raises DatabaseUnavailable."""
+        """Forgets a bundle that was read and recorded, or whose sentinel is gone. Raises DatabaseUnavailable.
+
+        It does not wait for a row that others hold: `load` takes over what is left, and it ends again.
+        """
         if sync_id in self._reported:
-            self._context.db.transaction(partial(stuck.delete, sync_id=sync_id))
             self._reported.discard(sync_id)
-            log.info("bundle_no_longer_stuck", sync_id=sync_id)
+            try:
+                self._context.db.transaction(partial(stuck.delete, sync_id=sync_id), keep_waiting=never)
+            except DatabaseContention as held:
+                log.warning("bundle_stuck_not_ended", sync_id=sync_id, reason=str(held))
+            else:
+                log.info("bundle_no_longer_stuck", sync_id=sync_id)
         self.waits.end(sync_id)
 
 

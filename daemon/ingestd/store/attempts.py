@@ -39,6 +39,11 @@ FIRST_PAUSE, MAX_PAUSE, PAUSE_STEP = 0.04, 3.0, 0.25
 FIRST_NOTICE, NOTICE_INTERVAL = 10.0, 60.0
 
 
+def never() -> bool:
+    """For callers that do not go on waiting for what others hold."""
+    return False
+
+
 class Tx:
     """An open transaction, or (in `Database.read`) an autocommit connection. For one thread only.
 
