@@ -58,7 +58,7 @@ class HelperPool:
             self._forget_exited()
             if self._abandoned:
                 self._require_few(use, name)
-            helper = self._idle.pop() if self._idle else None
+            helper = self._take_idle()
         helper = helper or self._start()
         try:
             yield helper
@@ -71,6 +71,15 @@ class HelperPool:
                 raise HelperFailed(problem) from error
             raise
         self._put_back(helper)
+
+    def _take_idle(self) -> HelperProcess | None:
+        """One that still runs: the kernel may have ended some when memory ran out, which says nothing of the mount."""
+        while self._idle:
+            helper = self._idle.pop()
+            if not helper.has_exited():
+                return helper
+            helper.close_pipes()
+        return None
 
     def hung(self, use: Use) -> int:
         """Number of helpers that were killed and still hang in the kernel."""
