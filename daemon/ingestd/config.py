@@ -38,7 +38,8 @@ def _list(value: Any) -> Any:
     raise ValueError('a list is needed, as in ["create", "update"]')
 
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=3.2e9, allow_inf_nan=False)]
+"""A duration of up to a century: clocks and dates can still be added to it."""
 Listen = Annotated[str, AfterValidator(_listen_address)]
 
 

@@ -162,6 +162,8 @@ def test_an_unknown_key_does_not_show_its_value(file: Path) -> None:
         ("mount.poll_interval", "0"),
         ("mount.poll_interval", "-1"),
         ("mount.settle_seconds", "inf"),
+        ("mount.max_future", "1e12"),
+        ("mount.rescan_interval", "9e9"),
         ("worker.stale_after", "nan"),
         ("worker.chunk_items", "10001"),
         ("queue.removal_limit", "-1"),
