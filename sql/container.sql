@@ -22,10 +22,6 @@ WHERE id = :id;
 -- name: members
 SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_{{kind}}_item WHERE {{kind}}_id = :id;
 
--- name: count_live_members$
-SELECT COUNT(*) FROM asset_{{kind}}_item m STRAIGHT_JOIN asset a ON a.id = m.asset_id
-WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL AND a.deleted_at IS NULL;
-
 -- name: planned_members
 -- The members that readers see when a planned batch comes to its containers: after it has written its assets.
 SELECT a.hash, m.synced_at, m.sync_id

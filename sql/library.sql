@@ -93,8 +93,14 @@ ON DUPLICATE KEY UPDATE cover_hash = VALUES(cover_hash), path = VALUES(path), by
 -- name: advance_covers!
 UPDATE asset_cover SET synced_at = :synced_at, sync_id = :sync_id WHERE asset_id IN :ids;
 
--- name: count_live$
-SELECT COUNT(*) FROM asset WHERE id IN :ids AND deleted_at IS NULL;
+-- name: hashes
+SELECT hash FROM asset WHERE id IN :ids;
+
+-- name: lock_shared
+-- Those that are not live, too: a condition would let go of them again.
+SELECT a.hash, a.id, a.deleted_at IS NULL
+FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
+STRAIGHT_JOIN asset a ON a.hash = j.hash LOCK IN SHARE MODE;
 
 -- name: live_assets
 SELECT hash, id FROM asset WHERE hash IN :hashes AND deleted_at IS NULL;

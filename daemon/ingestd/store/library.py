@@ -155,14 +155,12 @@ def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]
     return {row[0]: Member(row[0], row[1], bool(row[2]), _version(row[3], row[4], priors)) for row in rows}
 
 
-def count_live(tx: Tx, asset_ids: Sequence[int]) -> int:
-    """How many of some assets are live."""
-    return int(_sql.count_live(tx.connection, ids=Ids(asset_ids))) if asset_ids else 0
-
-
-def count_live_members(tx: Tx, kind: str, id_: int) -> int:
-    """Live memberships of live assets."""
-    return int(_containers[kind].count_live_members(tx.connection, id=id_))
+def lock_live(tx: Tx, asset_ids: Sequence[int]) -> dict[str, int]:
+    """The live ones of some assets, ids by hash. Until the transaction ends, none of them goes or returns."""
+    parts = [asset_ids[start : start + ROWS_PER_STATEMENT] for start in range(0, len(asset_ids), ROWS_PER_STATEMENT)]
+    hashes = sorted(hash_ for part in parts for (hash_,) in _sql.hashes(tx.connection, ids=Ids(part)))
+    rows = [row for part in rows_json(hashes) for row in _sql.lock_shared(tx.connection, hashes=part)]
+    return {hash_: id_ for hash_, id_, is_live in rows if is_live}
 
 
 def count_members_out_of_sight(tx: Tx, batch_id: int) -> int:

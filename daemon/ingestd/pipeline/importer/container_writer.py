@@ -1,7 +1,7 @@
 """One gallery or collection: its row, its members and their order, in the caller's transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingestd import decide
@@ -23,6 +23,8 @@ class Changes:
     """memberships that a newer list repeats: unchanged, but an older list must not undo them any more"""
     removals: Sequence[int]
     missing: Sequence[str]
+    seen: int = 0
+    """how many of the removed members have live assets"""
 
 
 def write(tx: Tx, batch_id: int, row_id: int, bundle: Bundle, container: Container, removed: RemovalCount) -> Verdict:
@@ -72,7 +74,7 @@ def _write(
     differs = bool(changes.writes or changes.removals or _row_differs(bundle.version, container, stored))
     verdict = decide.decide_container(bundle.action, bundle.version, stored, differs, changes.missing)
     if stored is not None and not stored.deleted:
-        removed.add(tx, Removals(members=library.count_live(tx, changes.removals)))
+        removed.add(tx, Removals(members=changes.seen))
     id_ = _write_row(tx, bundle.version, container, stored, differs or verdict.advances)
     library.write_members(tx, container.type, id_, bundle.version, sorted([*changes.writes, *changes.renewals]))
     library.remove_members(tx, container.type, id_, bundle.version, changes.removals)
@@ -90,17 +92,37 @@ def _remove(
         id_ = stored.id
         if verdict.decision is Decision.REMOVED:
             # Its members go out of sight with it, although their rows stay as they are.
-            removed.add(tx, Removals(members=library.count_live_members(tx, kind, id_)))
+            members = library.members(tx, kind, id_, version).values()
+            seen = library.lock_live(tx, [member.asset_id for member in members if not member.deleted])
+            removed.add(tx, Removals(members=len(seen)))
         if verdict.decision is Decision.REMOVED or verdict.advances:
             library.update_container(tx, kind, id_, stored.title, version, stored.complete, deleted=True)
     return verdict, {f"{kind}_id": id_}, ()
 
 
 def _changes(tx: Tx, version: Version, container: Container, stored: StoredContainer | None) -> Changes:
+    """What a list changes. The assets whose membership goes are locked: what is counted of them must hold."""
     live = library.live_assets(tx, container.members)
+    members = library.members(tx, container.type, stored.id, version) if stored else {}
+    changes = _compare(version, container, stored, members, live)
+    if not changes.removals:
+        return changes
+    seen = library.lock_live(tx, changes.removals)
+    listed = set(container.members)
+    returned = {hash_: id_ for hash_, id_ in seen.items() if hash_ in listed}
+    changes = _compare(version, container, stored, members, {**live, **returned})
+    return replace(changes, seen=len(set(changes.removals).intersection(seen.values())))
+
+
+def _compare(
+    version: Version,
+    container: Container,
+    stored: StoredContainer | None,
+    members: Mapping[int, Member],
+    live: Mapping[str, int],
+) -> Changes:
     wanted = {live[hash_]: position for position, hash_ in enumerate(container.members) if hash_ in live}
     missing = [hash_ for hash_ in container.members if hash_ not in live]
-    members = library.members(tx, container.type, stored.id, version) if stored else {}
     complete = stored.complete if stored else None
     writes, renewals = [], []
     for asset_id, position in sorted(wanted.items()):
