@@ -1,24 +1,97 @@
 """Approvals of removals hold for what was there when they were given."""
 
+from typing import Any
+
 import pytest
 
 from ingestd.errors import NotEligible, RemovalRefused
+from ingestd.pipeline import queueing
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.sweeps import Sweeper
 from support.removals import entries, events, imported, live, names, queue
 from support.world import World
 
 
-def test_a_manifest_that_arrived_after_the_hold_is_not_approved_unseen(world: World) -> None:
-    context = world.context(queue={"removal_limit": 2})
-    removal = world.put(*entries(imported(world, context, 4)[:3]), action="remove", day=2)
+def deliver(world: World, count: int, sync_id: str | None = None) -> str:
+    """A bundle that removes so many assets."""
+    return world.put(*entries(names(count)), sync_id=sync_id, action="remove", day=2)
+
+
+def held(world: World, context: Context) -> str:
+    """A batch that is held for three of nine assets."""
+    imported(world, context, 9)
+    removal = deliver(world, 3)
     world.scan(context)
     with pytest.raises(RemovalRefused):
         queue(context, removal)
-    world.put(*entries(names(4)), sync_id=removal, action="remove", day=2)
-    with pytest.raises(NotEligible, match="delivered again after it was held"):
+    return removal
+
+
+def planned(world: World, context: Context) -> str:
+    """A batch that was planned, and would remove three of nine assets."""
+    imported(world, context, 9)
+    removal = deliver(world, 3)
+    world.scan(context)
+    preflight(context, removal)
+    return removal
+
+
+@pytest.mark.parametrize("reviewed", [held, planned])
+def test_a_manifest_that_arrived_after_the_review_is_not_approved_unseen(world: World, reviewed: Any) -> None:
+    context = world.context(queue={"removal_limit": 2})
+    removal = reviewed(world, context)
+    deliver(world, 9, removal)
+    with pytest.raises(NotEligible, match="delivered again meanwhile"):
         queue(context, removal, force=True)
     assert world.run_next(context) is None
-    assert live(world) == 4
+    assert live(world) == 9
     assert events(world, removal, "removal_approved") == []
     queue(context, removal, force=True)
     assert world.run_next(context) == "done"
     assert live(world) == 0
+
+
+def test_a_manifest_that_is_queued_automatically_during_the_request_is_not_approved_unseen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.context(queue={"removal_limit": 2, "auto": ["remove"]})
+    removal = held(world, context)
+    real = queueing.preflight_if_needed
+
+    def overtaken(*arguments: Any) -> None:
+        deliver(world, 9, removal)
+        real(*arguments)
+        assert Sweeper(context).queue_new() == 1
+
+    monkeypatch.setattr(queueing, "preflight_if_needed", overtaken)
+    with pytest.raises(NotEligible, match="delivered again meanwhile"):
+        queue(context, removal, force=True)
+    assert world.run_next(context) == "failed"
+    assert (world.status(removal), live(world)) == ("held", 9)
+
+
+def test_an_approval_of_a_queued_batch_without_a_plan_records_what_it_allows(world: World) -> None:
+    context = world.context(queue={"removal_limit": 2, "auto": ["remove"]})
+    imported(world, context, 9)
+    removal = deliver(world, 9)
+    world.scan(context)
+    assert Sweeper(context).queue_new() == 1
+    queue(context, removal, force=True)
+    assert [event["assets"] for event in events(world, removal, "removal_approved")] == [9]
+    assert world.run_next(context) == "done"
+
+
+def test_an_approval_can_name_its_manifest(world: World) -> None:
+    context = world.context(queue={"removal_limit": 2})
+    removal = held(world, context)
+    reviewed = world.one("SELECT manifest_sha256 FROM ingest_batch WHERE sync_id = %s", removal)
+    deliver(world, 9, removal)
+    world.scan(context)
+    with pytest.raises(NotEligible, match="delivered again meanwhile"):
+        queue(context, removal, force=True, reviewed_sha256=reviewed)
+    deliver(world, 3, removal)
+    world.scan(context)
+    queue(context, removal, force=True, reviewed_sha256=reviewed)
+    assert world.run_next(context) == "done"
+    assert live(world) == 6

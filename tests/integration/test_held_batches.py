@@ -1,5 +1,7 @@
 """A held batch as people and programs see it: pages, API, commands and metrics; and its approval there."""
 
+import json
+
 import pytest
 
 from ingestd.errors import RemovalRefused
@@ -64,3 +66,34 @@ def test_an_approval_is_recorded_once(world: World, web_client: WebClient, held:
         enqueue(web_client.context, QueueRequest(held, "tester", force=True))
     assert len(events(world, held, "removal_approved")) == 1
     assert world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", held) is None
+
+
+def deliver_more(world: World, held: str) -> None:
+    """Another manifest, for four assets, which is held as well by the time that somebody acts."""
+    context = world.context(queue={"removal_limit": 2})
+    assert world.import_all(context, world.put(photo("d"), day=1)) == ["done"]
+    world.put(*entries(["a", "b", "c", "d"]), sync_id=held, action="remove", day=2)
+    world.scan(context)
+    with pytest.raises(RemovalRefused):
+        enqueue(context, QueueRequest(held, "tester"))
+
+
+def test_a_page_approves_only_the_manifest_that_it_shows(world: World, olivia: Visitor, held: str) -> None:
+    page = olivia.see(f"/batches/{held}")
+    assert "Approve 3 assets and queue" in page.buttons()
+    deliver_more(world, held)
+    refused = olivia.submit(page, f"/batches/{held}/queue")
+    assert "was delivered again meanwhile" in refused.text
+    assert "Approve 4 assets and queue" in refused.buttons()
+    assert events(world, held, "removal_approved") == []
+    assert world.status(held) == "held"
+
+
+def test_a_request_approves_only_the_manifest_that_it_names(world: World, web_client: WebClient, held: str) -> None:
+    reviewed = world.one("SELECT manifest_sha256 FROM ingest_batch WHERE sync_id = %s", held)
+    deliver_more(world, held)
+    body = json.dumps({"force": True, "manifest_sha256": reviewed}).encode()
+    headers = {"Authorization": "Bearer the-operator-token", "Content-Type": "application/json"}
+    answer = web_client.send("POST", f"/api/v1/batches/{held}/queue", body, headers)
+    assert (answer.status, "was delivered again meanwhile" in answer.text) == (409, True)
+    assert events(world, held, "removal_approved") == []

@@ -89,7 +89,7 @@ def test_removals_above_the_limit_need_force(world: World, web_client: WebClient
 
 def check_force_is_needed(olivia: Visitor, sync_id: str, address: str) -> None:
     page = olivia.see(address)
-    assert names_in(page, f"{address}/queue") == {"priority", "only", "force"}
+    assert names_in(page, f"{address}/queue") == {"priority", "only", "force", "manifest_sha256"}
     answer = olivia.post(f"{address}/queue")
     assert answer.status == 409
     assert "removal_limit = 1" in answer.page.one(role="alert").text

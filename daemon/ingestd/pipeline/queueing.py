@@ -27,13 +27,17 @@ SCOPE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class QueueRequest:
-    """A request to queue a batch. `priority` None: the configured default, or unchanged if it is queued already."""
+    """A request to queue a batch. `priority` None: the configured default, or unchanged if it is queued already.
+
+    `force` approves the manifest with the digest `reviewed_sha256`; None: the one that was recorded when it came.
+    """
 
     sync_id: str
     requested_by: str
     priority: int | None = None
     force: bool = False
     scope: Scope = Scope.ALL
+    reviewed_sha256: str | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -56,7 +60,9 @@ def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], Non
     ManifestError, MountUnavailable.
     """
     known = _find(context, request.sync_id)
-    if context.db.read(lambda tx: job.active(tx, known.id)) is None:
+    active = context.db.read(lambda tx: job.active(tx, known.id))
+    # An approval records what it allows, so there must be a plan.
+    if active is None or (request.force and active.state is not JobState.RUNNING):
         preflight_if_needed(context, known)
     result = context.db.transaction(lambda tx: _enqueue(tx, context, request, known))
     if isinstance(result, RemovalRefused):
@@ -85,13 +91,14 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest, reviewed: Batch) -
     known = batch.lock(tx, request.sync_id)
     if known is None:
         raise NotFound(f"there is no batch {request.sync_id}")
+    if request.force:
+        _require_reviewed(known, request.reviewed_sha256 or reviewed.manifest_sha256)
     active = job.lock_active(tx, known.id)
     if active is not None:
         return Queued(_amend(tx, known, active, request), is_new=False)
     if known.status is BatchStatus.INVALID:
         raise NotEligible(f"batch {request.sync_id} is invalid: {known.last_error}")
     if request.force:
-        _require_reviewed(known, reviewed)
         removals.approve(tx, known, request.requested_by)
         known = replace(known, force_sha256=known.manifest_sha256)
     try:
@@ -105,12 +112,12 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest, reviewed: Batch) -
     return Queued(made, is_new=True)
 
 
-def _require_reviewed(known: Batch, reviewed: Batch) -> None:
-    """Raises NotEligible when another manifest took the place of the one that is held."""
-    if reviewed.status is BatchStatus.HELD and known.manifest_sha256 != reviewed.manifest_sha256:
+def _require_reviewed(known: Batch, sha256: str | None) -> None:
+    """Raises NotEligible when another manifest took the place of the one that was reviewed."""
+    if known.manifest_sha256 != sha256:
         raise NotEligible(
-            f"batch {known.sync_id} was delivered again after it was held; review what it takes out of sight now with"
-            " `ingestd preflight`, then queue it again"
+            f"batch {known.sync_id} was delivered again meanwhile; review what it takes out of sight now with"
+            " `ingestd preflight`, then approve it again"
         )
 
 

@@ -17,7 +17,8 @@ class Commands:
 
     def queue(self, path: BatchPath, body: QueueBody) -> Response:
         """Queues a batch: 201 a new job; 200 the job that was already active, with the new priority if there is one."""
-        queue_request = queueing.QueueRequest(path.sync_id, requested_by(), body.priority, body.force, body.scope)
+        given = (body.priority, body.force, body.scope, body.manifest_sha256)
+        queue_request = queueing.QueueRequest(path.sync_id, requested_by(), *given)
         status, row = self._operations.queue(queue_request)
         return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
 

@@ -70,6 +70,7 @@ class QueueBody(Body):
 
     priority: Priority | None = None
     force: bool = Field(False, description="Allow this manifest to remove more than queue.removal_limit.")
+    manifest_sha256: str | None = Field(None, description="The manifest that `force` is for; another one is refused.")
     only: Literal["failed", "deferred"] | None = Field(None, description="Process only failed, or only deferred items.")
     reimport: bool = Field(False, description="Process every item again; excludes `only`.")
 

@@ -25,6 +25,7 @@ class QueueForm(RequestModel):
     priority: Priority | None = None
     only: Literal["failed", "deferred"] | None = None
     force: bool = False
+    manifest_sha256: str | None = Field(None, description="The manifest that `force` approves.")
 
 
 def query(model: type[T]) -> T:
