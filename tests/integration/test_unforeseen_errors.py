@@ -176,6 +176,77 @@ def test_a_bundle_of_one_item_fails_as_a_whole(world: World, monkeypatch: pytest
     assert world.import_all(context, sync_id) == ["done"]
 
 
+def put_alone(world: World, kind: str, at_fault: str) -> str:
+    """A bundle of one item, cover or container; its parent, or member, is imported already."""
+    if kind == "item":
+        return world.put(photo(at_fault))
+    if kind == "cover":
+        return world.put(cover(at_fault, "parent"))
+    return world.put(containers=[{"type": "gallery", "hash": md5(at_fault), "title": "g", "items": [md5("parent")]}])
+
+
+def fault(monkeypatch: pytest.MonkeyPatch, kind: str, *at_fault: str) -> None:
+    hashes = set(map(md5, at_fault))
+    owner, name = (container_writer, "_write") if kind == "container" else (chunk_writer, "write")
+    raising(monkeypatch, owner, name, IndexError("odd"), lambda argument: not hashes.isdisjoint(entries_of(argument)))
+
+
+@pytest.mark.parametrize("kind", ["item", "cover", "container"])
+def test_a_bundle_of_one_part_costs_that_part_once_another_bundle_passed(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    context = world.context()
+    assert world.import_all(context, world.put(photo("parent"))) == ["done"]
+    assert world.import_all(context, put_alone(world, kind, "before")) == ["done"]
+    fault(monkeypatch, kind, "bad")
+    bad = put_alone(world, kind, "bad")
+    assert world.import_all(context, bad) == ["failed"], "what passed before says nothing about now"
+    assert world.import_all(context, bad) == ["failed"]
+    assert world.import_all(context, put_alone(world, kind, "after")) == ["done"]
+    assert world.import_all(context, bad) == ["done"]
+    table = "ingest_batch_container" if kind == "container" else "ingest_batch_item"
+    failed = world.sql(f"SELECT decision, reason FROM {table} WHERE decision = 'failed'")
+    assert failed == [("failed", "internal_error")]
+    assert (world.status(bad), world.one("SELECT COUNT(*) FROM ingest_batch WHERE retry_at IS NOT NULL")) == (
+        "failed",
+        0,
+    )
+
+
+@pytest.mark.parametrize("kind", ["item", "cover", "container"])
+def test_a_defect_that_every_bundle_meets_fails_no_part(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    context, names = world.context(), ["x", "y", "z"]
+    assert world.import_all(context, world.put(photo("parent"))) == ["done"]
+    with monkeypatch.context() as patch:
+        fault(patch, kind, *names)
+        bundles_ = [put_alone(world, kind, name) for name in names]
+        for _ in range(2):
+            assert world.import_all(context, *bundles_) == ["failed"] * 3
+    assert world.import_all(context, *bundles_) == ["done"] * 3
+    assert [world.status(sync_id) for sync_id in bundles_] == ["imported"] * 3
+
+
+def test_an_item_of_another_kind_that_passes_says_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    assert world.import_all(context, world.put(photo("parent"))) == ["done"]
+    fault(monkeypatch, "cover", "bad")
+    bad = put_alone(world, "cover", "bad")
+    assert world.import_all(context, bad, world.put(photo("other")), bad) == ["failed", "done", "failed"]
+
+
+def test_a_failure_that_a_run_overcame_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, bad = world.context(), put_alone(world, "item", "bad")
+    with monkeypatch.context() as patch:
+        fault(patch, "item", "bad")
+        assert world.import_all(context, bad) == ["failed"]
+    assert world.import_all(context, bad, put_alone(world, "item", "other")) == ["done", "done"]
+    fault(monkeypatch, "item", "bad")
+    enqueue(context, QueueRequest(bad, "tester", scope=Scope.REIMPORT))
+    assert world.run_next(context) == "failed"
+
+
 def test_a_plan_forecasts_what_it_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The import decides again, so that the forecast of a failure does no harm."""
     sync_id, context = world.put(*map(photo, NAMES)), world.context()

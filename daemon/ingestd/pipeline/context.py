@@ -1,22 +1,24 @@
-"""What every stage uses: database, mount, settings and instruments."""
+"""What every stage uses: database, mount, settings, instruments, and what passed lately."""
 
 from dataclasses import dataclass, field
 
 from ingestd.config import Settings
 from ingestd.mount.access import Mount
 from ingestd.pipeline.instruments import Instruments
+from ingestd.pipeline.passes import Passes
 from ingestd.pipeline.source_gate import SourceGate
 from ingestd.store.db import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The database, mount, settings and instruments of one process; the gate takes part in each check of the mount."""
+    """What the stages of one process share; the gate takes part in each check of the mount."""
 
     settings: Settings
     db: Database
     mount: Mount
     instruments: Instruments = field(default_factory=Instruments)
+    passes: Passes = field(default_factory=Passes)
     gate: SourceGate = field(init=False)
 
     def __post_init__(self) -> None:

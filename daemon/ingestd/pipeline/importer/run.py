@@ -32,6 +32,7 @@ from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.items_importer import ItemsImporter
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.suspects import Suspects
+from ingestd.pipeline.passes import Part
 from ingestd.store import batch
 from ingestd.store.db import Tx
 
@@ -84,10 +85,11 @@ class Run:
         opened = Opening(self._context, self._lease, self._fence, identity).open()
         self._progress.terminal = opened.terminal
         self._import_items(opened, identity)
-        suspects = Suspects(self._fence.pause)
+        suspects = self._suspects(opened, Part.CONTAINER)
         containers = ContainersImporter(self._lease, self._fence, opened.bundle, opened.removed, suspects)
         containers.import_all(opened.manifest.containers())
         status = self._fence.guarded(lambda tx: completion.finish(tx, self._lease, self._progress))
+        self._context.passes.forget(opened.manifest.sha256)
         report = log.warning if status is BatchStatus.FAILED else log.info
         report("job_finished", outcome="done", status=status.value, **self._progress.tally)
         return "done"
@@ -100,8 +102,12 @@ class Run:
         )
         source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
         of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
-        for covers in (False, True):
-            ItemsImporter(*of_run, source(reader, covers=covers), Suspects(self._fence.pause)).import_all()
+        for part in (Part.ITEM, Part.COVER):
+            chunks = source(reader, covers=part is Part.COVER)
+            ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
+
+    def _suspects(self, opened: Opened, part: Part) -> Suspects:
+        return Suspects(self._fence.pause, self._context.passes, opened.manifest.sha256, part)
 
     def _require_trusted(self) -> None:
         """Raises MountReplaced when the mount is not the one of this batch. It stays the same during a run."""

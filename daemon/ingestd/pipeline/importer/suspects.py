@@ -1,7 +1,8 @@
 """Parts of an import that failed alone, for a reason that may not be theirs.
 
 A defect of ingestd that one item meets, and a host that is out of memory, raise the same errors. So a part fails only
-after others passed and it was tried once more. If none passes, the run fails as a whole, and is tried again later.
+after others passed and it was tried once more: others of its bundle, or, since its bundle first failed, of any bundle
+that this process imports. If none passes, the run fails as a whole, and is tried again later.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import structlog
 
 from ingestd.errors import DataRefused, DataSuspected, IngestdError, unforeseen
 from ingestd.model import Decision, Reason, Verdict
+from ingestd.pipeline.passes import Part, Passes
 
 log = structlog.get_logger()
 
@@ -29,15 +31,16 @@ class Suspect:
 
 
 class Suspects:
-    """The suspects of one kind in one run. `pause(seconds)` waits, and raises when the daemon stops."""
+    """The suspects of one kind in one run of a bundle. `pause(seconds)` waits, and raises when the daemon stops."""
 
-    def __init__(self, pause: Callable[[float], None]) -> None:
-        self._pause = pause
+    def __init__(self, pause: Callable[[float], None], passes: Passes, sha256: str, part: Part) -> None:
+        self._pause, self._passes, self._sha256, self._part = pause, passes, sha256, part
         self._waiting: list[Suspect] = []
         self._any_passed = False
 
     def add(self, suspect: Suspect, error: Exception) -> None:
         """Lets it wait until others have passed. Raises the error if too many failed in a row."""
+        self._passes.note_failure(self._sha256, self._part)
         if len(self._waiting) + 1 >= MAX_SUSPECTS:
             raise error
         log.warning("part_failed_once", error=verdict_on(error).error)
@@ -45,7 +48,7 @@ class Suspects:
 
     def passed(self) -> None:
         """Records that a part was imported, and tries those again that wait."""
-        self._any_passed = True
+        self._note_pass()
         self._try_again()
 
     def end(self) -> None:
@@ -59,11 +62,18 @@ class Suspects:
         for suspect in waiting:
             try:
                 suspect.again()
-                self._any_passed = True
+                self._note_pass()
             except Exception as error:
-                if is_of_run(error) or not (self._any_passed or is_certain(error)):
+                if is_of_run(error) or not (is_certain(error) or self._do_others_pass()):
                     raise
                 fail(suspect, error)
+
+    def _note_pass(self) -> None:
+        self._any_passed = True
+        self._passes.note_pass(self._part)
+
+    def _do_others_pass(self) -> bool:
+        return self._any_passed or self._passes.any_since_failure(self._sha256, self._part)
 
 
 def fail(suspect: Suspect, error: Exception) -> None:
