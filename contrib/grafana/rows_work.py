@@ -63,9 +63,10 @@ def _items() -> Panel:
 
 
 def _failures() -> Panel:
-    text = Text("Failures", "Failed items by reason.", ("IngestdItemFailureRatioHigh", "IngestdPoisonItem"))
+    alerts = ("IngestdItemFailureRatioHigh", "IngestdPoisonItem", "IngestdInternalErrors")
+    text = Text("Failures", "Failed items and containers by reason.", alerts)
     query = Query(f"60 * {rate('item_failures_total', 'reason')}", "{{reason}}")
-    return course(text, "cpm", query, stacked=True, width=6, colours={"poison": RED})
+    return course(text, "cpm", query, stacked=True, width=6, colours={"poison": RED, "internal_error": RED})
 
 
 def _waiting() -> Panel:

@@ -272,4 +272,5 @@ def test_covers_and_containers_fail_alone_too(world: World, monkeypatch: pytest.
     assert failed == ([md5("cn3")] if kind == "covers" else [])
     rows = world.sql("SELECT hash, last_error FROM ingest_batch_container WHERE decision = 'failed' AND %s", 1)
     assert [hash_ for hash_, _ in rows] == ([md5("gn3")] if kind == "containers" else [])
+    assert sample(context, "item_failures_total", reason="internal_error") == 1
     assert world.status(sync_id) == "partial"

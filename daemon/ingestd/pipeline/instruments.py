@@ -24,7 +24,9 @@ class Instruments:
         self.registry = CollectorRegistry()
         counter, histogram = self._counter, self._histogram
         self.items = counter("items", "Items decided by imports.", "decision", DECIDED)
-        self.item_failures = counter("item_failures", "Items that failed, by reason.", "reason", FAILURES)
+        self.item_failures = counter(
+            "item_failures", "Items and containers that failed when they were imported, by reason.", "reason", FAILURES
+        )
         self.jobs_claimed = counter("jobs_claimed", "Jobs taken from the queue.")
         self.jobs_finished = counter("jobs_finished", "Runs of jobs that ended.", "outcome", OUTCOMES)
         self.stale_resets = counter("stale_resets", "Jobs of dead or silent workers put back into the queue.")

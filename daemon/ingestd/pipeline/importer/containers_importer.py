@@ -10,6 +10,7 @@ from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer import container_writer, suspects
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.suspects import Suspect, Suspects
+from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.store import item
 
@@ -23,6 +24,7 @@ class ContainersImporter:
     bundle: Bundle
     removed: RemovalCount
     suspects: Suspects
+    instruments: Instruments
 
     def import_all(self, containers: Iterable[Container]) -> None:
         """Imports those that are undecided. Raises what `ItemsImporter` raises."""
@@ -63,3 +65,4 @@ class ContainersImporter:
     def _fail(self, row_id: int, container: Container, verdict: Verdict) -> None:
         record = partial(container_writer.record, batch_id=self.lease.batch_id, row_id=row_id, container=container)
         self.fence.fenced(partial(record, verdict=verdict, targets={}))
+        self.instruments.item_failures.labels(verdict.reason).inc()

@@ -85,9 +85,7 @@ class Run:
         opened = Opening(self._context, self._lease, self._fence, identity).open()
         self._progress.terminal = opened.terminal
         self._import_items(opened, identity)
-        suspects = self._suspects(opened, Part.CONTAINER)
-        containers = ContainersImporter(self._lease, self._fence, opened.bundle, opened.removed, suspects)
-        containers.import_all(opened.manifest.containers())
+        self._import_containers(opened)
         status = self._fence.guarded(lambda tx: completion.finish(tx, self._lease, self._progress))
         self._context.passes.forget(opened.manifest.sha256)
         report = log.warning if status is BatchStatus.FAILED else log.info
@@ -105,6 +103,11 @@ class Run:
         for part in (Part.ITEM, Part.COVER):
             chunks = source(reader, covers=part is Part.COVER)
             ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
+
+    def _import_containers(self, opened: Opened) -> None:
+        of_run = (self._lease, self._fence, opened.bundle, opened.removed)
+        suspects = self._suspects(opened, Part.CONTAINER)
+        ContainersImporter(*of_run, suspects, self._context.instruments).import_all(opened.manifest.containers())
 
     def _suspects(self, opened: Opened, part: Part) -> Suspects:
         return Suspects(self._fence.pause, self._context.passes, opened.manifest.sha256, part)
