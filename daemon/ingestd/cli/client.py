@@ -32,6 +32,7 @@ from ingestd.errors import (
     NotEligible,
     NotFound,
 )
+from ingestd.format.strict_json import repeated_key
 from ingestd.hosts import is_loopback
 from ingestd.text_file import read_text
 
@@ -219,6 +220,8 @@ def parsed(data: bytes, shape: type[T]) -> T:
         orjson.dumps(value)
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
+    if (problem := repeated_key(data)) is not None:
+        raise ValueError(problem)
     return shaped(value, shape)
 
 

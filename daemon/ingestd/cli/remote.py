@@ -25,6 +25,9 @@ from ingestd.web.views import BatchDetail
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
 ANNOUNCE_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
+FORWARD, BACKWARD = 1, -1
+MAX_PAGES = 10_000
+"""of one list; a page has up to 500 records, or searches about 2,000 rows"""
 NAME = re.compile(r"[0-9A-Za-z-]{1,64}")
 STANDING = {
     RequestState.QUEUED: "queued; no host with a mount has taken it yet",
@@ -151,17 +154,23 @@ class Remote:
         return Standing(batch, found.decisions, found.containers, found.removals, found.jobs)
 
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
-        yield from self._pages(f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}", _ItemPage)
+        yield from self._pages(f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}", _ItemPage, FORWARD)
 
-    def _pages(self, address: str, shape: "type[_Page[T]]") -> Iterator[T]:
-        """The records of a list, read in pages."""
+    def _pages(self, address: str, shape: "type[_Page[T]]", step: int) -> Iterator[T]:
+        """The records of a list, read in pages whose cursors go FORWARD or BACKWARD.
+
+        Raises NoDaemon if they do not, or if there are more of them than a list of ingestd may have.
+        """
         after: int | None = None
-        while True:
+        for _ in range(MAX_PAGES):
             found = self._client.get(address + ("" if after is None else f"&after={after}"), shape)
             yield from found.items
-            after = found.next
-            if after is None:
+            if found.next is None:
                 return
+            if after is not None and (found.next - after) * step <= 0:
+                raise NoDaemon(f"{self._client.address} returns a list that does not go on: {found.next} after {after}")
+            after = found.next
+        raise NoDaemon(f"{self._client.address} returns a list that does not end: more than {MAX_PAGES} pages")
 
     def pause(self, reason: str | None) -> bool:
         return self._client.post("/pause", {200: _Changed}, {"reason": reason}).changed
@@ -190,7 +199,7 @@ class Remote:
         return list(islice((sync_id for sync_id in found if sync_id.startswith(prefix)), 2))
 
     def _batches(self, filters: str, page: int) -> Iterator[ListedBatch]:
-        return self._pages(f"/batches?limit={page}{filters}", _BatchPage)
+        return self._pages(f"/batches?limit={page}{filters}", _BatchPage, BACKWARD)
 
     def _result(self, request_id: int, shape: type[T], what: str) -> T:
         """The result of a request, which is asked for until the request has ended."""

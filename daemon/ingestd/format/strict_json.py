@@ -33,6 +33,19 @@ def check_json(raw: bytes) -> None:
         raise BadEntry(Reason.BAD_ENTRY, str(error)) from None
 
 
+def repeated_key(raw: bytes) -> str | None:
+    """Which key of valid JSON appears twice in one object, in words; None if there is none. Decoders keep the last."""
+    if _has_unique_keys(raw):
+        return None
+    try:
+        _load_strictly(raw.decode())
+    except BadEntry as error:
+        return error.problem
+    except RecursionError:
+        return "too deeply nested"
+    return None
+
+
 def _has_unique_keys(raw: bytes) -> bool:
     """A fast test: decoding keeps as many keys as there are colons. False may also mean that a string has colons."""
     try:

@@ -3,12 +3,15 @@
 from typing import Any
 
 import orjson
-from flask import Request, Response
+from flask import Request, Response, request
 
+from ingestd.format.strict_json import repeated_key
 from ingestd.store.queries.paging import Page
 from ingestd.web.problem import ProblemError
 
 BODY_LIMIT = 64 * 1024
+LISTS = ("sync_id",)
+"""fields of forms that may have several values"""
 _TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
@@ -38,7 +41,17 @@ class JsonRequest(Request):
             raise _wrong(place, f"not valid JSON: {error.msg}") from error
         if not isinstance(value, dict):
             raise _wrong("/", "an object is needed")
+        if (problem := repeated_key(data)) is not None:
+            raise _wrong("/", problem)
         return value
+
+
+def refuse_repeated_parameters() -> None:
+    """Refuses a query, or a form, in which a name has several values: all but one would be ignored."""
+    for what, values in (("query parameter ", request.args), ("", request.form)):
+        for name, texts in values.lists():
+            if len(texts) > 1 and name not in LISTS:
+                raise _wrong(f"{what}{name}", "given more than once")
 
 
 def _wrong(place: str, what: str) -> ProblemError:

@@ -25,7 +25,7 @@ from ingestd.web.hooks import Hooks
 from ingestd.web.operations import Operations
 from ingestd.web.problem import ProblemError
 from ingestd.web.read_database import ReadDatabase
-from ingestd.web.responses import BODY_LIMIT, JsonRequest
+from ingestd.web.responses import BODY_LIMIT, JsonRequest, refuse_repeated_parameters
 from ingestd.web.security.guard import Guard
 from ingestd.web.security.tokens import Tokens
 from ingestd.web.views import Views
@@ -47,6 +47,7 @@ def make_app(context: Context, hooks: Hooks) -> OpenAPI:
     tokens.load()
     app.before_request(Guard(context.settings.http, tokens, routes.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
+    app.before_request(refuse_repeated_parameters)
     problem.register(app, pages.refusal)
     views, operations = Views(ReadDatabase(context.settings.database)), Operations(context, hooks)
     routes.register(app, Commands(context, operations), Queries(views), Health(context, hooks))

@@ -7,6 +7,7 @@ import pytest
 
 from ingestd.store.queries import jobs
 from support.api_site import PROBLEM, UNKNOWN, Site
+from support.world import World
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ from support.api_site import PROBLEM, UNKNOWN, Site
         (b'{"force": 1}', "/force"),
         (b'{"only": "some"}', "/only"),
         (b'{"Priority": 1}', "/Priority"),
+        (b'{"force": {"x": ' + b"[" * 1015 + b"]" * 1015 + b"}}", "/"),
     ],
 )
 def test_a_wrong_body_is_refused_and_the_error_names_the_place(site: Site, body: bytes, place: str) -> None:
@@ -33,6 +35,37 @@ def test_a_wrong_body_is_refused_and_the_error_names_the_place(site: Site, body:
     site.compare("POST", path, answer)
     assert place in answer.json["errors"][0]["place"]
     assert place in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"priority": 1, "priority": 2}', "priority"),
+        (b'{"force": false, "force": false}', "force"),
+        (b'{"force": true, "priority": 1, "for\\u0063e": false}', "force"),
+        (b'{"only": {"a": 1, "b": [{"x": ":", "x": ":"}]}}', "x"),
+        (b'{"": 1, "": 1}', ""),
+    ],
+)
+@pytest.mark.parametrize("path", [f"/api/v1/batches/{UNKNOWN}/queue", "/api/v1/pause"])
+def test_a_repeated_key_is_refused_and_named(world: World, site: Site, path: str, body: bytes, key: str) -> None:
+    answer = site.send("POST", path, body)
+    assert (answer.status, answer.headers["Content-Type"]) == (400, PROBLEM)
+    site.compare("POST", path, answer)
+    assert answer.detail == f"The request is wrong at /: key {key!r} appears twice."
+    assert world.one("SELECT paused FROM ingest_control") == 0
+
+
+def test_equal_keys_of_different_objects_and_many_colons_are_accepted(site: Site) -> None:
+    assert site.send("POST", "/api/v1/pause", b'{"reason": "a:b, \\"reason\\": \\"reason\\":"}').status == 200
+
+
+@pytest.mark.parametrize("query", ["limit=1&limit=2", "after=9&limit=1&after=9", "limit=1&l%69mit=1"])
+@pytest.mark.parametrize("path", ["/api/v1/batches", "/api/v1/jobs"])
+def test_a_repeated_query_parameter_is_refused(site: Site, path: str, query: str) -> None:
+    answer = site.call("GET", f"{path}?{query}")
+    assert answer.status == 400
+    assert answer.detail.endswith("given more than once.")
 
 
 @pytest.mark.parametrize("body", [{}, {"sync_ids": []}, {"sync_ids": [1]}, {"sync_ids": ["x"] * 501}])

@@ -2,13 +2,16 @@
 
 import json
 import socket
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ingestd.cli import client, remote
+from ingestd.errors import NoDaemon
 from support.command import Run
 from support.elsewhere import HOSTILE, UNKNOWN
 from support.proxy import Answer, http_answer, says, stranger
@@ -40,6 +43,8 @@ STRANGE = {
     "deep": (1, http_answer("202 x", b'{"id": 1, "x": ' + b"[" * 900 + b"]" * 900 + b"}")),
     "deeper": (1, http_answer("202 x", b"[" * 100_000)),
     "a huge number": (1, http_answer("202 x", b'{"id": ' + b"9" * 500 + b"}")),
+    "a repeated key": (1, http_answer("202 x", b'{"id": 1, "id": 1}')),
+    "a repeated key inside": (1, http_answer("202 x", b'{"id": 1, "x": [{"y": 1, "\\u0079": 2}]}')),
     "a redirect": (78, http_answer("302 x", b"", "Location: http://evil.example/\x1b[31m")),
     "a proxy's error": (69, http_answer("502 x", b"<h1>Bad Gateway</h1>")),
     "a proxy's login": (78, http_answer("401 x", b"<h1>Who are you?</h1>")),
@@ -176,3 +181,58 @@ def test_a_result_of_another_shape_is_refused(run: Run, token: Path, result: Any
             found = run(*command, "--url", url, "--token-file", token)
             assert (found.code, found.stdout) == (1, "")
             assert "has no result that ingestd would give" in found.stderr
+
+
+ITEM = {
+    **dict.fromkeys(("reason", "target_ids", "last_error", "cover_hash", "parent_hash", "waiting_for")),
+    **{"ordinal": 0, "type": "photo", "hash": "0" * 32, "decision": "created", "updated_at": "2026-04-12T21:35:35Z"},
+}
+LISTS: dict[str, Callable[[remote.Remote], Any]] = {
+    "items": lambda operator: list(operator.items(UNKNOWN, 100)),
+    "batches": lambda operator: list(operator.batches(None, 100)),
+    "prefix": lambda operator: operator.beginning_with("abcdef"),
+}
+
+
+def asked_of(url: str) -> remote.Remote:
+    return remote.Remote(client.Client(client.as_url(url), "x" * 16))
+
+
+def endless(cursors: Iterator[int], asked: list[str]) -> Answer:
+    """Lists with one more page each time."""
+
+    def answer(connection: socket.socket) -> None:
+        path = connection.recv(65536, socket.MSG_PEEK).split(b" ")[1].decode()
+        asked.append(path)
+        says(ok({"items": [ITEM] if "/items" in path else [], "next": next(cursors)}))(connection)
+
+    return answer
+
+
+@pytest.mark.parametrize("cursors", [[5, 5], [5, 6, 5], [5, 4, 5], [5, 4, 4], [7, 9, 9], [0, -1, -1]])
+@pytest.mark.parametrize("what", LISTS)
+def test_a_list_that_does_not_advance_is_refused(what: str, cursors: list[int]) -> None:
+    asked: list[str] = []
+    with (
+        stranger(endless(cycle(cursors), asked)) as url,
+        pytest.raises(NoDaemon, match=f"{url} returns a list that does not go on: "),
+    ):
+        LISTS[what](asked_of(url))
+    assert len(asked) <= len(cursors)
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_list_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(remote, "MAX_PAGES", 5)
+    asked: list[str] = []
+    cursors = count() if what == "items" else count(10**9, -1)
+    with stranger(endless(cursors, asked)) as url, pytest.raises(NoDaemon, match="does not end: more than 5 pages"):
+        LISTS[what](asked_of(url))
+    assert len(asked) == 5
+
+
+def test_a_command_with_an_endless_list_ends_with_one_sentence(run: Run, token: Path) -> None:
+    with stranger(endless(cycle([5, 5]), [])) as url:
+        result = run("batches", "--url", url, "--token-file", token)
+    assert (result.code, result.stdout) == (1, "")
+    assert result.stderr == f"ingestd: {url} returns a list that does not go on: 5 after 5\n"
