@@ -79,7 +79,7 @@ def preflight_state(tx: Tx, sync_id: str) -> PreflightState:
 
 
 def claim_next(tx: Tx, kind: RequestKind, worker_id: str, instance: str) -> Claim | None:
-    """Takes the queued request of a kind that was claimed least often, then the oldest, if no other process takes it."""
+    """Takes the request of a kind that was claimed least often, then the oldest, if no other process takes it."""
     row = _sql.next_queued(tx.connection, kind=kind.value)
     if row is None:
         return None
