@@ -1,4 +1,4 @@
-"""When parts of bundles last passed in this process: what tells an item at fault from a host in trouble."""
+"""When parts of bundles last passed in this process: it distinguishes an item at fault from a host in trouble."""
 
 import time
 from enum import StrEnum
