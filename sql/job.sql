@@ -3,16 +3,22 @@
 -- fragment: running_columns
 -- Record: ingestd.store.job.Running.
 id, batch_id, claim_token, claimed_by, heartbeat_at, current_item_id, items_done = items_at_claim, claimed_instance,
-       crash_count
+       crash_count, heartbeat_us / 1e6, stale_us / 1e6
 
 -- fragment: own_claim
 -- True while a claim still holds its job: the condition of every guarded update.
 id = :job_id AND claim_token = :token AND state = 'running'
 
 -- fragment: is_stale
--- A heartbeat from the future is from before the clock of the server was set back.
-(heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND
- OR heartbeat_at > UTC_TIMESTAMP(6) + INTERVAL :stale_us MICROSECOND)
+-- As the host sees it that runs the job: others may expect its heartbeats more often. A heartbeat from the future is from
+-- before the clock of the server was set back.
+(heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL COALESCE(stale_us, :stale_us) MICROSECOND
+ OR heartbeat_at > UTC_TIMESTAMP(6) + INTERVAL COALESCE(stale_us, :stale_us) MICROSECOND)
+
+-- fragment: is_silent
+-- Without a heartbeat for some of its intervals.
+(heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :beats * COALESCE(heartbeat_us, :heartbeat_us) MICROSECOND
+ OR heartbeat_at > UTC_TIMESTAMP(6) + INTERVAL :beats * COALESCE(heartbeat_us, :heartbeat_us) MICROSECOND)
 
 -- fragment: unclaimed
 -- Puts a job back into the queue.
@@ -103,7 +109,8 @@ SELECT EXISTS (SELECT 1 FROM import_job WHERE state = 'queued'),
 -- name: claim!
 UPDATE import_job
 SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6), claimed_by = :worker_id,
-    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), items_at_claim = items_done, writes = 0,
+    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), heartbeat_us = :heartbeat_us, stale_us = :stale_us,
+    items_at_claim = items_done, writes = 0,
     current_item_id = NULL
 WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
 
@@ -144,12 +151,20 @@ WHERE {{own_claim}};
 SELECT {{running_columns}} FROM import_job
 WHERE state = 'running' AND {{is_stale}} ORDER BY id;
 
+-- name: silent
+SELECT {{running_columns}} FROM import_job
+WHERE state = 'running' AND {{is_silent}} ORDER BY id;
+
 -- name: running_on
 SELECT {{running_columns}} FROM import_job WHERE state = 'running' AND claimed_instance LIKE :instances ORDER BY id;
 
 -- name: reset_stale!
 UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
 WHERE {{own_claim}} AND {{is_stale}};
+
+-- name: reset_silent!
+UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items
+WHERE {{own_claim}} AND {{is_silent}};
 
 -- name: reset_dead!
 UPDATE import_job SET {{unclaimed}}, reset_count = reset_count + 1, isolate_items = :isolate_items,

@@ -37,7 +37,7 @@ WHERE state = 'queued' AND kind = :kind ORDER BY claim_token, id LIMIT 1 FOR UPD
 -- name: claim!
 UPDATE ingest_request
 SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6), claimed_by = :worker_id,
-    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6)
+    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), heartbeat_us = :heartbeat_us, stale_us = :stale_us
 WHERE id = :request_id AND state = 'queued' AND claim_token = :token;
 
 -- name: in_state^
@@ -59,9 +59,10 @@ WHERE {{own_claim}};
 UPDATE ingest_request SET state = 'queued', {{unclaimed}} WHERE {{own_claim}};
 
 -- name: running
-SELECT id, claim_token, claimed_instance, heartbeat_at,
-       heartbeat_at < UTC_TIMESTAMP(6) - INTERVAL :stale_us MICROSECOND
-       OR heartbeat_at > UTC_TIMESTAMP(6) + INTERVAL :stale_us MICROSECOND
+-- Whether each is stale, and whether it is silent, as in job.sql.
+SELECT id, claim_token, claimed_instance, heartbeat_at, heartbeat_us / 1e6,
+       ABS(TIMESTAMPDIFF(MICROSECOND, heartbeat_at, UTC_TIMESTAMP(6))) > COALESCE(stale_us, :stale_us),
+       ABS(TIMESTAMPDIFF(MICROSECOND, heartbeat_at, UTC_TIMESTAMP(6))) > :beats * COALESCE(heartbeat_us, :heartbeat_us)
 FROM ingest_request WHERE state = 'running';
 
 -- name: reset!

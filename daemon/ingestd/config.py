@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from ingestd.errors import ConfigError
-from ingestd.model import Action
+from ingestd.model import Action, Patience
 from ingestd.text_file import read_text
 
 DEFAULT_FILE = Path("/etc/ingestd/ingestd.toml")
@@ -102,6 +102,10 @@ class WorkerSettings(Section):
     heartbeat_interval: Seconds = 15.0
     stale_after: Seconds = 900.0
     stop_seconds: Seconds = 30.0
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(self.heartbeat_interval, self.stale_after)
 
 
 class HttpSettings(Section):

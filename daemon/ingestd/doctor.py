@@ -11,7 +11,7 @@ from ingestd.embedded import grant_statements
 from ingestd.errors import IngestdError
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import host, this_instance
-from ingestd.pipeline.rescuer import FRESH_HEARTBEATS
+from ingestd.pipeline.requests import FRESH_HEARTBEATS
 from ingestd.store import job, mount
 from ingestd.store.queries import server
 

@@ -194,6 +194,17 @@ class Version:
     prior: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a worker sends heartbeats, and after how long a silence its work is given to another; in seconds."""
+
+    heartbeat: float
+    stale: float
+
+    def microseconds(self) -> dict[str, int]:
+        return {"heartbeat_us": int(self.heartbeat * 1e6), "stale_us": int(self.stale * 1e6)}
+
+
 @dataclass(slots=True)
 class Lease:
     """A job that a worker has claimed. `writes` counts its fenced transactions.

@@ -142,6 +142,8 @@ CREATE TABLE IF NOT EXISTS import_job (
   writes            BIGINT UNSIGNED NOT NULL DEFAULT 0
                     COMMENT 'committed fenced transactions; shows after a lost COMMIT reply whether it was committed',
   heartbeat_at      DATETIME(6) NULL,
+  heartbeat_us      BIGINT UNSIGNED NULL COMMENT 'microseconds between its heartbeats, as set where it runs',
+  stale_us          BIGINT UNSIGNED NULL COMMENT 'microseconds of silence after which it is reset, as set where it runs',
   items_done        INT UNSIGNED NOT NULL DEFAULT 0,
   items_total       INT UNSIGNED NOT NULL DEFAULT 0,
   items_at_claim    INT UNSIGNED NOT NULL DEFAULT 0,
@@ -179,6 +181,8 @@ CREATE TABLE IF NOT EXISTS ingest_request (
   claimed_instance  VARCHAR(255) NULL,
   claim_token       BIGINT UNSIGNED NOT NULL DEFAULT 0,
   heartbeat_at      DATETIME(6) NULL,
+  heartbeat_us      BIGINT UNSIGNED NULL COMMENT 'microseconds between its heartbeats, as set where it runs',
+  stale_us          BIGINT UNSIGNED NULL COMMENT 'microseconds of silence after which it is reset, as set where it runs',
   finished_at       DATETIME(6) NULL,
   reset_count       INT UNSIGNED NOT NULL DEFAULT 0,
   open_key          VARCHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (

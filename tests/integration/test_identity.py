@@ -134,7 +134,9 @@ def test_requests_of_clones_are_treated_like_jobs(world: World, silent_for: floa
     context = world.context(worker={"heartbeat_interval": 10.0})
     context.db.transaction(lambda tx: request.insert(tx, RequestKind.SCAN, "tester"))
     claimed = context.db.transaction(
-        lambda tx: request.claim_next(tx, RequestKind.SCAN, "elsewhere", str(CLONES["clone"]))
+        lambda tx: request.claim_next(
+            tx, RequestKind.SCAN, "elsewhere", str(CLONES["clone"]), context.settings.worker.patience
+        )
     )
     assert claimed is not None
     silence(world, "ingest_request", silent_for)

@@ -155,7 +155,9 @@ def test_a_request_is_accepted_and_claimed_once(site: ProxiedWorld, losing: Call
     losing()
     # A claim skips a row that a broken connection has locked until the server notices that.
     claimed: request.Claim | None = until(
-        lambda: context.db.transaction(lambda tx: request.claim_next(tx, RequestKind.SCAN, "w", str(ME)))
+        lambda: context.db.transaction(
+            lambda tx: request.claim_next(tx, RequestKind.SCAN, "w", str(ME), context.settings.worker.patience)
+        )
     )
     assert claimed is not None
     assert claimed.request_id == request_id

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingestd.errors import DatabaseRefused, DatabaseUnavailable, DataRefused, MountUnavailable
-from ingestd.model import RequestKind, RequestState
+from ingestd.model import Patience, RequestKind, RequestState
 from ingestd.pipeline import claim_pace, requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import PreflightStep, RequestRunner, ScanStep
@@ -69,7 +69,7 @@ def test_a_claim_skips_what_another_host_is_claiming(world: World) -> None:
     first, second = accept(world, "a"), accept(world, "b")
     connection = one.db.connection()
     connection.begin()
-    claim = request.claim_next(Tx(connection), RequestKind.PREFLIGHT, "w", str(ME))
+    claim = request.claim_next(Tx(connection), RequestKind.PREFLIGHT, "w", str(ME), Patience(15.0, 900.0))
     other.db.connection().cursor().execute("SET SESSION innodb_lock_wait_timeout = 1")
     newer = take(other, RequestKind.PREFLIGHT)
     connection.commit()
@@ -233,7 +233,7 @@ BY_INDEX: dict[str, tuple[str, dict[str, Any]]] = {
     "next_queued": ("claim", {"kind": "'scan'"}),
     "newest_scan": ("by_batch", {"within_us": 600 * 10**6}),
     "newest_preflight": ("by_batch", {"sync_id": "'a'"}),
-    "running": ("claim", {"stale_us": 1}),
+    "running": ("claim", {"stale_us": 1, "heartbeat_us": 1, "beats": 3}),
     "delete_finished": ("by_finished", {"keep_us": 7 * 86400 * 10**6, "limit": 2}),
 }
 

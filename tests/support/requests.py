@@ -34,7 +34,9 @@ def scans_of(context: Context) -> ScanStep:
 
 
 def take(context: Context, kind: RequestKind = RequestKind.SCAN) -> Claim | None:
-    return context.db.transaction(lambda tx: request.claim_next(tx, kind, "elsewhere/pid:1/scan", str(ME)))
+    return context.db.transaction(
+        lambda tx: request.claim_next(tx, kind, "elsewhere/pid:1/scan", str(ME), context.settings.worker.patience)
+    )
 
 
 def any_context(world: World) -> Context:

@@ -35,7 +35,12 @@ MAX_RESETS = 3
 CRASHED = f"the daemons that ran it died or fell silent {MAX_RESETS} times; their logs may have the reason"
 UNEXPECTED = "it failed unexpectedly; the log of the daemon that ran it has the details"
 
+FRESH_HEARTBEATS = 3
+"""A heartbeat that is younger than so many intervals is a sign of life, whatever a fingerprint seems to say."""
+
 Work = Callable[[Claim], dict[str, Any]]
+HadTime = Callable[[Running], bool]
+"""Whether the process of a request had time to send a heartbeat."""
 
 
 class RequestRunner:
@@ -81,7 +86,8 @@ class RequestRunner:
 
     def _claim_next(self) -> Claim | None:
         def work(tx: Tx) -> Claim | None:
-            return request.claim_next(tx, self._kind, worker_id(self._kind), self._instance)
+            patience = self._context.settings.worker.patience
+            return request.claim_next(tx, self._kind, worker_id(self._kind), self._instance, patience)
 
         return self._context.db.transaction(work)
 
@@ -183,19 +189,24 @@ def reset_dead(context: Context, instance: Instance) -> None:
     _reset(context, lambda found: instance.fate_of(found.instance) is Fate.DEAD)
 
 
-def reset_uncertain(context: Context, instance: Instance, silence: float) -> None:
-    """Puts back requests of what may be an earlier boot of this machine, without a heartbeat for `silence` seconds."""
-    _reset(context, lambda found: found.is_stale and instance.fate_of(found.instance) is Fate.UNCERTAIN, silence)
+def reset_uncertain(context: Context, instance: Instance, had_time: HadTime) -> None:
+    """Puts back requests of what may be an earlier boot of this machine, and that have been silent for some beats."""
+    _reset(context, lambda found: found.is_silent and had_time(found) and is_uncertain(instance, found))
 
 
-def reset_stale(context: Context) -> None:
-    """Puts back the requests, on any host, whose heartbeat is older than worker.stale_after."""
-    _reset(context, lambda found: found.is_stale)
+def is_uncertain(instance: Instance, found: Running) -> bool:
+    return instance.fate_of(found.instance) is Fate.UNCERTAIN
 
 
-def _reset(context: Context, is_lost: Callable[[Running], bool], stale_after: float | None = None) -> None:
-    stale_after = stale_after or context.settings.worker.stale_after
-    running = context.db.read(partial(request.running, stale_after=stale_after))
+def reset_stale(context: Context, had_time: HadTime) -> None:
+    """Puts back the requests of any host whose heartbeat is older than its own `worker.stale_after`."""
+    _reset(context, lambda found: found.is_stale and had_time(found))
+
+
+def _reset(context: Context, is_lost: Callable[[Running], bool]) -> None:
+    running = context.db.read(
+        partial(request.running, beats=FRESH_HEARTBEATS, default=context.settings.worker.patience)
+    )
     for found in filter(is_lost, running):
         reset = partial(request.reset, found=found, max_resets=MAX_RESETS, error=CRASHED)
         if context.db.transaction(reset):

@@ -1,7 +1,7 @@
 """Puts the jobs of dead and silent workers back into the queue, each by one guarded update by primary key."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -13,10 +13,12 @@ from ingestd.pipeline import ordering, requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, Instance, host
 from ingestd.pipeline.importer import completion
+from ingestd.pipeline.requests import FRESH_HEARTBEATS
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.job import Running
 from ingestd.store.queries import server
+from ingestd.store.request import Running as RunningRequest
 
 log = structlog.get_logger()
 
@@ -25,8 +27,6 @@ HEARTBEATS_BEFORE_RESET = 4
 MAX_CRASHES = 3
 """workers that may crash in a row while they open a job"""
 CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
-FRESH_HEARTBEATS = 3
-"""A heartbeat that is younger than so many intervals is a sign of life, whatever a fingerprint seems to say."""
 
 
 class Rescuer:
@@ -51,11 +51,10 @@ class Rescuer:
             requests.reset_dead(self._context, self._instance)
             self._started_at = self._started_at or time.monotonic()
         self._notice_set_clock()
-        if self._may_reset_stale():
-            count += self.reset_stale()
-            requests.reset_stale(self._context)
-            if self._is_starting:
-                count += self._reset_uncertain()
+        count += self.reset_stale()
+        requests.reset_stale(self._context, self._had_time)
+        if self._is_starting:
+            count += self._reset_uncertain()
         if count:
             self._on_reset()
         settings = self._context.settings.worker
@@ -67,24 +66,26 @@ class Rescuer:
         return sum(self._reset(found, job.reset_dead) for found in running if self._is_dead(found))
 
     def reset_stale(self) -> int:
-        """Resets jobs whose heartbeat is older than worker.stale_after."""
-        return self._reset_silent(self._context.settings.worker.stale_after, lambda _found: True)
+        """Resets jobs whose heartbeat is older than `worker.stale_after` of the host that runs them."""
+        patience = self._context.settings.worker.patience
+        found = self._context.db.read(lambda tx: job.stale(tx, patience))
+        return self._reset_silent(found, partial(job.reset_stale, default=patience))
 
     def _reset_uncertain(self) -> int:
         """Resets jobs and requests of what may be an earlier boot, without a heartbeat for three intervals.
 
         For the last time when each heartbeat from before the start is as old as that.
         """
-        silence = FRESH_HEARTBEATS * self._context.settings.worker.heartbeat_interval
+        patience = self._context.settings.worker.patience
         assert self._started_at is not None
-        self._is_starting = time.monotonic() - self._started_at <= silence
-        requests.reset_uncertain(self._context, self._instance, silence)
-        return self._reset_silent(silence, lambda found: self._instance.fate_of(found.instance) is Fate.UNCERTAIN)
+        self._is_starting = time.monotonic() - self._started_at <= FRESH_HEARTBEATS * patience.heartbeat
+        requests.reset_uncertain(self._context, self._instance, self._had_time)
+        silent = self._context.db.read(lambda tx: job.silent(tx, FRESH_HEARTBEATS, patience))
+        uncertain = [found for found in silent if self._instance.fate_of(found.instance) is Fate.UNCERTAIN]
+        return self._reset_silent(uncertain, partial(job.reset_silent, beats=FRESH_HEARTBEATS, default=patience))
 
-    def _reset_silent(self, limit: float, is_wanted: Callable[[Running], bool]) -> int:
-        silent = self._context.db.read(lambda tx: job.stale(tx, limit))
-        reset = partial(job.reset_stale, stale_after=limit)
-        return sum(self._reset(found, reset) for found in silent if is_wanted(found))
+    def _reset_silent(self, silent: Iterable[Running], update: Callable[[Tx, Running], bool]) -> int:
+        return sum(self._reset(found, update) for found in silent if self._had_time(found))
 
     def _is_dead(self, found: Running) -> bool:
         return self._instance.fate_of(found.instance) is Fate.DEAD
@@ -100,11 +101,12 @@ class Rescuer:
             self._context.db.note_outage()
             self._context.db.note_available()
 
-    def _may_reset_stale(self) -> bool:
-        """Whether old heartbeats mean dead workers: after an outage, workers first get time to send some."""
+    def _had_time(self, found: Running | RunningRequest) -> bool:
+        """Whether its old heartbeat means that it is dead: after an outage, workers first get time to send some."""
         since = self._context.db.available_since
-        patience = HEARTBEATS_BEFORE_RESET * self._context.settings.worker.heartbeat_interval
-        return since is not None and (not self._context.db.had_outage or time.monotonic() - since >= patience)
+        interval = max(self._context.settings.worker.heartbeat_interval, found.heartbeat_interval or 0.0)
+        had_time = since is not None and time.monotonic() - since >= HEARTBEATS_BEFORE_RESET * interval
+        return had_time or (since is not None and not self._context.db.had_outage)
 
     def _reset(self, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> int:
         try:
@@ -137,7 +139,7 @@ class Rescuer:
             prior_claimed_by=found.claimed_by,
             prior_heartbeat_at=found.heartbeat_at and f"{found.heartbeat_at:%Y-%m-%dT%H:%M:%S.%fZ}",
             reaped_by=f"{host()}/pid:{self._instance.pid}",
-            threshold_seconds=_number(self._context.settings.worker.stale_after),
+            threshold_seconds=_number(found.stale_after or self._context.settings.worker.stale_after),
         )
         ordering.hold_back(tx, found.batch_id)
         return True

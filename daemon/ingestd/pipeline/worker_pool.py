@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from ingestd.errors import DatabaseContention, DatabaseUnavailable, LeaseLost, MountUnavailable
-from ingestd.model import Lease
+from ingestd.model import Lease, Patience
 from ingestd.pipeline import ordering
 from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
@@ -147,7 +147,7 @@ def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaitin
 
     During an outage it waits while `keep_waiting()` is true: a claim that may be committed must not be forgotten.
     """
-    work = partial(_claim, worker=worker, instance=instance)
+    work = partial(_claim, worker=worker, instance=instance, patience=context.settings.worker.patience)
     lease = context.db.transaction(work, keep_waiting=keep_waiting)
     if lease is not None:
         context.instruments.jobs_claimed.inc()
@@ -156,10 +156,10 @@ def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaitin
     return lease
 
 
-def _claim(tx: Tx, worker: str, instance: str) -> Lease | None:
+def _claim(tx: Tx, worker: str, instance: str, patience: Patience) -> Lease | None:
     if control.is_paused(tx):
         return None
-    while (claimed := job.claim_next(tx, worker, instance)) is not None:
+    while (claimed := job.claim_next(tx, worker, instance, patience)) is not None:
         batch_id = claimed.job.batch_id
         if not (claimed.has_active_prior and ordering.must_wait(tx, batch_id)):
             return _build_lease(tx, claimed, worker)

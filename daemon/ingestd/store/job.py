@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ingestd.errors import LeaseLost
-from ingestd.model import JobState, Lease, Scope, Version
+from ingestd.model import JobState, Lease, Patience, Scope, Version
 from ingestd.records import Job
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -17,7 +17,10 @@ _job = RowReader(Job)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running job that may have lost its worker. `stuck`: no item was done since the claim."""
+    """A running job that may have lost its worker. `stuck`: no item was done since the claim.
+
+    `heartbeat_interval` and `stale_after` are the settings of its worker, in seconds, if they are known.
+    """
 
     id: int
     batch_id: int
@@ -28,6 +31,8 @@ class Running:
     stuck: bool
     instance: str | None
     crash_count: int
+    heartbeat_interval: float | None
+    stale_after: float | None
 
     @property
     def isolate_items(self) -> bool:
@@ -157,13 +162,14 @@ def queued(tx: Tx) -> QueuedWork:
     return QueuedWork(*map(bool, _sql.queued(tx.connection)))
 
 
-def claim_next(tx: Tx, worker_id: str, instance: str) -> Claimed | None:
+def claim_next(tx: Tx, worker_id: str, instance: str, patience: Patience) -> Claimed | None:
     """Claims the first queued job that no other worker is claiming."""
     row = _sql.next_queued(tx.connection)
     if row is None:
         return None
     job_id, token, waited = row
-    if _sql.claim(tx.connection, job_id=job_id, token=token, worker_id=worker_id, instance=instance) != 1:
+    values = {"job_id": job_id, "token": token, "worker_id": worker_id, "instance": instance}
+    if _sql.claim(tx.connection, **values, **patience.microseconds()) != 1:
         return None
     *columns, has_active_prior = _sql.claimed(tx.connection, job_id=job_id)
     # The clock of the server may have been set back meanwhile.
@@ -225,10 +231,14 @@ def release(tx: Tx, lease: Lease) -> None:
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
 
 
-def stale(tx: Tx, stale_after: float) -> list[Running]:
-    """Running jobs whose heartbeat is older than `stale_after` seconds, by the database's clock."""
-    rows = _sql.stale(tx.connection, stale_us=int(stale_after * 1e6))
-    return _running.all(rows)
+def stale(tx: Tx, default: Patience) -> list[Running]:
+    """Running jobs whose heartbeat is too old, by the patience of their own workers, and by the database's clock."""
+    return _running.all(_sql.stale(tx.connection, **default.microseconds()))
+
+
+def silent(tx: Tx, beats: int, default: Patience) -> list[Running]:
+    """Running jobs without a heartbeat for so many intervals of their own workers."""
+    return _running.all(_sql.silent(tx.connection, beats=beats, **default.microseconds()))
 
 
 def running_on(tx: Tx, machine_id: str) -> list[Running]:
@@ -243,15 +253,16 @@ def workers_of_machine(tx: Tx, machine_id: str, fresh_seconds: float) -> list[tu
     return list(_sql.workers_of_machine(tx.connection, **values))
 
 
-def reset_stale(tx: Tx, job: Running, stale_after: float) -> bool:
+def reset_stale(tx: Tx, job: Running, default: Patience) -> bool:
     """False when its worker sent a heartbeat meanwhile, or another process was first."""
-    values = {
-        "job_id": job.id,
-        "token": job.claim_token,
-        "isolate_items": job.isolate_items,
-        "stale_us": int(stale_after * 1e6),
-    }
-    return bool(_sql.reset_stale(tx.connection, **values))
+    values = {"job_id": job.id, "token": job.claim_token, "isolate_items": job.isolate_items}
+    return bool(_sql.reset_stale(tx.connection, **values, **default.microseconds()))
+
+
+def reset_silent(tx: Tx, job: Running, beats: int, default: Patience) -> bool:
+    """As `reset_stale`, for a job found by `silent`."""
+    values = {"job_id": job.id, "token": job.claim_token, "isolate_items": job.isolate_items, "beats": beats}
+    return bool(_sql.reset_silent(tx.connection, **values, **default.microseconds()))
 
 
 def reset_dead(tx: Tx, job: Running) -> bool:

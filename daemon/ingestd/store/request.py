@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import RequestKind, RequestState
+from ingestd.model import Patience, RequestKind, RequestState
 from ingestd.records import IngestRequest
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -27,12 +27,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running request that may have lost its process."""
+    """A running request that may have lost its process, by the patience of that process, as for jobs."""
 
     claim: Claim
     instance: str
     heartbeat_at: datetime
+    heartbeat_interval: float | None
     is_stale: bool
+    is_silent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,14 @@ def preflight_state(tx: Tx, sync_id: str) -> PreflightState:
     return PreflightState(state in (RequestState.QUEUED, RequestState.RUNNING), error)
 
 
-def claim_next(tx: Tx, kind: RequestKind, worker_id: str, instance: str) -> Claim | None:
+def claim_next(tx: Tx, kind: RequestKind, worker_id: str, instance: str, patience: Patience) -> Claim | None:
     """Takes the request of a kind that was claimed least often, then the oldest, if no other process takes it."""
     row = _sql.next_queued(tx.connection, kind=kind.value)
     if row is None:
         return None
     request_id, sync_id, token = row
     values = {"request_id": request_id, "token": token, "worker_id": worker_id, "instance": instance}
-    if _sql.claim(tx.connection, **values) != 1:
+    if _sql.claim(tx.connection, **values, **patience.microseconds()) != 1:
         return None
     claim = Claim(request_id, token + 1, sync_id)
     tx.receipt = partial(is_in_state, claim=claim, state=RequestState.RUNNING)
@@ -118,10 +120,13 @@ def release(tx: Tx, claim: Claim) -> bool:
     return bool(_sql.release(tx.connection, request_id=claim.request_id, token=claim.token))
 
 
-def running(tx: Tx, stale_after: float) -> list[Running]:
-    """All running requests. Stale: the heartbeat is older than `stale_after` seconds, by the database's clock."""
-    rows = _sql.running(tx.connection, stale_us=int(stale_after * 1e6))
-    return [Running(Claim(id_, token), instance, at, bool(is_stale)) for id_, token, instance, at, is_stale in rows]
+def running(tx: Tx, beats: int, default: Patience) -> list[Running]:
+    """All running requests; silent are those without a heartbeat for `beats` intervals, by the database's clock."""
+    rows = _sql.running(tx.connection, beats=beats, **default.microseconds())
+    return [
+        Running(Claim(id_, token), instance, at, interval, bool(is_stale), bool(is_silent))
+        for id_, token, instance, at, interval, is_stale, is_silent in rows
+    ]
 
 
 def reset(tx: Tx, found: Running, max_resets: int, error: str) -> bool:
