@@ -58,13 +58,14 @@ VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_c
 RETURNING id;
 
 -- name: redeliver!
--- Assignments run from left to right: manifest_sha256 is the old one until its own.
+-- Assignments run from left to right: manifest_sha256 is the old one until its own. The action stays while a manifest
+-- is invalid: a later one with another action changes every item.
 UPDATE ingest_batch
 SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count, 0),
     check_after = IF(manifest_sha256 <=> :manifest_sha256, check_after, NULL),
     manifest_changed_at = IF(manifest_sha256 <=> :manifest_sha256, manifest_changed_at, UTC_TIMESTAMP(6)),
     former_sha256 = IF(manifest_sha256 <=> :manifest_sha256, former_sha256, IFNULL(manifest_sha256, '')),
-    type = :type, action = :action, status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
+    type = :type, action = IFNULL(:action, action), status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
     prior_sync_id = :prior_sync_id, last_error = :last_error, mount_type = :mount_type,

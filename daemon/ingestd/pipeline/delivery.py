@@ -13,12 +13,12 @@ import structlog
 from ingestd.errors import ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import BatchStatus, InvalidBasis, JobState, Origin
+from ingestd.model import Action, BatchStatus, InvalidBasis, JobState, Origin
 from ingestd.pipeline import ordering, removals, sightings, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
-from ingestd.store import batch, job, ledger, removal
+from ingestd.store import batch, item, job, ledger, removal
 from ingestd.store.attempts import never
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
@@ -175,6 +175,8 @@ def change(
     removal.end_hold(tx, known.id)
     removal.discard_plan(tx, known.id)
     if delivered.manifest is not None:
+        if (delivered.manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
+            item.reset(tx, known.id)  # the same entries ask for something else
         staging.restage(tx, known.id, delivered.manifest)
     if queued:
         ordering.hold_back_again(tx, known)
