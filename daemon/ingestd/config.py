@@ -90,7 +90,7 @@ class MigrateSettings(Section):
 class QueueSettings(Section):
     auto: Annotated[tuple[Action, ...], BeforeValidator(_list)] = ()
     priority: int = Field(100, ge=-(2**31), lt=2**31)
-    removal_limit: int = Field(1000, ge=0)
+    removal_limit: int = Field(1000, ge=0, lt=2**32)
     revive_interval: Seconds = 60.0
     retry_pauses: Annotated[tuple[Seconds, ...], BeforeValidator(_list)] = (60.0, 300.0, 1200.0, 3600.0, 10800.0)
 

@@ -167,6 +167,7 @@ def test_an_unknown_key_does_not_show_its_value(file: Path) -> None:
         ("worker.stale_after", "nan"),
         ("worker.chunk_items", "10001"),
         ("queue.removal_limit", "-1"),
+        ("queue.removal_limit", "4294967296"),
         ("queue.priority", "2147483648"),
         ("mount.require_mount", "perhaps"),
         ("mount.watch", "fanotify"),
