@@ -149,6 +149,10 @@ SELECT sync_id, prior_sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND p
 SELECT sync_id, manifest_completed_at, prior_sync_id FROM ingest_batch
 WHERE sync_id IN :sync_ids AND manifest_completed_at IS NOT NULL;
 
+-- name: free
+-- Those of some batches whose rows no other transaction holds. In autocommit it holds them for no longer than it takes.
+SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
+
 -- name: count_ancestors$
 -- How many batches of the same time a batch follows, one naming the next as its prior; counted up to a limit, which a
 -- circle always reaches.

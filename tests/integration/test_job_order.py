@@ -14,6 +14,8 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
+from ingestd.store import batch
+from ingestd.store.db import Tx
 from support.wait import stop_event
 from support.world import World, md5, new_sync_id, photo
 
@@ -182,6 +184,18 @@ def test_places_by_version_keep_what_is_unknown_for_the_end(world: World) -> Non
     world.scan(context)
     assert ordering.oldest_first(context, ["ü", new, invalid, old, new]) == [3, 1, 4, 0, 2]
     assert ordering.oldest_first(context, []) == []
+
+
+def test_batches_that_others_hold_come_last(world: World) -> None:
+    context, holder = world.context(), world.context()
+    first, second, third = (world.put(photo(str(day)), day=day) for day in (1, 2, 3))
+    world.scan(context)
+    connection = holder.db.connection()
+    connection.begin()
+    batch.lock(Tx(connection), first)
+    assert ordering.oldest_first(context, ["ü", third, first, second]) == [3, 1, 0, 2]
+    connection.rollback()
+    assert ordering.oldest_first(context, ["ü", third, first, second]) == [2, 3, 1, 0], "and it holds none itself"
 
 
 def queued_in_order(world: World) -> list[str]:

@@ -65,11 +65,16 @@ def promote(tx: Tx, job_id: int) -> bool:
 
 
 def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:
-    """The places, in `sync_ids`, of batches in order of version; unknown and invalid batches come last."""
+    """The places, in `sync_ids`, of batches in order of version; unknown and invalid batches come last.
+
+    At the very end are those whose rows others hold, so that no other has to wait for them.
+    """
     if len(sync_ids) < 2:
         return list(range(len(sync_ids)))
     versions = context.db.read(lambda tx: batch.versions(tx, sync_ids))
-    return decide.places_by_version(versions, sync_ids)
+    known = {version.sync_id for version in versions}
+    held = known - context.db.read(lambda tx: batch.free(tx, known))
+    return sorted(decide.places_by_version(versions, sync_ids), key=lambda place: sync_ids[place] in held)
 
 
 def append_job_event(

@@ -196,6 +196,12 @@ def versions(tx: Tx, sync_ids: Iterable[str]) -> list[Version]:
     return [Version(completed_at, sync_id, prior) for sync_id, completed_at, prior in rows]
 
 
+def free(tx: Tx, sync_ids: Iterable[str]) -> set[str]:
+    """Those of these batches whose rows no other transaction holds. For `Database.read`."""
+    wanted = tuple(sync_ids)
+    return {row[0] for row in _sql.free(tx.connection, sync_ids=wanted)} if wanted else set()
+
+
 def count_ancestors(tx: Tx, batch_id: int, limit: int) -> int:
     """How many batches of the same time a batch follows, directly or not; `limit` if they are more or a circle."""
     return int(_sql.count_ancestors(tx.connection, batch_id=batch_id, limit=limit))

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import g
 
-from ingestd.errors import IngestdError, NotEligible, NotFound
+from ingestd.errors import DatabaseContention, IngestdError, NotEligible, NotFound
 from ingestd.model import JobState, RequestKind
 from ingestd.pipeline import ordering, queueing
 from ingestd.pipeline.context import Context
@@ -15,6 +15,7 @@ from ingestd.store import batch, job, request
 from ingestd.web.hooks import Hooks
 from ingestd.web.problem import status_of
 from ingestd.web.security.tokens import Identity
+from ingestd.web.turns import Turns
 
 PLANNED_AT_ONCE = 5000
 """items of the largest batch that is planned while the client waits"""
@@ -28,20 +29,25 @@ def requested_by() -> str:
 
 class Operations:
     def __init__(self, context: Context, hooks: Hooks) -> None:
-        self._context, self._hooks = context, hooks
+        self._context, self._hooks, self._turns = context, hooks, Turns()
 
     def queue(self, queue_request: queueing.QueueRequest) -> tuple[int, Job]:
         """201 and the new job, or 200 and the job that was active already."""
-        with mount_checked(self._context):
+        with self._turns.of(queue_request.sync_id), mount_checked(self._context):
             queued = queueing.enqueue(self._context, queue_request, self._hooks.on_queued)
         return 201 if queued.is_new else 200, self.job(queued.job.id)
 
-    def queue_result(self, queue_request: queueing.QueueRequest) -> dict[str, Any]:
-        """The result for one batch of several. Raises errors that every other batch would meet as well."""
+    def queue_result(self, queue_request: queueing.QueueRequest, *, is_late: bool = False) -> dict[str, Any]:
+        """The result for one batch of several. Raises errors that every other batch would meet as well.
+
+        `is_late`: another batch was waited for in vain, and this one is not waited for.
+        """
         try:
+            if is_late:
+                raise DatabaseContention("not tried: the request ran out of time; queue it again")
             status, row = self.queue(queue_request)
         except IngestdError as error:
-            if status_of(error) >= 500:
+            if status_of(error) >= 500 and not isinstance(error, DatabaseContention):
                 raise
             return {"sync_id": queue_request.sync_id, "status": status_of(error), "job": None, "error": str(error)}
         return {"sync_id": queue_request.sync_id, "status": status, "job": row, "error": None}
@@ -52,13 +58,15 @@ class Operations:
 
     def cancel(self, sync_id: str) -> Job:
         """The job that was waiting or queued, after it was cancelled; or the failed job whose retry was cancelled."""
-        return self.job(queueing.cancel(self._context, sync_id, requested_by()).id)
+        with self._turns.of(sync_id):
+            cancelled = queueing.cancel(self._context, sync_id, requested_by())
+        return self.job(cancelled.id)
 
     def plan(self, sync_id: str, *, at_once: bool = True) -> dict[str, Any] | int:
         """The plan of a batch; or the id of the request, if the batch is large or must not be planned at once."""
         if self._count(sync_id) > PLANNED_AT_ONCE or not at_once:
             return self._request(RequestKind.PREFLIGHT, sync_id)
-        with mount_checked(self._context):
+        with self._turns.of(sync_id), mount_checked(self._context):
             return plan(self._context, sync_id)
 
     def scan(self) -> int:

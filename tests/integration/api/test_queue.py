@@ -1,8 +1,17 @@
 """Queueing and cancelling batches over the API."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import pytest
 
+from ingestd.store import batch, db
+from ingestd.store.connection import Limits
+from ingestd.store.db import Tx
+from ingestd.web import turns
 from support.api_site import UNKNOWN, Site, put, run_it
+from support.wait import until
 from support.world import World, cover, photo
 
 # queue
@@ -59,6 +68,52 @@ def test_several_batches_are_queued_oldest_first(world: World, site: Site) -> No
     jobs = {result["sync_id"]: result["job"]["id"] for result in answer.json["results"]}
     assert list(jobs) == [newest, middle, oldest]
     assert jobs[oldest] < jobs[middle] < jobs[newest]
+
+
+@contextmanager
+def held(world: World, sync_id: str) -> Iterator[None]:
+    """Another client holds the row of this batch."""
+    holder = world.context().db.connection()
+    holder.begin()
+    batch.lock(Tx(holder), sync_id)
+    yield
+    holder.rollback()
+
+
+def test_a_batch_that_others_hold_keeps_no_other_from_being_queued(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_ids = [put(world, site, photo(str(day)), day=day) for day in (1, 2, 3)]
+    monkeypatch.setattr(db, "PATIENCE", 0.0)
+    monkeypatch.setattr(site.context.db, "_limits", Limits(lock=1))
+    site.context.db.close()
+    with held(world, sync_ids[0]):
+        answer = site.post("/api/v1/queue", {"sync_ids": sync_ids})
+    assert [result["status"] for result in answer.json["results"]] == [503, 201, 201]
+    assert "busy" in answer.json["results"][0]["error"]
+    again = site.post("/api/v1/queue", {"sync_ids": sync_ids})
+    assert [result["status"] for result in again.json["results"]] == [201, 200, 200]
+
+
+def test_requests_for_a_batch_that_others_hold_leave_threads_to_the_rest(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    stuck, other = put(world, site, photo("a")), put(world, site, photo("b"))
+    with ThreadPoolExecutor() as clients, held(world, stuck):
+        first = clients.submit(site.post, f"/api/v1/batches/{stuck}/cancel")
+        until(lambda: waits_for_a_row(world), what="for the first request to wait for the row")
+        for what in ("cancel", "queue", "preflight"):
+            refused = site.post(f"/api/v1/batches/{stuck}/{what}")
+            assert (refused.status, "another request for batch" in refused.detail) == (503, True)
+        assert site.post(f"/api/v1/batches/{other}/queue").status == 201
+        assert not first.done()
+    assert first.result().status == 409, "there was nothing to cancel"
+    assert site.post(f"/api/v1/batches/{stuck}/queue").status == 201
+
+
+def waits_for_a_row(world: World) -> bool:
+    return bool(world.sql("SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"))
 
 
 def test_a_running_job_refuses_what_it_cannot_take_up(world: World, site: Site) -> None:

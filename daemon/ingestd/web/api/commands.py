@@ -1,5 +1,7 @@
 """The routes that change something, for operators: queue, cancel, plan, scan, pause, resume."""
 
+from typing import Any
+
 from flask import Response
 
 from ingestd.pipeline import queueing
@@ -23,10 +25,16 @@ class Commands:
         return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
 
     def queue_many(self, body: QueueManyBody) -> Response:
-        """Queues batches in order of version. An outage ends it with 503; repeating the request is safe."""
+        """Queues batches in order of version. An outage ends it with 503; repeating the request is safe.
+
+        Batches that others hold come last. When one of them was waited for in vain, the others are not waited for.
+        """
         queue_requests = [queueing.QueueRequest(sync_id, requested_by(), body.priority) for sync_id in body.sync_ids]
-        places = self._operations.oldest_first(body.sync_ids)
-        results = {place: self._operations.queue_result(queue_requests[place]) for place in places}
+        results: dict[int, dict[str, Any]] = {}
+        is_held = False
+        for place in self._operations.oldest_first(body.sync_ids):
+            results[place] = self._operations.queue_result(queue_requests[place], is_late=is_held)
+            is_held = is_held or results[place]["status"] == 503
         return answer({"results": [results[place] for place in sorted(results)]})
 
     def cancel(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
