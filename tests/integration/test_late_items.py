@@ -20,6 +20,8 @@ from support.scale import IS_SOAK, scaled
 from support.wait import stop_event, until
 from support.world import World, md5, photo
 
+SETTLE = 60.0
+"""Who waited for the items in trouble would wait this long."""
 NAMES = [f"n{number}" for number in range(20)]
 TROUBLE = """
 import errno, time
@@ -78,13 +80,13 @@ def running(context: Context) -> Iterator[list[str]]:
 )
 @pytest.mark.parametrize("chunk_items", [5, 100][: scaled(1, 2)])
 def test_the_others_are_imported_meanwhile(world: World, trouble: dict[str, str], chunk_items: int) -> None:
-    context = world.context(worker={"chunk_items": chunk_items}, mount={"deadline": 0.5, "settle_seconds": 60.0})
+    context = world.context(worker={"chunk_items": chunk_items}, mount={"deadline": 0.5, "settle_seconds": SETTLE})
     sync_id = queued(world, context, trouble)
     with running(context) as outcome:
         until(
             lambda: [*world.decisions(sync_id).values()].count("created") == 20 - len(trouble),
             what=lambda: str(world.decisions(sync_id)),
-            seconds=8,
+            seconds=SETTLE / 2,
         )
         undecided = {h for h, decision in world.decisions(sync_id).items() if decision == "will_create"}
         assert undecided == {md5(name) for name in trouble}

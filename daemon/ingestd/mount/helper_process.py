@@ -5,13 +5,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from ingestd.mount import wire
 
 EXIT_SECONDS = 0.5
-
+_unreaped: list[subprocess.Popen[bytes]] = []
+"""killed processes that did not end in time, on a busy machine or in the kernel; looked at when the next one starts"""
 
 HELPER = "import sys; sys.path += sys.argv[1:]; from ingestd.mount.helper import run; run()"
 """Isolated (-I): neither the working directory nor the environment decides what a helper imports."""
@@ -28,6 +30,7 @@ class HelperProcess:
     """A running helper. `is_cancelled()` ends waiting for it before the deadline."""
 
     def __init__(self, is_cancelled: Callable[[], bool]) -> None:
+        reap()
         command = [sys.executable, "-I", "-X", "utf8", "-c", HELPER, *import_folders()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         assert self._process.stdin is not None
@@ -70,7 +73,10 @@ class HelperProcess:
         """Ends the process at once; False if it hangs in the kernel, where no signal reaches it."""
         self.close_pipes()
         self._process.kill()
-        return self.wait()
+        if self.wait():
+            return True
+        _unreaped.append(self._process)
+        return False
 
     def close_pipes(self) -> None:
         """Lets the process end by itself."""
@@ -84,6 +90,14 @@ class HelperProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def reap() -> None:
+    """Forgets killed processes that have ended meanwhile. Python warns of those that are forgotten while they run."""
+    for process in list(_unreaped):
+        if process.poll() is not None:
+            with suppress(ValueError):  # another thread was faster
+                _unreaped.remove(process)
 
 
 def close_all(helpers: Iterable[HelperProcess]) -> None:

@@ -1,6 +1,7 @@
 """Helpers that hang or die are replaced, and harm no other caller."""
 
 import fcntl
+import gc
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from ingestd.errors import ManifestUnsettled, MountUnavailable
 from ingestd.mount.helper_pool import Use
+from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.records import ItemRequest, Listing
 from ingestd.pipeline.identity import start_time
 from support.processes import helpers
@@ -134,3 +136,19 @@ def test_helper_ends_with_its_parent(root: Path) -> None:
         finally:
             parent.kill()
     until(lambda: start_time(orphan) is None, what="for the orphaned helper to end")
+
+
+def test_a_killed_helper_that_ends_late_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that is so busy that a killed process needs a while to end."""
+    late = HelperProcess(lambda: False)
+    pid = late._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(late._process, "kill", lambda: None)
+    close_all([late])
+    del late
+    monkeypatch.undo()
+    gc.collect()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", what="for it to end")
+    close_all([HelperProcess(lambda: False)])
+    assert not Path(f"/proc/{pid}").exists()
