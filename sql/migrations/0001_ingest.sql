@@ -195,12 +195,14 @@ CREATE TABLE IF NOT EXISTS ingest_request (
   KEY by_finished (finished_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
--- Bundles that cannot be read or recorded. A row is deleted when its bundle is recorded or its sentinel is gone.
+-- Bundles that cannot be read or recorded. A row is deleted when its bundle is recorded, or when the host that reported it
+-- does not list it any more.
 CREATE TABLE IF NOT EXISTS ingest_stuck (
   sync_id       CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL PRIMARY KEY,
   reason        TEXT NOT NULL,
   reported_by   VARCHAR(255) NOT NULL COMMENT 'the host that first reported it',
   since         DATETIME(6) NOT NULL,
+  seen_at       DATETIME(6) NOT NULL COMMENT 'when a host last tried it in vain',
   KEY by_age (since, sync_id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

@@ -1,5 +1,6 @@
 """The watched folder itself changes: renamed, deleted, made again, replaced, missing when the watch starts."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ingestd.pipeline import watcher
 from ingestd.pipeline.watcher import Watcher
-from support.scanning import write_sentinel
+from support.scanning import Clock, write_sentinel
 from support.wait import until
 from support.world import World, new_sync_id
 
@@ -77,3 +79,26 @@ def test_bundles_are_noticed_after_the_folder_was_changed(
     sync_id = new_sync_id()
     write_sentinel(world, sync_id)
     until(lambda: sync_id in watch.named)
+
+
+def test_inotify_is_tried_again_when_it_could_not_be_had(
+    world: World, watch: Watch, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def exhausted(*_arguments: object) -> None:
+        raise OSError(errno.EMFILE, "inotify instance limit reached")
+
+    monkeypatch.setattr(watcher, "time", clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(Watcher, "_inotify", exhausted)
+        for later in (0, 50, 20):
+            clock.now += later
+            watch.watcher.run_once()
+            assert watch.watcher.kind == "poll"
+        assert watch.armed == 2
+    clock.now += 50
+    watch.watcher.run_once()
+    assert watch.watcher.kind == "poll", "it was tried a moment ago"
+    clock.now += 20
+    watch.watcher.run_once()
+    assert watch.watcher.kind == "inotify"
+    assert watch.armed == 3, "what came in between is listed"

@@ -103,7 +103,7 @@ class Recorder:
         self.locked.keep_only(listed)
         self.silent.keep_only(listed)
         for sync_id in self.stuck.names - listed:
-            self.stuck.end(sync_id)
+            self.stuck.end_unlisted(sync_id)
         max_future = self._context.settings.mount.max_future
         provisional = self._context.db.read(lambda tx: batch.provisional(tx, max_future))
         self.doubtful.keep_only(listed & provisional.keys())

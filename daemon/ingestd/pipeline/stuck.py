@@ -1,6 +1,8 @@
 """Bundles that cannot be read or recorded, for a reason that concerns each alone: reported once, and tried again."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -14,7 +16,11 @@ from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 FIRST_PAUSE, MAX_PAUSE = 5.0, 900.0
+MAX_SILENCE = 4 * MAX_PAUSE
+"""after which a report of another host that is not confirmed is out of date, in seconds"""
 MAX_REASON = 2000
 """characters of a reason that are kept"""
 
@@ -47,16 +53,17 @@ class Stuck:
         """
         text = f"{error}" if str(error) else type(error).__name__
         reason = text.encode("utf-8", "backslashreplace").decode()[:MAX_REASON]
-        if sync_id not in self._reported:
-            self._report(sync_id, reason)
+        self._report(sync_id, reason)
         # Logged at each try: the pauses between them grow.
         log.warning("bundle_stuck", sync_id=sync_id, reason=reason)
         self.waits.postpone(sync_id, longest)
 
     def _report(self, sync_id: str, reason: str) -> None:
-        """Reports a bundle, but does not wait for a row that others hold: then the next try reports it."""
+        """Reports or confirms it, but does not wait for a row that others hold: then the next try reports it."""
         try:
-            self._context.db.transaction(partial(_report, sync_id=sync_id, reason=reason), keep_waiting=never)
+            if sync_id in self._reported and self._write(partial(stuck.refresh, sync_id=sync_id)):
+                return
+            self._write(partial(_report, sync_id=sync_id, reason=reason))
         except DataRefused as refused:
             log.warning("bundle_stuck_not_reported", sync_id=sync_id, reason=str(refused))
         except DatabaseContention as held:
@@ -65,19 +72,30 @@ class Stuck:
         self._reported.add(sync_id)
 
     def end(self, sync_id: str) -> None:
-        """Forgets a bundle that was read and recorded, or whose sentinel is gone. Raises DatabaseUnavailable.
+        """Forgets a bundle that was read and recorded. Raises DatabaseUnavailable.
 
         It does not wait for a row that others hold: `load` takes over what is left, and it ends again.
         """
+        self._end(sync_id, partial(stuck.delete, sync_id=sync_id))
+
+    def end_unlisted(self, sync_id: str) -> None:
+        """As `end`, for a bundle that this host does not list; a report that another host confirms stays."""
+        self._end(sync_id, partial(stuck.delete_unlisted, sync_id=sync_id, host=host(), silence=MAX_SILENCE))
+
+    def _end(self, sync_id: str, delete: Callable[[Tx], bool]) -> None:
         if sync_id in self._reported:
             self._reported.discard(sync_id)
             try:
-                self._context.db.transaction(partial(stuck.delete, sync_id=sync_id), keep_waiting=never)
+                is_ended = self._write(delete)
             except DatabaseContention as held:
                 log.warning("bundle_stuck_not_ended", sync_id=sync_id, reason=str(held))
             else:
-                log.info("bundle_no_longer_stuck", sync_id=sync_id)
+                if is_ended:
+                    log.info("bundle_no_longer_stuck", sync_id=sync_id)
         self.waits.end(sync_id)
+
+    def _write(self, work: Callable[[Tx], T]) -> T:
+        return self._context.db.transaction(work, keep_waiting=never)
 
 
 def _report(tx: Tx, sync_id: str, reason: str) -> None:

@@ -4,6 +4,8 @@ Uses inotify where the file system emits events. On other file systems (FUSE, NF
 listing per interval, and no stat of any file.
 """
 
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,8 @@ log = structlog.get_logger()
 
 EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
 REARM_INTERVAL = 5.0
+RETURN_INTERVAL = 60.0
+"""seconds after which inotify is tried again, when it could not be had"""
 MAX_QUEUED_EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
 
 OnNames = Callable[[set[str]], None]
@@ -100,6 +104,7 @@ class Watcher:
         self._on_armed = on_armed
         self._observer: BaseObserver | None = None
         self._target: tuple[MountIdentity, int] | None = None
+        self._return_at = math.inf
         self.kind: str | None = None
         """`inotify` or `poll`, while armed"""
 
@@ -129,7 +134,7 @@ class Watcher:
     def _is_watching(self, target: tuple[MountIdentity, int]) -> bool:
         """Whether the observer and its emitter run on this folder. An emitter ends when its folder is deleted."""
         observer = self._observer
-        if observer is None or target != self._target:
+        if observer is None or target != self._target or time.monotonic() >= self._return_at:
             return False
         return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
@@ -142,7 +147,7 @@ class Watcher:
         self.kind = None
 
     def _arm(self) -> None:
-        kind = chosen_kind(self._mount)
+        kind, self._return_at = chosen_kind(self._mount), math.inf
         try:
             self._start(kind)
         except OSError as error:
@@ -150,6 +155,7 @@ class Watcher:
                 raise
             log.warning("watcher_falls_back", to="poll", error=str(error))
             self._start("poll")
+            self._return_at = time.monotonic() + RETURN_INTERVAL
 
     def _start(self, kind: str) -> None:
         observer = self._inotify() if kind == "inotify" else self._poll()

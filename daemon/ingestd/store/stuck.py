@@ -15,5 +15,15 @@ def insert(tx: Tx, sync_id: str, reason: str, reported_by: str) -> bool:
     return bool(_sql.insert(tx.connection, sync_id=sync_id, reason=reason, reported_by=reported_by))
 
 
-def delete(tx: Tx, sync_id: str) -> None:
-    _sql.delete(tx.connection, sync_id=sync_id)
+def refresh(tx: Tx, sync_id: str) -> bool:
+    """Notes that a bundle is still stuck. False if it is not reported any more."""
+    return bool(_sql.refresh(tx.connection, sync_id=sync_id))
+
+
+def delete_unlisted(tx: Tx, sync_id: str, host: str, silence: float) -> bool:
+    """Ends the report of a bundle that a host does not list. False if another host made it, and it is recent."""
+    return bool(_sql.delete_unlisted(tx.connection, sync_id=sync_id, host=host, silence_us=int(silence * 1e6)))
+
+
+def delete(tx: Tx, sync_id: str) -> bool:
+    return bool(_sql.delete(tx.connection, sync_id=sync_id))
