@@ -25,6 +25,11 @@ id = :job_id AND claim_token = :token AND state = 'running'
 state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL,
        current_item_id = NULL
 
+-- fragment: claimable
+-- What a claim must know of a job.
+j.id, j.claim_token, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6
+FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+
 -- name: find^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 
@@ -96,9 +101,13 @@ UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';
 -- name: next_queued^
 -- Served by KEY claim (state, priority, id): it locks the one row it returns, and that of its batch. A job whose batch
 -- others hold, such as for a long plan, is left to a later claim.
-SELECT j.id, j.claim_token, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6
-FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+SELECT {{claimable}}
 WHERE j.state = 'queued' ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: next_queued_without^
+-- As next_queued, but leaves out some jobs.
+SELECT {{claimable}}
+WHERE j.state = 'queued' AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: queued^
 -- One statement for all queued work: every daemon asks it every second.

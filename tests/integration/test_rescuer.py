@@ -14,7 +14,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.pipeline import claim_pace
 from ingestd.pipeline.identity import Instance, host, start_time
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import WorkerPool
+from ingestd.pipeline.worker_pool import UNTIL_WOKEN, WorkerPool
 from ingestd.store import batch
 from support.claimed import ME, queued, running, state
 from support.refusals import refused_events
@@ -212,6 +212,7 @@ def test_the_dead_are_looked_for_only_at_the_start_but_until_that_worked(
 def test_a_run_whose_end_cannot_be_recorded_is_put_back_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its worker is alive, so no other worker takes it before it is stale."""
     monkeypatch.setattr(claim_pace, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(claim_pace, "FIRST_ASIDE", 0.001)
     context = world.context()
     sync_id = queued(world, context)
     worker_pool = WorkerPool(context, ME)
@@ -224,3 +225,19 @@ def test_a_run_whose_end_cannot_be_recorded_is_put_back_at_once(world: World, mo
     until(lambda: worker_pool.claim_and_run(0) == 0.0)
     assert world.status(sync_id) == "imported"
     assert world.sql("SELECT reset_count, release_count FROM import_job WHERE %s", 1) == [(0, 1)]
+
+
+def test_a_run_whose_end_cannot_be_recorded_delays_no_other_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes first again each time, and is left to itself meanwhile."""
+    monkeypatch.setattr(claim_pace, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(claim_pace, "TRIAL_SECONDS", 0.001)
+    context = world.context()
+    refused = queued(world, context)
+    worker_pool = WorkerPool(context, ME)
+    with refused_events(world, "job_finished"):
+        worker_pool.claim_and_run(0)
+    other = queued(world, context)
+    until(lambda: worker_pool.claim_and_run(0) == 0.0)
+    assert (world.status(refused), world.status(other)) == ("queued", "imported")
+    assert worker_pool.claim_and_run(0) == UNTIL_WOKEN, "the poller wakes the workers each second"
+    assert world.run_next(context) == "done", "another host may claim it"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ingestd.backoff import backoff
 
 FIRST_PAUSE, MAX_PAUSE = 2.0, 60.0
+FIRST_ASIDE, MAX_ASIDE = 20.0, 600.0
+"""longer than the gap between two trials, so that another job is tried in between"""
 TRIAL_SECONDS = 10.0
 CALM_SECONDS = 300.0
 
@@ -61,3 +63,29 @@ class ClaimPace:
         with self._lock:
             was_slow, self._gap, self._next_claim_at = self._gap > 0.0, 0.0, -math.inf
             return was_slow
+
+
+class SetAside:
+    """Jobs whose end could not be recorded: this process leaves each to itself for a growing pause. Thread-safe.
+
+    They would be claimed again at once, ahead of all that were queued later.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[int, tuple[float, Iterator[float]]] = {}
+
+    def add(self, job_id: int) -> None:
+        with self._lock:
+            _, pauses = self._jobs.get(job_id) or (0.0, backoff(FIRST_ASIDE, MAX_ASIDE))
+            self._jobs[job_id] = time.monotonic() + next(pauses), pauses
+
+    def forget(self, job_id: int) -> None:
+        """A run of this job came to its end."""
+        with self._lock:
+            self._jobs.pop(job_id, None)
+
+    def now(self) -> list[int]:
+        """The jobs that are not to be claimed now."""
+        with self._lock:
+            return [job_id for job_id, (until, _) in self._jobs.items() if time.monotonic() < until]

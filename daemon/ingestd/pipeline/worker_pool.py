@@ -6,7 +6,7 @@ queues a job or its poller finds one that another process queued.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from ingestd.errors import DatabaseContention, DatabaseUnavailable, LeaseLost, MountUnavailable
 from ingestd.model import Lease, Patience
 from ingestd.pipeline import ordering
-from ingestd.pipeline.claim_pace import ClaimPace
+from ingestd.pipeline.claim_pace import ClaimPace, SetAside
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
@@ -41,7 +41,7 @@ class WorkerPool:
         self._on_finished = on_finished
         self._stopping = threading.Event()
         self._leases: dict[int, Lease] = {}
-        self._pace = ClaimPace()
+        self._pace, self._aside = ClaimPace(), SetAside()
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
@@ -87,7 +87,13 @@ class WorkerPool:
         delay = self._pace.delay()
         if delay > 0.0:
             return delay
-        lease = claim(self._context, worker_id(slot), self._instance, keep_waiting=self._keep_waiting)
+        lease = claim(
+            self._context,
+            worker_id(slot),
+            self._instance,
+            keep_waiting=self._keep_waiting,
+            without=self._aside.now(),
+        )
         if lease is None:
             self._pace.unused()
             return UNTIL_WOKEN
@@ -110,7 +116,9 @@ class WorkerPool:
     def _keep_pace(self, lease: Lease, outcome: str) -> None:
         if outcome in ("released", "lost"):
             self._pace.released(lease.claimed_at)
-        elif self._pace.ended():
+            return
+        self._aside.forget(lease.job_id)
+        if self._pace.ended():
             self.wake()
 
     def _keep_waiting(self) -> bool:
@@ -124,6 +132,7 @@ class WorkerPool:
             self._context.db.transaction(release, keep_waiting=self._keep_waiting)
         except (LeaseLost, DatabaseUnavailable):
             return "lost"
+        self._aside.add(lease.job_id)
         _log_release(lease, reason)
         return "released"
 
@@ -142,12 +151,15 @@ def is_open(context: Context) -> bool:
     return True
 
 
-def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaiting = None) -> Lease | None:
+def claim(
+    context: Context, worker: str, instance: str, keep_waiting: KeepWaiting = None, without: Sequence[int] = ()
+) -> Lease | None:
     """Claims the next queued job for one worker; None when no job is available, or the queue is paused.
 
     During an outage it waits while `keep_waiting()` is true: a claim that may be committed must not be forgotten.
     """
-    work = partial(_claim, worker=worker, instance=instance, patience=context.settings.worker.patience)
+    patience = context.settings.worker.patience
+    work = partial(_claim, worker=worker, instance=instance, patience=patience, without=without)
     lease = context.db.transaction(work, keep_waiting=keep_waiting)
     if lease is not None:
         context.instruments.jobs_claimed.inc()
@@ -156,10 +168,10 @@ def claim(context: Context, worker: str, instance: str, keep_waiting: KeepWaitin
     return lease
 
 
-def _claim(tx: Tx, worker: str, instance: str, patience: Patience) -> Lease | None:
+def _claim(tx: Tx, worker: str, instance: str, patience: Patience, without: Sequence[int]) -> Lease | None:
     if control.is_paused(tx):
         return None
-    while (claimed := job.claim_next(tx, worker, instance, patience)) is not None:
+    while (claimed := job.claim_next(tx, worker, instance, patience, without)) is not None:
         batch_id = claimed.job.batch_id
         if not (claimed.has_active_prior and ordering.must_wait(tx, batch_id)):
             return _build_lease(tx, claimed, worker)

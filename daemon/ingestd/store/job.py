@@ -1,5 +1,6 @@
 """import_job rows: the queue. Claims, fences and resets are guarded updates whose row count decides."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -162,9 +163,12 @@ def queued(tx: Tx) -> QueuedWork:
     return QueuedWork(*map(bool, _sql.queued(tx.connection)))
 
 
-def claim_next(tx: Tx, worker_id: str, instance: str, patience: Patience) -> Claimed | None:
-    """Claims the first queued job that no other worker is claiming."""
-    row = _sql.next_queued(tx.connection)
+def claim_next(
+    tx: Tx, worker_id: str, instance: str, patience: Patience, without: Sequence[int] = ()
+) -> Claimed | None:
+    """Claims the first queued job that no other worker is claiming; none of those in `without`."""
+    left_out = tuple(without)
+    row = _sql.next_queued_without(tx.connection, job_ids=left_out) if left_out else _sql.next_queued(tx.connection)
     if row is None:
         return None
     job_id, token, waited = row
