@@ -82,6 +82,10 @@ class SentinelMissing(ManifestUnsettled):
     """There is no sentinel, so nothing is handed over (yet, or any more)."""
 
 
+class PriorFirst(IngestdError):
+    """The manifest that a run read follows a batch that is to be imported first."""
+
+
 class RemovalRefused(Rejected):
     """The batch would remove more than queue.removal_limit allows without force. `counts` are the rows by kind."""
 

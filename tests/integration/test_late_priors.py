@@ -86,3 +86,20 @@ def test_it_is_claimed_first(
     assert claim(context, "w/pid:1/1", str(ME)) is None
     assert world.one("SELECT state FROM import_job WHERE state <> 'cancelled' AND id <> %s", first.job_id) == "waiting"
     assert [kind for kind, _ in world.events(following)].count("job_waiting") == 1
+
+
+def test_a_run_that_reads_another_manifest_waits_for_the_prior_it_names(world: World) -> None:
+    """The job was claimable, because the manifest that was recorded named no prior."""
+    context = world.context()
+    following, prior = world.put(photo("b"), day=2), world.put(photo("a"), day=1)
+    world.scan(context)
+    for sync_id in (following, prior):
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    world.put(photo("b"), sync_id=following, day=2, prior_sync_id=prior)
+    assert world.run_next(context) == "released"
+    assert (world.status(following), world.status(prior)) == ("queued", "queued")
+    assert [world.run_next(context), world.run_next(context)] == ["done", None]
+    assert (world.status(following), world.status(prior)) == ("queued", "imported")
+    assert Sweeper(context).promote() == 1
+    assert world.run_next(context) == "done"
+    assert world.status(following) == "imported"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from structlog.contextvars import bind_contextvars
 
-from ingestd.errors import ManifestFromFuture, ManifestUnsettled, RemovalRefused
+from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, PriorFirst, RemovalRefused
 from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
-from ingestd.pipeline import delivery, preflight, removals
+from ingestd.pipeline import delivery, ordering, preflight, removals
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
@@ -47,14 +47,14 @@ class Opening:
     identity: MountIdentity
 
     def open(self) -> Opened:
-        """Raises ManifestError, RemovalRefused, MountUnavailable, LeaseLost."""
+        """Raises ManifestError, PriorFirst, RemovalRefused, MountUnavailable, LeaseLost."""
         delivered, manifest = self._read_manifest()
         bundle = preflight.bundle_of(manifest, delivered.index)
-        opened, refusal = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest, bundle))
+        opened, obstacle = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest, bundle))
         if opened.plan is not None:
             preflight.count(self.context, opened.plan)
-        if refusal is not None:
-            raise refusal
+        if obstacle is not None:
+            raise obstacle
         return opened
 
     def _read_manifest(self) -> tuple[Delivery, Manifest]:
@@ -79,10 +79,13 @@ class Opening:
 
     def _prepare(
         self, tx: Tx, delivered: Delivery, manifest: Manifest, bundle: Bundle
-    ) -> tuple[Opened, RemovalRefused | None]:
-        """Plans the batch if needed. A refusal is returned, not raised, so that the plan it rests on is committed."""
-        known = self._current_batch(tx, delivered)
+    ) -> tuple[Opened, IngestdError | None]:
+        """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
+        known, is_changed = self._current_batch(tx, delivered)
         self._check_time(tx, manifest)
+        removed = removals.count_for(self.context, known, manifest.sha256)
+        if is_changed and ordering.must_wait(tx, known.id):
+            return Opened(manifest, bundle, 0, None, removed), PriorFirst("its prior has an active job")
         if job.begin_reimport(tx, self.lease.job_id):
             item.reset(tx, known.id)
             removals.recount(tx, known)
@@ -91,21 +94,20 @@ class Opening:
             plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
         if self.lease.scope.takes_everything:
             job.consume(tx, self.lease.job_id, manifest.sha256)
-        removed = removals.count_for(self.context, known, manifest.sha256)
         try:
             removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, removed), refusal
         return Opened(manifest, bundle, self._record_start(tx, manifest), plan, removed), None
 
-    def _current_batch(self, tx: Tx, delivered: Delivery) -> Batch:
-        """The batch under its row lock, brought up to date when another manifest was read than was recorded."""
+    def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
+        """The batch under its row lock, brought up to date, and whether another manifest was read than was recorded."""
         known = batch.lock_by_id(tx, self.lease.batch_id)
         if known.manifest_sha256 == delivered.sha256:
-            return known
+            return known, False
         columns = delivery.columns_of(delivered)
         delivery.change(tx, self.context, known, delivered, columns, queued=True, phase="import")
-        return batch.lock_by_id(tx, known.id)
+        return batch.lock_by_id(tx, known.id), True
 
     def _check_time(self, tx: Tx, manifest: Manifest) -> None:
         max_future = self.context.settings.mount.max_future

@@ -16,6 +16,7 @@ from ingestd.errors import (
     ManifestError,
     MountReplaced,
     MountUnavailable,
+    PriorFirst,
     RemovalRefused,
     Stopping,
     unforeseen,
@@ -66,6 +67,8 @@ class Run:
             return self._import()
         except Stopping:
             return self._release("stopping")
+        except PriorFirst:
+            return self._release("prior_first")
         except MountUnavailable as error:
             return self._leave_mount(error)
         except (LeaseLost, DatabaseUnavailable) as error:
