@@ -71,7 +71,15 @@ class ManifestUnsettled(ManifestError):
 
 
 class ManifestIsLong(IngestdError):
-    """A manifest takes longer to read than the caller, who wants a short one, can wait."""
+    """A manifest has more bytes than the caller wants to read now."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the manifest has {size} bytes")
+        self.size = size
+
+
+class ManifestTakesLong(IngestdError):
+    """Reading a manifest goes on, but takes longer than the caller can wait."""
 
 
 class BundleError(IngestdError):

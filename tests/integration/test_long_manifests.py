@@ -1,7 +1,9 @@
 """Long manifests are read one at a time, and short ones do not wait for them."""
 
 import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import pytest
 
 from ingestd.errors import ManifestIsLong, MountSilent
-from ingestd.mount.manifests import LONG
-from ingestd.pipeline import reads
+from ingestd.format.fields import Limits
+from ingestd.mount.manifests import LONG, send_manifest
+from ingestd.mount.wire import ManifestIsLong as ManifestIsLongReply
+from ingestd.mount.wire import ReadManifest
+from ingestd.pipeline import delivery, reads
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.reads import Lane
+from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.scanning import recorded, write_manifest, write_sentinel
 from support.wait import until
@@ -72,7 +77,7 @@ def test_short_manifests_do_not_wait_for_long_ones(world: World, scanning: tuple
     for _ in range(3):
         scanner.run_once()
     assert sorted(sync_id for sync_id, _ in recorded(world)) == sorted(short)
-    assert long_reads.most_running <= 2 * reads.READERS[Lane.LONG]
+    assert long_reads.most_running <= reads.READERS[Lane.LONG]
     late = world.put(photo("late"))
     scanner.name([late])
     scanner.run_once()
@@ -80,7 +85,84 @@ def test_short_manifests_do_not_wait_for_long_ones(world: World, scanning: tuple
     long_reads.released.set()
     scanner.scan()
     assert {sync_id for sync_id, _ in recorded(world)} == {*long, *short, late}
-    assert long_reads.most_running <= 2 * reads.READERS[Lane.LONG]
+    assert long_reads.most_running <= reads.READERS[Lane.LONG]
+
+
+def test_a_long_manifest_waits_for_none_that_takes_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "FIRST_SILENCE", 0.2)
+    monkeypatch.setattr(reads, "SECONDS_ALIVE", 0.2)
+    context = world.context()
+    scanner, real = Scanner(context), context.mount.read_manifest
+    hostile = {put_of_size(world, 3 * LONG + number) for number in range(5)}
+    released = threading.Event()
+
+    def read(sync_id: str, known: Any, on_alive: Any, *, only_short: bool, **options: Any) -> Any:
+        """As of a manifest whose check takes hours, and shows signs of life."""
+        while sync_id in hostile and not only_short and not released.wait(0.01):
+            on_alive()
+        return real(sync_id, known, on_alive, only_short=only_short, **options)
+
+    monkeypatch.setattr(context.mount, "read_manifest", read)
+    try:
+        scanner.name(hostile)
+        scanner.run_once()
+        healthy, start = put_of_size(world, LONG + 1, "ffffffff"), time.monotonic()
+        scanner.name([healthy])
+        until(lambda: [scanner.run_once()] and recorded(world) == [(healthy, "new")])
+        assert time.monotonic() - start < 5
+    finally:
+        released.set()
+    scanner.scan()
+    assert {sync_id for sync_id, _ in recorded(world)} == {*hostile, healthy}
+
+
+def test_the_shortest_of_the_long_ones_comes_first_and_the_oldest_in_between(
+    world: World, scanning: tuple[Scanner, LongReads]
+) -> None:
+    """The first to be read is read before the others come, so that the fourth is the oldest of them."""
+    scanner, long_reads = scanning
+    first = put_of_size(world, LONG + 1)
+    until(lambda: [scanner.run_once()] and long_reads.running == 1)
+    sizes = {put_of_size(world, LONG * mib): mib for mib in (9, 8, 7, 6, 5, 4, 3)}
+    queue = scanner._reads._queues[Lane.LONG]
+    scanner.name(sizes)
+    until(lambda: [scanner.run_once()] and len(queue) == len(sizes))
+    oldest = sizes[queue[0].sync_id]
+    long_reads.released.set()
+    scanner.scan()
+    order = [sizes.get(sync_id) for sync_id, _ in recorded(world)]
+    assert recorded(world)[0][0] == first
+    assert order[1:4] == [3, 4, oldest]
+
+
+def test_a_short_manifest_that_grows_while_it_is_read_is_a_long_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_id = put_of_size(world, 3 * LONG)
+    replies: list[Any] = []
+    real = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda fd: os.stat_result((*real(fd)[:6], 5, *real(fd)[7:])))
+    request = ReadManifest(str(world.root), sync_id, 2**30, Limits(), only_short=True)
+    send_manifest(request, replies.append, lambda: None)
+    assert replies == [ManifestIsLongReply(LONG + 1)]
+
+
+def test_reading_does_not_get_ahead_of_recording(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    scanner = Scanner(context)
+    ahead: list[int] = []
+    real = delivery.record
+
+    def record(*arguments: Any, **options: Any) -> bool:
+        until(lambda: not scanner._reads._queues[Lane.SHORT])
+        ahead.append(len(scanner._reads.pending))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(delivery, "record", record)
+    count = 4 * reads.MAX_QUEUED
+    bundles = [world.put(photo(str(number), files=0)) for number in range(count)]
+    assert scanner.scan() == sorted(bundles)
+    assert max(ahead) <= reads.MAX_QUEUED + reads.READERS[Lane.SHORT]
 
 
 def test_a_long_manifest_that_is_silent_is_read_apart(world: World, scanning: tuple[Scanner, LongReads]) -> None:

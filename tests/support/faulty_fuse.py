@@ -42,11 +42,12 @@ STEPS: dict[int, Step] = {LOOKUP: "lookup", OPEN: "open", OPENDIR: "open", READ:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens at one step: an error number, or silence for so many seconds."""
+    """What happens at one step: an error number, or silence for so many seconds, and then no more than `most` bytes."""
 
     step: Step
     error: int = 0
     seconds: float = 0.0
+    most: int = MAX_REQUEST
 
 
 @dataclass
@@ -71,6 +72,10 @@ class FaultyFuse:
 
     def slow(self, path: str, seconds: float, step: Step = "read") -> None:
         self.faults[path] = Fault(step, seconds=seconds)
+
+    def drip(self, path: str, seconds: float) -> None:
+        """Each read of it takes so long, and gives one byte."""
+        self.faults[path] = Fault("read", seconds=seconds, most=1)
 
     def clear(self) -> None:
         """Ends all faults; what hangs is answered."""
@@ -116,7 +121,7 @@ class FaultyFuse:
         def result() -> bytes:
             if fault.error:
                 raise error
-            return self._result(opcode, path, body)
+            return self._result(opcode, path, body)[: fault.most]
 
         self._cleared.wait(fault.seconds)
         self._reply(unique, result)

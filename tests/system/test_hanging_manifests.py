@@ -11,7 +11,7 @@ from ingestd.mount import access, helper_pool
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import MAX_ABANDONED, Use
 from ingestd.pipeline import reads
-from ingestd.pipeline.reads import Lane
+from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import FaultyFuse, Step, faulty_fuse
 from support.scanning import Clock, recorded, set_clock
@@ -203,6 +203,30 @@ def test_the_mount_is_used_for_all_else_while_too_many_manifests_hang(
         faulty.clear()
     until(lambda: is_readable(mount, bad[0]))
     until_reaped(mount)
+
+
+def test_manifests_that_drip_delay_only_each_other(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FIRST_SILENCE", 1.0)
+    monkeypatch.setattr(reads, "SECONDS_ALIVE", 0.0)
+    context = world.context(mount={"root": faulty.point, "deadline": 20.0})
+    scanner = Scanner(context)
+    scanner.scan()
+    dripping = {world.put(photo("drip")) for _ in range(2 * reads.READERS[Lane.SHORT] + 1)}
+    for sync_id in dripping:
+        faulty.drip(f"sync/{sync_id}.json", 0.25)
+    scanner.name(dripping)
+    scanner.run_once()
+    for _ in range(2):
+        healthy, start = world.put(photo("healthy")), time.monotonic()
+        scanner.name([healthy])
+        until(lambda: [scanner.run_once()] and (healthy, "new") in recorded(world), seconds=30)  # noqa: B023
+        assert time.monotonic() - start < 5
+    assert scanner.stuck == 0
+    faulty.clear()
+    until(lambda: [scanner.run_once()] and dripping <= {sync_id for sync_id, _ in recorded(world)}, seconds=60)
+    until_reaped(context.mount)
 
 
 def until_reaped(mount: Mount) -> None:

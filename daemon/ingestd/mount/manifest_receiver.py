@@ -26,7 +26,7 @@ class ManifestReceiver:
         self._head: wire.ManifestHead | None = None
         self._builder = ManifestBuilder(Spool().keep)
         self._problem: ManifestError | None = None
-        self._is_long = False
+        self._long: int | None = None
 
     def add(self, reply: wire.Reply) -> None:
         """Raises MountUnavailable for a reply that is not about a manifest."""
@@ -37,8 +37,8 @@ class ManifestReceiver:
             case Envelope() | Block() | ManifestIndex():
                 self._builder.add(reply)
                 self.is_complete = self._builder.is_complete
-            case wire.ManifestIsLong():
-                self._is_long = self.is_complete = True
+            case wire.ManifestIsLong(size):
+                self._long, self.is_complete = size, True
             case wire.ManifestProblems():
                 self._end(ERRORS[reply.basis](reply.problems))
             case wire.Failure(problem, no_sentinel=True):
@@ -53,8 +53,8 @@ class ManifestReceiver:
 
     def reading(self) -> ManifestReading:
         """What was read. Raises ManifestIsLong, SentinelMissing, ManifestUnsettled."""
-        if self._is_long:
-            raise ManifestIsLong
+        if self._long is not None:
+            raise ManifestIsLong(self._long)
         if isinstance(self._problem, ManifestUnsettled):
             raise self._problem
         if self._head is None:

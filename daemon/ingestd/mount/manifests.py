@@ -30,6 +30,10 @@ class _TooLarge(Exception):
 class _IsLong(Exception):
     """A manifest is long, where only a short one was asked for."""
 
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
 
 def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:
     """Sends all replies to a request for a manifest; `alive()` sends a sign of life when one is due."""
@@ -37,8 +41,8 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) 
         data, sha256 = _read(request, alive)
     except _TooLarge as error:
         send(ManifestProblems([f"the manifest cannot be read: {error} (mount.max_manifest_bytes)"], "setting"))
-    except _IsLong:
-        send(ManifestIsLong())
+    except _IsLong as long:
+        send(ManifestIsLong(long.size))
     except NoSentinel as error:
         send(Failure(str(error), no_sentinel=True))
     except BadEntry as bad:
@@ -62,6 +66,8 @@ def try_to_read(root: str, sync_id: str) -> None:
 def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]:
     """The bytes of a manifest and their digest. Raises _TooLarge, _IsLong, NoSentinel, BadEntry, OSError."""
     name, max_bytes = f"{request.sync_id}.json", request.max_bytes
+    # A file may grow while it is read, or have more than its size says.
+    most = min(LONG, max_bytes) if request.only_short else max_bytes
     digest = hashlib.sha256()
     blocks = []
     with open_manifest(request.root, request.sync_id, alive) as fd:
@@ -69,14 +75,16 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
         if size > max_bytes:
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")
         if request.only_short and size > LONG:
-            raise _IsLong
-        for block in read_blocks(fd, max_bytes + 1):
+            raise _IsLong(size)
+        for block in read_blocks(fd, most + 1):
             blocks.append(block)
             digest.update(block)
             alive()
     data = b"".join(blocks)
     if len(data) > max_bytes:
         raise _TooLarge(f"{name} has more than {max_bytes} bytes")
+    if len(data) > most:
+        raise _IsLong(len(data))
     return data, digest.hexdigest()
 
 

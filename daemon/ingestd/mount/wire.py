@@ -98,7 +98,9 @@ class ManifestHead(msgspec.Struct, tag=True, frozen=True):
 
 
 class ManifestIsLong(msgspec.Struct, tag=True, frozen=True):
-    """Reply to a request for a short manifest only."""
+    """Reply to a request for a short manifest only. `size`: in bytes, as far as it is known."""
+
+    size: int
 
 
 class ManifestProblems(msgspec.Struct, tag=True, frozen=True):

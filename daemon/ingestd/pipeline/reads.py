@@ -4,35 +4,25 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from ingestd.errors import ManifestIsLong, MountUnavailable, StillSilent
+from ingestd.errors import ManifestIsLong, ManifestTakesLong, MountUnavailable, StillSilent
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.lanes import Lane, Task
 
-
-class Lane(Enum):
-    """Where a manifest is read.
-
-    SHORT is for all, at first, and AGAIN for those that were read before, which must not delay new ones; LONG for those
-    that turn out to be long; APART for those whose read was silent or failed before. While reads are silent, all are
-    probed first (PROBE): those that hang, and so never end, get no further.
-    """
-
-    SHORT = "short"
-    AGAIN = "again"
-    LONG = "long"
-    APART = "apart"
-    PROBE = "probe"
-
-
-READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 8, Lane.PROBE: 1}
+READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 8, Lane.PROBE: 1, Lane.SLOW: 4, Lane.HUGE: 1}
+REPLACED = (Lane.SHORT, Lane.AGAIN)
+"""lanes whose readers are replaced while they are slow, by up to as many again"""
 MAX_QUEUED = 4 * READERS[Lane.SHORT]
 FIRST_SILENCE = 2.0
 """seconds of silence after which a reader gives up; the bundle is then read apart, with all of mount.deadline"""
+SECONDS_ALIVE = 2.0
+"""seconds that a read may take beyond its first silence, until it goes on where all take long"""
+OLDEST_EACH = 4
+"""of so many long manifests that are read, one is the oldest, and the others are the shortest"""
 PROBE_AFTER_SILENCE = 60.0
 """seconds for which manifests are probed after a read was silent"""
 PROBE_POLL, SLOW_PROBE = 0.05, 0.5
@@ -40,22 +30,8 @@ PROBE_POLL, SLOW_PROBE = 0.05, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One manifest to read."""
-
-    sync_id: str
-    known_sha256: str | None
-    lane: Lane = Lane.SHORT
-    probed_for: Lane | None = None
-    """where a manifest that was probed is read if it answers soon"""
-
-    def moved(self, lane: Lane) -> "Task":
-        return Task(self.sync_id, self.known_sha256, lane, self.lane if lane is Lane.PROBE else self.probed_for)
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a task: a delivery or an error, or that it has to be read in another lane (`next_lane`).
+    """What came of a task: a delivery or an error, or how it has to be read again (`next_task`).
 
     `is_silent`: the mount answers, but reading this bundle did not.
     """
@@ -64,14 +40,13 @@ class Outcome:
     delivered: Delivery | None = None
     error: Exception | None = None
     is_silent: bool = False
-    next_lane: Lane | None = None
+    next_task: Task | None = None
 
 
 class Reads:
     """Reads queued manifests with a few threads, which end when nothing is queued.
 
-    `submit` and `next` are for one thread. Readers that are slow are replaced, up to as many again, but not those of
-    the lanes APART and PROBE.
+    `submit` and `next` are for one thread.
     """
 
     def __init__(self, context: Context) -> None:
@@ -83,6 +58,7 @@ class Reads:
         self._pending: dict[str, Task] = {}
         self._slow: set[str] = set()
         self._probe_until = -math.inf
+        self._long_taken = 0
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle is queued or being read."""
@@ -105,8 +81,11 @@ class Reads:
 
     @property
     def room(self) -> int:
-        """How many tasks can be submitted now; the rest waits where its order can still change."""
-        return max(0, MAX_QUEUED - len(self._queues[Lane.SHORT]))
+        """How many tasks can be submitted now; the rest waits where its order can still change.
+
+        What was read counts, too, until it is recorded: reading must not get ahead of a slow database.
+        """
+        return max(0, MAX_QUEUED - len(self._queues[Lane.SHORT]) - self._outcomes.qsize())
 
     def submit(self, task: Task) -> None:
         with self._lock:
@@ -159,7 +138,7 @@ class Reads:
     def _limit(self, lane: Lane) -> int:
         slow = sum(self._pending[sync_id].lane is lane for sync_id in self._slow)
         readers = READERS[lane]
-        return readers if lane in (Lane.APART, Lane.PROBE) else readers + min(slow, readers)
+        return readers + min(slow, readers) if lane in REPLACED else readers
 
     def _work(self, lane: Lane) -> None:
         if lane is Lane.PROBE:
@@ -171,9 +150,17 @@ class Reads:
     def _take(self, lane: Lane) -> Task | None:
         with self._lock:
             if self._queues[lane]:
-                return self._queues[lane].popleft()
+                return self._take_long() if lane is Lane.LONG else self._queues[lane].popleft()
             self._threads[lane] -= 1
             return None
+
+    def _take_long(self) -> Task:
+        """The shortest of the long ones, or in between the oldest."""
+        queue = self._queues[Lane.LONG]
+        self._long_taken += 1
+        task = queue[0] if self._long_taken % OLDEST_EACH == 0 else min(queue, key=lambda task: task.size)
+        queue.remove(task)
+        return task
 
     def _work_probes(self) -> None:
         """Sends on what answers, in the order of the answers, and gives up what has been silent for mount.deadline."""
@@ -198,7 +185,7 @@ class Reads:
             if self._context.mount.prober.ask(task.sync_id):
                 waiting[task.sync_id] = task
             else:
-                self._outcomes.put(Outcome(task, next_lane=task.probed_for))
+                self._outcomes.put(Outcome(task, next_task=self._after_probe(task)))
         return True
 
     def _probed(self, task: Task) -> Outcome | None:
@@ -206,25 +193,32 @@ class Reads:
         prober = self._context.mount.prober
         seconds = prober.take(task.sync_id)
         if seconds is not None:
-            return Outcome(task, next_lane=task.probed_for if seconds < SLOW_PROBE else Lane.APART)
+            return Outcome(task, next_task=self._after_probe(task) if seconds < SLOW_PROBE else task.moved(Lane.APART))
         if prober.silent_for(task.sync_id) < self._context.settings.mount.deadline:
             return None
         return Outcome(task, error=StillSilent("reading it hangs in the mount"), is_silent=True)
 
+    @staticmethod
+    def _after_probe(task: Task) -> Task:
+        assert task.probed_for is not None, "a task is moved to its probe from another lane"
+        return task.moved(task.probed_for)
+
     def _needs_probe(self, task: Task) -> bool:
         """Whether a manifest may hang like others, and has not shown yet that it does not."""
-        if task.probed_for is not None or task.lane is Lane.LONG:
+        if task.probed_for is not None or task.turn or task.lane is Lane.LONG:
             return False
         mount = self._context.mount
         return time.monotonic() < self._probe_until or mount.prober.is_busy or mount.hung_manifests > 0
 
     def _read(self, task: Task) -> Outcome:
         if self._needs_probe(task):
-            return Outcome(task, next_lane=Lane.PROBE)
+            return Outcome(task, next_task=task.moved(Lane.PROBE))
         try:
             return Outcome(task, self._delivered(task, self._deadline(task)))
-        except ManifestIsLong:
-            return Outcome(task, next_lane=Lane.LONG)
+        except ManifestIsLong as long:
+            return Outcome(task, next_task=replace(task, lane=Lane.LONG, size=long.size, turn=0.0))
+        except ManifestTakesLong:
+            return Outcome(task, next_task=task.in_turn())
         except MountUnavailable as error:
             return self._blame(task, error)
         except Exception as error:  # noqa: BLE001  the scanner handles it: it concerns one bundle
@@ -232,13 +226,24 @@ class Reads:
 
     def _deadline(self, task: Task) -> float:
         longest = self._context.settings.mount.deadline
-        if task.lane is Lane.APART:
-            return longest
-        return min(FIRST_SILENCE, longest)
+        return longest if task.turn or task.lane is Lane.APART else min(FIRST_SILENCE, longest)
 
     def _delivered(self, task: Task, deadline: float) -> Delivery:
-        only_short = task.lane in (Lane.SHORT, Lane.AGAIN)
-        return delivery.read(self._context, task.sync_id, task.known_sha256, deadline=deadline, only_short=only_short)
+        end = time.monotonic() + (task.turn or deadline + SECONDS_ALIVE)
+
+        def require_time() -> None:
+            if time.monotonic() >= end:
+                raise ManifestTakesLong(task.sync_id)
+
+        only_short = task.lane in (Lane.SHORT, Lane.AGAIN, Lane.SLOW)
+        return delivery.read(
+            self._context,
+            task.sync_id,
+            task.known_sha256,
+            on_alive=require_time,
+            deadline=deadline,
+            only_short=only_short,
+        )
 
     def _blame(self, task: Task, error: MountUnavailable) -> Outcome:
         """A read without an answer says nothing about the mount if the mount itself answers."""
@@ -247,4 +252,5 @@ class Reads:
             self._context.mount.check()
         except Exception as outage:  # noqa: BLE001  a task must not be lost with its thread
             return Outcome(task, error=outage)
-        return Outcome(task, error=error, is_silent=True, next_lane=None if task.lane is Lane.APART else Lane.APART)
+        may_hang = task.turn or task.lane is Lane.APART
+        return Outcome(task, error=error, is_silent=True, next_task=None if may_hang else task.moved(Lane.APART))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.lanes import Lane, Task
 from ingestd.pipeline.names import Names
-from ingestd.pipeline.reads import Lane, Outcome, Reads, Task
+from ingestd.pipeline.reads import Outcome, Reads
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation
 from ingestd.pipeline.settling import Waits
@@ -218,10 +219,10 @@ class Scanner:
     def _take(self, outcome: Outcome) -> None:
         if outcome.delivered is not None:
             self._rotation.spend(outcome.delivered.size)
-        if outcome.next_lane is None:
+        if outcome.next_task is None:
             self._recorder.handle(outcome)
         else:
-            self._reads.submit(outcome.task.moved(outcome.next_lane))
+            self._reads.submit(outcome.next_task)
 
     def _submit_named(self) -> None:
         """Begins to read what is named, except what is stuck: that becomes due soon, with the readers apart."""
