@@ -70,6 +70,10 @@ class ManifestUnsettled(ManifestError):
     basis = "absence"
 
 
+class BatchIsRunning(IngestdError):
+    """Another manifest was delivered for a batch whose job is running; it counts when that has ended."""
+
+
 class ManifestIsLong(IngestdError):
     """A manifest has more bytes than the caller wants to read now."""
 

@@ -100,6 +100,33 @@ def test_a_manifest_that_changes_while_its_job_runs_is_left_for_later(
     assert kinds(world, sync_id)[-1] == "manifest_changed"
 
 
+def test_a_manifest_that_changes_while_its_job_runs_is_read_again_soon_after(
+    world: World, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    context = world.context()
+    scanner = Scanner(world.context(mount={"rescan_interval": 1e6}))
+    sync_id = world.put(photo("a"))
+    scanner.scan()
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    real = chunk_writer.write
+
+    def changing(*args: Any) -> Any:
+        world.put(photo("b"), sync_id=sync_id)
+        scanner.name({sync_id})
+        for _look in range(10):
+            clock.now += 30
+            scanner.run_once()
+        return real(*args)
+
+    monkeypatch.setattr(chunk_writer, "write", changing)
+    assert world.run_next(context) == "done"
+    assert world.status(sync_id) == "imported"
+    clock.now += 30
+    scanner.run_once()
+    assert world.status(sync_id) == "new"
+    assert (scanner.stuck, scanner.unrecorded) == (0, 0)
+
+
 def test_a_manifest_that_changes_while_its_job_is_queued_is_imported_as_it_is_then(world: World) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))

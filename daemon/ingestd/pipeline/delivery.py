@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import ManifestError
+from ingestd.errors import BatchIsRunning, ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import Action, BatchStatus, InvalidBasis, JobState, Origin
@@ -81,7 +81,7 @@ def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> b
     """Records a reading in its own transaction; True if the batch is new or its content changed.
 
     `by_scan`: no person asked for this bundle. Then DatabaseContention is raised soon if another transaction holds the
-    batch, and another manifest counts only if it is news to this host (`sightings`).
+    batch, BatchIsRunning if its job runs, and another manifest counts only if it is news to this host (`sightings`).
     """
     if delivered.is_unchanged:
         return False
@@ -120,8 +120,12 @@ def _record(
         return columns
     if by_scan and (_is_absent(delivered) or not sightings.counts(tx, context, known, delivered.sha256)):
         return None
+    if _holds(known, delivered):
+        return None
     active = job.active(tx, known.id)
-    if _holds(known, delivered) or (active and active.state is JobState.RUNNING):
+    if active and active.state is JobState.RUNNING:
+        if by_scan:
+            raise BatchIsRunning
         return None
     if known.manifest_sha256 == delivered.sha256:
         return _check_again(tx, context, known, delivered, columns, queued=active is not None)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from ingestd.errors import (
+    BatchIsRunning,
     DatabaseContention,
     DatabaseOutOfReach,
     DatabaseUnavailable,
@@ -36,6 +37,8 @@ OUTAGES_BEFORE_BLAME = 3
 FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE = 5.0, 900.0
 FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE, REPORT_LOCKED = 0.25, 5.0, 30.0
 """seconds between tries of a bundle that something holds at the moment, and until it is reported as stuck"""
+FIRST_RUNNING_PAUSE, MAX_RUNNING_PAUSE = 1.0, 30.0
+"""seconds between looks at another manifest of a batch whose job is running"""
 MAX_MOMENT_PAUSE, MAX_HUNG_PAUSE = 15.0, 60.0
 """seconds between tries of a bundle that meets an error of the moment in the database, or whose read hangs"""
 
@@ -44,8 +47,8 @@ class Recorder:
     """The bundles that this process knows or waits for. Only the scanner's thread changes them.
 
     Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
-    which an earlier read is not over (`silent`), bundles that cannot be read or recorded (`stuck`), and invalid batches
-    whose verdict may not hold any more (`doubtful`).
+    which an earlier read is not over (`silent`), other manifests of running jobs (`running`), bundles that cannot be
+    read or recorded (`stuck`), and invalid batches whose verdict may not hold any more (`doubtful`).
     """
 
     def __init__(self, context: Context, names: Names) -> None:
@@ -53,6 +56,7 @@ class Recorder:
         self.settling = Settling(context.settings.mount.settle_seconds)
         self.locked = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.silent = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
+        self.running = Waits(FIRST_RUNNING_PAUSE, MAX_RUNNING_PAUSE)
         self.stuck = Stuck(context)
         self.doubtful = Waits(FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE)
         self.changed: list[str] = []
@@ -102,6 +106,7 @@ class Recorder:
         self.settling.keep_only(listed)
         self.locked.keep_only(listed)
         self.silent.keep_only(listed)
+        self.running.keep_only(listed)
         for sync_id in self.stuck.names - listed:
             self.stuck.end_unlisted(sync_id)
         max_future = self._context.settings.mount.max_future
@@ -120,6 +125,8 @@ class Recorder:
         sync_id = outcome.task.sync_id
         try:
             self._handle(outcome)
+        except BatchIsRunning:
+            self.running.postpone(sync_id)
         except DatabaseContention as error:
             self._wait_a_little(self.locked, sync_id, error, MAX_LOCK_PAUSE)
         except Unavailable as error:
@@ -206,6 +213,7 @@ class Recorder:
         self.locked.end(sync_id)
         self.silent.end(sync_id)
         self.doubtful.end(sync_id)
+        self.running.end(sync_id)
         self.stuck.end(sync_id)
         self._names.forget(sync_id)
 

@@ -130,7 +130,12 @@ class Scanner:
     @property
     def _waits(self) -> tuple[Waits, ...]:
         recorder = self._recorder
-        return recorder.settling, recorder.locked, recorder.doubtful, recorder.silent, recorder.stuck.waits
+        return (*self._waits_again, recorder.silent, recorder.stuck.waits)
+
+    @property
+    def _waits_again(self) -> tuple[Waits, ...]:
+        recorder = self._recorder
+        return recorder.settling, recorder.locked, recorder.doubtful, recorder.running
 
     def _delay(self) -> float:
         now = time.monotonic()
@@ -144,7 +149,7 @@ class Scanner:
     def _read_due(self) -> None:
         """Begins some of the retries that are due."""
         recorder = self._recorder
-        for waits in (recorder.settling, recorder.locked, recorder.doubtful):
+        for waits in self._waits_again:
             self._submit(waits.due(MAX_RETRIES), Lane.AGAIN)
         for waits in (recorder.silent, recorder.stuck.waits):
             self._submit(waits.due(MAX_RETRIES), Lane.APART)
