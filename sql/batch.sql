@@ -36,8 +36,9 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id FOR UPDA
 SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id FOR UPDATE;
 
 -- name: lock_with_prior
--- A batch and its prior, locked in one order, so that two transactions that queue them see each other.
-SELECT p.id FROM ingest_batch p
+-- A batch and its prior, locked in one order, so that two transactions that queue them see each other. No other row may be
+-- looked at, because others may hold it.
+SELECT p.id FROM ingest_batch p FORCE INDEX (identity)
 WHERE p.sync_id IN (:sync_id, (SELECT b.prior_sync_id FROM ingest_batch b WHERE b.sync_id = :sync_id))
 ORDER BY p.id FOR UPDATE;
 

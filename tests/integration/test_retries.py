@@ -1,8 +1,5 @@
 """Runs that fail as a whole: the batch is failed, a sweep queues it again with growing pauses, people can intervene."""
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-
 import pytest
 
 from ingestd.errors import NotEligible
@@ -14,8 +11,7 @@ from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.store import batch
-from ingestd.store.connection import Limits
-from ingestd.store.db import Database, Tx
+from ingestd.store.db import Tx
 from support.refusals import refused_events
 from support.world import World, md5, photo
 
@@ -258,20 +254,3 @@ def test_one_batch_that_cannot_be_queued_does_not_stop_the_sweep(world: World) -
     finally:
         world.sql("DROP TRIGGER refusal")
     assert Sweeper(context).queue_new() == 1
-
-
-def test_one_batch_that_is_locked_does_not_stop_the_sweep(world: World) -> None:
-    """As while the import of the batch that it follows plans a million items."""
-    context = world.context(queue={"auto": ["create"]})
-    impatient = replace(context, db=Database(context.settings.database, Limits(lock=1)))
-    sync_ids = [world.put(photo(f"p{day}"), day=day) for day in (1, 2, 3)]
-    world.scan(context)
-    with ThreadPoolExecutor(1) as pool:
-
-        def queue_new(tx: Tx) -> int:
-            assert batch.lock(tx, sync_ids[0]) is not None
-            return pool.submit(Sweeper(impatient).queue_new).result()
-
-        assert context.db.transaction(queue_new) == 2
-    assert Sweeper(context).queue_new() == 1
-    impatient.db.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import IngestdError, ManifestUnsettled, Unavailable
+from ingestd.errors import DatabaseContention, IngestdError, ManifestUnsettled, Unavailable
 from ingestd.model import RequestKind
 from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
@@ -184,30 +184,37 @@ def mount_checked(context: Context) -> Iterator[None]:
         raise
 
 
-def reset_dead(context: Context, instance: Instance) -> None:
+def reset_dead(context: Context, instance: Instance) -> bool:
     """Puts back the requests that dead processes of this machine were running."""
-    _reset(context, lambda found: instance.fate_of(found.instance) is Fate.DEAD)
+    return _reset(context, lambda found: instance.fate_of(found.instance) is Fate.DEAD)
 
 
-def reset_uncertain(context: Context, instance: Instance, had_time: HadTime) -> None:
+def reset_uncertain(context: Context, instance: Instance, had_time: HadTime) -> bool:
     """Puts back requests of what may be an earlier boot of this machine, and that have been silent for some beats."""
-    _reset(context, lambda found: found.is_silent and had_time(found) and is_uncertain(instance, found))
+    return _reset(context, lambda found: found.is_silent and had_time(found) and is_uncertain(instance, found))
 
 
 def is_uncertain(instance: Instance, found: Running) -> bool:
     return instance.fate_of(found.instance) is Fate.UNCERTAIN
 
 
-def reset_stale(context: Context, had_time: HadTime) -> None:
+def reset_stale(context: Context, had_time: HadTime) -> bool:
     """Puts back the requests of any host whose heartbeat is older than its own `worker.stale_after`."""
-    _reset(context, lambda found: found.is_stale and had_time(found))
+    return _reset(context, lambda found: found.is_stale and had_time(found))
 
 
-def _reset(context: Context, is_lost: Callable[[Running], bool]) -> None:
+def _reset(context: Context, is_lost: Callable[[Running], bool]) -> bool:
+    """Puts back what is lost; returns whether some of it is left for later, because others hold its rows."""
     running = context.db.read(
         partial(request.running, beats=FRESH_HEARTBEATS, default=context.settings.worker.patience)
     )
+    is_any_locked = False
     for found in filter(is_lost, running):
         reset = partial(request.reset, found=found, max_resets=MAX_RESETS, error=CRASHED)
-        if context.db.transaction(reset):
-            log.warning("request_reset", request_id=found.claim.request_id, claimed_by=found.instance)
+        try:
+            if context.db.transaction_at_once(reset):
+                log.warning("request_reset", request_id=found.claim.request_id, claimed_by=found.instance)
+        except DatabaseContention as error:
+            log.info("request_locked", request_id=found.claim.request_id, reason=str(error))
+            is_any_locked = True
+    return is_any_locked

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import LeaseLost
+from ingestd.errors import DatabaseContention, LeaseLost
 from ingestd.model import BatchStatus, Lease
 from ingestd.pipeline import ordering, requests
 from ingestd.pipeline.context import Context
@@ -22,7 +22,7 @@ from ingestd.store.request import Running as RunningRequest
 
 log = structlog.get_logger()
 
-MAX_INTERVAL = 60.0
+MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
 HEARTBEATS_BEFORE_RESET = 4
 MAX_CRASHES = 3
 """workers that may crash in a row while they open a job"""
@@ -40,25 +40,28 @@ class Rescuer:
         self._context, self._instance, self._on_reset = context, instance, on_reset
         self._started_at: float | None = None
         self._is_starting = True
+        self._was_any_locked = False
+        """whether this round left a job for the next one, because others hold its row"""
         self._ahead: datetime | None = None
         """the server's clock when the monotonic clock of this process was zero"""
 
     def run_once(self) -> float:
         """One round; returns the seconds until the next one."""
-        count = 0
+        count, self._was_any_locked = 0, False
         if self._is_starting:
             count += self.reset_dead()
-            requests.reset_dead(self._context, self._instance)
+            self._was_any_locked |= requests.reset_dead(self._context, self._instance)
             self._started_at = self._started_at or time.monotonic()
         self._notice_set_clock()
         count += self.reset_stale()
-        requests.reset_stale(self._context, self._had_time)
+        self._was_any_locked |= requests.reset_stale(self._context, self._had_time)
         if self._is_starting:
             count += self._reset_uncertain()
         if count:
             self._on_reset()
         settings = self._context.settings.worker
-        return min(MAX_INTERVAL, settings.stale_after / 4, settings.heartbeat_interval * 2)
+        longest = LOCKED_INTERVAL if self._was_any_locked else MAX_INTERVAL
+        return min(longest, settings.stale_after / 4, settings.heartbeat_interval * 2)
 
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""
@@ -78,11 +81,13 @@ class Rescuer:
         """
         patience = self._context.settings.worker.patience
         assert self._started_at is not None
-        self._is_starting = time.monotonic() - self._started_at <= FRESH_HEARTBEATS * patience.heartbeat
-        requests.reset_uncertain(self._context, self._instance, self._had_time)
+        is_over = time.monotonic() - self._started_at > FRESH_HEARTBEATS * patience.heartbeat
+        self._was_any_locked |= requests.reset_uncertain(self._context, self._instance, self._had_time)
         silent = self._context.db.read(lambda tx: job.silent(tx, FRESH_HEARTBEATS, patience))
         uncertain = [found for found in silent if self._instance.fate_of(found.instance) is Fate.UNCERTAIN]
-        return self._reset_silent(uncertain, partial(job.reset_silent, beats=FRESH_HEARTBEATS, default=patience))
+        count = self._reset_silent(uncertain, partial(job.reset_silent, beats=FRESH_HEARTBEATS, default=patience))
+        self._is_starting = not is_over or self._was_any_locked
+        return count
 
     def _reset_silent(self, silent: Iterable[Running], update: Callable[[Tx, Running], bool]) -> int:
         return sum(self._reset(found, update) for found in silent if self._had_time(found))
@@ -110,8 +115,12 @@ class Rescuer:
 
     def _reset(self, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> int:
         try:
-            done = self._context.db.transaction(lambda tx: self._reset_in(tx, found, guarded_update))
+            done = self._context.db.transaction_at_once(lambda tx: self._reset_in(tx, found, guarded_update))
         except LeaseLost:
+            return 0
+        except DatabaseContention as error:
+            log.info("job_locked", job_id=found.id, reason=str(error))
+            self._was_any_locked = True
             return 0
         if done:
             self._context.instruments.stale_resets.inc()

@@ -3,6 +3,7 @@
 They look at rows, not at events, so that a crash between two stages loses nothing.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
@@ -22,8 +23,8 @@ from ingestd.store.db import Tx
 log = structlog.get_logger()
 
 MAX_SWEEP = 500
-MAX_LOCKED = 2
-"""batches that one sweep leaves for the next one because others hold their rows; with more, tables may be locked"""
+MAX_LOCKED_SECONDS = 1.0
+"""What takes longer than that to find locked is not a row."""
 SWEEP_INTERVAL = 5.0
 IsDue = Callable[[Tx, Batch, Job | None], bool]
 """whether a locked batch, whose newest job has ended, should still be queued"""
@@ -64,7 +65,7 @@ class Sweeper:
     def promote(self) -> int:
         """Queues waiting jobs whose prior batch has no active job left."""
         job_ids = self._context.db.read(job.promotable)
-        due = (job_id for job_id in job_ids if self._context.db.transaction(partial(ordering.promote, job_id=job_id)))
+        due = (job_id for job_id in job_ids if self._is_done(partial(ordering.promote, job_id=job_id)))
         return len(list(islice(due, MAX_SWEEP)))
 
     def retry(self) -> int:
@@ -82,25 +83,31 @@ class Sweeper:
 
     def _insert_all(self, requests: Iterable[QueueRequest], is_due: IsDue) -> int:
         """Queues batches one by one. A batch that cannot be queued, or is locked, must not delay those behind it."""
-        queued = locked = 0
-        for request in requests:
-            try:
-                queued += self._insert(request, is_due)
-            except DatabaseContention:
-                locked += 1
-                if locked > MAX_LOCKED:
-                    raise
-        return queued
+        return sum(self._insert(request, is_due) for request in requests)
 
     def _insert(self, request: QueueRequest, is_due: IsDue) -> int:
         work = partial(_insert_if_idle, context=self._context, request=request, is_due=is_due)
         try:
-            return self._context.db.transaction(work, keep_waiting=lambda: False)
+            return int(self._is_done(work))
         except IngestdError as error:
             log.warning("sweep_failed", sync_id=request.sync_id, error=str(error))
             if isinstance(error, Unavailable):
                 raise
             return 0
+
+    def _is_done(self, work: Callable[[Tx], bool]) -> bool:
+        """Whether a transaction did something. Rows that others hold are left for the next sweep.
+
+        Locked tables cannot be left out at once. Then the sweep ends, as in an outage.
+        """
+        began = time.monotonic()
+        try:
+            return self._context.db.transaction_at_once(work)
+        except DatabaseContention as error:
+            if time.monotonic() - began > MAX_LOCKED_SECONDS:
+                raise
+            log.debug("left_locked", reason=str(error))
+            return False
 
 
 def _is_new(_tx: Tx, known: Batch, newest: Job | None) -> bool:
@@ -109,14 +116,14 @@ def _is_new(_tx: Tx, known: Batch, newest: Job | None) -> bool:
     return known.status in (BatchStatus.NEW, BatchStatus.READY) and not is_cancelled
 
 
-def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsDue) -> int:
+def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsDue) -> bool:
     """Queues a batch that a sweep found, unless a person or another host did something about it meanwhile."""
     batch.lock_with_prior(tx, request.sync_id)
     known = batch.lock(tx, request.sync_id)
     if known is None or known.status in NOT_QUEUED:
-        return 0
+        return False
     newest = job.newest(tx, known.id)
     if (newest is not None and newest.is_active) or not is_due(tx, known, newest):
-        return 0
+        return False
     insert(tx, context, known, request)
-    return 1
+    return True

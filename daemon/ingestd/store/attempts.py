@@ -6,6 +6,7 @@ An error about the moment is waited out. Values are blamed for what was tried wi
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -186,7 +187,24 @@ class Transaction(Attempt[T]):
 
     _in_doubt: tuple[T, Receipt | None] | None = None
 
+    def __init__(self, db: "Database", work: Callable[[Tx], T], *, at_once: bool = False) -> None:
+        super().__init__(db, work)
+        self._at_once = at_once
+
     def _use(self, connection: Connection) -> T:
+        if not self._at_once:
+            return self._commit(connection)
+        connection.limit_lock_waits(0)
+        try:
+            return self._commit(connection)
+        finally:
+            with suppress(*DRIVER_ERRORS):  # the connection is lost then, and not used again
+                connection.limit_lock_waits(self._db.lock_seconds)
+
+    def _is_enough(self, error: DatabaseUnavailable, keep_waiting: KeepWaiting) -> bool:
+        return (self._at_once and isinstance(error, DatabaseContention)) or super()._is_enough(error, keep_waiting)
+
+    def _commit(self, connection: Connection) -> T:
         if self._in_doubt is not None:
             result, receipt = self._in_doubt
             if receipt is not None and receipt(Tx(connection)):

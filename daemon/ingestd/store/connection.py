@@ -45,6 +45,10 @@ class Connection(DriverConnection):
     _read_timeout: float | None
     _write_timeout: float | None
 
+    def limit_lock_waits(self, seconds: int) -> None:
+        """Sets how long the server waits for one row in this session; with 0 it does not wait."""
+        self.query(f"SET SESSION innodb_lock_wait_timeout = {seconds}")
+
     @property
     def number(self) -> int | None:
         """Its id at the server, once that has greeted."""

@@ -58,6 +58,13 @@ class Database:
         """
         return Transaction(self, work).until_done(keep_waiting)
 
+    def transaction_at_once(self, work: Callable[[Tx], T]) -> T:
+        """As `transaction`, but waits for no row that others hold. Raises DatabaseContention then.
+
+        For sweeps, which have others to look at meanwhile, and come again.
+        """
+        return Transaction(self, work, at_once=True).until_done(lambda: False)
+
     def read(self, work: Callable[[Tx], T], *, keep_waiting: KeepWaiting = None) -> T:
         """Runs `work`, which only reads, in autocommit. Waits as `transaction` does."""
         return Read(self, work).until_done(keep_waiting)
@@ -66,6 +73,11 @@ class Database:
     def patience(self) -> float:
         """Seconds that a caller without `keep_waiting` waits."""
         return self._limits.statement or PATIENCE
+
+    @property
+    def lock_seconds(self) -> int:
+        """Seconds that the server waits for one row."""
+        return self._limits.lock
 
     # connections
 
