@@ -87,13 +87,24 @@ UPDATE import_job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6) WHERE 
   AND state IN ('waiting', 'queued');
 
 -- name: promotable
--- Waiting jobs whose batch follows none with an active job and an earlier time. Equal times need a closer look.
+-- Waiting jobs whose batch follows none with an active job and an earlier or equal time.
 SELECT j.id FROM import_job j
 JOIN ingest_batch b ON b.id = j.batch_id
-LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.manifest_completed_at < b.manifest_completed_at
+LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id
+                            AND p.manifest_completed_at <= b.manifest_completed_at
 LEFT JOIN import_job a ON a.active_batch_id = p.id
 WHERE j.state = 'waiting' AND a.id IS NULL
 ORDER BY j.priority, j.id;
+
+-- name: waiting_at_equal_time
+-- Waiting jobs, by id, whose batch follows one with an active job and the same time: perhaps in a circle.
+SELECT j.id FROM import_job j
+JOIN ingest_batch b ON b.id = j.batch_id
+JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id
+                       AND p.manifest_completed_at = b.manifest_completed_at
+JOIN import_job a ON a.active_batch_id = p.id
+WHERE j.state = 'waiting' AND j.id > :after
+ORDER BY j.id LIMIT :limit;
 
 -- name: promote!
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';

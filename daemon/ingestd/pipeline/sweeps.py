@@ -25,6 +25,8 @@ log = structlog.get_logger()
 MAX_SWEEP = 500
 MAX_LOCKED_SECONDS = 1.0
 """What takes longer than that to find locked is not a row."""
+MAX_LOOKS = 20
+"""jobs that wait for one of the same time, which a sweep looks at closely"""
 SWEEP_INTERVAL = 5.0
 IsDue = Callable[[Tx, Batch, Job | None], bool]
 """whether a locked batch, whose newest job has ended, should still be queued"""
@@ -41,6 +43,7 @@ class Sweeper:
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_queued = on_queued
+        self._looked_at = 0
 
     def enqueue_new(self) -> float:
         return self._after(self.queue_new())
@@ -63,10 +66,16 @@ class Sweeper:
         return self._insert_all(requests, _is_new)
 
     def promote(self) -> int:
-        """Queues waiting jobs whose prior batch has no active job left."""
-        job_ids = self._context.db.read(job.promotable)
+        """Queues waiting jobs whose prior batch has no active job left, and some of those that wait in a circle."""
+        job_ids = [*self._context.db.read(job.promotable), *self._perhaps_in_circle()]
         due = (job_id for job_id in job_ids if self._is_done(partial(ordering.promote, job_id=job_id)))
         return len(list(islice(due, MAX_SWEEP)))
+
+    def _perhaps_in_circle(self) -> list[int]:
+        """The next jobs to look at closely: that takes long for each of a long chain, so they take turns."""
+        found = self._context.db.read(lambda tx: job.waiting_at_equal_time(tx, self._looked_at, MAX_LOOKS))
+        self._looked_at = found[-1] if len(found) == MAX_LOOKS else 0
+        return found
 
     def retry(self) -> int:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""

@@ -150,8 +150,13 @@ def cancel(tx: Tx, job_id: int) -> bool:
 
 
 def promotable(tx: Tx) -> list[int]:
-    """Waiting jobs that may be due: those of one time with their prior's need a closer look."""
+    """Waiting jobs whose turn it is: their batches follow none with an active job."""
     return [row[0] for row in _sql.promotable(tx.connection)]
+
+
+def waiting_at_equal_time(tx: Tx, after: int, limit: int) -> list[int]:
+    """Waiting jobs with an id above `after` that may be part of a circle, and then their turn may have come."""
+    return [row[0] for row in _sql.waiting_at_equal_time(tx.connection, after=after, limit=limit)]
 
 
 def promote(tx: Tx, job_id: int) -> bool:
