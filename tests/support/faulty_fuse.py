@@ -57,6 +57,8 @@ class FaultyFuse:
     source: Path
     point: Path
     faults: dict[str, Fault] = field(default_factory=dict)
+    pace: float = 0.0
+    """seconds that everything takes that has no fault"""
     met: list[str] = field(default_factory=list)
     """paths of the faults that were met, in order"""
     _paths: dict[int, str] = field(default_factory=lambda: {ROOT: ""})
@@ -111,9 +113,12 @@ class FaultyFuse:
         named = self._below(path, body) if opcode == LOOKUP else path
         fault = self.faults.get(named)
         if fault is None or fault.step != STEPS.get(opcode):
-            self._reply(unique, lambda: self._result(opcode, path, body))
-            return
-        self.met.append(named)
+            if not self.pace:
+                self._reply(unique, lambda: self._result(opcode, path, body))
+                return
+            fault = Fault("read", seconds=self.pace)
+        else:
+            self.met.append(named)
         error = OSError(fault.error, os.strerror(fault.error))
         threading.Thread(target=self._answer_late, args=(fault, unique, error, opcode, path, body), daemon=True).start()
 

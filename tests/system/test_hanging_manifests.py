@@ -14,6 +14,7 @@ from ingestd.pipeline import reads
 from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import FaultyFuse, Step, faulty_fuse
+from support.logged import logged_by
 from support.scanning import Clock, recorded, set_clock
 from support.wait import until
 from support.world import World, photo
@@ -263,6 +264,30 @@ def test_what_hangs_in_a_mount_that_was_replaced_does_not_count(
             assert is_readable(mount, bad)
         finally:
             again.unmount()
+    finally:
+        faulty.clear()
+    until_reaped(mount)
+
+
+def test_a_slow_mount_is_not_absent(world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "CHECK_SECONDS", 2.0)
+    monkeypatch.setattr(access, "SLOW_CHECK", 1.0)
+    logged = logged_by(access, monkeypatch)
+    (world.root / "a" / "b" / "c" / "sync").mkdir(parents=True)
+    mount = world.context(mount={"root": faulty.point / "a" / "b" / "c"}).mount
+    identity = mount.check()
+    faulty.pace = 0.55
+    assert mount.check() == identity
+    assert (mount.up, mount.is_slow) == (True, True)
+    faulty.pace = 0.0
+    faulty.clear()
+    assert mount.check() == identity
+    assert [line["event"] for line in logged.lines] == ["mount_slow", "mount_no_longer_slow"]
+    faulty.hang("a/b/c/sync", "lookup")
+    try:
+        with pytest.raises(MountUnavailable, match="does not answer"):
+            mount.check()
+        assert not mount.up
     finally:
         faulty.clear()
     until_reaped(mount)

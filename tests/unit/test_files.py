@@ -13,7 +13,7 @@ import pytest
 from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry, Limits
 from ingestd.model import Reason
-from ingestd.mount import manifests, paths, sync_folder, wire
+from ingestd.mount import helper, manifests, paths, sync_folder, wire
 from ingestd.mount.records import Listing
 from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
@@ -244,9 +244,9 @@ def test_only_real_sentinels_are_listed(root: Root) -> None:
 
 
 def test_a_root_that_is_not_a_folder(root: Root) -> None:
-    assert isinstance(sync_folder.inspect_root(str(root.path)), wire.RootInfo)
-    assert "not a folder" in problem(sync_folder.inspect_root(str(root.item / "a.jpg")))
-    assert problem(sync_folder.inspect_root(str(root.path / "nowhere")))
+    assert isinstance(helper.inspect_root(str(root.path)), wire.RootInfo)
+    assert "not a folder" in problem(helper.inspect_root(str(root.item / "a.jpg")))
+    assert problem(helper.inspect_root(str(root.path / "nowhere")))
     assert problem(sync_folder.list_sentinels(str(root.path / "nowhere")))
 
 

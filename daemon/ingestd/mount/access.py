@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from ingestd.config import MountSettings
 from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable
 from ingestd.format.fields import Limits
@@ -23,11 +25,15 @@ from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 
 REMOTE_WORKERS = 16
-CHECK_SECONDS = 5.0
+CHECK_SECONDS, SLOW_CHECK = 20.0, 5.0
+"""seconds of silence of a check after which the mount counts as absent, and of a whole check that is called slow"""
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
 PLACEHOLDERS = ("autofs",)
 """File system types that stand where another one is mounted on demand."""
+
+
+log = structlog.get_logger()
 
 
 class Mount:
@@ -39,7 +45,7 @@ class Mount:
 
     def __init__(self, settings: MountSettings) -> None:
         self.settings = settings
-        self.up = False
+        self.up = self.is_slow = False
         self.identity: MountIdentity | None = None
         self.problem = "it has not been looked at yet"
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
@@ -69,7 +75,9 @@ class Mount:
 
     def identify(self) -> MountIdentity:
         """The identity of the file system at the root, expected or not. Raises MountUnavailable."""
+        began = time.monotonic()
         reply = self._ask(wire.InspectRoot(self._root), CHECK_SECONDS)
+        self._note_speed(time.monotonic() - began)
         if isinstance(reply, wire.RootInfo):
             # The root may be a link to where the mount is.
             self._path = Path(reply.path)
@@ -84,6 +92,14 @@ class Mount:
             raise MountUnavailable(f"the mount is not readable: {problem_of(reply)}")
         self.sync_inode = reply.sync_inode
         return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
+
+    def _note_speed(self, seconds: float) -> None:
+        """Logs once that the mount is slow, and that it no longer is. Slow is not absent: it is read as before."""
+        is_slow, self.is_slow = self.is_slow, seconds > SLOW_CHECK
+        if self.is_slow and not is_slow:
+            log.warning("mount_slow", root=self._root, check_seconds=round(seconds, 1))
+        elif is_slow and not self.is_slow:
+            log.info("mount_no_longer_slow", root=self._root)
 
     @property
     def origin(self) -> Origin | None:

@@ -22,7 +22,8 @@ from ingestd.mount.replies import ReplyChannel
 from ingestd.mount.window import WindowFull
 
 # From linux/stat.h and linux/fcntl.h; Python does not have statx yet.
-AT_FDCWD, STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = -100, 0x4000, 256, 0, 144
+STATX_FLAGS = 0x1000 | 0x4000  # AT_EMPTY_PATH, AT_STATX_DONT_SYNC
+STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = 0x4000, 256, 0, 144
 BASE_MEMORY, THREAD_STACK = 256 * 2**20, 2**20
 
 
@@ -70,30 +71,36 @@ def probe(root: str, sync_id: str, answer: Callable[[], None]) -> None:
         answer()
 
 
-def inspect_root(root: str, alive: Callable[[], None]) -> wire.Reply:
-    """What is at the root. Each step asks the mount, and may take long by itself."""
-    found = sync_folder.inspect_root(root)
-    if not isinstance(found, wire.RootInfo):
-        return found
-    alive()
+def inspect_root(root: str, alive: Callable[[], None] = sync_folder.quiet) -> wire.Reply:
+    """What is at the root. Each step asks the mount once, and may take long by itself."""
     try:
-        # The kernel answers stat from its cache even when the file system just died; statvfs has to ask it.
-        fs_id = os.statvfs(root).f_fsid
+        with sync_folder.open_root(root, alive) as fd:
+            return root_info(fd, alive)
+    except NotADirectoryError:
+        return wire.Failure(f"{root} is not a folder")
     except OSError as error:
         return wire.Failure(f"{root}: {error.strerror}")
+
+
+def root_info(root: int, alive: Callable[[], None]) -> wire.RootInfo:
+    st_dev = os.fstat(root).st_dev
+    alive()
+    # The kernel answers stat from its cache even when the file system just died; statvfs has to ask it.
+    fs_id = os.statvfs(root).f_fsid
     alive()
     inode = sync_folder.inode(root)
     alive()
-    path = os.path.realpath(root)
-    alive()
-    return wire.RootInfo(found.st_dev, path, unique_mount_id(root), fs_id, inode)
+    return wire.RootInfo(st_dev, os.readlink(f"/proc/self/fd/{root}"), unique_mount_id(root), fs_id, inode)
 
 
-def unique_mount_id(path: str) -> int:
-    """A number that no other mount gets until the next boot; 0 on Linux before 6.8, which has no such number."""
+def unique_mount_id(folder: int) -> int:
+    """A number that no other mount gets until the next boot; 0 on Linux before 6.8, which has no such number.
+
+    The kernel knows it, and does not ask the file system.
+    """
     filled = ctypes.create_string_buffer(STATX_BYTES)
     statx = getattr(ctypes.CDLL(None), "statx", None)
-    if statx is None or statx(AT_FDCWD, os.fsencode(path), 0, STATX_MNT_ID_UNIQUE, filled):
+    if statx is None or statx(folder, b"", STATX_FLAGS, STATX_MNT_ID_UNIQUE, filled):
         return 0
     (known,) = struct.unpack_from("=I", filled, STATX_MASK_AT)
     (unique_id,) = struct.unpack_from("=Q", filled, STATX_MNT_ID_AT)

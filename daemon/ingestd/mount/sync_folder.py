@@ -5,13 +5,15 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
 from ingestd.mount.records import Listing
-from ingestd.mount.wire import Failure, RootInfo
+from ingestd.mount.wire import Failure
 
+ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 NAMES_AT_ONCE = 4096
 """names of a listing between two signs of life"""
 
@@ -26,19 +28,26 @@ class NoSentinel(Exception):
     """A bundle is not handed over; the message names its sentinel."""
 
 
-def inspect_root(root: str) -> RootInfo | Failure:
-    """The device number of the root."""
+@contextmanager
+def open_root(root: str, alive: Alive = quiet) -> Iterator[int]:
+    """A descriptor of the root, for questions about it only. Each folder on the way to it is a step of its own."""
+    path = PurePath(os.path.abspath(root))
+    fd = os.open(path.anchor, ROOT_FLAGS)
     try:
-        found = os.stat(root)
-    except OSError as error:
-        return Failure(f"{root}: {error.strerror}")
-    return RootInfo(found.st_dev) if stat.S_ISDIR(found.st_mode) else Failure(f"{root} is not a folder")
+        for part in path.parts[1:]:
+            next_fd = os.open(part, ROOT_FLAGS, dir_fd=fd)
+            os.close(fd)
+            fd = next_fd
+            alive()
+        yield fd
+    finally:
+        os.close(fd)
 
 
-def inode(root: str) -> int:
+def inode(root: int) -> int:
     """The inode of the folder with the sentinels; 0 if it cannot be found."""
     try:
-        return os.stat(os.path.join(root, "sync"), follow_symlinks=False).st_ino
+        return os.stat("sync", dir_fd=root, follow_symlinks=False).st_ino
     except OSError:
         return 0
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ingestd.errors import MountUnavailable
-from ingestd.mount.helper import unique_mount_id
+from ingestd.mount import wire
+from ingestd.mount.helper import inspect_root
 from ingestd.mount.records import ItemRequest, Listing
 from support.missing import give_up
 from support.real_mount import MEMORY, MakeMount, replace_root
@@ -68,7 +69,9 @@ def test_other_file_system_is_another_identity(make_mount: MakeMount, root: Path
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_a_remounted_file_system_has_another_identity(make_mount: MakeMount, root: Path) -> None:
-    if not unique_mount_id("/"):
+    found = inspect_root("/")
+    assert isinstance(found, wire.RootInfo)
+    if not found.unique_id:
         pytest.skip("this kernel gives a new mount the numbers of the one that went (Linux before 6.8)")
     mount = make_mount(require_mount=True)
     first = _mounted(root, mount.check)
