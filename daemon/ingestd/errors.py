@@ -70,6 +70,10 @@ class ManifestUnsettled(ManifestError):
     basis = "absence"
 
 
+class ManifestUnreadable(ManifestUnsettled):
+    """The files of a bundle exist, but cannot be read at present; rights that are given back cause no file event."""
+
+
 class BatchIsRunning(IngestdError):
     """Another manifest was delivered for a batch whose job is running; it counts when that has ended."""
 

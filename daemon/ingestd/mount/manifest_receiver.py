@@ -4,6 +4,7 @@ from ingestd.errors import (
     ManifestError,
     ManifestIsLong,
     ManifestOverLimit,
+    ManifestUnreadable,
     ManifestUnsettled,
     MountUnavailable,
     SentinelMissing,
@@ -43,8 +44,9 @@ class ManifestReceiver:
                 self._end(ERRORS[reply.basis](reply.problems))
             case wire.Failure(problem, no_sentinel=True):
                 self._end(SentinelMissing([problem]))
-            case wire.Failure(problem):
-                self._end(ManifestUnsettled([f"the manifest cannot be read: {problem}"]))
+            case wire.Failure(problem, is_unreadable=is_unreadable):
+                kind = ManifestUnreadable if is_unreadable else ManifestUnsettled
+                self._end(kind([f"the manifest cannot be read: {problem}"]))
             case _:
                 raise MountUnavailable(f"a mount helper sent an unexpected {type(reply).__name__}")
 

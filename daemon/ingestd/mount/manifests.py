@@ -46,9 +46,10 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) 
     except NoSentinel as error:
         send(Failure(str(error), no_sentinel=True))
     except BadEntry as bad:
-        send(Failure(bad.problem))
+        send(Failure(bad.problem, is_unreadable=True))
     except OSError as error:
-        send(Failure(f"sync/{request.sync_id}.json: {error.strerror}"))
+        is_missing = isinstance(error, FileNotFoundError)
+        send(Failure(f"sync/{request.sync_id}.json: {error.strerror}", is_unreadable=not is_missing))
     else:
         is_unchanged = sha256 == request.known_sha256
         send(ManifestHead(sha256, len(data), is_unchanged))

@@ -86,8 +86,7 @@ def open_manifest(root: str, sync_id: str, alive: Alive = quiet) -> Iterator[int
     name = f"{sync_id}.json"
     with open_in_root(root, "sync", OPEN_FOLDER) as folder:
         alive()
-        if not _exists(folder, f"{sync_id}.ready"):
-            raise NoSentinel(f"sync/{sync_id}.ready, the sentinel, does not exist")
+        _require_sentinel(folder, f"{sync_id}.ready")
         alive()
         with open_below(folder, name, OPEN_FILE) as fd:
             alive()
@@ -96,9 +95,11 @@ def open_manifest(root: str, sync_id: str, alive: Alive = quiet) -> Iterator[int
             yield fd
 
 
-def _exists(folder: int, name: str) -> bool:
+def _require_sentinel(folder: int, name: str) -> None:
+    """Raises NoSentinel, or BadEntry for a folder, a link or a pipe of this name: nothing is handed over by these."""
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
-        return False
-    return True
+        raise NoSentinel(f"sync/{name}, the sentinel, does not exist") from None
+    if not stat.S_ISREG(mode):
+        raise BadEntry(Reason.FILE_UNREADABLE, f"sync/{name}, the sentinel, is not a regular file")

@@ -131,10 +131,14 @@ class Readings(msgspec.Struct, tag=True):
 
 
 class Failure(msgspec.Struct, tag=True):
-    """Reply to any request that cannot be fulfilled. `no_sentinel`: the bundle is not handed over."""
+    """Reply to any request that cannot be fulfilled. `no_sentinel`: the bundle is not handed over.
+
+    `is_unreadable`: its files exist, but cannot be read, which may change without any change of their names.
+    """
 
     problem: str
     no_sentinel: bool = False
+    is_unreadable: bool = False
 
 
 Request = InspectRoot | ListSentinels | ReadManifest | ProbeManifest | ReadItems

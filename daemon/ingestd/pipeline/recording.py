@@ -13,6 +13,7 @@ from ingestd.errors import (
     DatabaseOutOfReach,
     DatabaseUnavailable,
     IngestdError,
+    ManifestUnreadable,
     ManifestUnsettled,
     MountUnavailable,
     SentinelMissing,
@@ -196,7 +197,10 @@ class Recorder:
     def _wait_or_record(self, sync_id: str, unsettled: ManifestUnsettled) -> None:
         """Waits for an incomplete manifest, or records its batch as invalid; a known batch keeps its status."""
         if sync_id in self.doubtful:
-            self.doubtful.postpone(sync_id)
+            # A listing shows that a missing file came, but not that one can be read again.
+            is_unseen = isinstance(unsettled, ManifestUnreadable)
+            longest = self._context.settings.mount.rescan_interval if is_unseen else MAX_DOUBT_PAUSE
+            self.doubtful.postpone(sync_id, longest)
             return
         if self.settling.try_again(sync_id):
             return
