@@ -137,6 +137,16 @@ def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(world: Worl
     until_reaped(mount)
 
 
+def test_a_probe_does_not_wait_for_more_than_the_first_read(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    sync_id = world.put(photo("drips"))
+    faulty.slow(f"sync/{sync_id}.json", 0.05)
+    assert mount.prober.ask(sync_id)
+    mount.prober.wait(5.0)
+    assert mount.prober.take(sync_id) is not None
+    assert faulty.met == [f"sync/{sync_id}.json"]
+
+
 def test_a_probe_whose_helper_dies_is_answered(world: World, faulty: FaultyFuse) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     (bad,) = hang(world, faulty, 1)
