@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from ingestd.pipeline import delivery
 from ingestd.pipeline.reads import MAX_QUEUED, READERS
 from ingestd.pipeline.scanner import MAX_RETRIES, RETRY_GAP, Scanner
 from support.scale import scaled
@@ -76,3 +78,41 @@ def test_a_round_reads_a_limited_number_again(world: World, clock: Clock, monkey
     clock.now += pause
     scanner.run_once()
     assert everything - set(again) <= set(reads.take()), "those that wait longest come first"
+
+
+def make_incomplete(world: World, scanner: Scanner, sync_id: str) -> None:
+    write_sentinel(world, sync_id)
+    scanner.scan()
+    write_manifest(world, sync_id, photo("late"))
+
+
+def make_stuck(world: World, scanner: Scanner, sync_id: str) -> None:
+    world.sql(
+        "CREATE TRIGGER refusal BEFORE INSERT ON ingest_batch FOR EACH ROW"
+        " SIGNAL SQLSTATE '22003' SET MYSQL_ERRNO = 1264, MESSAGE_TEXT = 'Out of range'"
+    )
+    world.put(photo("late"), sync_id=sync_id)
+    try:
+        scanner.scan()
+    finally:
+        world.sql("DROP TRIGGER refusal")
+    assert scanner.stuck == 1
+
+
+@pytest.mark.parametrize("make", [make_incomplete, make_stuck])
+def test_what_waits_is_tried_again_while_many_new_bundles_are_read(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch, make: Callable[[World, Scanner, str], None]
+) -> None:
+    scanner, late = Scanner(world.context()), new_sync_id()
+    make(world, scanner, late)
+    real = delivery.record
+
+    def record(*arguments: Any, **options: Any) -> bool:
+        clock.now += 1.0
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(delivery, "record", record)
+    scanner.name([world.put(photo(str(number), files=0)) for number in range(5 * MAX_QUEUED)])
+    scanner.run_once()
+    assert len(recorded(world)) == 5 * MAX_QUEUED + 1, "it waited for the next round"
+    assert (late, "new") in recorded(world)

@@ -87,6 +87,10 @@ class Reads:
         """
         return max(0, MAX_QUEUED - len(self._queues[Lane.SHORT]) - self._outcomes.qsize())
 
+    def queued(self, lane: Lane) -> int:
+        """How many tasks wait for a reader of a lane."""
+        return len(self._queues[lane])
+
     def submit(self, task: Task) -> None:
         with self._lock:
             self._pending[task.sync_id] = task

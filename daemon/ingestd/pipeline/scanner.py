@@ -25,7 +25,7 @@ log = structlog.get_logger()
 MAX_WARNINGS = 20
 """ignored sentinels that one scan logs by name"""
 MAX_RETRIES, RETRY_GAP = 64, 0.25
-"""retries of one round, and the seconds until the next round if more are due"""
+"""retries that begin together, and the seconds until the next ones if more are due"""
 READ_POLL, PATIENCE = 0.1, 2.0
 """seconds between looks at reads, and without an outcome after which a round leaves slow reads to the next one"""
 
@@ -47,6 +47,7 @@ class Scanner:
         self._rotation = Rotation()
         self._ignored: set[str] = set()
         self._reported = 0
+        self._retries_at = 0.0
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._is_demanded = False
@@ -148,11 +149,18 @@ class Scanner:
 
     def _read_due(self) -> None:
         """Begins some of the retries that are due."""
+        self._retries_at = time.monotonic() + RETRY_GAP
         recorder = self._recorder
         for waits in self._waits_again:
             self._submit(waits.due(MAX_RETRIES), Lane.AGAIN)
         for waits in (recorder.silent, recorder.stuck.waits):
             self._submit(waits.due(MAX_RETRIES), Lane.APART)
+
+    def _read_due_meanwhile(self) -> None:
+        """Begins retries while many names wait: on a slow mount, reading all of those may take hours."""
+        is_time = bool(self._names) and time.monotonic() >= self._retries_at
+        if is_time and self._reads.queued(Lane.AGAIN) < MAX_RETRIES:
+            self._read_due()
 
     def _scan_fully(self, patience: float) -> None:
         """A full scan. One that fails stays due; one that is demanded after this begins follows it."""
@@ -208,6 +216,7 @@ class Scanner:
         quiet = 0.0
         while True:
             self._submit_named()
+            self._read_due_meanwhile()
             outcome = self._reads.next(READ_POLL if self._reads.is_busy else 0.0)
             if outcome is not None:
                 quiet = 0.0
