@@ -7,7 +7,7 @@ from support.world import World, md5, new_sync_id, photo
 def report(world: World, reason: str) -> str:
     sync_id = new_sync_id()
     values = (sync_id, reason, "flux-<1>")
-    world.sql("INSERT INTO ingest_stuck VALUES (%s, %s, %s, UTC_TIMESTAMP(6))", *values)
+    world.sql("INSERT INTO ingest_stuck VALUES (%s, %s, %s, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))", *values)
     return sync_id
 
 

@@ -155,14 +155,17 @@ def test_what_a_host_reported_that_is_gone_is_forgotten(world: World, what: str)
     scanner = Scanner(world.context())
     bundle = world.put(photo("a"))
     scanner.scan()
-    world.sql("INSERT INTO ingest_stuck VALUES (%s, 'it hangs', 'gone', UTC_TIMESTAMP(6))", bundle)
+    long_ago = "UTC_TIMESTAMP(6) - INTERVAL 1 DAY"
+    world.sql(f"INSERT INTO ingest_stuck VALUES (%s, 'it hangs', 'gone', {long_ago}, {long_ago})", bundle)
     if what == "deleted":
         (world.root / "sync" / f"{bundle}.ready").unlink()
     scanner.scan()
     until(lambda: scanner.scan() == [] and world.sql("SELECT * FROM ingest_stuck") == [])
 
 
-REPORT = "INSERT INTO ingest_stuck VALUES (%s, 'a host that froze meanwhile', 'frozen', UTC_TIMESTAMP(6))"
+REPORT = (
+    "INSERT INTO ingest_stuck VALUES (%s, 'a host that froze meanwhile', 'frozen', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"
+)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def fill(world: World, web_client: WebClient) -> list[str]:
     for sync_id in (queued, waiting):
         enqueue(web_client.context, QueueRequest(sync_id, "olga"))
     stuck = ("not\x1b this one", "flux-1")
-    world.sql("INSERT INTO ingest_stuck VALUES (%s, %s, %s, UTC_TIMESTAMP(6))", new_sync_id(), *stuck)
+    world.sql("INSERT INTO ingest_stuck VALUES (%s, %s, %s, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))", new_sync_id(), *stuck)
     return [done, queued, waiting]
 
 

@@ -8,7 +8,7 @@ def test_the_state_of_the_queue_is_one_response(world: World, site: Site) -> Non
     sync_id = put(world, site, photo("a"))
     site.post(f"/api/v1/batches/{sync_id}/queue")
     site.post("/api/v1/pause", {"reason": "lunch"})
-    world.sql("INSERT INTO ingest_stuck VALUES (%s, 'hangs', 'flux-1', UTC_TIMESTAMP(6))", UNKNOWN)
+    world.sql("INSERT INTO ingest_stuck VALUES (%s, 'hangs', 'flux-1', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))", UNKNOWN)
     state = site.get("/api/v1/status")
     assert (state["paused"], state["paused_reason"], state["jobs"]) == (True, "lunch", {"queued": 1})
     assert [job["sync_id"] for job in state["active_jobs"]] == [sync_id]
