@@ -1,6 +1,7 @@
 """Fixtures: one private MariaDB for each test process, emptied before each test that uses it."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from support.kept_helpers import end_kept
 from support.private_db import migrated_server
 from support.scale import IS_SOAK
 from support.world import World, empty
+
+
+def pytest_configure() -> None:
+    """Shells let background jobs ignore SIGINT, and so would every process that a test starts and interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
