@@ -14,15 +14,15 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import LOCKED_INTERVAL, Rescuer
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.store import request
+from ingestd.store import connection, request
 from support.claimed import ME, running
 from support.refusals import refused_events
 from support.wait import until
 from support.world import World, cover, photo
 
 DEAD = str(ME._replace(pid=2**22 + 1))
-PROMPT_SECONDS = 4.0
-"""less than the server waits for one row"""
+PROMPT_SECONDS, LOCK_SECONDS = 15.0, 30
+"""The server would wait longer than that for one row."""
 
 
 @contextmanager
@@ -44,6 +44,11 @@ def rows(world: World, table: str, *numbers: int) -> str:
     ids = [str(id_) for (id_,) in world.sql(f"SELECT id FROM {table} ORDER BY id")]
     wanted = ", ".join(ids[number - 1] for number in numbers)
     return f"SELECT id FROM {table} FORCE INDEX (PRIMARY) WHERE id IN ({wanted}) FOR UPDATE"
+
+
+@pytest.fixture(autouse=True)
+def _long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LOCK_SECONDS", LOCK_SECONDS)
 
 
 @pytest.fixture
@@ -182,4 +187,4 @@ def test_waiting_for_no_row_ends_with_the_transaction(world: World, context: Con
         context.db.transaction_at_once(lambda tx: tx.connection.query("UPDATE ingest_control SET paused = 0"))
     with context.db.connection().cursor() as cursor:
         cursor.execute("SELECT @@innodb_lock_wait_timeout")
-        assert cursor.fetchall() == ((5,),)
+        assert cursor.fetchall() == ((LOCK_SECONDS,),)
