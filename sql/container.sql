@@ -3,6 +3,14 @@
 -- fragment: row_columns
 id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
 
+-- fragment: planned
+-- The members that readers see when a planned batch comes to its containers: after it has written its assets.
+FROM asset_{{kind}}_item m STRAIGHT_JOIN asset a ON a.id = m.asset_id
+LEFT JOIN ingest_batch_item i ON i.batch_id = :batch_id AND i.asset_type = a.asset_type AND i.asset_hash = a.hash
+  AND i.in_manifest = 1
+WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL
+  AND IF(a.deleted_at IS NULL, IFNULL(i.decision, '') <> 'will_remove', i.decision = 'will_update')
+
 -- name: lock^
 SELECT {{row_columns}} FROM asset_{{kind}} WHERE hash = :hash FOR UPDATE;
 
@@ -23,13 +31,12 @@ WHERE id = :id;
 SELECT asset_id, position, deleted_at IS NOT NULL, synced_at, sync_id FROM asset_{{kind}}_item WHERE {{kind}}_id = :id;
 
 -- name: planned_members
--- The members that readers see when a planned batch comes to its containers: after it has written its assets.
 SELECT a.hash, m.synced_at, m.sync_id
-FROM asset_{{kind}}_item m STRAIGHT_JOIN asset a ON a.id = m.asset_id
-LEFT JOIN ingest_batch_item i ON i.batch_id = :batch_id AND i.asset_type = a.asset_type AND i.asset_hash = a.hash
-  AND i.in_manifest = 1
-WHERE m.{{kind}}_id = :id AND m.deleted_at IS NULL
-  AND IF(a.deleted_at IS NULL, IFNULL(i.decision, '') <> 'will_remove', i.decision = 'will_update');
+{{planned}};
+
+-- name: count_planned_members$
+SELECT COUNT(*)
+{{planned}};
 
 -- name: count_out_of_sight$
 -- Members that readers do not see of all containers that a batch ever listed, by any bundle or site.

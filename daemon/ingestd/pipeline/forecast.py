@@ -105,9 +105,10 @@ def _count_removed(tx: Tx, batch_id: int, bundle: Bundle, container: Container, 
 
     A removal takes all. A complete list takes those that it leaves out; what it lists may be live by then, and stays.
     """
-    members = library.planned_members(tx, container.type, stored.id, batch_id, bundle.version)
     if bundle.action is Action.REMOVE:
         verdict = decide.decide_container(bundle.action, bundle.version, stored, False, ())
-        return len(members) if verdict.decision is Decision.REMOVED else 0
+        is_removed = verdict.decision is Decision.REMOVED
+        return library.count_planned_members(tx, container.type, stored.id, batch_id) if is_removed else 0
+    members = library.planned_members(tx, container.type, stored.id, batch_id, bundle.version)
     listed = set(container.members)
     return sum(hash_ not in listed and not decide.is_older(bundle.version, version) for hash_, version in members)

@@ -186,6 +186,11 @@ def planned_members(tx: Tx, kind: str, id_: int, batch_id: int, incoming: Versio
     return [(hash_, _version(at, by, priors)) for hash_, at, by in rows]
 
 
+def count_planned_members(tx: Tx, kind: str, id_: int, batch_id: int) -> int:
+    """The number of members that readers see once a planned batch has written its assets."""
+    return int(_containers[kind].count_planned_members(tx.connection, id=id_, batch_id=batch_id))
+
+
 def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:
     """Memberships, in order of asset id: (asset_id, position)."""
     query = _containers[kind].write_members
