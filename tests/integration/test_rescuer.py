@@ -231,6 +231,7 @@ def test_a_run_whose_end_cannot_be_recorded_delays_no_other_job(world: World, mo
     """It comes first again each time, and is left to itself meanwhile."""
     monkeypatch.setattr(claim_pace, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(claim_pace, "TRIAL_SECONDS", 0.001)
+    monkeypatch.setattr(claim_pace, "FIRST_ASIDE", claim_pace.MAX_ASIDE)
     context = world.context()
     refused = queued(world, context)
     worker_pool = WorkerPool(context, ME)
