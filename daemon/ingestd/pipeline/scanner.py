@@ -4,6 +4,7 @@ A bundle is recorded once, with the digest of its manifest. A known manifest is 
 names it, and by a slow rotation: another digest under the same sync_id is a re-delivery.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,8 @@ MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
 READ_POLL, PATIENCE = 0.1, 2.0
 """seconds between looks at reads, and without an outcome after which a round leaves slow reads to the next one"""
+ROUND_SECONDS = 5.0
+"""after which a round leaves new names to the next one, so that neither listings nor the mount's check wait for them"""
 
 
 class Scanner:
@@ -46,6 +49,7 @@ class Scanner:
         self._reads = Reads(context)
         self._rotation = Rotation()
         self._ignored: set[str] = set()
+        self._round_ends_at = math.inf
         self._reported = 0
         self._retries_at = 0.0
         self._lock = threading.Lock()
@@ -85,7 +89,7 @@ class Scanner:
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
-        self._run(PATIENCE)
+        self._run(PATIENCE, ROUND_SECONDS)
         return self._delay()
 
     def scan(self, patience: float = float("inf")) -> list[str]:
@@ -96,11 +100,13 @@ class Scanner:
         with self._lock:
             self._is_demanded = True
         self._reads.wait_for_slow()
-        return sorted(self._run(patience))
+        return sorted(self._run(patience, math.inf))
 
-    def _run(self, patience: float) -> list[str]:
+    def _run(self, patience: float, longest: float) -> list[str]:
+        """One round, of `longest` seconds."""
         changed = self._recorder.changed = []
         self._reported = 0
+        self._round_ends_at = time.monotonic() + longest
         try:
             if self._is_full_due():
                 self._scan_fully(patience)
@@ -194,7 +200,7 @@ class Scanner:
 
     def _rotate(self, known: set[str], patience: float) -> None:
         self._rotation.begin_turn(known)
-        while group := self._rotation.next_group(known):
+        while time.monotonic() < self._round_ends_at and (group := self._rotation.next_group(known)):
             self._submit(group, Lane.AGAIN)
             self._read_all(patience)
 
@@ -213,8 +219,11 @@ class Scanner:
 
     def _read_all(self, patience: float) -> None:
         """Reads and records all that is named, and what began before; leaves reads that are silent for too long."""
-        quiet = 0.0
-        while True:
+        quiet, check_at = 0.0, time.monotonic() + ROUND_SECONDS
+        while time.monotonic() < self._round_ends_at:
+            if time.monotonic() >= check_at:
+                self._context.mount.check()
+                check_at = time.monotonic() + ROUND_SECONDS
             self._submit_named()
             self._read_due_meanwhile()
             outcome = self._reads.next(READ_POLL if self._reads.is_busy else 0.0)
