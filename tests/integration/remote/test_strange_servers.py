@@ -43,8 +43,6 @@ STRANGE = {
     "deep": (1, http_answer("202 x", b'{"id": 1, "x": ' + b"[" * 900 + b"]" * 900 + b"}")),
     "deeper": (1, http_answer("202 x", b"[" * 100_000)),
     "a huge number": (1, http_answer("202 x", b'{"id": ' + b"9" * 500 + b"}")),
-    "a repeated key": (1, http_answer("202 x", b'{"id": 1, "id": 1}')),
-    "a repeated key inside": (1, http_answer("202 x", b'{"id": 1, "x": [{"y": 1, "\\u0079": 2}]}')),
     "a redirect": (78, http_answer("302 x", b"", "Location: http://evil.example/\x1b[31m")),
     "a proxy's error": (69, http_answer("502 x", b"<h1>Bad Gateway</h1>")),
     "a proxy's login": (78, http_answer("401 x", b"<h1>Who are you?</h1>")),
@@ -68,6 +66,14 @@ def test_every_strange_response_ends_with_a_message(run: Run, token: Path, what:
     assert "Traceback" not in result.stderr
     assert queued.code in (code, 1)
     assert (result.stderr + queued.stderr + queued.stdout).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"id": 1, "id": 1}', '{"id": 1, "x": [{"y": 1, "\\u0079": 2}]}', '{"": ":", "": ":"}']
+)
+def test_a_repeated_key_of_a_response_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="appears twice"):
+        client.parsed(text.encode(), dict)
 
 
 def test_a_huge_response_is_not_read_to_its_end(run: Run, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
