@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from ingestd.pipeline.scanner import Scanner
-from support.scanning import recorded, write_manifest, write_sentinel
-from support.world import World, new_sync_id, photo
+from support.scanning import recorded, write_sentinel
+from support.world import World, photo
 
 FIRST, LAST = "00000000-0000-4000-8000-000000000000", "ffffffff-ffff-4fff-bfff-ffffffffffff"
 SIGNALS = {
@@ -74,10 +74,3 @@ def test_a_surprising_name_stops_no_scan(world: World, name: bytes) -> None:
     os.close(os.open(os.path.join(folder, name), os.O_CREAT))
     os.mkdir(os.path.join(folder, b"folder.ready"))
     assert world.scan(world.context()) == [good]
-
-
-def test_a_folder_as_sentinel_hands_over_its_bundle(world: World) -> None:
-    sync_id = new_sync_id()
-    write_manifest(world, sync_id, photo("a"))
-    (world.root / "sync" / f"{sync_id}.ready").mkdir()
-    assert world.scan(world.context()) == [sync_id]
