@@ -25,6 +25,7 @@ from support.manifests import SYNC_ID
 CORPUS = [*ENVELOPES, *TEXTS, *ITEMS, *CONTAINERS]
 PARTS = 6
 MAX_ITEMS = Limits().max_items
+MORE_TRIES, SLOW_SECONDS = 3, 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Cost:
     helper_memory: int
     daemon_seconds: float
     daemon_memory: int
+
+    @property
+    def seconds(self) -> float:
+        return max(self.helper_seconds, self.daemon_seconds)
 
 
 def measure(part: int, size: int) -> list[Cost]:
@@ -55,7 +60,17 @@ def main() -> None:
     # The process that measures is the compartment.
     manifests.LONG = sys.maxsize
     for shape in CORPUS[part::PARTS]:
-        sys.stdout.write(f"{json.dumps(asdict(cost(shape, size)))}\n")
+        sys.stdout.write(f"{json.dumps(asdict(least_cost(shape, size)))}\n")
+
+
+def least_cost(shape: Shape, size: int) -> Cost:
+    """The cost of a shape; if it was slow, the least of some tries: what else runs on the machine only adds to it."""
+    found = cost(shape, size)
+    for _try in range(MORE_TRIES):
+        if found.seconds < SLOW_SECONDS * max(1.0, size / 2**20):
+            break
+        found = min(found, cost(shape, size), key=lambda one: one.seconds)
+    return found
 
 
 def cost(shape: Shape, size: int) -> Cost:
