@@ -19,8 +19,6 @@ from support.world import World
 
 EMBEDDED_SOCKET = re.compile(r"INGESTD_DATABASE__UNIX_SOCKET=(\S+)")
 STARTED = "event=started"
-NOT_MEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
-"""environment of a daemon whose end is timed: saving what coverage found takes seconds on a busy machine"""
 
 Sections = dict[str, dict[str, Any]]
 

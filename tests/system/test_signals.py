@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.endings import demand_good_end
-from support.process import NOT_MEASURED, Daemons, Process
+from support.process import Daemons, Process
 from support.scale import scaled
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import World, md5
 

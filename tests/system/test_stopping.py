@@ -29,8 +29,9 @@ from support.hangs import (
     until_ended,
 )  # fmt: skip
 from support.private_db import migrated_server
-from support.process import NOT_MEASURED, Daemons, Process
+from support.process import Daemons, Process
 from support.scale import scaled
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import World, empty
 
