@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from ingestd.errors import MountUnavailable, StillSilent
-from ingestd.mount import access, helper_pool
+from ingestd.mount import helper_pool
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import MAX_ABANDONED, Use
 from ingestd.pipeline import reads
 from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import FaultyFuse, Step, faulty_fuse
-from support.logged import logged_by
+from support.reaped import until_reaped
 from support.scanning import Clock, recorded, set_clock
 from support.wait import until
 from support.world import World, photo
@@ -240,11 +240,6 @@ def test_manifests_that_drip_delay_only_each_other(
     until_reaped(context.mount)
 
 
-def until_reaped(mount: Mount) -> None:
-    """Waits until no killed helper is left."""
-    until(lambda: mount.prober.is_reaped and not any(mount._pool.hung(use) for use in Use), what="for helpers to end")
-
-
 def is_readable(mount: Mount, sync_id: str) -> bool:
     try:
         return mount.read_manifest(sync_id).manifest is not None
@@ -277,44 +272,3 @@ def test_what_hangs_in_a_mount_that_was_replaced_does_not_count(
     finally:
         faulty.clear()
     until_reaped(mount)
-
-
-def test_a_slow_mount_is_not_absent(world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "CHECK_SECONDS", 2.0)
-    monkeypatch.setattr(access, "SLOW_CHECK", 1.0)
-    logged = logged_by(access, monkeypatch)
-    (world.root / "a" / "b" / "c" / "sync").mkdir(parents=True)
-    mount = world.context(mount={"root": faulty.point / "a" / "b" / "c"}).mount
-    identity = mount.check()
-    faulty.pace = 0.55
-    assert mount.check() == identity
-    assert (mount.up, mount.is_slow) == (True, True)
-    faulty.pace = 0.0
-    faulty.clear()
-    assert mount.check() == identity
-    assert [line["event"] for line in logged.lines] == ["mount_slow", "mount_no_longer_slow"]
-    faulty.hang("a/b/c/sync", "lookup")
-    try:
-        with pytest.raises(MountUnavailable, match="does not answer"):
-            mount.check()
-        assert not mount.up
-    finally:
-        faulty.clear()
-    until_reaped(mount)
-
-
-@pytest.mark.soak_only
-def test_the_deadline_is_about_each_operation(
-    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access, "CHECK_SECONDS", 2.0)
-    sync_id = world.put(photo("a"))
-    (world.root / "deep").mkdir()
-    (world.root / "sync").rename(world.root / "deep" / "sync")
-    mount = world.context(mount={"root": faulty.point / "deep", "deadline": 2.0}).mount
-    for path in ("deep", "deep/sync", f"deep/sync/{sync_id}.ready", f"deep/sync/{sync_id}.json"):
-        faulty.slow(path, 0.6, "lookup")
-    for use in (mount.check, mount.list_sentinels, lambda: mount.read_manifest(sync_id)):
-        start = time.monotonic()
-        assert use()
-        assert time.monotonic() - start > (1.0 if use == mount.list_sentinels else 2.0)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -151,3 +152,16 @@ def test_every_document_becomes_json(data: bytes) -> None:
     if stored != data:
         text = wrapped["data"]
         assert data == (text.encode() if wrapped["encoding"] == "text" else base64.b64decode(text))
+
+
+def test_a_wrapped_document_keeps_no_more_memory_than_its_text() -> None:
+    """Also none that is only reserved: the limit of a helper counts it."""
+    before = reserved()
+    kept = [documents.as_json(b"\\" * 2**22) for _ in range(7)]
+    assert reserved() - before < sum(map(len, kept)) + 2**24
+
+
+def reserved() -> int:
+    """Bytes of private memory of this process, used or not."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    return pages * resource.getpagesize()

@@ -164,7 +164,11 @@ def as_json(data: bytes) -> bytes:
 
 
 def _wrapped(encoding: str, data: str) -> bytes:
-    return orjson.dumps({"encoding": encoding, "data": data})
+    """A copy, because orjson keeps the room for the longest possible escapes with its result, several times its length.
+
+    The limit of memory counts that room: a few documents of backslashes were too many for a helper.
+    """
+    return bytes(memoryview(orjson.dumps({"encoding": encoding, "data": data})))
 
 
 def _is_json(data: bytes) -> bool:
