@@ -3,9 +3,8 @@
 import tracemalloc
 from collections.abc import Iterator
 
-from ingestd.mount.readings_receiver import ReadingsReceiver
+from ingestd.mount.readings_receiver import MAX_PARTS_IN_MEMORY, ReadingsReceiver
 from ingestd.mount.records import Document, ItemRequest, Reading, SpooledDocument
-from ingestd.mount.spool import MAX_IN_MEMORY
 from ingestd.mount.wire import Readings
 
 MIB = 2**20
@@ -38,7 +37,7 @@ def test_a_large_item_needs_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert reading.size == 64 * MIB
-    assert held < MAX_IN_MEMORY + 5 * MIB
+    assert held < MAX_PARTS_IN_MEMORY + 5 * MIB
 
 
 def test_its_documents_can_be_read_again_and_again() -> None:

@@ -4,6 +4,8 @@ from ingestd.mount.records import Document, ItemRequest, Reading, SpooledDocumen
 from ingestd.mount.spool import Spool
 from ingestd.mount.wire import ProtocolError, Readings, Reply
 
+MAX_PARTS_IN_MEMORY = 4 * 2**20
+
 
 class ReadingsReceiver:
     """Takes the replies to one request until it `is_complete`.
@@ -16,7 +18,7 @@ class ReadingsReceiver:
         self._expected = next(self._ordinals, None)
         self._has_any = not items
         self._documents: list[Document] = []
-        self._spool = Spool()
+        self._spool = Spool(MAX_PARTS_IN_MEMORY)
         self.is_complete = False
 
     def add(self, reply: Reply) -> list[Reading]:
