@@ -14,7 +14,7 @@ from typing import Any
 
 from common import LOADED, Bench, bench, lean_item, median, put, report, timed
 
-from ingestd.app import make_context
+from ingestd.pipeline.context import make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.scanner import Scanner

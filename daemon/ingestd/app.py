@@ -12,10 +12,9 @@ from ingestd.config import Settings
 from ingestd.errors import IngestdError
 from ingestd.listener import DRAIN_SECONDS
 from ingestd.metrics import Metrics, View
-from ingestd.mount.access import Mount
 from ingestd.notify import Notifier
 from ingestd.pipeline.abandoned import put_back
-from ingestd.pipeline.context import Context
+from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import Instance, this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
@@ -23,10 +22,10 @@ from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
-from ingestd.service import Countdown, Service, tick
+from ingestd.service import Countdown, Service
 from ingestd.signals import STOPPING, Signals
 from ingestd.store import control
-from ingestd.store.connection import Limits, limits_for
+from ingestd.store.connection import Limits
 from ingestd.store.db import Database, Tx
 from ingestd.store.job import QueuedWork
 from ingestd.store.queries import jobs
@@ -43,13 +42,6 @@ STOP_SHARE = 0.8
 """of worker.stop_seconds, for stopping all parts; the rest is for the process to end"""
 STATUS_INTERVAL = 5.0
 STATUS_PATIENCE = 5.0
-
-
-def make_context(settings: Settings) -> Context:
-    """The context that all stages of one process share."""
-    db = Database(settings.database, limits_for(settings.worker.stale_after))
-    db.on_failure = tick
-    return Context(settings, db, Mount(settings.mount))
 
 
 class Daemon:

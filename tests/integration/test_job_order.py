@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingestd.app import make_context
 from ingestd.pipeline import delivery, ordering, queueing
-from ingestd.pipeline.context import Context
+from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue

@@ -15,7 +15,7 @@ from support.world import World, md5
 
 KILLER = """
 import os, sys
-from ingestd.app import make_context
+from ingestd.pipeline.context import make_context
 from ingestd.config import load
 from ingestd.pipeline.worker_pool import claim
 from ingestd.pipeline.identity import this_instance

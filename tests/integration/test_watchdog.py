@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from ingestd.app import Daemon, make_context
+from ingestd.app import Daemon
 from ingestd.errors import DatabaseUnavailable
 from ingestd.notify import Notifier
 from ingestd.pipeline import delivery, prefetch
+from ingestd.pipeline.context import make_context
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.service import Service
 from support.process import Daemons, daemons_of

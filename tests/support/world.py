@@ -9,10 +9,9 @@ from typing import Any
 
 import pymysql
 
-from ingestd.app import make_context
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB
-from ingestd.pipeline.context import Context
+from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue

@@ -36,7 +36,7 @@ def manifest(media: Path, tmp_path: Path) -> Path:
 
 
 def test_the_group_belongs_to_the_command_line() -> None:
-    assert cli.commands["bundle"] is bundle
+    assert cli.get_command(click.Context(cli), "bundle") is bundle
 
 
 def test_make_prints_the_sync_id_first(media: Path, tmp_path: Path) -> None:

@@ -90,13 +90,17 @@ def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
     while isinstance(command, click.Group):
         assert words, f"{command.name} is a group and needs a command"
         name, *words = words
-        assert name in command.commands, f"{name} is not a command"
-        command = command.commands[name]
+        found = command.get_command(click.Context(command), name)
+        assert found, f"{name} is not a command"
+        command = found
     return command, words
 
 
 def all_commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
         if isinstance(command, click.Group):
             yield from all_commands(command, f"{before}{name} ")
         else:

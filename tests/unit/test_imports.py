@@ -1,7 +1,10 @@
-"""Importing ingestd reads no file but modules: settings, SQL and templates are read when they are needed."""
+"""Importing ingestd reads no file but modules, and a command loads no more of them than it needs."""
 
+import ast
 import subprocess
 import sys
+
+import pytest
 
 PROGRAM = """
 import importlib, pkgutil, sys
@@ -25,3 +28,20 @@ def test_import_reads_no_data_file() -> None:
     count, _, read = done.stdout.strip().partition(" ")
     assert int(count) > 100
     assert read == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "unused"),
+    [
+        ("status", {"flask", "waitress", "PIL", "ingestd.app"}),
+        ("bundle check /dev/null", {"flask", "pymysql", "ingestd.cli.serve"}),
+        ("--version", {"flask", "PIL", "ingestd.cli.operate"}),
+    ],
+)
+def test_a_command_loads_what_it_needs(command: str, unused: set[str]) -> None:
+    program = f"import sys, ingestd.cli\nsys.argv[1:] = {command.split()}\n"
+    ended = "try: ingestd.cli.main()\nfinally: print(sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program + ended], capture_output=True, text=True, check=False)
+    loaded = set(ast.literal_eval(done.stderr.splitlines()[-1]))
+    assert "click" in loaded
+    assert loaded & unused == set()

@@ -114,3 +114,6 @@ def _print_report(report: Report, name: str) -> None:
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+COMMANDS = (bundle,)

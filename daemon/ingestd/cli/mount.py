@@ -20,3 +20,6 @@ def accept(operator: Operator, as_json: bool) -> None:
         print_json(facts)
     else:
         print_facts(facts)
+
+
+COMMANDS = (mount,)

@@ -8,9 +8,7 @@ from typing import Any, Protocol
 import click
 
 from ingestd.cli.client import Address, Client, as_url, read_token
-from ingestd.cli.local import Local
 from ingestd.cli.output import Row, echo, json_option, print_facts, print_json, print_rows, shown
-from ingestd.cli.remote import Remote
 from ingestd.cli.session import Session, as_sync_id, as_text
 from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotEligible
 from ingestd.model import Scope
@@ -87,7 +85,7 @@ def addressed(command: Callable[..., None]) -> Callable[..., None]:
         if (url is None) != (token_file is None):
             raise click.UsageError("--url and --token-file need each other")
         remote = None if url is None or token_file is None else _remote(url, token_file)
-        operator = remote or Local(session)
+        operator = remote or _local(session)
         command(operator, **{name: _completed(operator, name, value) for name, value in parameters.items()})
 
     return call
@@ -113,7 +111,16 @@ def _whole(operator: Operator, sync_id: str) -> str:
     return found[0] if found else sync_id
 
 
-def _remote(url: Address, token_file: Path) -> Remote:
+def _local(session: Session) -> Operator:
+    from ingestd.cli.local import Local
+
+    return Local(session)
+
+
+def _remote(url: Address, token_file: Path) -> Operator:
+    # Only the commands that are sent elsewhere load what knows the API.
+    from ingestd.cli.remote import Remote
+
     token = read_token(token_file)
     if url.is_overheard:
         echo(f"warning: the token is sent to {url} unencrypted, and can be overheard on the way; use https")

@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import click
 import structlog
 
 from ingestd import allocator, doctor, logs, signals
-from ingestd.app import Daemon
 from ingestd.cli.output import echo, json_option, print_json, shown
 from ingestd.cli.session import Session
 from ingestd.config import Settings, exposed_secrets
@@ -20,6 +19,9 @@ from ingestd.embedded import EmbeddedMariaDB
 from ingestd.notify import Notifier
 from ingestd.service import Countdown
 from ingestd.store.migrate import migrate as apply_migrations
+
+if TYPE_CHECKING:
+    from ingestd.app import Daemon
 
 log = structlog.get_logger()
 
@@ -46,7 +48,7 @@ def run(session: Session, embedded: Path | None) -> None:
     if embedded is None:
         # Fail now if the password is unreadable: a configuration error, which a restart does not fix.
         settings.database.password()
-        Daemon(settings, notifier).run()
+        _daemon(settings, notifier).run()
     else:
         _run_embedded(settings, notifier, embedded)
     _leave(0.05 * settings.worker.stop_seconds)
@@ -60,11 +62,18 @@ def _run_embedded(settings: Settings, notifier: Notifier, folder: Path) -> None:
         prepared = Background(partial(_prepared, settings, server)).result(received)
         if prepared is None:
             return
-        daemon = Daemon(prepared, notifier)
+        daemon = _daemon(prepared, notifier)
         daemon.run(received)
         server.stop_seconds = daemon.seconds_to_stop
     finally:
         server.abort()
+
+
+def _daemon(settings: Settings, notifier: Notifier) -> "Daemon":
+    """Its parts are loaded here: they take half of the time that other commands need in all."""
+    from ingestd.app import Daemon
+
+    return Daemon(settings, notifier)
 
 
 class Background(threading.Thread, Generic[T]):

@@ -3,14 +3,16 @@
 import getpass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ingestd import logs
-from ingestd.app import make_context
 from ingestd.cli.output import shown
 from ingestd.config import LogSettings, Settings, load
-from ingestd.pipeline.context import Context
+
+if TYPE_CHECKING:
+    from ingestd.pipeline.context import Context
 
 
 def as_text(value: str) -> str:
@@ -43,7 +45,9 @@ class Session:
         return settings
 
     @cached_property
-    def context(self) -> Context:
+    def context(self) -> "Context":
+        from ingestd.pipeline.context import make_context
+
         context = make_context(self.settings)
         self._made.append(context)
         return context

@@ -7,6 +7,8 @@ from ingestd.mount.access import Mount
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.passes import Passes
 from ingestd.pipeline.source_gate import SourceGate
+from ingestd.service import tick
+from ingestd.store.connection import limits_for
 from ingestd.store.db import Database
 
 
@@ -24,3 +26,10 @@ class Context:
     def __post_init__(self) -> None:
         object.__setattr__(self, "gate", SourceGate(self.settings.mount, self.db, self.mount))
         self.mount.approve = self.gate.approve
+
+
+def make_context(settings: Settings) -> Context:
+    """The context that all stages of one process share."""
+    db = Database(settings.database, limits_for(settings.worker.stale_after))
+    db.on_failure = tick
+    return Context(settings, db, Mount(settings.mount))

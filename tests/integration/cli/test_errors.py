@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 
 from ingestd import cli
 from ingestd.mount.mountinfo import MountPoint
@@ -70,7 +71,7 @@ def test_a_refused_account_is_a_configuration_error(
 def test_help_and_version_need_no_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGESTD_NONSENSE", "1")
     assert run("--version").code == 0
-    for command in cli.cli.commands:
+    for command in cli.cli.list_commands(Context(cli.cli)):
         result = run(command, "--help")
         assert (result.code, result.stderr) == (0, "")
         assert re.match(rf"Usage: .*ingestd {command} ", result.stdout)
