@@ -35,8 +35,9 @@ SELECT a.hash, m.synced_at, m.sync_id
 {{planned}};
 
 -- name: count_planned_members$
+-- Without members whose assets failed to be removed, and are removed when the batch is imported again.
 SELECT COUNT(*)
-{{planned}};
+{{planned}} AND (i.id IS NULL OR i.id NOT IN :removed_again);
 
 -- name: count_out_of_sight$
 -- Members that readers do not see of all containers that a batch ever listed, by any bundle or site.

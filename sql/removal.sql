@@ -58,12 +58,13 @@ FROM (SELECT 1 FROM ingest_batch_item i FORCE INDEX (by_ordinal) STRAIGHT_JOIN a
       LIMIT :limit) live;
 
 -- name: count_covers_of_removed$
--- Covers to be removed whose assets are to be removed, too.
+-- Covers to be removed whose assets are to be removed, too. Items that failed keep that decision until they are removed.
 SELECT COUNT(*)
 FROM ingest_batch_item c STRAIGHT_JOIN asset a ON a.hash = c.parent_hash
 STRAIGHT_JOIN ingest_batch_item i ON i.batch_id = c.batch_id AND i.asset_type = a.asset_type AND i.asset_hash = a.hash
-WHERE c.batch_id = :batch_id AND c.asset_type = 'cover' AND c.in_manifest = 1 AND c.decision = 'will_remove'
-  AND i.in_manifest = 1 AND i.decision = 'will_remove';
+WHERE c.batch_id = :batch_id AND c.asset_type = 'cover' AND c.in_manifest = 1 AND i.in_manifest = 1
+  AND (c.decision = 'will_remove' OR c.id IN :removed_again)
+  AND (i.decision = 'will_remove' OR i.id IN :removed_again);
 
 -- name: out_of_sight^
 -- Removed assets, and dropped files and covers, of all items that a batch ever listed, by any bundle or site.

@@ -1,7 +1,7 @@
 """The limit on removals under random bundles, deliveries, crashes and changes, against a count of what readers see."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import hypothesis.strategies as st
@@ -13,6 +13,7 @@ from ingestd.model import Scope
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer.fence import Fence
+from support.refusals import refused_changes
 from support.removals import container, entries, names, queue
 from support.scale import scaled
 from support.visible import Row, gone, visible
@@ -36,6 +37,8 @@ contents = st.fixed_dictionaries(
 )
 events = st.sampled_from(["crash", "crash_after", "bring_back", "bring_back", "hide", "deliver_again", "cancel"])
 happenings = st.lists(st.tuples(st.integers(1, 5), events, some), max_size=2)
+kept = st.one_of(st.just(None), st.tuples(st.one_of(st.just([]), some), st.booleans()))
+"""the assets that a site refuses to remove during a run, and whether it also refuses to remove galleries"""
 scopes = st.sampled_from([Scope.ALL, Scope.ALL, Scope.REIMPORT, Scope.FAILED])
 episodes = st.fixed_dictionaries(
     {
@@ -44,7 +47,8 @@ episodes = st.fixed_dictionaries(
         "content": contents,
         "scope": scopes,
         "force": st.sampled_from([False, False, False, True]),
-        "runs": st.lists(st.tuples(st.integers(0, 1), happenings), min_size=1, max_size=2),
+        "runs": st.lists(st.tuples(st.integers(0, 1), happenings, kept), min_size=1, max_size=2),
+        "retry": st.sampled_from([None, Scope.FAILED, Scope.ALL]),
     }
 )
 many = settings(
@@ -72,7 +76,14 @@ class Site:
         self.transactions = 0
 
     def episode(
-        self, hidden: list[str], number: int, content: dict[str, Any], scope: Scope, force: bool, runs: Any
+        self,
+        hidden: list[str],
+        number: int,
+        content: dict[str, Any],
+        scope: Scope,
+        force: bool,
+        runs: Any,
+        retry: Scope | None,
     ) -> None:
         """A bundle arrives while some assets are out of sight, and is imported whatever happens meanwhile."""
         self.bring_back(ASSETS)
@@ -80,8 +91,24 @@ class Site:
         sync_id = self.batches[number] if number < len(self.batches) else None
         self.deliver(content, 2 + number, sync_id)
         self.queue(number, scope, force)
-        for slot, happening in runs:
-            self.run(slot, happening)
+        for slot, happening, kept in runs:
+            with self.site_keeps(kept):
+                self.run(slot, happening)
+            if retry is not None:
+                self.queue(number, retry, force=False)
+                self.run(slot, [])
+
+    @contextmanager
+    def site_keeps(self, kept: tuple[list[str], bool] | None) -> Iterator[None]:
+        """Meanwhile the site refuses that a bundle changes some assets, or galleries: they fail."""
+        if kept is None:
+            yield
+            return
+        titles = ", ".join(f"'{title}'" for title in ["", *kept[0]])
+        conditions = {"asset": f"NEW.title IN ({titles})", "asset_gallery": str(kept[1])}
+        by_a_bundle = "NOT NEW.sync_id <=> OLD.sync_id"
+        with refused_changes(self.world, {table: f"{by_a_bundle} AND {these}" for table, these in conditions.items()}):
+            yield
 
     def deliver(self, content: dict[str, Any], day: int, sync_id: str | None = None) -> str:
         assets = content["assets"]

@@ -1,7 +1,8 @@
 """What a plan forecasts: the verdict on each entry, and how many rows the bundle would take out of sight."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -12,7 +13,7 @@ from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Decision, Reason, Scope, StoredContainer, Verdict
 from ingestd.pipeline.evaluate import Bundle, LibraryState, dropped_files, evaluate, load_state
-from ingestd.pipeline.staging import Forecast, Forecaster
+from ingestd.pipeline.staging import Forecast, Forecaster, Plan
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.store import item, library, removal
 from ingestd.store.db import Tx
@@ -66,21 +67,29 @@ def _removals(tx: Tx, state: LibraryState, decided: Sequence[tuple[Entry, Verdic
             yield NO_REMOVALS
 
 
-def less_covers_of_removed(tx: Tx, batch_id: int, bundle: Bundle, removals: Removals) -> Removals:
-    """A count without covers that go with their assets, for a batch whose items are staged."""
+def less_covers_of_removed(tx: Tx, batch_id: int, bundle: Bundle, plan: Plan) -> Removals:
+    """The count of a plan without covers that go with their assets, for a batch whose items are staged."""
+    removals = plan.removals
     if bundle.action is Action.REMOVE and removals.files:
-        return replace(removals, files=removals.files - removal.count_covers_of_removed(tx, batch_id))
+        covers = removal.count_covers_of_removed(tx, batch_id, plan.removed_again)
+        return replace(removals, files=removals.files - covers)
     return removals
 
 
-def removed_members(tx: Tx, batch_id: int, bundle: Bundle, manifest: Manifest) -> Removals:
-    """The members that the undecided containers of a batch, whose items are staged, would take out of sight."""
+def removed_members(
+    tx: Tx, batch_id: int, bundle: Bundle, manifest: Manifest, removed_again: Sequence[int]
+) -> Removals:
+    """The members that the undecided containers of a batch, whose items are staged, would take out of sight.
+
+    `removed_again`: rows of failed items, of which the members go with their assets.
+    """
     removing = {c.identity: c.ordinal for c in manifest.containers() if _may_remove(bundle, c)}
     if not removing:
         return NO_REMOVALS
     undecided = item.undecided_containers(tx, batch_id, Scope.ALL)
     ordinals = {identity: ordinal for identity, ordinal in removing.items() if identity in undecided}
-    counts = _count_each(tx, batch_id, bundle, manifest, ordinals)
+    count = partial(_count_removed, tx, batch_id, bundle, removed_again=removed_again)
+    counts = _count_each(tx, bundle, manifest, ordinals, count)
     return Removals(members=sum(counts))
 
 
@@ -90,25 +99,38 @@ def _may_remove(bundle: Bundle, container: Container) -> bool:
 
 
 def _count_each(
-    tx: Tx, batch_id: int, bundle: Bundle, manifest: Manifest, ordinals: dict[tuple[str, str], int]
+    tx: Tx,
+    bundle: Bundle,
+    manifest: Manifest,
+    ordinals: dict[tuple[str, str], int],
+    count: Callable[[Container, StoredContainer], int],
 ) -> Iterable[int]:
     """The members that each of some containers, given by their places, would take out of sight."""
     for kind in sorted(CONTAINER_TYPES):
         named = {hash_: ordinal for (type_, hash_), ordinal in ordinals.items() if type_ == kind}
         for hash_, stored in library.known_containers(tx, kind, sorted(named), bundle.version).items():
             if not stored.deleted:
-                yield _count_removed(tx, batch_id, bundle, manifest.container(named[hash_]), stored)
+                yield count(manifest.container(named[hash_]), stored)
 
 
-def _count_removed(tx: Tx, batch_id: int, bundle: Bundle, container: Container, stored: StoredContainer) -> int:
+def _count_removed(
+    tx: Tx,
+    batch_id: int,
+    bundle: Bundle,
+    container: Container,
+    stored: StoredContainer,
+    *,
+    removed_again: Sequence[int],
+) -> int:
     """The members of a live container that a bundle takes out of sight.
 
     A removal takes all. A complete list takes those that it leaves out; what it lists may be live by then, and stays.
     """
     if bundle.action is Action.REMOVE:
         verdict = decide.decide_container(bundle.action, bundle.version, stored, False, ())
-        is_removed = verdict.decision is Decision.REMOVED
-        return library.count_planned_members(tx, container.type, stored.id, batch_id) if is_removed else 0
+        if verdict.decision is not Decision.REMOVED:
+            return 0
+        return library.count_planned_members(tx, container.type, stored.id, batch_id, removed_again)
     members = library.planned_members(tx, container.type, stored.id, batch_id, bundle.version)
     listed = set(container.members)
     return sum(hash_ not in listed and not decide.is_older(bundle.version, version) for hash_, version in members)

@@ -83,8 +83,8 @@ def make_plan(
     )  # fmt: skip
     bundle = bundle_of(manifest, index)
     plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress)
-    plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan.removals)
-    plan.removals += forecast.removed_members(tx, known.id, bundle, manifest)
+    plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan)
+    plan.removals += forecast.removed_members(tx, known.id, bundle, manifest, plan.removed_again)
     batch.set_plan(tx, known.id, manifest.sha256)
     if plan.removals.total or known.plan_sha256 is not None:
         removals.expect(tx, known, manifest.sha256, plan.removals)

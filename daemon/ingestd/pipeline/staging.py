@@ -22,6 +22,7 @@ from ingestd.store.item import StagedItem
 
 ENTRIES_PER_STEP = 1000
 SAMPLES = 5
+MAX_REMOVED_AGAIN = 10_000
 
 
 class Forecast(NamedTuple):
@@ -39,13 +40,20 @@ PENDING = Forecast(Verdict(Decision.PENDING), NO_REMOVALS)
 class Plan:
     """The result of a pre-flight: counts of listed items by forecast and by type, and the first that will fail.
 
-    `removals` are the rows that undecided items and containers would take out of sight.
+    `removals` are the rows that undecided items and containers would take out of sight. `removed_again` are rows of
+    failed items whose removal is tried again; beyond the limit, what goes with their assets is counted beside them.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
     failure_samples: list[dict[str, Any]] = field(default_factory=list)
     removals: Removals = NO_REMOVALS
+    removed_again: list[int] = field(default_factory=list)
+
+    def note_again(self, row: StagedItem, decision: Decision) -> None:
+        is_again = row.decision is Decision.FAILED and decision is Decision.WILL_REMOVE
+        if is_again and len(self.removed_again) < MAX_REMOVED_AGAIN:
+            self.removed_again.append(row.id)
 
     def note(self, entry: Entry, decision: Decision, error: str | None) -> None:
         self.counts[decision.value] += 1
@@ -154,6 +162,7 @@ class _Staging:
                 step.new.append(_new_row(entry, decision, verdict))
             elif _stands(row, entry, planning=self._forecast is not None):
                 step.changed += _moved_row(row, entry)
+                self.plan.note_again(row, decision)
             else:
                 step.changed += _changed_row(row, entry, decision, verdict)
             # A run leaves alone what succeeded, and tries again what failed or waits.

@@ -186,9 +186,13 @@ def planned_members(tx: Tx, kind: str, id_: int, batch_id: int, incoming: Versio
     return [(hash_, _version(at, by, priors)) for hash_, at, by in rows]
 
 
-def count_planned_members(tx: Tx, kind: str, id_: int, batch_id: int) -> int:
-    """The number of members that readers see once a planned batch has written its assets."""
-    return int(_containers[kind].count_planned_members(tx.connection, id=id_, batch_id=batch_id))
+def count_planned_members(tx: Tx, kind: str, id_: int, batch_id: int, removed_again: Sequence[int]) -> int:
+    """The number of members that readers see once a planned batch has written its assets.
+
+    `removed_again`: items that failed, and that the batch removes when it is imported again.
+    """
+    values = {"id": id_, "batch_id": batch_id, "removed_again": Ids((0, *removed_again))}
+    return int(_containers[kind].count_planned_members(tx.connection, **values))
 
 
 def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:

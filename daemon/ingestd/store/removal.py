@@ -1,5 +1,6 @@
 """ingest_batch_removal rows: what a batch takes out of sight, so far and as expected of its present manifest."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ingestd.removal_counts import Removals, StoredRemovals
@@ -7,6 +8,7 @@ from ingestd.store import library
 from ingestd.store.db import Tx
 from ingestd.store.item import OPEN
 from ingestd.store.sql import Queries
+from ingestd.store.values import Ids
 
 _sql = Queries("removal")
 
@@ -67,9 +69,10 @@ def count_live_files(tx: Tx, batch_id: int, limit: int) -> int:
     return int(_sql.count_live_files(tx.connection, batch_id=batch_id, decisions=OPEN, limit=limit))
 
 
-def count_covers_of_removed(tx: Tx, batch_id: int) -> int:
-    """How many covers a plan removes whose assets it removes, too."""
-    return int(_sql.count_covers_of_removed(tx.connection, batch_id=batch_id))
+def count_covers_of_removed(tx: Tx, batch_id: int, removed_again: Sequence[int]) -> int:
+    """How many covers a plan removes whose assets it removes, too; `removed_again`: items that failed before."""
+    ids = Ids((0, *removed_again))
+    return int(_sql.count_covers_of_removed(tx.connection, batch_id=batch_id, removed_again=ids))
 
 
 def out_of_sight(tx: Tx, batch_id: int) -> Removals:
