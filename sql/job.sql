@@ -82,6 +82,9 @@ WHERE id = :job_id AND state IN ('waiting', 'queued');
 -- name: reprioritise!
 UPDATE import_job SET priority = :priority WHERE id = :job_id AND state IN ('waiting', 'queued');
 
+-- name: take_over!
+UPDATE import_job SET requested_by = :requested_by WHERE id = :job_id AND state IN ('waiting', 'queued', 'running');
+
 -- name: cancel!
 UPDATE import_job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6) WHERE id = :job_id
   AND state IN ('waiting', 'queued');

@@ -4,7 +4,7 @@ import pytest
 
 from ingestd.errors import NotEligible
 from ingestd.model import Scope
-from ingestd.pipeline import queueing
+from ingestd.pipeline import pausing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import Queued, QueueRequest, enqueue
@@ -41,13 +41,13 @@ def mixed(world: World) -> tuple[Context, str]:
 def test_a_reimport_of_a_queued_batch_is_taken_up(world: World, imported: tuple[Context, str], paused: bool) -> None:
     context, sync_id = imported
     if paused:
-        queueing.pause(context, "tester", None)
+        pausing.pause(context, "tester", None)
     ask(context, sync_id)
     queued = ask(context, sync_id, scope=Scope.REIMPORT)
     assert (queued.is_new, queued.job.scope) == (False, Scope.REIMPORT)
     kind, payload = world.events(sync_id)[-1]
     assert (kind, payload["scope"], payload["requested_by"]) == ("job_rescoped", "reimport", "tester")
-    queueing.resume(context, "tester")
+    pausing.resume(context, "tester")
     world.run_next(context)
     assert sorted(world.decisions(sync_id).values()) == ["failed:file_missing", "skipped:unchanged"]
 

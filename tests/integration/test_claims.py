@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from ingestd.pipeline import pausing, queueing
 from ingestd.pipeline import preflight as planning
-from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
@@ -90,7 +90,7 @@ def test_no_job_is_claimed_any_more_when_a_pause_returns(world: World, queued: t
     paused = threading.Event()
 
     def pause() -> None:
-        queueing.pause(world.context(), "olga", None)
+        pausing.pause(world.context(), "olga", None)
         paused.set()
 
     def waits() -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from ingestd.errors import RemovalRefused
 from ingestd.model import RequestKind
-from ingestd.pipeline import queueing
+from ingestd.pipeline import pausing, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
@@ -111,9 +111,9 @@ def test_cancelling_says_what_it_cancelled(site: ProxiedWorld, losing: Callable[
 def test_pausing_and_resuming_say_that_they_changed_it(site: ProxiedWorld, losing: Callable[[], Fault]) -> None:
     context = site.context()
     losing()
-    assert queueing.pause(context, "olga", "lunch")
+    assert pausing.pause(context, "olga", "lunch")
     losing()
-    assert queueing.resume(context, "olga")
+    assert pausing.resume(context, "olga")
     assert kinds(site) == {"queue_paused": 1, "queue_resumed": 1}
     assert all(fault.done for fault in site.proxy.faults)
 

@@ -14,7 +14,8 @@ from ingestd.errors import CannotListen, MountUnavailable
 from ingestd.model import DECIDED, FAILURES
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.queueing import QueueRequest, enqueue, pause
+from ingestd.pipeline.pausing import pause
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import claim
 from support.disposable_db import disposable_world, frozen
 from support.programs import demand

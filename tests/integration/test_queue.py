@@ -4,7 +4,7 @@ import pytest
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import JobState, Scope
-from ingestd.pipeline import queueing
+from ingestd.pipeline import pausing, queueing
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -146,12 +146,12 @@ def test_pausing_stops_claims_on_every_host_and_is_recorded(world: World) -> Non
     sync_id = world.put(photo("a"))
     world.scan(context)
     enqueue(context, ask(sync_id))
-    assert queueing.pause(context, "tester", "backup")
-    assert not queueing.pause(elsewhere, "other", None)
+    assert pausing.pause(context, "tester", "backup")
+    assert not pausing.pause(elsewhere, "other", None)
     assert claim(elsewhere, "w", INSTANCE) is None
     assert context.db.read(control.find).paused_by == "tester"
-    assert queueing.resume(elsewhere, "other")
-    assert not queueing.resume(elsewhere, "other")
+    assert pausing.resume(elsewhere, "other")
+    assert not pausing.resume(elsewhere, "other")
     assert claim(elsewhere, "w", INSTANCE) is not None
     events = world.sql("SELECT event_type FROM ingest_event WHERE batch_id IS NULL ORDER BY id")
     assert events == [("queue_paused",), ("queue_resumed",)]

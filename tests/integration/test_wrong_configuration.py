@@ -9,7 +9,7 @@ import pytest
 
 from ingestd.app import Daemon
 from ingestd.errors import DatabaseRefused, DatabaseUnavailable
-from ingestd.pipeline import queueing
+from ingestd.pipeline import pausing
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.store import attempts
 from ingestd.store.db import Tx
@@ -112,4 +112,4 @@ def test_a_command_says_when_it_does_not_know_whether_it_was_done(world: World, 
         lost = Fault("^COMMIT", drop_reply)
         site.proxy.add(lost, Fault(CONNECT, fake_error(1053), times=1e9, while_=lambda: bool(lost.done)))
         with pytest.raises(DatabaseUnavailable, match="whether the change was saved is not known"):
-            queueing.pause(context, "olga", None)
+            pausing.pause(context, "olga", None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingestd.pipeline import queueing
+from ingestd.pipeline import pausing
 from ingestd.pipeline.sweeps import Sweeper
 from support.imports import STOP_SECONDS, lean, view_of
 from support.process import Daemons
@@ -21,7 +21,7 @@ def queue_many(world: World) -> None:
     ordinary = world.context(queue={"auto": ["create"]})
     urgent = world.context(queue={"auto": ["update"], "priority": 50})
     world.scan(ordinary)
-    queueing.pause(ordinary, "tester", "until all are queued")
+    pausing.pause(ordinary, "tester", "until all are queued")
     for context in (ordinary, urgent):
         sweeper = Sweeper(context)
         while sweeper.queue_new():
@@ -40,7 +40,7 @@ def test_two_daemons_share_the_work_and_keep_the_order(world: World, daemons: Da
     pair = [daemons.start(worker=worker) for _ in range(2)]
     for process in pair:
         process.wait_until_started()
-    queueing.resume(world.context(), "tester")
+    pausing.resume(world.context(), "tester")
     unfinished = "SELECT EXISTS (SELECT 1 FROM import_job WHERE state IN ('queued', 'running'))"
     until(
         lambda: not view.one(unfinished), seconds=90, what=lambda: f"for the end; {[process.log for process in pair]}"

@@ -7,7 +7,7 @@ from ingestd.cli.output import Row, queued_row
 from ingestd.cli.session import Session
 from ingestd.errors import NotFound
 from ingestd.model import Scope
-from ingestd.pipeline import ordering, queueing
+from ingestd.pipeline import ordering, pausing, queueing
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scanner import Scanner
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
@@ -63,10 +63,10 @@ class Local:
             yield from found
 
     def pause(self, reason: str | None) -> bool:
-        return queueing.pause(self._session.context, self._session.requested_by, reason)
+        return pausing.pause(self._session.context, self._session.requested_by, reason)
 
     def resume(self) -> bool:
-        return queueing.resume(self._session.context, self._session.requested_by)
+        return pausing.resume(self._session.context, self._session.requested_by)
 
     def accept_mount(self) -> Row:
         before, found = self._session.context.gate.accept(self._session.requested_by)

@@ -14,6 +14,7 @@ PHASES = {
     "job_promoted": "job_promote",
     "job_reprioritised": "job_reprioritise",
     "job_rescoped": "job_rescope",
+    "job_taken_over": "job_take_over",
     "job_cancelled": "job_cancel",
     "retry_cancelled": "job_cancel",
 }

@@ -1,4 +1,4 @@
-"""Queues, re-prioritises and cancels jobs; pauses and resumes the queue."""
+"""Queues, re-prioritises and cancels jobs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
-from ingestd.model import BatchStatus, JobState, Scope
+from ingestd.model import DAEMON, BatchStatus, JobState, Scope
 from ingestd.pipeline import delivery, removals, status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import append_job_event, hold_back_successors, must_wait
 from ingestd.pipeline.preflight import preflight
 from ingestd.records import Batch, Job
-from ingestd.store import batch, control, item, job, ledger
+from ingestd.store import batch, item, job
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -162,7 +162,7 @@ def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     changes = _changes(tx, known, active, request)
     if active.state is JobState.RUNNING:
         _require_unchanged(known, active, changes)
-        return active
+        return _take_over(tx, active, request)
     _require_items(tx, known, request.scope)
     if "force" in changes:
         removals.approve(tx, known, request.requested_by)
@@ -170,7 +170,16 @@ def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
         active = _rescope(tx, known, active, request)
     if "priority" in changes:
         active = _reprioritise(tx, known, active, request)
-    return active
+    return _take_over(tx, active, request)
+
+
+def _take_over(tx: Tx, active: Job, request: QueueRequest) -> Job:
+    """Makes a job that a sweep queued the job of the person who asks for it, so that its retries begin again."""
+    if active.requested_by != DAEMON or request.requested_by == DAEMON:
+        return active
+    job.take_over(tx, active.id, request.requested_by)
+    append_job_event(tx, "job_taken_over", active.batch_id, active.id, active.priority, request.requested_by)
+    return replace(active, requested_by=request.requested_by)
 
 
 def _require_unchanged(known: Batch, active: Job, changes: dict[str, str]) -> None:
@@ -266,30 +275,6 @@ def _cancel_retry(tx: Tx, known: Batch, requested_by: str) -> Job:
         raise NotEligible(f"batch {known.sync_id} has no job to cancel")
     append_job_event(tx, "retry_cancelled", known.id, newest.id, newest.priority, requested_by)
     return newest
-
-
-def pause(context: Context, requested_by: str, reason: str | None) -> bool:
-    """Stops claiming on every host; False if the queue was paused already."""
-
-    def work(tx: Tx) -> bool:
-        changed = control.pause(tx, requested_by, reason)
-        if changed:
-            ledger.append(tx, None, "queue_paused", phase="queue", requested_by=requested_by, reason=reason)
-        return changed
-
-    return context.db.transaction(work)
-
-
-def resume(context: Context, requested_by: str) -> bool:
-    """Restarts claiming; False if the queue was not paused."""
-
-    def work(tx: Tx) -> bool:
-        changed = control.resume(tx)
-        if changed:
-            ledger.append(tx, None, "queue_resumed", phase="queue", requested_by=requested_by, reason=None)
-        return changed
-
-    return context.db.transaction(work)
 
 
 def _find(context: Context, sync_id: str) -> Batch:

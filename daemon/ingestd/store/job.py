@@ -144,6 +144,11 @@ def reprioritise(tx: Tx, job_id: int, priority: int) -> bool:
     return bool(_sql.reprioritise(tx.connection, job_id=job_id, priority=priority))
 
 
+def take_over(tx: Tx, job_id: int, requested_by: str) -> None:
+    """Changes who requested a job."""
+    _sql.take_over(tx.connection, job_id=job_id, requested_by=requested_by)
+
+
 def cancel(tx: Tx, job_id: int) -> bool:
     """False when the job was no longer waiting or queued."""
     return bool(_sql.cancel(tx.connection, job_id=job_id))

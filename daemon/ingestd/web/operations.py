@@ -7,7 +7,7 @@ from flask import g
 
 from ingestd.errors import DatabaseContention, IngestdError, NotEligible, NotFound
 from ingestd.model import JobState, RequestKind
-from ingestd.pipeline import ordering, queueing
+from ingestd.pipeline import ordering, pausing, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import mount_checked, plan
 from ingestd.records import Job
@@ -91,11 +91,11 @@ class Operations:
 
     def pause(self, reason: str | None) -> bool:
         """Whether this call paused the queue; False if it was paused already."""
-        return queueing.pause(self._context, requested_by(), reason)
+        return pausing.pause(self._context, requested_by(), reason)
 
     def resume(self) -> bool:
         """Whether this call resumed the queue; False if it was not paused."""
-        changed = queueing.resume(self._context, requested_by())
+        changed = pausing.resume(self._context, requested_by())
         if changed:
             self._hooks.on_queued()
         return changed

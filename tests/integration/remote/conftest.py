@@ -8,7 +8,7 @@ import pytest
 
 from ingestd import config
 from ingestd.app import Daemon
-from ingestd.pipeline import queueing
+from ingestd.pipeline import pausing
 from support.command import Run, commands
 from support.elsewhere import HOST, TOKEN, address, http_section
 from support.proxy import reverse_proxy
@@ -41,7 +41,7 @@ def token(tmp_path: Path) -> Path:
 @pytest.fixture
 def daemon(world: World, tmp_path: Path) -> Iterator[Daemon]:
     """A daemon that scans only on request. Its queue is paused, so jobs keep their state."""
-    queueing.pause(world.context(), "tester", None)
+    pausing.pause(world.context(), "tester", None)
     with watching(world.settings(http=http_section(tmp_path), mount=QUIET, queue={"removal_limit": 1})) as made:
         yield made
 
