@@ -160,6 +160,14 @@ class DaemonUnavailable(Unavailable):
     """A daemon elsewhere does not answer, or is cut off from its own database or mount: worth another try."""
 
 
+class DaemonBusy(DaemonUnavailable):
+    """A daemon elsewhere answers that it cannot do it at present; `retry_after` seconds later it may, None: unknown."""
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class OutputFailed(IngestdError):
     """Standard output cannot be written: what a command did is done, but not shown."""
 

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -25,6 +26,7 @@ import orjson
 from ingestd import __version__
 from ingestd.errors import (
     ConfigError,
+    DaemonBusy,
     DaemonRefused,
     DaemonUnavailable,
     IngestdError,
@@ -50,8 +52,8 @@ HINTS = {
 OVERLOADED = (429, 502, 503, 504)
 
 T = TypeVar("T")
-Raw = tuple[int, str | None, bytes]
-"""status, Location, body"""
+Raw = tuple[int, Message, bytes]
+"""status, headers, body"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,9 @@ class Client:
         return self._ask("POST", path, orjson.dumps(body or {}), shapes)
 
     def _ask(self, method: str, path: str, body: bytes | None, shapes: Mapping[int, type[T]]) -> T:
-        status, location, data = self._answer(method, path, body)
+        status, headers, data = self._answer(method, path, body)
         if status not in shapes:
-            raise self._refusal(status, location, data)
+            raise self._refusal(status, headers, data)
         try:
             return parsed(data, shapes[status])
         except ValueError as error:
@@ -179,7 +181,7 @@ class Client:
                 data = response.read(MAX_BYTES + 1)
                 if response.length and len(data) <= MAX_BYTES:
                     raise http.client.IncompleteRead(data, response.length)
-                return response.status, response.getheader("Location"), data
+                return response.status, response.headers, data
         finally:
             connection.close()
 
@@ -190,15 +192,18 @@ class Client:
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=context)
 
-    def _refusal(self, status: int, location: str | None, data: bytes) -> IngestdError:
+    def _refusal(self, status: int, headers: Message, data: bytes) -> IngestdError:
         sentence = _sentence(status, data)
         if status in HINTS:
             why = (sentence or HTTPStatus(status).phrase).removesuffix(".")
             return ConfigError(f"{self.address} refuses: {why}; {HINTS[status]}")
+        if status in OVERLOADED and sentence is not None:
+            return DaemonBusy(sentence, _seconds(headers["Retry-After"]))
         if status in OVERLOADED:
-            return DaemonUnavailable(sentence or f"{self.address} is unreachable: a proxy before it returned {status}")
+            return DaemonUnavailable(f"{self.address} is unreachable: a proxy before it returned {status}")
         if 300 <= status < 400:
-            return ConfigError(f"{self.address} redirects to {location}; redirects are not followed, check --url")
+            to = headers["Location"]
+            return ConfigError(f"{self.address} redirects to {to}; redirects are not followed, check --url")
         if sentence is None:
             return NoDaemon(f"{self.address} returned {status}, but not a response of ingestd; check --url")
         return {404: NotFound, 409: NotEligible}.get(status, DaemonRefused)(sentence)
@@ -231,6 +236,11 @@ def shaped(value: Any, shape: type[T]) -> T:
         return msgspec.convert(value, shape)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The value of a Retry-After header in seconds; None if it is another or missing."""
+    return float(retry_after) if retry_after is not None and re.fullmatch("[0-9]{1,9}", retry_after) else None
 
 
 def _sentence(status: int, data: bytes) -> str | None:

@@ -10,7 +10,16 @@ import click
 from ingestd.cli.client import Address, Client, as_url, read_token
 from ingestd.cli.output import Row, echo, json_option, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import Session, as_sync_id, as_text
-from ingestd.errors import ConfigError, DaemonUnavailable, DatabaseUnavailable, IngestdError, NoDaemon, NotEligible
+from ingestd.errors import (
+    ConfigError,
+    DaemonBusy,
+    DaemonUnavailable,
+    DatabaseContention,
+    DatabaseUnavailable,
+    IngestdError,
+    NoDaemon,
+    NotEligible,
+)
 from ingestd.model import Scope
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.removal_counts import Removals
@@ -21,6 +30,8 @@ MIN_PREFIX, SYNC_ID_LENGTH = 6, 36
 MAX_REASON = 1000
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 """errors that would also stop the next batch"""
+OBSTACLES = (DaemonBusy, DatabaseContention)
+"""errors of these kinds that may be about one batch only, such as one that others hold"""
 
 
 class Operator(Protocol):
@@ -183,12 +194,16 @@ def _queue_all(
 ) -> int:
     """Queues batches in the order of `places`; returns the worst status.
 
-    Prints the results in the order of `sync_ids`, also if an outage ends it.
+    Prints the results in the order of `sync_ids`. After an outage the other batches are not tried, and reported so.
     """
     results: dict[int, Row] = {}
     try:
         for place in places:
             results[place] = _result(queue_one, sync_ids[place])
+    except OUTAGES as outage:
+        untried = {place: _refused(sync_ids[place], f"not queued: {outage}", outage) for place in places}
+        results = {**untried, **results} if results else {}
+        raise
     finally:
         if results:
             columns = ("sync_id", "job_id", "state", "priority", "scope", "is_new", "error")
@@ -198,14 +213,21 @@ def _queue_all(
 
 def _result(queue_one: Callable[[str], Row], sync_id: str) -> Row:
     """The result for one batch. Raises errors that would also stop the next batch."""
-    result: Row = {"sync_id": sync_id, "job_id": None, "state": None, "priority": None, "scope": None}
-    result.update(is_new=False, error=None, exit_status=0)
     try:
-        return {**result, **queue_one(sync_id)}
-    except OUTAGES:
-        raise
+        return {**_row(sync_id), **queue_one(sync_id)}
     except IngestdError as error:
-        return {**result, "error": str(error), "exit_status": error.exit_status}
+        if isinstance(error, OUTAGES) and not isinstance(error, OBSTACLES):
+            raise
+        return _refused(sync_id, str(error), error)
+
+
+def _refused(sync_id: str, reason: str, error: IngestdError) -> Row:
+    return {**_row(sync_id), "error": reason, "exit_status": error.exit_status}
+
+
+def _row(sync_id: str) -> Row:
+    row: Row = {"sync_id": sync_id, "job_id": None, "state": None, "priority": None, "scope": None}
+    return {**row, "is_new": False, "error": None, "exit_status": 0}
 
 
 @click.command()

@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -13,7 +14,7 @@ from ingestd import decide
 from ingestd.backoff import backoff
 from ingestd.cli.client import Client, shaped
 from ingestd.cli.output import Row, echo, queued_row
-from ingestd.errors import DaemonUnavailable, NoDaemon, NotEligible, NotFound
+from ingestd.errors import DaemonBusy, DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
@@ -25,6 +26,8 @@ from ingestd.web.views import BatchDetail
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 2.0
 ANNOUNCE_SECONDS, GIVE_UP_SECONDS = 5.0, 3600.0
+BUSY_SECONDS, ALL_BUSY_SECONDS = 20.0, 60.0
+"""how long a busy daemon is asked again, for one batch and for all batches of a command"""
 FORWARD, BACKWARD = 1, -1
 MAX_PAGES = 10_000
 """of one list; a page has up to 500 records, or searches about 2,000 rows"""
@@ -109,6 +112,7 @@ class Remote:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._busy_seconds_left = ALL_BUSY_SECONDS
 
     def scan(self) -> tuple[list[SummarizedBatch], int]:
         request_id = self._client.post("/scan", {202: _Accepted}).id
@@ -135,14 +139,31 @@ class Remote:
     def queue(self, sync_id: str, priority: int | None, force: bool, scope: Scope) -> Row:
         only = scope.value if scope in (Scope.FAILED, Scope.DEFERRED) else None
         body: Row = {"priority": priority, "force": force, "only": only, "reimport": scope is Scope.REIMPORT}
-        made = self._client.post(f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}, body)
+        path, shapes = f"{_path(sync_id)}/queue", {200: _Job, 201: _NewJob}
+        made = self._patiently(lambda: self._client.post(path, shapes, body))
         return queued_row(made, is_new=isinstance(made, _NewJob))
 
     def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
         named = {sync_id for sync_id in sync_ids if NAME.fullmatch(sync_id)}
-        batches = [batch for sync_id in sorted(named) if (batch := self._batch(sync_id))]
-        versions = [batch.version for batch in batches if batch.manifest_completed_at]
+        found = [self._patiently(partial(self._batch, sync_id)) for sync_id in sorted(named)]
+        versions = [batch.version for batch in found if batch and batch.manifest_completed_at]
         return decide.places_by_version(versions, sync_ids)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Asks a busy daemon again when it says, for a bounded time. Raises DaemonBusy after that."""
+        began = time.monotonic()
+        while True:
+            try:
+                return ask()
+            except DaemonBusy as busy:
+                if busy.retry_after is None:
+                    raise
+                pause = max(busy.retry_after, FIRST_PAUSE)
+                left = min(began + BUSY_SECONDS - time.monotonic(), self._busy_seconds_left)
+                if pause > left:
+                    raise
+            self._busy_seconds_left -= pause
+            time.sleep(pause)
 
     def cancel(self, sync_id: str) -> Row:
         cancelled = self._client.post(f"{_path(sync_id)}/cancel", {200: _Job})

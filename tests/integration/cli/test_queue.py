@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import DatabaseUnavailable
+from ingestd.errors import DatabaseContention, DatabaseUnavailable
 from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest
@@ -132,7 +132,7 @@ def test_usage_errors(configured: World, run: Run, arguments: list[str]) -> None
     assert "Usage: " in result.stderr
 
 
-def test_an_outage_stops_queueing_but_prints_the_results_so_far(
+def test_an_outage_stops_queueing_and_prints_what_came_of_each_batch(
     configured: World, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = configured.put(photo("a"), day=1), configured.put(photo("b"), day=2)
@@ -147,7 +147,29 @@ def test_an_outage_stops_queueing_but_prints_the_results_so_far(
     monkeypatch.setattr(queueing, "enqueue", gone_after_the_first)
     result = run("queue", first, second, UNKNOWN)
     assert (result.code, result.stderr) == (69, "ingestd: the database is out of reach\n")
-    assert [row["sync_id"] for row in result.table] == [first]
+    assert [row["sync_id"] for row in result.table] == [first, second, UNKNOWN]
+    errors = [row["error"] for row in result.table]
+    assert errors == ["-", *["not queued: the database is out of reach"] * 2]
+
+
+def test_a_batch_that_others_hold_keeps_no_other_from_being_queued(
+    configured: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, held, last = (configured.put(photo(str(day)), day=day) for day in (1, 2, 3))
+    run("scan")
+    real = queueing.enqueue
+
+    def busy(context: Context, request: QueueRequest) -> Any:
+        if request.sync_id == held:
+            raise DatabaseContention("the database is busy")
+        return real(context, request)
+
+    monkeypatch.setattr(queueing, "enqueue", busy)
+    result = run("queue", held, first, last)
+    assert (result.code, result.stderr) == (69, "")
+    assert [(row["sync_id"], row["error"]) for row in result.table] == [
+        (held, "the database is busy"), (first, "-"), (last, "-"),
+    ]  # fmt: skip
 
 
 def test_cancel(configured: World, run: Run) -> None:

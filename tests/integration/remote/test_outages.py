@@ -16,21 +16,22 @@ from support.world import World, photo
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
-def test_queue_stops_at_an_outage_and_prints_the_results_so_far(
+def test_queue_prints_the_result_of_each_batch_without_the_mount(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
     first, second = sorted((world.put(photo("a")), world.put(photo("b"))))
     run("scan", *elsewhere)
     assert run("queue", first, *elsewhere).code == 0
+    monkeypatch.setattr(remote, "BUSY_SECONDS", 0.0)
     away = world.root.with_name("away")
     world.root.rename(away)
     try:
         queued = run("queue", first, second, *elsewhere)
     finally:
         away.rename(world.root)
-    assert queued.code == 69
-    assert str(world.root) in queued.stderr
-    assert [row["sync_id"] for row in queued.table] == [first]
+    assert (queued.code, queued.stderr) == (69, "")
+    assert [row["sync_id"] for row in queued.table] == [first, second]
+    assert (queued.table[0]["error"], str(world.root) in queued.table[1]["error"]) == ("-", True)
 
 
 def test_a_scan_waits_for_the_mount(
