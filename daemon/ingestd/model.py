@@ -60,6 +60,11 @@ DAEMON = "ingestd"
 """requested_by of the jobs that a sweep queues"""
 
 
+def as_recorded(sync_id: str) -> str:
+    """A sync_id, whole or shortened, in the lower case that bundles are named in; people may give it in upper case."""
+    return sync_id.lower() if sync_id.isascii() else sync_id
+
+
 class RequestKind(StrEnum):
     SCAN = "scan"
     PREFLIGHT = "preflight"

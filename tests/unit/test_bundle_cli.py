@@ -57,7 +57,7 @@ def test_make_prints_json(media: Path, tmp_path: Path) -> None:
 
 
 def test_make_passes_its_options_on(media: Path, tmp_path: Path) -> None:
-    options = ["--action", "update", "--type", "event", "--prior", PRIOR, "--gallery", "Dawn set", "--json"]
+    options = ["--action", "update", "--type", "event", "--prior", PRIOR.upper(), "--gallery", "Dawn set", "--json"]
     made = json.loads(run("make", media, "--out", tmp_path / "root", *options).stdout)
     manifest = parse_manifest(Path(made["manifest"]).read_bytes())
     assert (manifest.action, manifest.type, manifest.prior_sync_id) == ("update", "event", PRIOR)

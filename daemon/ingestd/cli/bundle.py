@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ingestd.cli.output import json_option, print_json, shown
+from ingestd.cli.session import as_sync_id
 from ingestd.errors import BundleError, NotFound
 from ingestd.format.check import Report, check_manifest
 from ingestd.make.bundle import MadeBundle, make_bundle
@@ -29,7 +30,7 @@ def bundle() -> None:
 @click.option("--out", "root", required=True, type=click.Path(path_type=Path), help="The assets root to write below.")
 @click.option("--action", type=click.Choice([action.value for action in Action]), default="create", show_default=True)
 @click.option("--type", "kind", default="photo-set", show_default=True, help="The manifest's type.")
-@click.option("--prior", metavar="SYNC_ID", help="Bundle that this one follows.")
+@click.option("--prior", metavar="SYNC_ID", type=as_sync_id, help="Bundle that this one follows.")
 @click.option("--gallery", metavar="TITLE", help="Also make a gallery of all items.")
 @json_option
 def make(

@@ -116,7 +116,7 @@ def _whole(operator: Operator, sync_id: str) -> str:
     """
     if not MIN_PREFIX <= len(sync_id) < SYNC_ID_LENGTH:
         return sync_id
-    found = sorted(operator.beginning_with(sync_id.lower()))
+    found = sorted(operator.beginning_with(sync_id))
     if len(found) > 1:
         raise NotEligible(f"several batches begin with {sync_id}: {', '.join(found)}, …; give more characters")
     return found[0] if found else sync_id

@@ -10,6 +10,7 @@ import click
 from ingestd import logs
 from ingestd.cli.output import shown
 from ingestd.config import LogSettings, Settings, load
+from ingestd.model import as_recorded
 
 if TYPE_CHECKING:
     from ingestd.pipeline.context import Context
@@ -25,10 +26,10 @@ def as_text(value: str) -> str:
 
 
 def as_sync_id(value: str) -> str:
-    """Validates a sync_id parameter: ASCII only. Whether the batch exists is checked later."""
+    """Validates a sync_id parameter: ASCII only, in any case. Whether the batch exists is checked later."""
     if not value.isascii():
         raise click.BadParameter(f"{shown(value)} is not a sync_id")
-    return value
+    return as_recorded(value)
 
 
 class Session:

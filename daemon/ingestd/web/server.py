@@ -1,6 +1,7 @@
 """The application: guards before every route, problems and counters behind it; and the socket it is served on."""
 
 import time
+from typing import Any
 
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
@@ -13,6 +14,7 @@ from ingestd.config import Settings, read_secret
 from ingestd.errors import ConfigError
 from ingestd.hosts import is_loopback
 from ingestd.listener import Listener
+from ingestd.model import as_recorded
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.instruments import MILLISECONDS_TO_SECONDS, PREFIX
 from ingestd.web import pages, problem
@@ -47,6 +49,7 @@ def make_app(context: Context, hooks: Hooks) -> OpenAPI:
     tokens.load()
     app.before_request(Guard(context.settings.http, tokens, routes.PUBLIC | pages.PUBLIC).check)
     app.before_request(_limit_body)
+    app.url_value_preprocessor(_accept_upper_case)
     app.before_request(refuse_repeated_parameters)
     problem.register(app, pages.refusal)
     views, operations = Views(ReadDatabase(context.settings.database)), Operations(context, hooks)
@@ -84,6 +87,12 @@ def _bare_app() -> OpenAPI:
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     return app
+
+
+def _accept_upper_case(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Finds a batch also by a sync_id in upper case, at every address that has one."""
+    if values and "sync_id" in values:
+        values["sync_id"] = as_recorded(values["sync_id"])
 
 
 def _limit_body() -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from ingestd import records
-from ingestd.model import Action, BatchStatus, Decision, JobState, Scope
+from ingestd.model import Action, BatchStatus, Decision, JobState, Scope, as_recorded
 from ingestd.removal_counts import Removals
 from ingestd.store.queries.paging import NEWEST
 
@@ -15,7 +15,7 @@ MAX_PAGE = 500
 INT = 2**31
 
 Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers first.")]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
+SyncId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(as_recorded)]
 
 
 class RequestModel(BaseModel):
@@ -86,7 +86,7 @@ class QueueBody(Body):
 
 
 class QueueManyBody(Body):
-    sync_ids: list[Name] = Field(min_length=1, max_length=MAX_PAGE)
+    sync_ids: list[SyncId] = Field(min_length=1, max_length=MAX_PAGE)
     priority: Priority | None = None
 
 

@@ -5,7 +5,8 @@ from typing import Any, Literal, TypeVar
 from flask import request
 from pydantic import BaseModel, Field, ValidationError
 
-from ingestd.web.api.schemas import MAX_PAGE, Name, Priority, RequestModel
+from ingestd.model import as_recorded
+from ingestd.web.api.schemas import MAX_PAGE, Priority, RequestModel, SyncId
 from ingestd.web.problem import refuse_values
 
 T = TypeVar("T", bound=BaseModel)
@@ -17,7 +18,7 @@ class PauseForm(RequestModel):
 
 
 class SelectedForm(RequestModel):
-    sync_ids: list[Name] = Field(max_length=MAX_PAGE)
+    sync_ids: list[SyncId] = Field(max_length=MAX_PAGE)
     priority: Priority | None = None
 
 
@@ -39,7 +40,7 @@ def form(model: type[T]) -> T:
 
 def selected() -> SelectedForm:
     """The selected batches, without duplicates."""
-    values: dict[str, Any] = {"sync_ids": list(dict.fromkeys(request.form.getlist("sync_id")))}
+    values: dict[str, Any] = {"sync_ids": list(dict.fromkeys(map(as_recorded, request.form.getlist("sync_id"))))}
     if request.form.get("priority"):
         values["priority"] = request.form["priority"]
     return _checked(SelectedForm, values)
