@@ -80,6 +80,20 @@ def test_a_list_that_failed_alone_counts_nothing_of_removed_assets(world: World,
     assert removed(world, sync_id) == removed(world, sync_id, "expected") == (3, 0, 0)
 
 
+@pytest.mark.parametrize("case", [with_a_gallery, with_covers])
+def test_what_went_while_its_asset_was_still_seen_counts_beside_it(world: World, context: Context, case: Case) -> None:
+    """Rather too many than too few: which rows went with which asset is not recorded."""
+    sync_id = case(world, context)
+    run_in_parts(world, context, sync_id, "asset")
+    assert sum(removed(world, sync_id)) == 3
+    queue(context, sync_id, scope=Scope.FAILED)
+    assert world.run_next(context) == "failed"
+    assert (world.status(sync_id), live(world)) == ("held", 1)
+    queue(context, sync_id, force=True)
+    assert world.run_next(context) == "done"
+    assert (world.status(sync_id), live(world)) == ("imported", 0)
+
+
 def test_the_retry_of_a_sweep_counts_once(world: World, context: Context) -> None:
     """A job for the failed items that fails as a whole is tried again by the daemon."""
     sync_id = with_a_gallery(world, context)
