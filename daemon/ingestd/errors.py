@@ -118,6 +118,10 @@ class MountSilent(MountUnavailable):
     """No sign of life in time, from the mount as a whole or from one file."""
 
 
+class ListingEndless(IngestdError):
+    """The listing of the hand-over folder does not end. What it names exists; what it does not name may exist, too."""
+
+
 class StillSilent(MountSilent):
     """A read that was silent before still hangs in the kernel, so that trying again would be of no use."""
 

@@ -135,7 +135,9 @@ def test_a_lease_lost_and_a_scan_that_failed_are_counted(world: World, monkeypat
     world.sql("UPDATE import_job SET claim_token = claim_token + 1")
     assert Run(context, lease, stop_event()).execute() == "lost"
     assert sample(context, "leases_lost_total") == 1
-    monkeypatch.setattr(context.mount, "list_sentinels", lambda: (_ for _ in ()).throw(MountUnavailable("gone")))
+    monkeypatch.setattr(
+        context.mount, "list_sentinels", lambda *_, **__: (_ for _ in ()).throw(MountUnavailable("gone"))
+    )
     with pytest.raises(MountUnavailable):
         world.scan(context)
     assert sample(context, "scans_total", result="error") == 1

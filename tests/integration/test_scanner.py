@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import CapturingLogger
@@ -11,10 +12,11 @@ from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
 from ingestd.mount.mountinfo import mount_point
 from ingestd.mount.records import Listing
-from ingestd.pipeline import scanner as scanner_module
+from ingestd.pipeline import ignored_names
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.ignored_names import MAX_WARNINGS
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.scanner import MAX_WARNINGS, Scanner
+from ingestd.pipeline.scanner import Scanner
 from support.scanning import Clock, Reads, kinds, last_error, recorded, write_sentinel
 from support.world import World, manifest_of, new_sync_id, photo
 
@@ -48,7 +50,7 @@ def test_sentinels_not_named_after_a_uuid_are_ignored(world: World) -> None:
 
 def test_many_ignored_sentinels_do_not_flood_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     logger = CapturingLogger()
-    monkeypatch.setattr(scanner_module, "log", logger)
+    monkeypatch.setattr(ignored_names, "log", logger)
     for number in range(MAX_WARNINGS + 5):
         world.file(f"sync/odd-{number}.ready", b"")
     Scanner(world.context()).scan()
@@ -185,8 +187,8 @@ class Middle:
         self._real = context.mount.list_sentinels
         monkeypatch.setattr(context.mount, "list_sentinels", self._listed)
 
-    def _listed(self) -> Listing:
-        listing, do, self._do = self._real(), self._do, None
+    def _listed(self, *arguments: Any, **named: Any) -> Listing:
+        listing, do, self._do = self._real(*arguments, **named), self._do, None
         if do is not None:
             do()
         return listing

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -42,12 +43,16 @@ STEPS: dict[int, Step] = {LOOKUP: "lookup", OPEN: "open", OPENDIR: "open", READ:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens at one step: an error number, or silence for so many seconds, and then no more than `most` bytes."""
+    """What happens at one step: an error number, or silence for so many seconds, and then no more than `most` bytes.
+
+    `is_midway`: a listing has it from its second part on.
+    """
 
     step: Step
     error: int = 0
     seconds: float = 0.0
     most: int = MAX_REQUEST
+    is_midway: bool = False
 
 
 @dataclass
@@ -61,6 +66,8 @@ class FaultyFuse:
     """seconds that everything takes that has no fault"""
     met: list[str] = field(default_factory=list)
     """paths of the faults that were met, in order"""
+    endless: dict[str, Callable[[int], str]] = field(default_factory=dict)
+    """folders whose listing never ends, and the name at each place after those that are there"""
     _paths: dict[int, str] = field(default_factory=lambda: {ROOT: ""})
     _nodes: dict[str, int] = field(default_factory=lambda: {"": ROOT})
     _device: int = -1
@@ -79,9 +86,14 @@ class FaultyFuse:
         """Each read of it takes so long, and gives one byte."""
         self.faults[path] = Fault("read", seconds=seconds, most=1)
 
+    def break_listing(self, path: str, error: int = 0) -> None:
+        """The listing of a folder hangs, or fails, after its first part."""
+        self.faults[path] = Fault("read", error, 0.0 if error else threading.TIMEOUT_MAX, is_midway=True)
+
     def clear(self) -> None:
         """Ends all faults; what hangs is answered."""
         self.faults.clear()
+        self.endless.clear()
         self._cleared.set()
         self._cleared = threading.Event()
 
@@ -112,7 +124,7 @@ class FaultyFuse:
         path = self._paths[node] if node else ""
         named = self._below(path, body) if opcode == LOOKUP else path
         fault = self.faults.get(named)
-        if fault is None or fault.step != STEPS.get(opcode):
+        if fault is None or fault.step != STEPS.get(opcode) or (fault.is_midway and _READ.unpack_from(body)[1] == 0):
             if not self.pace:
                 self._reply(unique, lambda: self._result(opcode, path, body))
                 return
@@ -183,13 +195,19 @@ class FaultyFuse:
 
     def _listing(self, path: str, _handle: int, offset: int, size: int) -> bytes:
         found = b""
-        for number, name in enumerate(sorted(os.listdir(os.fsencode(self.source / path)))[offset:], offset + 1):
+        for number, name in enumerate(self._names(path, offset), offset + 1):
             dirent = _DIRENT.pack(ROOT, number, len(name), stat.S_IFREG >> 12 if b"." in name else 0) + name
             dirent += b"\0" * (-len(dirent) % 8)
             if len(found) + len(dirent) > size:
                 break
             found += dirent
         return found
+
+    def _names(self, path: str, offset: int) -> Iterator[bytes]:
+        present = sorted(os.listdir(os.fsencode(self.source / path)))
+        yield from present[offset:]
+        if (made := self.endless.get(path)) is not None:
+            yield from (os.fsencode(made(number)) for number in count(max(0, offset - len(present))))
 
 
 @contextmanager

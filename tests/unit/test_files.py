@@ -14,7 +14,6 @@ from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry, Limits
 from ingestd.model import Reason
 from ingestd.mount import helper, manifests, paths, sync_folder, wire
-from ingestd.mount.records import Listing
 from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
@@ -229,7 +228,7 @@ def test_a_linked_sync_folder_is_refused_by_both(root: Root, outside: Path) -> N
     (root.path / "sync").rmdir()
     (root.path / "sync").symlink_to(outside)
     assert "symbolic link" in problem(*manifest(root))
-    assert "symbolic link" in problem(sync_folder.list_sentinels(str(root.path)))
+    assert "symbolic link" in problem(*listed(root.path))
 
 
 def test_only_real_sentinels_are_listed(root: Root) -> None:
@@ -237,8 +236,9 @@ def test_only_real_sentinels_are_listed(root: Root) -> None:
         (root.path / f"sync/{name}.ready").touch()
     (root.path / f"sync/{SYNC_ID}.json").touch()
     Path(os.fsdecode(os.fsencode(root.path) + b"/sync/\xff.ready")).touch()
-    listing = sync_folder.list_sentinels(str(root.path))
-    assert isinstance(listing, Listing)
+    listing, last = listed(root.path)
+    assert isinstance(listing, wire.ListingPart)
+    assert last == wire.ListingPart([], [], 0, is_last=True)
     assert listing.sync_ids == [SYNC_ID]
     assert sorted(listing.invalid_names) == sorted([SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready", r"\xff"])
 
@@ -247,7 +247,13 @@ def test_a_root_that_is_not_a_folder(root: Root) -> None:
     assert isinstance(helper.inspect_root(str(root.path)), wire.RootInfo)
     assert "not a folder" in problem(helper.inspect_root(str(root.item / "a.jpg")))
     assert problem(helper.inspect_root(str(root.path / "nowhere")))
-    assert problem(sync_folder.list_sentinels(str(root.path / "nowhere")))
+    assert problem(*listed(root.path / "nowhere"))
+
+
+def listed(root: Path) -> list[wire.Reply]:
+    sent: list[wire.Reply] = []
+    sync_folder.list_sentinels(str(root), sent.append)
+    return sent
 
 
 def problem(reply: wire.Reply) -> str:

@@ -18,6 +18,7 @@ from ingestd.model import Origin
 from ingestd.mount import wire
 from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
+from ingestd.mount.listing_receiver import ListingReceiver
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, mount_point
 from ingestd.mount.prober import Prober
@@ -123,13 +124,18 @@ class Mount:
             raise MountUnavailable(f"the file system at {self._root} was mounted again")
         raise MountReplaced(f"{identity.origin} at {self._root} was replaced by {found.origin}")
 
-    def list_sentinels(self) -> Listing:
-        """All bundles handed over, from one listing. Raises MountUnavailable."""
-        reply = self._ask(wire.ListSentinels(self._root), self.settings.deadline)
-        if not isinstance(reply, Listing):
-            self._checked_at = -math.inf
-            raise MountUnavailable(f"the mount cannot be listed: {problem_of(reply)}")
-        return reply
+    def list_sentinels(self, listing: Listing | None = None, on_alive: Callable[[], None] = lambda: None) -> Listing:
+        """All bundles handed over, from one listing; `on_alive()` is called for each part of it.
+
+        Raises MountUnavailable, and ListingEndless; `listing` then has what was listed before.
+        """
+        receiver = ListingReceiver(self._root, Listing() if listing is None else listing)
+        with self._helper(Use.LISTING, "sync/") as helper:
+            helper.send(wire.ListSentinels(self._root), self.settings.deadline)
+            while not receiver.is_complete:
+                receiver.add(helper.receive(self.settings.deadline))
+                on_alive()
+        return receiver.listing
 
     def read_manifest(
         self,

@@ -45,7 +45,7 @@ def handle(request: wire.Request, channel: ReplyChannel) -> None:
         case wire.InspectRoot(root):
             channel.send(inspect_root(root, channel.keep_alive))
         case wire.ListSentinels(root):
-            channel.send(sync_folder.list_sentinels(root, channel.keep_alive))
+            sync_folder.list_sentinels(root, channel.send)
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
         case wire.ProbeManifest(root, sync_id):

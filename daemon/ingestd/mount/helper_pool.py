@@ -16,11 +16,12 @@ class Use(Enum):
     """What a helper is borrowed for."""
 
     CHECK = "checks"
+    LISTING = "listings"
     MANIFEST = "manifests"
     ITEMS = "items"
 
 
-MAX_ABANDONED = {Use.CHECK: 8, Use.MANIFEST: 32, Use.ITEMS: 16}
+MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 16}
 
 
 class Abandoned(NamedTuple):

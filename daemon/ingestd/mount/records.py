@@ -1,7 +1,7 @@
 """Records of what is read below the mount root, for those who use it without the transport that carries it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -23,11 +23,12 @@ class ItemRequest(msgspec.Struct):
     with_documents: bool = True
 
 
-class Listing(msgspec.Struct, tag=True):
+@dataclass(slots=True)
+class Listing:
     """The bundles handed over: `sync_ids` have a sentinel. `invalid_names`: sentinels not named by a UUID."""
 
-    sync_ids: list[str]
-    invalid_names: list[str]
+    sync_ids: set[str] = field(default_factory=set)
+    invalid_names: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,19 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
-from ingestd.mount.records import Listing
-from ingestd.mount.wire import Failure
+from ingestd.mount.wire import Failure, ListingPart
 
 ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-NAMES_AT_ONCE = 4096
-"""names of a listing between two signs of life"""
+NAMES_AT_ONCE, PART_SECONDS = 4096, 0.5
+"""most names in a part of a listing, and seconds after which one is sent that has fewer"""
 
 Alive = Callable[[], None]
 
@@ -52,29 +51,64 @@ def inode(root: int) -> int:
         return 0
 
 
-def list_sentinels(root: str, alive: Alive = quiet) -> Listing | Failure:
-    """One listing of names, without a stat of any file."""
-    sync_ids: list[str] = []
-    invalid_names: list[str] = []
+def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None]) -> None:
+    """One listing of names, without a stat of any file. Sends its parts, the last one marked, or a failure."""
     try:
-        with open_in_root(root, "sync", OPEN_FOLDER) as folder:
-            names = _names(folder, alive)
+        with open_in_root(root, "sync", OPEN_FOLDER) as folder, os.scandir(folder) as entries:
+            parts = _Parts(send)
+            with parts.flushing():
+                for entry in entries:
+                    parts.add(entry.name)
+        send(ListingPart([], [], 0, is_last=True))
     except BadEntry as bad:
-        return Failure(f"{root}: {bad.problem}")
+        send(Failure(f"{root}: {bad.problem}"))
     except OSError as error:
-        return Failure(f"{root}/sync: {error.strerror}")
-    for stem in (name.removesuffix(".ready") for name in names if name.endswith(".ready")):
-        (sync_ids if SYNC_ID.fullmatch(stem) else invalid_names).append(stem)
-    return Listing(sync_ids, list(map(printable, invalid_names)))
+        send(Failure(f"{root}/sync: {error.strerror}"))
 
 
-def _names(folder: int, alive: Alive) -> list[str]:
-    names: list[str] = []
-    with os.scandir(folder) as entries:
-        while part := [entry.name for entry in islice(entries, NAMES_AT_ONCE)]:
-            names += part
-            alive()
-    return names
+class _Parts:
+    """Sends names in parts: NAMES_AT_ONCE, or fewer every PART_SECONDS, also while the next name does not come."""
+
+    def __init__(self, send: Callable[[ListingPart], None]) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._names: list[str] = []
+
+    def add(self, name: str) -> None:
+        with self._lock:
+            self._names.append(name)
+            if len(self._names) >= NAMES_AT_ONCE:
+                self._flush()
+
+    @contextmanager
+    def flushing(self) -> Iterator[None]:
+        """Sends what there is every PART_SECONDS, and at the end of the block."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._flush_until, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self._flush()
+
+    def _flush_until(self, ended: threading.Event) -> None:
+        with suppress(BrokenPipeError):
+            while not ended.wait(PART_SECONDS):
+                with self._lock:
+                    self._flush()
+
+    def _flush(self) -> None:
+        names, self._names = self._names, []
+        if names:
+            self._send(_part(names))
+
+
+def _part(names: list[str]) -> ListingPart:
+    stems = [name.removesuffix(".ready") for name in names if name.endswith(".ready")]
+    invalid = [printable(stem) for stem in stems if not SYNC_ID.fullmatch(stem)]
+    return ListingPart([stem for stem in stems if SYNC_ID.fullmatch(stem)], invalid, len(names))
 
 
 @contextmanager

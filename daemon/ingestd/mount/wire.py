@@ -12,7 +12,7 @@ import msgspec
 from ingestd.format.fields import Limits
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.records import Block, Envelope
-from ingestd.mount.records import ItemRequest, Listing, Reading
+from ingestd.mount.records import ItemRequest, Reading
 
 POLL_SECONDS = 0.1
 MAX_FRAME = 2**32
@@ -26,7 +26,7 @@ class InspectRoot(msgspec.Struct, tag=True):
 
 
 class ListSentinels(msgspec.Struct, tag=True):
-    """Request: which bundles are handed over? One listing, names only. Reply: Listing."""
+    """Request: which bundles are handed over? One listing, names only. Replies: ListingPart."""
 
     root: str
 
@@ -89,6 +89,15 @@ class RootInfo(msgspec.Struct, tag=True, frozen=True):
     sync_inode: int = 0
 
 
+class ListingPart(msgspec.Struct, tag=True, frozen=True):
+    """Some sentinels, by what stands before `.ready`: a sync_id or not; found among so many names (`name_count`)."""
+
+    sync_ids: list[str]
+    invalid_names: list[str]
+    name_count: int
+    is_last: bool = False
+
+
 class ManifestHead(msgspec.Struct, tag=True, frozen=True):
     """What a manifest's bytes are. `is_unchanged`: their digest is the one that was known."""
 
@@ -143,7 +152,7 @@ class Failure(msgspec.Struct, tag=True):
 
 Request = InspectRoot | ListSentinels | ReadManifest | ProbeManifest | ReadItems
 ManifestReply = ManifestHead | ManifestIsLong | ManifestProblems | Envelope | Block | ManifestIndex
-Reply = RootInfo | Listing | Probed | Progress | Readings | Failure | ManifestReply
+Reply = RootInfo | ListingPart | Probed | Progress | Readings | Failure | ManifestReply
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

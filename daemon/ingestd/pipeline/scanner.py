@@ -8,10 +8,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import structlog
 
+from ingestd.errors import ListingEndless, MountSilent, MountUnavailable
+from ingestd.mount.records import Listing
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.ignored_names import IgnoredNames
 from ingestd.pipeline.lanes import Lane, Task
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.reads import Outcome, Reads
@@ -23,8 +27,6 @@ from ingestd.store import batch
 
 log = structlog.get_logger()
 
-MAX_WARNINGS = 20
-"""ignored sentinels that one scan logs by name"""
 MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
 READ_POLL, PATIENCE = 0.1, 2.0
@@ -48,7 +50,7 @@ class Scanner:
         self._recorder = Recorder(context, self._names)
         self._reads = Reads(context)
         self._rotation = Rotation()
-        self._ignored: set[str] = set()
+        self._ignored = IgnoredNames()
         self._round_ends_at = math.inf
         self._reported = 0
         self._retries_at = 0.0
@@ -89,7 +91,8 @@ class Scanner:
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
-        self._run(PATIENCE, ROUND_SECONDS)
+        with suppress(ListingEndless):  # it is logged, and tried again after mount.rescan_interval
+            self._run(PATIENCE, ROUND_SECONDS)
         return self._delay()
 
     def scan(self, patience: float = float("inf")) -> list[str]:
@@ -188,29 +191,41 @@ class Scanner:
 
     def _list_and_read(self, patience: float) -> None:
         self._context.mount.check()
-        listing = self._context.mount.list_sentinels()
-        self._warn_of_ignored(set(listing.invalid_names))
-        listed = set(listing.sync_ids)
-        self._recorder.note_listed(listed)
-        self._names.add_listed(sorted(self._recorder.new(listed) - self._reads.pending))
+        listing = Listing()
+        try:
+            self._context.mount.list_sentinels(listing, on_alive=tick)
+        except ListingEndless as error:
+            self._put_off(error)
+            self._read_listed(listing, patience)
+            raise
+        except MountUnavailable as error:
+            if listing.sync_ids or isinstance(error, MountSilent):
+                self._context.mount.check()
+                self._read_listed(listing, patience)
+            raise
+        self._recorder.note_listed(listing.sync_ids)
+        self._read_listed(listing, patience)
+        self._rotate(listing.sync_ids & self._recorder.known, patience)
+        self._note_success()
+
+    def _read_listed(self, listing: Listing, patience: float) -> None:
+        """Reads what is new in a listing, which need not be complete: of what it lacks nothing is known."""
+        self._ignored.warn(listing)
+        self._names.add_listed(sorted(self._recorder.new(listing.sync_ids) - self._reads.pending))
         self._read_due()
         self._read_all(patience)
-        self._rotate(listed & self._recorder.known, patience)
-        self._note_success()
+
+    def _put_off(self, error: ListingEndless) -> None:
+        """Makes the next full scan due as after a good one: to list so much takes long, and is rarely of use."""
+        log.warning("listing_endless", reason=str(error))
+        with self._lock:
+            self._full_due_at = time.monotonic() + self._context.settings.mount.rescan_interval
 
     def _rotate(self, known: set[str], patience: float) -> None:
         self._rotation.begin_turn(known)
         while time.monotonic() < self._round_ends_at and (group := self._rotation.next_group(known)):
             self._submit(group, Lane.AGAIN)
             self._read_all(patience)
-
-    def _warn_of_ignored(self, names: set[str]) -> None:
-        new = sorted(names - self._ignored)
-        for name in new[:MAX_WARNINGS]:
-            log.warning("sentinel_ignored", name=name, reason="its name is not a lower-case UUID")
-        if len(new) > MAX_WARNINGS:
-            log.warning("sentinels_ignored", count=len(new) - MAX_WARNINGS, reason="not named after a lower-case UUID")
-        self._ignored = names
 
     def _note_success(self) -> None:
         with self._lock:

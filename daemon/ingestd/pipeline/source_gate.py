@@ -7,16 +7,19 @@ expects is a row of ingest_mount; docs/decisions/0022-what-is-mounted.md has the
 import math
 import os
 import time
+from contextlib import suppress
 from functools import partial
 
 import structlog
 
 from ingestd.config import MountSettings
-from ingestd.errors import MountReplaced, MountUnavailable, NotEligible
+from ingestd.errors import ListingEndless, MountReplaced, MountUnavailable, NotEligible
 from ingestd.model import Origin
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
+from ingestd.mount.records import Listing
 from ingestd.pipeline.identity import host
+from ingestd.service import tick
 from ingestd.store import batch, ledger
 from ingestd.store import mount as mounts
 from ingestd.store.db import Database, Tx
@@ -120,10 +123,10 @@ class SourceGate:
         if str(origin) == self._looked_at and now < self._look_due_at:
             return False
         self._looked_at, self._look_due_at = str(origin), now + self._settings.rescan_interval
-        try:
-            names = self._mount.list_sentinels().sync_ids
-        except MountUnavailable:
-            return False
+        listing = Listing()
+        with suppress(MountUnavailable, ListingEndless):
+            self._mount.list_sentinels(listing, on_alive=tick)
+        names = sorted(listing.sync_ids)
         parts = [names[start : start + NAMES_PER_QUERY] for start in range(0, len(names), NAMES_PER_QUERY)]
         return any(self._db.read(partial(batch.any_recorded, sync_ids=part)) for part in parts)
 

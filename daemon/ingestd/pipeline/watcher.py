@@ -21,7 +21,7 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from ingestd.errors import MountUnavailable
+from ingestd.errors import ListingEndless, MountUnavailable
 from ingestd.format.fields import SYNC_ID
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
@@ -73,13 +73,14 @@ class SentinelEmitter(EventEmitter):
         super().__init__(event_queue, watch, **options)
         self._mount = mount
         self._seen: set[str] = set()
+        self._rest_until = -math.inf
 
     def on_thread_start(self) -> None:
         """Takes the first listing in the thread that starts the watch, so that every later sentinel causes an event."""
         self._seen = self._present()
 
     def queue_events(self, timeout: float) -> None:
-        if self.stopped_event.wait(timeout):
+        if self.stopped_event.wait(timeout) or time.monotonic() < self._rest_until:
             return
         present = self._present()
         for sync_id in sorted(present - self._seen):
@@ -88,8 +89,11 @@ class SentinelEmitter(EventEmitter):
 
     def _present(self) -> set[str]:
         try:
-            return set(self._mount.list_sentinels().sync_ids)
+            return self._mount.list_sentinels().sync_ids
         except MountUnavailable:
+            return self._seen
+        except ListingEndless:
+            self._rest_until = time.monotonic() + self._mount.settings.rescan_interval
             return self._seen
 
 

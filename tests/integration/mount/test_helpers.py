@@ -33,7 +33,7 @@ def test_silent_helper_is_replaced(make_mount: MakeMount) -> None:
     with pytest.raises(MountUnavailable, match="does not answer: the deadline passed"):
         mount.list_sentinels()
     set_deadline(mount, LATE)
-    assert mount.list_sentinels() == Listing([], [])
+    assert mount.list_sentinels() == Listing()
     assert len(helpers()) == 1
     assert not helpers() & frozen
 
@@ -61,7 +61,7 @@ def test_idle_helpers_that_something_ended_are_not_used(make_mount: MakeMount) -
         os.kill(pid, signal.SIGKILL)
     until(lambda: not dead & helpers())
     mount.check()
-    assert mount.list_sentinels() == Listing([], [])
+    assert mount.list_sentinels() == Listing()
     assert len(helpers()) == 1
 
 

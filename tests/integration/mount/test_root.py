@@ -42,7 +42,7 @@ def test_absent_root_is_unavailable_and_not_empty(make_mount: MakeMount, root: P
     replace_root(root, "real")
     assert mount.check()
     assert mount.up
-    assert mount.list_sentinels() == Listing([], [])
+    assert mount.list_sentinels() == Listing()
 
 
 def test_recent_check_is_trusted_until_something_is_unavailable(make_mount: MakeMount, root: Path) -> None:
