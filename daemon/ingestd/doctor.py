@@ -66,7 +66,10 @@ def _mount(context: Context) -> Iterator[Finding]:
     identity = context.mount.identify()
     yield Finding("mount", True, f"{identity.point.fs_type} at {identity.point.point}")
     listing = context.mount.list_sentinels()
-    yield Finding("sentinels", True, f"{len(listing.sync_ids)} bundles handed over")
+    handed_over, ignored = f"{len(listing.sync_ids)} bundles handed over", listing.ignored
+    if ignored:
+        handed_over += f"; {len(ignored)} names look like sentinels and are ignored, such as {ignored[0]}"
+    yield Finding("sentinels", True, handed_over)
 
 
 def _server(context: Context) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from structlog.testing import CapturingLogger
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
+from ingestd.mount import listing_receiver
 from ingestd.mount.mountinfo import mount_point
 from ingestd.mount.records import Listing
 from ingestd.pipeline import ignored_names
@@ -56,6 +57,35 @@ def test_many_ignored_sentinels_do_not_flood_the_log(world: World, monkeypatch: 
     Scanner(world.context()).scan()
     assert [call.args for call in logger.calls].count(("sentinel_ignored",)) == MAX_WARNINGS
     assert [call.kwargs["count"] for call in logger.calls if call.args == ("sentinels_ignored",)] == [5]
+
+
+def test_ignored_names_beyond_those_that_are_kept_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = CapturingLogger()
+    monkeypatch.setattr(ignored_names, "log", logger)
+    monkeypatch.setattr(ignored_names, "MAX_INVALID", 30)
+    monkeypatch.setattr(listing_receiver, "MAX_INVALID", 30)
+    for number in range(50):
+        world.file(f"sync/odd-{number}.ready", b"")
+    scanner = Scanner(world.context())
+    for _ in range(2):
+        scanner.scan()
+    assert len(logger.calls) == MAX_WARNINGS + 1
+    assert logger.calls[-1].kwargs["count"] == 50 - MAX_WARNINGS
+
+
+def test_a_sentinel_with_a_wrong_name_is_logged_once_unless_the_right_one_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = CapturingLogger()
+    monkeypatch.setattr(ignored_names, "log", logger)
+    waiting, done = world.put(photo("a"), ready=False), world.put(photo("b"))
+    for name in (f"{waiting}.READY", f"{done}.ready.txt", f"{done.upper()}.ready", "notes.txt"):
+        world.file(f"sync/{name}", b"")
+    scanner = Scanner(world.context())
+    for _ in range(2):
+        scanner.scan()
+    assert [call.kwargs["name"] for call in logger.calls] == [f"{waiting}.READY"]
+    assert "SYNC_ID.ready" in logger.calls[0].kwargs["reason"]
 
 
 def test_a_manifest_without_its_sentinel_is_not_recorded_yet(world: World) -> None:

@@ -58,7 +58,7 @@ def test_every_line_is_json_on_request(world: World, daemons: Daemons) -> None:
     _, lines = import_one(world, daemons, {}, **SETTINGS, log={"level": "debug", "format": "json"})
     events = [json.loads(line) for line in lines]
     (ignored,) = (event for event in events if event["event"] == "sentinel_ignored")
-    assert ignored["name"] == HOSTILE.removesuffix(".ready")
+    assert ignored["name"] == HOSTILE
     (claimed,) = (event for event in events if event["event"] == "job_claimed")
     (finished,) = (event for event in events if event["event"] == "job_finished")
     for key in ("job_id", "worker", "claim_token"):

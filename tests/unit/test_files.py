@@ -240,7 +240,22 @@ def test_only_real_sentinels_are_listed(root: Root) -> None:
     assert isinstance(listing, wire.ListingPart)
     assert last == wire.ListingPart([], [], 0, is_last=True)
     assert listing.sync_ids == [SYNC_ID]
-    assert sorted(listing.invalid_names) == sorted([SYNC_ID.upper(), "x", "", f"{SYNC_ID}.ready", r"\xff"])
+    assert sorted(listing.invalid_names) == sorted(
+        [f"{SYNC_ID.upper()}.ready", "x.ready", ".ready", f"{SYNC_ID}.ready.ready", r"\xff.ready"]
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{SYNC_ID}{end}" for end in (".READY", ".ready.txt", " .ready", "_ready")] + [f"{SYNC_ID.upper()}.Ready"],
+)
+def test_a_name_that_looks_like_a_sentinel_is_listed_as_invalid(root: Root, name: str) -> None:
+    for foreign in (f"{SYNC_ID}.json", f"{SYNC_ID}.readme.txt", f"{SYNC_ID}.txt", "readme", "already", "x.READY"):
+        (root.path / "sync" / foreign).touch()
+    (root.path / "sync" / name).touch()
+    listing, _ = listed(root.path)
+    assert isinstance(listing, wire.ListingPart)
+    assert (listing.sync_ids, listing.invalid_names) == ([], [name])
 
 
 def test_a_root_that_is_not_a_folder(root: Root) -> None:

@@ -10,6 +10,7 @@ from ingestd.format.entry import File
 from ingestd.format.manifest import Manifest
 from ingestd.model import Reason
 
+SYNC_ID_LENGTH = 36
 SOURCE = "source"
 """Kind of an item's provenance document, source/source.json."""
 
@@ -25,10 +26,19 @@ class ItemRequest(msgspec.Struct):
 
 @dataclass(slots=True)
 class Listing:
-    """The bundles handed over: `sync_ids` have a sentinel. `invalid_names`: sentinels not named by a UUID."""
+    """The bundles handed over: `sync_ids` have a sentinel.
+
+    `invalid_names`: some of the `invalid_count` names that look like sentinels, and are not.
+    """
 
     sync_ids: set[str] = field(default_factory=set)
     invalid_names: set[str] = field(default_factory=set)
+    invalid_count: int = 0
+
+    @property
+    def ignored(self) -> list[str]:
+        """Those of `invalid_names` that may be waited for: there is no right name for the same bundle beside them."""
+        return sorted(name for name in self.invalid_names if name[:SYNC_ID_LENGTH].lower() not in self.sync_ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Reading the root and its sync folder, in a mount helper: sentinels and manifests."""
 
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from ingestd.mount.wire import Failure, ListingPart
 ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 NAMES_AT_ONCE, PART_SECONDS = 4096, 0.5
 """most names in a part of a listing, and seconds after which one is sent that has fewer"""
+SIMILAR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[ ._-]*ready", re.IGNORECASE)
+"""how names begin that were probably meant as sentinels"""
 
 Alive = Callable[[], None]
 
@@ -106,9 +109,13 @@ class _Parts:
 
 
 def _part(names: list[str]) -> ListingPart:
-    stems = [name.removesuffix(".ready") for name in names if name.endswith(".ready")]
-    invalid = [printable(stem) for stem in stems if not SYNC_ID.fullmatch(stem)]
-    return ListingPart([stem for stem in stems if SYNC_ID.fullmatch(stem)], invalid, len(names))
+    alike = [name for name in names if name.endswith(".ready") or SIMILAR.match(name)]
+    sync_ids = [name.removesuffix(".ready") for name in alike if is_sentinel(name)]
+    return ListingPart(sync_ids, [printable(name) for name in alike if not is_sentinel(name)], len(names))
+
+
+def is_sentinel(name: str) -> bool:
+    return name.endswith(".ready") and SYNC_ID.fullmatch(name.removesuffix(".ready")) is not None
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class RootInfo(msgspec.Struct, tag=True, frozen=True):
 
 
 class ListingPart(msgspec.Struct, tag=True, frozen=True):
-    """Some sentinels, by what stands before `.ready`: a sync_id or not; found among so many names (`name_count`)."""
+    """Some sentinels, by their sync_ids, and names that only look like sentinels, among `name_count` names."""
 
     sync_ids: list[str]
     invalid_names: list[str]

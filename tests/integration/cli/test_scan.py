@@ -40,6 +40,17 @@ def test_scan_reports_bundles_without_a_readable_manifest(configured: World, run
     assert "ingestd: 1 bundles have no readable manifest yet" in result.stderr
 
 
+def test_scan_and_doctor_show_a_name_that_only_looks_like_a_sentinel(configured: World, run: Run) -> None:
+    configured.file(f"sync/{UNKNOWN}.READY", b"")
+    result = run("scan")
+    assert (result.code, result.stdout) == (0, "")
+    assert f"{UNKNOWN}.READY" in result.stderr
+    assert "rename it" in result.stderr
+    assert f"0 bundles handed over; 1 names look like sentinels and are ignored, such as {UNKNOWN}.READY" in (
+        finding["detail"] for finding in run("doctor", "--json").json
+    )
+
+
 def test_preflight_prints_the_plan_and_does_not_change_the_library(configured: World, run: Run) -> None:
     sync_id = configured.put(photo("a"), cover("c", "a"), {"hash": HOSTILE})
     run("scan")
