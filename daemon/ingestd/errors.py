@@ -86,6 +86,10 @@ class ManifestIsLong(IngestdError):
         self.size = size
 
 
+class ScanIncomplete(IngestdError):
+    """A scan ended before some manifests were read, because they take long; all others were."""
+
+
 class ManifestTakesLong(IngestdError):
     """Reading a manifest goes on, but takes longer than the caller can wait."""
 

@@ -1,14 +1,16 @@
 """Commands of operators run in this process, with the database and the mount of this host."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
-from ingestd.cli.output import Row, queued_row
+from ingestd.cli.operate import ScanResult
+from ingestd.cli.output import Row, echo, queued_row
 from ingestd.cli.session import Session
 from ingestd.errors import NotFound
 from ingestd.model import Scope
 from ingestd.pipeline import ordering, pausing, queueing
 from ingestd.pipeline import preflight as planning
+from ingestd.pipeline.scan_limit import ScanLimit
 from ingestd.pipeline.scanner import Scanner
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.store import item, removal
@@ -23,10 +25,12 @@ class Local:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def scan(self) -> tuple[list[SummarizedBatch], int]:
+    def scan(self) -> ScanResult:
         scanner = Scanner(self._session.context)
-        found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in scanner.scan()]
-        return [batch for batch in found if batch], scanner.unrecorded
+        limit = ScanLimit(_report_wait)
+        names = scanner.scan(limit=limit)
+        found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in names]
+        return ScanResult([batch for batch in found if batch], scanner.unrecorded, limit.left_out)
 
     def preflight(self, sync_id: str) -> Row:
         known_batch(self._session, sync_id)
@@ -84,6 +88,11 @@ class Local:
 
     def beginning_with(self, prefix: str) -> list[str]:
         return self._session.context.db.read(lambda tx: batches.beginning_with(tx, prefix))
+
+
+def _report_wait(sync_ids: Collection[str]) -> None:
+    example = min(sync_ids)
+    echo(f"waiting for {len(sync_ids)} manifests that take long, such as sync/{example}.json")
 
 
 def known_batch(session: Session, sync_id: str) -> SummarizedBatch:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import click
 
@@ -19,6 +19,7 @@ from ingestd.errors import (
     IngestdError,
     NoDaemon,
     NotEligible,
+    ScanIncomplete,
 )
 from ingestd.model import Scope
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
@@ -28,17 +29,27 @@ from ingestd.store.queries.overview import Overview
 MIN_PREFIX, SYNC_ID_LENGTH = 6, 36
 """characters that a shortened sync_id must have, and that a whole one has"""
 MAX_REASON = 1000
+MAX_SHOWN = 10
+"""sync_ids in one message"""
 OUTAGES = (ConfigError, DatabaseUnavailable, DaemonUnavailable, NoDaemon)
 """errors that would also stop the next batch"""
 OBSTACLES = (DaemonBusy, DatabaseContention)
 """errors of these kinds that may be about one batch only, such as one that others hold"""
 
 
+class ScanResult(NamedTuple):
+    """The new and changed batches, the number of bundles without a readable manifest, and what was left out."""
+
+    batches: list[SummarizedBatch]
+    unrecorded: int
+    left_out: Sequence[str] = ()
+
+
 class Operator(Protocol):
     """Runs the commands that can run locally or remotely; both print the same."""
 
-    def scan(self) -> tuple[list[SummarizedBatch], int]:
-        """The new and changed batches, and the number of bundles without a readable manifest."""
+    def scan(self) -> ScanResult:
+        """One full scan."""
 
     def preflight(self, sync_id: str) -> Row:
         """The plan of a batch."""
@@ -142,11 +153,14 @@ def _remote(url: Address, token_file: Path) -> Operator:
 @operated
 def scan(operator: Operator, as_json: bool) -> None:
     """Runs one full scan and prints the new and changed batches."""
-    rows, unrecorded = operator.scan()
+    rows, unrecorded, left_out = operator.scan()
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows(rows, columns, as_json=as_json, empty="nothing new")
     if unrecorded:
         echo(f"{unrecorded} bundles have no readable manifest yet; a later scan looks again")
+    if left_out:
+        problem = f"{len(left_out)} bundles were left out, because their manifests take long to read"
+        raise ScanIncomplete(f"{problem}: {', '.join(left_out[:MAX_SHOWN])}{', …' if left_out[MAX_SHOWN:] else ''}")
 
 
 @click.command()

@@ -13,6 +13,7 @@ import msgspec
 from ingestd import decide
 from ingestd.backoff import backoff
 from ingestd.cli.client import Client, shaped
+from ingestd.cli.operate import ScanResult
 from ingestd.cli.output import Row, echo, queued_row
 from ingestd.errors import DaemonBusy, DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
@@ -99,7 +100,7 @@ class _JobList(msgspec.Struct):
     items: list[Job]
 
 
-class _ScanResult(msgspec.Struct):
+class _FoundByScan(msgspec.Struct):
     sync_ids: list[str]
     unrecorded: int
 
@@ -114,13 +115,13 @@ class Remote:
         self._client = client
         self._busy_seconds_left = ALL_BUSY_SECONDS
 
-    def scan(self) -> tuple[list[SummarizedBatch], int]:
+    def scan(self) -> ScanResult:
         request_id = self._client.post("/scan", {202: _Accepted}).id
-        found = self._result(request_id, _ScanResult, "the scan")
+        found = self._result(request_id, _FoundByScan, "the scan")
         if len(found.sync_ids) >= MAX_SYNC_IDS:
             echo(f"only the first {MAX_SYNC_IDS} batches are shown; `ingestd batches` there lists them all")
         rows = [self._batch(sync_id) for sync_id in found.sync_ids[:MAX_SYNC_IDS]]
-        return [row for row in rows if row], found.unrecorded
+        return ScanResult([row for row in rows if row], found.unrecorded)
 
     def _batch(self, sync_id: str) -> SummarizedBatch | None:
         try:

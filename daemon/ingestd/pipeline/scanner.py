@@ -21,6 +21,7 @@ from ingestd.pipeline.names import Names
 from ingestd.pipeline.reads import Outcome, Reads
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation
+from ingestd.pipeline.scan_limit import ScanLimit
 from ingestd.pipeline.settling import Waits
 from ingestd.service import tick
 from ingestd.store import batch
@@ -54,6 +55,7 @@ class Scanner:
         self._round_ends_at = math.inf
         self._reported = 0
         self._retries_at = 0.0
+        self._limit: ScanLimit | None = None
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._is_demanded = False
@@ -95,11 +97,12 @@ class Scanner:
             self._run(PATIENCE, ROUND_SECONDS)
         return self._delay()
 
-    def scan(self, patience: float = float("inf")) -> list[str]:
+    def scan(self, patience: float = math.inf, limit: ScanLimit | None = None) -> list[str]:
         """One full scan, now; returns the sync_ids that were recorded or changed.
 
-        Reads that give no answer for `patience` seconds go on afterwards, for the rounds to come.
+        Reads without an answer for `patience` seconds go on afterwards, for the rounds to come; `limit` ends the scan.
         """
+        self._limit = limit
         with self._lock:
             self._is_demanded = True
         self._reads.wait_for_slow()
@@ -253,6 +256,8 @@ class Scanner:
                 if quiet >= patience:
                     self._reads.note_slow()
             tick()
+            if self._limit is not None and self._limit.is_over(outcome, self._reads.pending):
+                self._round_ends_at = time.monotonic()
 
     def _take(self, outcome: Outcome) -> None:
         if outcome.delivered is not None:
