@@ -18,7 +18,16 @@ Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers firs
 SyncId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(as_recorded)]
 
 
-class RequestModel(BaseModel):
+class Model(BaseModel):
+    """Its JSON schema is made once. Each route asks for those of its request and of all its responses."""
+
+    @classmethod
+    @cache
+    def model_json_schema(cls, *options: Any, **named: Any) -> dict[str, Any]:  # type: ignore[override]
+        return super().model_json_schema(*options, **named)
+
+
+class RequestModel(Model):
     """Part of a request. Unknown names are an error."""
 
     model_config = ConfigDict(extra="forbid")
@@ -30,7 +39,7 @@ class Body(RequestModel):
     model_config = ConfigDict(strict=True)
 
 
-class ResponseModel(BaseModel):
+class ResponseModel(Model):
     """Part of a response."""
 
     model_config = ConfigDict(extra="forbid")
