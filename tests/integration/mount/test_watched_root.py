@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from watchdog.observers.api import EventQueue, ObservedWatch
 
-from ingestd.errors import MountUnavailable
+from ingestd.errors import ListingEndless, MountUnavailable
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.records import Listing
-from ingestd.pipeline.watcher import Watcher
+from ingestd.pipeline.watcher import SentinelEmitter, Watcher
 from support.real_mount import MakeMount, replace_root
 from support.wait import until
 from support.world import new_sync_id
@@ -64,3 +65,25 @@ def test_polling_names_what_is_new_only(make_mount: MakeMount, root: Path, monke
     finally:
         watcher.stop()
     assert named == [{new}]
+
+
+def test_polling_rests_after_a_listing_without_end(
+    make_mount: MakeMount, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = make_mount(watch="poll", rescan_interval=1000.0)
+    listings: list[int] = []
+
+    def endless() -> Listing:
+        listings.append(1)
+        raise ListingEndless("it does not end")
+
+    monkeypatch.setattr(mount, "list_sentinels", endless)
+    watch = ObservedWatch(str(root / "sync"), recursive=False)
+    emitter = SentinelEmitter(EventQueue(), watch, mount=mount)
+    emitter.on_thread_start()
+    for _ in range(3):
+        emitter.queue_events(0.0)
+    assert len(listings) == 1
+    emitter._rest_until = 0.0
+    emitter.queue_events(0.0)
+    assert len(listings) == 2
