@@ -14,6 +14,7 @@ from ingestd.mount import listing_receiver
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.records import Listing
+from ingestd.pipeline import names
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
@@ -78,6 +79,20 @@ def test_a_scan_on_request_reports_an_endless_listing(
         Scanner(context).scan()
     assert recorded(world) == [(sync_id, "new")]
     assert any("does not end" in finding.detail for finding in doctor.examine(context) if not finding.ok)
+
+
+def test_endless_listings_with_other_names_each_time_do_not_add_up(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing_receiver, "MAX_SENTINELS", 1000)
+    monkeypatch.setattr(names, "MAX_WAITING", 1500)
+    monkeypatch.setattr(scanner_module, "ROUND_SECONDS", 0.0)
+    scanner = Scanner(world.context(mount={"root": faulty.point}))
+    faulty.endless["sync"] = lambda _number: f"{uuid.uuid4()}.ready"
+    for _ in range(3):
+        scanner.demand_full()
+        scanner.run_once()
+    assert len(scanner._names) == 1500
 
 
 @pytest.mark.parametrize("error", [0, errno.EIO])

@@ -3,6 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
+
+MAX_WAITING = 1_000_000
+"""names that listings may make wait; a later one finds the rest again"""
 
 
 class Names:
@@ -29,7 +33,7 @@ class Names:
     def add_listed(self, sync_ids: Iterable[str]) -> None:
         """Adds what a listing found, without changing what was named before."""
         with self._lock:
-            for sync_id in sync_ids:
+            for sync_id in islice(sync_ids, max(0, MAX_WAITING - len(self._waiting))):
                 self._waiting.setdefault(sync_id)
 
     def take(self, limit: int) -> list[str]:
