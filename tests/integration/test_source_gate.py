@@ -17,6 +17,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import WorkerPool, is_open
+from support.wait import until
 from support.world import World, md5, photo
 
 RCLONE = MountPoint(40, "0:40", "/mnt/s3-sync", "fuse.rclone", "s3:bucket")
@@ -215,7 +216,7 @@ def test_after_it_is_accepted_missing_files_fail(world: World, mounted: Mounted)
     mounted.copy_manifests(OTHERS["another bucket"])
     assert world.run_next(context) == "released"
     make_context(world).gate.accept("olivia")
-    assert is_open(context)
+    until(lambda: is_open(context), what="for the next check of the mount")
     assert world.run_next(context) == "done"
     assert set(world.decisions(sync_id).values()) == {"failed:file_missing"}
 

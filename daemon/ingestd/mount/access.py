@@ -26,8 +26,9 @@ from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 
 REMOTE_WORKERS = 16
-CHECK_SECONDS, SLOW_CHECK = 20.0, 5.0
-"""seconds of silence of a check after which the mount counts as absent, and of a whole check that is called slow"""
+CHECK_SECONDS, SLOW_CHECK, RECHECK_SECONDS = 20.0, 5.0, 1.0
+"""seconds of silence of a check after which the mount counts as absent, and of a whole check that is called slow;
+seconds between checks of an absent mount by those who only want to know whether it is there"""
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
 PLACEHOLDERS = ("autofs",)
@@ -52,7 +53,7 @@ class Mount:
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self.sync_inode = 0
         """inode of the folder with the sentinels at the last check; 0: there was none"""
-        self._checked_at = -math.inf
+        self._checked_at = self._lost_at = -math.inf
         self._root = str(settings.root)
         self._path = settings.root
         self._pool = HelperPool(settings.root, self._mounted)
@@ -73,6 +74,7 @@ class Mount:
     def lose(self, problem: str) -> None:
         """Counts as absent until a check succeeds."""
         self.up, self.problem = False, problem
+        self._lost_at = time.monotonic()
 
     def identify(self) -> MountIdentity:
         """The identity of the file system at the root, expected or not. Raises MountUnavailable."""
@@ -108,8 +110,14 @@ class Mount:
         return None if self.identity is None else self.identity.origin
 
     def check_cached(self, max_age: float) -> None:
-        """As `check`, unless one succeeded within the last `max_age` seconds and no request failed since."""
-        if not self.up or time.monotonic() - self._checked_at > max_age:
+        """As `check`, unless one succeeded within the last `max_age` seconds and no request failed since.
+
+        An absent mount is asked again after RECHECK_SECONDS at the earliest: all workers ask, whenever a job is queued.
+        """
+        now = time.monotonic()
+        if not self.up and now - self._lost_at < min(max_age, RECHECK_SECONDS):
+            raise MountUnavailable(self.problem)
+        if not self.up or now - self._checked_at > max_age:
             self.check()
 
     def require_same(self, identity: MountIdentity) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from ingestd.errors import MountUnavailable
 from ingestd.mount import wire
+from ingestd.mount.access import Mount
 from ingestd.mount.helper import inspect_root
 from ingestd.mount.records import ItemRequest, Listing
 from support.missing import give_up
 from support.real_mount import MEMORY, MakeMount, replace_root
+from support.wait import until
 
 
 def test_plain_root_is_refused_when_a_mount_is_required(make_mount: MakeMount) -> None:
@@ -54,6 +57,26 @@ def test_recent_check_is_trusted_until_something_is_unavailable(make_mount: Make
         mount.list_sentinels()
     with pytest.raises(MountUnavailable):
         mount.check_cached(3600.0)
+
+
+def test_an_absent_mount_is_not_asked_each_time(make_mount: MakeMount, root: Path) -> None:
+    mount = make_mount()
+    root.unlink()
+    checks: list[None] = []
+    identify = mount.identify
+    mount.identify = lambda: checks.append(None) or identify()  # type: ignore[func-returns-value,method-assign]
+    for _ in range(50):
+        with pytest.raises(MountUnavailable, match="No such file"):
+            mount.check_cached(3600.0)
+    assert len(checks) < 10
+    replace_root(root, "real")
+    until(lambda: is_there(mount), what="for a check of the mount")
+
+
+def is_there(mount: Mount) -> bool:
+    with suppress(MountUnavailable):
+        mount.check_cached(3600.0)
+    return mount.up
 
 
 def test_other_file_system_is_another_identity(make_mount: MakeMount, root: Path, other_file_system: Path) -> None:
