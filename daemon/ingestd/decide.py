@@ -18,6 +18,7 @@ from ingestd.model import (
     Verdict,
     Version,
 )
+from ingestd.wording import counted
 
 
 def is_older(incoming: Version, row: Version | None) -> bool:
@@ -152,7 +153,7 @@ def decide_container(
     if action is Action.REMOVE:
         return _decide_container_removal(incoming, stored)
     if missing:
-        error = f"{len(missing)} members are not live in the library yet"
+        error = f"{counted(len(missing), 'member')} not live in the library yet"
         return Verdict(Decision.DEFERRED, Reason.MEMBERS_MISSING, error)
     if stored is None:
         return Verdict(Decision.CREATED)

@@ -14,6 +14,7 @@ from ingestd.pipeline.identity import host, this_instance
 from ingestd.pipeline.requests import FRESH_HEARTBEATS
 from ingestd.store import job, mount
 from ingestd.store.queries import server
+from ingestd.wording import counted
 
 MIN_VERSION = (10, 6)
 MIN_PACKET = 16 * 2**20
@@ -66,9 +67,9 @@ def _mount(context: Context) -> Iterator[Finding]:
     identity = context.mount.identify()
     yield Finding("mount", True, f"{identity.point.fs_type} at {identity.point.point}")
     listing = context.mount.list_sentinels()
-    handed_over, ignored = f"{len(listing.sync_ids)} bundles handed over", listing.ignored
+    handed_over, ignored = f"{counted(len(listing.sync_ids), 'bundle')} handed over", listing.ignored
     if ignored:
-        handed_over += f"; {len(ignored)} names look like sentinels and are ignored, such as {ignored[0]}"
+        handed_over += f"; ignored {counted(len(ignored), 'name')} like those of sentinels, such as {ignored[0]}"
     yield Finding("sentinels", True, handed_over)
 
 

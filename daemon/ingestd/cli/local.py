@@ -17,6 +17,7 @@ from ingestd.store import item, removal
 from ingestd.store.queries import batches, items, jobs
 from ingestd.store.queries.overview import Overview, overview
 from ingestd.store.queries.paging import NEWEST
+from ingestd.wording import counted
 
 
 class Local:
@@ -92,7 +93,7 @@ class Local:
 
 def _report_wait(sync_ids: Collection[str]) -> None:
     example = min(sync_ids)
-    echo(f"waiting for {len(sync_ids)} manifests that take long, such as sync/{example}.json")
+    echo(f"waiting for {counted(len(sync_ids), 'slow manifest')}, such as sync/{example}.json")
 
 
 def known_batch(session: Session, sync_id: str) -> SummarizedBatch:

@@ -25,6 +25,7 @@ from ingestd.model import Scope
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.removal_counts import Removals
 from ingestd.store.queries.overview import Overview
+from ingestd.wording import counted
 
 MIN_PREFIX, SYNC_ID_LENGTH = 6, 36
 """characters that a shortened sync_id must have, and that a whole one has"""
@@ -157,9 +158,9 @@ def scan(operator: Operator, as_json: bool) -> None:
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows(rows, columns, as_json=as_json, empty="nothing new")
     if unrecorded:
-        echo(f"{unrecorded} bundles have no readable manifest yet; a later scan looks again")
+        echo(f"{counted(unrecorded, 'bundle')} without a readable manifest yet; a later scan looks again")
     if left_out:
-        problem = f"{len(left_out)} bundles were left out, because their manifests take long to read"
+        problem = f"left out {counted(len(left_out), 'bundle')} because reading takes long"
         raise ScanIncomplete(f"{problem}: {', '.join(left_out[:MAX_SHOWN])}{', …' if left_out[MAX_SHOWN:] else ''}")
 
 

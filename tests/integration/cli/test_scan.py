@@ -37,7 +37,7 @@ def test_scan_reports_bundles_without_a_readable_manifest(configured: World, run
     configured.file(f"sync/{UNKNOWN}.ready", b"")
     result = run("scan")
     assert (result.code, result.stdout) == (0, "")
-    assert "ingestd: 1 bundles have no readable manifest yet" in result.stderr
+    assert "ingestd: 1 bundle without a readable manifest yet" in result.stderr
 
 
 def test_scan_and_doctor_show_a_name_that_only_looks_like_a_sentinel(configured: World, run: Run) -> None:
@@ -46,7 +46,7 @@ def test_scan_and_doctor_show_a_name_that_only_looks_like_a_sentinel(configured:
     assert (result.code, result.stdout) == (0, "")
     assert f"{UNKNOWN}.READY" in result.stderr
     assert "rename it" in result.stderr
-    assert f"0 bundles handed over; 1 names look like sentinels and are ignored, such as {UNKNOWN}.READY" in (
+    assert f"0 bundles handed over; ignored 1 name like those of sentinels, such as {UNKNOWN}.READY" in (
         finding["detail"] for finding in run("doctor", "--json").json
     )
 

@@ -1,6 +1,6 @@
 """`ingestd scan` without a daemon, while manifests come in drips: it says what it waits for, and ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from ingestd.pipeline import reads, scan_limit
+from ingestd.wording import counted
 from support.command import Run
 from support.faulty_fuse import FaultyFuse, faulty_fuse
 from support.scanning import recorded
 from support.wait import until
 from support.world import World, photo
+
+MakeSlow = Callable[[FaultyFuse, str], None]
 
 
 @pytest.fixture
@@ -43,21 +46,46 @@ def ending_after_a_bundle(world: World) -> Iterator[None]:
         waiting.result()
 
 
-@pytest.mark.parametrize("count", [1, 9])
-def test_scan_ends_while_manifests_drip_and_records_all_others(
-    configured: World, faulty: FaultyFuse, run: Run, count: int
+def drip(faulty: FaultyFuse, path: str) -> None:
+    faulty.drip(path, 0.2)
+
+
+def hang_when_opened(faulty: FaultyFuse, path: str) -> None:
+    faulty.hang(path, "open")
+
+
+def hang_when_looked_up(faulty: FaultyFuse, path: str) -> None:
+    faulty.hang(path, "lookup")
+
+
+def hang_when_read(faulty: FaultyFuse, path: str) -> None:
+    faulty.hang(path)
+
+
+@pytest.mark.parametrize(
+    ("faults", "times"),
+    [
+        ([drip], 1),
+        ([drip], 9),
+        ([hang_when_opened], 1),
+        ([hang_when_looked_up], 2),
+        ([drip, hang_when_read, hang_when_opened], 2),
+    ],
+)
+def test_scan_ends_while_manifests_take_long_and_records_all_others(
+    configured: World, faulty: FaultyFuse, run: Run, faults: list[MakeSlow], times: int
 ) -> None:
-    dripping = sorted(configured.put(photo("drip")) for _ in range(count))
-    for sync_id in dripping:
-        faulty.drip(f"sync/{sync_id}.json", 0.2)
+    slow = sorted(configured.put(photo("slow")) for _ in range(len(faults) * times))
+    for sync_id, fault in zip(slow, faults * times, strict=True):
+        fault(faulty, f"sync/{sync_id}.json")
     healthy = configured.put(photo("a"))
     with ending_after_a_bundle(configured):
         result = run("scan")
     assert result.code == 1
     assert [row["sync_id"] for row in result.table] == [healthy]
     assert recorded(configured) == [(healthy, "new")]
-    assert f"waiting for {count} manifests that take long, such as sync/{dripping[0]}.json" in result.stderr
-    assert f"{count} bundles were left out" in result.stderr
+    assert f"waiting for {counted(len(slow), 'slow manifest')}, such as sync/{slow[0]}.json" in result.stderr
+    assert f"left out {counted(len(slow), 'bundle')} because reading takes long" in result.stderr
     faulty.clear()
     assert run("scan").code == 0
-    assert len(recorded(configured)) == count + 1
+    assert len(recorded(configured)) == len(slow) + 1

@@ -15,7 +15,7 @@ from ingestd.mount.access import Mount
 from ingestd.mount.helper import inspect_root
 from ingestd.mount.records import ItemRequest, Listing
 from support.missing import give_up
-from support.real_mount import MEMORY, MakeMount, replace_root
+from support.real_mount import MEMORY, MakeMount, replace_root, void
 from support.wait import until
 
 
@@ -59,18 +59,54 @@ def test_recent_check_is_trusted_until_something_is_unavailable(make_mount: Make
         mount.check_cached(3600.0)
 
 
-def test_an_absent_mount_is_not_asked_each_time(make_mount: MakeMount, root: Path) -> None:
-    mount = make_mount()
+def _is_away(root: Path) -> None:
     root.unlink()
+
+
+def _is_a_file(root: Path) -> None:
+    (root.parent / "a file").touch()
+    replace_root(root, "a file")
+
+
+def _points_to_nothing(root: Path) -> None:
+    replace_root(root, "nothing there")
+
+
+def _points_to_itself(root: Path) -> None:
+    replace_root(root, root)
+
+
+@pytest.mark.parametrize("vanish", [_is_away, _is_a_file, _points_to_nothing, _points_to_itself])
+def test_an_absent_mount_is_not_asked_each_time(
+    make_mount: MakeMount, root: Path, vanish: Callable[[Path], None]
+) -> None:
+    mount = make_mount()
+    vanish(root)
+    _assert_asked_seldom(mount)
+    replace_root(root, "real")
+    until(lambda: is_there(mount), what="for a check of the mount")
+
+
+def test_a_mount_that_is_not_approved_is_not_asked_each_time(make_mount: MakeMount) -> None:
+    mount = make_mount()
+
+    def refuse(_identity: object) -> None:
+        raise MountUnavailable("another one is mounted")
+
+    mount.approve = refuse
+    _assert_asked_seldom(mount)
+    mount.approve = void
+    until(lambda: is_there(mount), what="for a check of the mount")
+
+
+def _assert_asked_seldom(mount: Mount) -> None:
     checks: list[None] = []
     identify = mount.identify
     mount.identify = lambda: checks.append(None) or identify()  # type: ignore[func-returns-value,method-assign]
     for _ in range(50):
-        with pytest.raises(MountUnavailable, match="No such file"):
+        with pytest.raises(MountUnavailable):
             mount.check_cached(3600.0)
     assert len(checks) < 10
-    replace_root(root, "real")
-    until(lambda: is_there(mount), what="for a check of the mount")
 
 
 def is_there(mount: Mount) -> bool:

@@ -17,6 +17,7 @@ from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk
 from ingestd.pipeline.importer.suspects import Suspect, Suspects
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.store.db import Tx
+from ingestd.wording import counted
 
 MAX_CRASHES = 3
 
@@ -80,7 +81,7 @@ class ItemsImporter:
         """Imports item by item and records each before it begins, so that a crash can be traced to its item."""
         for item in chunk.items:
             if item.row.crash_count >= MAX_CRASHES:
-                error = f"{item.row.crash_count} workers died while importing this item"
+                error = f"{counted(item.row.crash_count, 'worker')} died while importing this item"
                 self._fail_item(item, Verdict(Decision.FAILED, Reason.POISON, error))
                 continue
             self.fence.fenced(lambda _tx: None, current_item_id=item.row.id)

@@ -9,6 +9,8 @@ import orjson
 from flask import Flask
 from markupsafe import Markup
 
+from ingestd.wording import noun
+
 SIGNS = {
     "new": "○", "ready": "○", "queued": "◷", "waiting": "◷", "importing": "▶", "running": "▶", "imported": "✓",
     "done": "✓", "held": "‖", "partial": "◐", "deferred": "◷", "failed": "✕", "invalid": "✕", "cancelled": "–",
@@ -55,7 +57,7 @@ def number(value: int) -> str:
 
 def plural(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun: 1 item, 2 items."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+    return f"{number(count)} {noun(count, one, many)}"
 
 
 def size(value: int) -> str:
