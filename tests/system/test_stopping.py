@@ -176,7 +176,7 @@ SIGNALS = (
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(scaled(2, 120)))
+@pytest.mark.parametrize("seed", range(scaled(2, 100 * len(HANGS))))
 def test_a_stop_at_a_random_moment_under_a_random_hang(
     daemons: Daemons, frozen_server: EmbeddedMariaDB, tmp_path: Path, seed: int
 ) -> None:
