@@ -2,8 +2,7 @@
 
 import errno
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from structlog.testing import CapturingLogger
@@ -18,9 +17,9 @@ from ingestd.pipeline import names
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse
 from support.reaped import until_reaped
-from support.scanning import Clock, recorded, set_clock
+from support.scanning import Clock, recorded
 from support.world import World, photo, sample
 
 NAMES: dict[str, Callable[[int], str]] = {
@@ -29,17 +28,6 @@ NAMES: dict[str, Callable[[int], str]] = {
     "sentinels": lambda number: f"{uuid.UUID(int=number)}.ready",
     "odd sentinels": lambda number: f"{number}.ready",
 }
-
-
-@pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return set_clock(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", NAMES)

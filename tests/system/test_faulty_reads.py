@@ -2,12 +2,12 @@
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse
 from support.process import Process, daemons_of
 from support.scale import IS_SOAK
 from support.wait import until
@@ -17,13 +17,6 @@ MAX_SECONDS = 5.0
 DOCUMENT = "source/data/photo.analysis.json"
 
 Cause = Callable[[FaultyFuse, str, str], None]
-
-
-@pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    """The folder of the world, mounted with the faults that a test sets."""
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
 
 
 def bundle(world: World, start: str) -> tuple[str, str]:

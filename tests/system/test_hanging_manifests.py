@@ -1,8 +1,6 @@
 """Manifests whose read hangs in the kernel, where no signal reaches it, and a mount that is slow at each operation."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,22 +11,11 @@ from ingestd.mount.helper_pool import MAX_ABANDONED, Use
 from ingestd.pipeline import reads
 from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
-from support.faulty_fuse import FaultyFuse, Step, faulty_fuse
+from support.faulty_fuse import FaultyFuse, Step
 from support.reaped import until_reaped
-from support.scanning import Clock, recorded, set_clock
+from support.scanning import Clock, recorded
 from support.wait import until
 from support.world import World, photo
-
-
-@pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return set_clock(monkeypatch)
 
 
 def hang(world: World, faulty: FaultyFuse, count: int, step: Step = "read") -> set[str]:

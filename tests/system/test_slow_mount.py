@@ -1,23 +1,15 @@
 """A mount that needs seconds for each operation is slow: it is neither absent nor silent."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ingestd.errors import MountUnavailable
 from ingestd.mount import access
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse
 from support.logged import logged_by
 from support.reaped import until_reaped
 from support.world import World, photo
-
-
-@pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
 
 
 def test_a_slow_mount_is_not_absent(world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch) -> None:
