@@ -132,19 +132,24 @@ def test_usage_errors(configured: World, run: Run, arguments: list[str]) -> None
     assert "Usage: " in result.stderr
 
 
+def fail_for(sync_id: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets queueing one batch fail, and no other."""
+    real = queueing.enqueue
+
+    def enqueue(context: Context, request: QueueRequest) -> Any:
+        if request.sync_id == sync_id:
+            raise error
+        return real(context, request)
+
+    monkeypatch.setattr(queueing, "enqueue", enqueue)
+
+
 def test_an_outage_stops_queueing_and_prints_what_came_of_each_batch(
     configured: World, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = configured.put(photo("a"), day=1), configured.put(photo("b"), day=2)
     run("scan")
-    real = queueing.enqueue
-
-    def gone_after_the_first(context: Context, request: QueueRequest) -> Any:
-        if request.sync_id == second:
-            raise DatabaseUnavailable("the database is out of reach")
-        return real(context, request)
-
-    monkeypatch.setattr(queueing, "enqueue", gone_after_the_first)
+    fail_for(second, DatabaseUnavailable("the database is out of reach"), monkeypatch)
     result = run("queue", first, second, UNKNOWN)
     assert (result.code, result.stderr) == (69, "ingestd: the database is out of reach\n")
     assert [row["sync_id"] for row in result.table] == [first, second, UNKNOWN]
@@ -157,14 +162,7 @@ def test_a_batch_that_others_hold_keeps_no_other_from_being_queued(
 ) -> None:
     first, held, last = (configured.put(photo(str(day)), day=day) for day in (1, 2, 3))
     run("scan")
-    real = queueing.enqueue
-
-    def busy(context: Context, request: QueueRequest) -> Any:
-        if request.sync_id == held:
-            raise DatabaseContention("the database is busy")
-        return real(context, request)
-
-    monkeypatch.setattr(queueing, "enqueue", busy)
+    fail_for(held, DatabaseContention("the database is busy"), monkeypatch)
     result = run("queue", held, first, last)
     assert (result.code, result.stderr) == (69, "")
     assert [(row["sync_id"], row["error"]) for row in result.table] == [
