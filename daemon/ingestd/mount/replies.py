@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from ingestd.mount import wire
 from ingestd.mount.records import Reading
+from ingestd.mount.repeating import repeating
 
 REPORT_SECONDS = 0.5
 MAX_GROUP_READINGS, MAX_GROUP_BYTES, MAX_PART_BYTES = 64, 2**18, 2**22
@@ -42,20 +42,12 @@ class ReplyChannel:
         if time.monotonic() - self._sent_at > REPORT_SECONDS:
             self.send(wire.Progress(1))
 
-    @contextmanager
-    def reporting(self) -> Iterator[None]:
+    def reporting(self) -> AbstractContextManager[None]:
         """Sends readings and progress every REPORT_SECONDS until the end of the block, unless there are none.
 
         A reading that waits for its group must not be lost if the next item never answers.
         """
-        ended = threading.Event()
-        thread = threading.Thread(target=self._report_until, args=(ended,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return repeating(self._report, REPORT_SECONDS)
 
     def add(self, reading: Reading) -> None:
         """Sends a reading with its group: receiving a frame for each would cost the daemon more than the reading."""
@@ -74,14 +66,10 @@ class ReplyChannel:
             self._send_progress()
             self._send_group(is_last=True)
 
-    def _report_until(self, ended: threading.Event) -> None:
-        try:
-            while not ended.wait(REPORT_SECONDS):
-                with self._lock:
-                    self._send_progress()
-                    self._send_group()
-        except BrokenPipeError:
-            return
+    def _report(self) -> None:
+        with self._lock:
+            self._send_progress()
+            self._send_group()
 
     def _send_progress(self) -> None:
         if self._steps:

@@ -5,12 +5,13 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
+from ingestd.mount.repeating import repeating
 from ingestd.mount.wire import Failure, ListingPart
 
 ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -86,21 +87,15 @@ class _Parts:
     @contextmanager
     def flushing(self) -> Iterator[None]:
         """Sends what there is every PART_SECONDS, and at the end of the block."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._flush_until, args=(ended,), daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(self._flush_now, PART_SECONDS):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self._flush()
 
-    def _flush_until(self, ended: threading.Event) -> None:
-        with suppress(BrokenPipeError):
-            while not ended.wait(PART_SECONDS):
-                with self._lock:
-                    self._flush()
+    def _flush_now(self) -> None:
+        with self._lock:
+            self._flush()
 
     def _flush(self) -> None:
         names, self._names = self._names, []
