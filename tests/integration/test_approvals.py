@@ -10,7 +10,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.sweeps import Sweeper
 from support.removals import entries, events, imported, live, names, queue
-from support.world import World
+from support.world import World, photo
 
 
 def deliver(world: World, count: int, sync_id: str | None = None) -> str:
@@ -79,6 +79,21 @@ def test_an_approval_of_a_queued_batch_without_a_plan_records_what_it_allows(wor
     assert Sweeper(context).queue_new() == 1
     queue(context, removal, force=True)
     assert [event["assets"] for event in events(world, removal, "removal_approved")] == [9]
+    assert world.run_next(context) == "done"
+
+
+def test_a_request_that_names_a_manifest_queues_no_other(world: World) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    reviewed = world.one("SELECT manifest_sha256 FROM ingest_batch WHERE sync_id = %s", sync_id)
+    world.put(photo("a"), photo("b"), sync_id=sync_id)
+    world.scan(context)
+    with pytest.raises(NotEligible, match="delivered again meanwhile"):
+        queue(context, sync_id, reviewed_sha256=reviewed)
+    world.put(photo("a"), sync_id=sync_id)
+    world.scan(context)
+    queue(context, sync_id, reviewed_sha256=reviewed)
     assert world.run_next(context) == "done"
 
 

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 import click
 
 from ingestd.cli.operate import Operator, operated
-from ingestd.cli.output import echo, print_facts, print_json, print_rows, shown
+from ingestd.cli.output import echo, pause_facts, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import as_sync_id
 from ingestd.model import BatchStatus, JobState
-from ingestd.records import Control, Job, Standing, as_dict
+from ingestd.records import Job, Standing, as_dict
 from ingestd.store.queries.overview import Overview
 
 FOLLOW_SECONDS = 0.5
+UNSUCCESSFUL = (BatchStatus.FAILED, BatchStatus.INVALID)
+QUEUEABLE = "this batch has never been queued; `ingestd queue` queues it"
+NEVER_QUEUED = {
+    BatchStatus.INVALID: "never queued: this batch is invalid; a corrected delivery is checked again",
+    BatchStatus.HELD: "never queued: this batch removes more than queue.removal_limit allows;"
+    " `ingestd queue --force` approves that",
+}
 PAGE = 1000
 ITEM_TABLE = (
     "type", "hash", "cover_hash", "parent_hash", "decision", "reason", "waiting_for", "target_ids",
@@ -42,7 +49,10 @@ JOB_TABLE = (
 @click.option("--follow", is_flag=True, help="Show a progress bar until the job of the batch has finished.")
 @operated
 def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, as_json: bool) -> None:
-    """Shows the state of the queue, or of one batch. With --follow it exits 1 if the job or the batch failed."""
+    """Shows the state of the queue, or of one batch.
+
+    With --follow it exits 1 if the job or the batch failed, or the batch is invalid.
+    """
     if sync_id is None:
         if items or follow:
             raise click.UsageError("--items and --follow need a SYNC_ID")
@@ -53,7 +63,7 @@ def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, a
     if follow:
         job = _follow(operator, sync_id)
         standing = operator.standing(sync_id)
-        has_failed = standing.batch.status is BatchStatus.FAILED or (job is not None and job.state is JobState.FAILED)
+        has_failed = standing.batch.status in UNSUCCESSFUL or (job is not None and job.state is JobState.FAILED)
     if items:
         empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
         print_rows(operator.items(sync_id, PAGE), ITEM_TABLE, as_json=as_json, empty=empty)
@@ -67,19 +77,13 @@ def _print_overview(found: Overview, *, as_json: bool) -> None:
         print_json(found)
         return
     counts = {"jobs": _counts(found.jobs, "none"), "batches": _counts(found.batches, "none open")}
-    print_facts({"paused": _pause(found), **counts})
+    print_facts({"paused": pause_facts(found), **counts})
     for known in found.refused_mounts:
         print_facts({"mount": known.sentence})
     for bundle in found.stuck_bundles:
         print_facts({"stuck": f"{bundle.sync_id} since {shown(bundle.since)}: {bundle.reason}"})
     if found.active_jobs:
         _print_jobs(found.active_jobs, as_json=False, empty="")
-
-
-def _pause(queue: Control) -> str:
-    if not queue.paused:
-        return "no"
-    return f"since {shown(queue.paused_at)} by {queue.paused_by}: {queue.paused_reason or 'no reason given'}"
 
 
 def _counts(counts: dict[str, int], none: str) -> str:
@@ -94,7 +98,7 @@ def _print_batch(standing: Standing, *, as_json: bool) -> None:
         return
     shown_counts = {what: _counts(count, "none yet") for what, count in counts.items()}
     print_facts({**facts, **shown_counts, "removed": removals.removed, "would_remove": removals.expected})
-    _print_jobs(standing.jobs, as_json=False, empty="this batch has never been queued; `ingestd queue` queues it")
+    _print_jobs(standing.jobs, as_json=False, empty=NEVER_QUEUED.get(standing.batch.status, QUEUEABLE))
 
 
 def _follow(operator: Operator, sync_id: str) -> Job | None:
@@ -110,6 +114,8 @@ def _follow(operator: Operator, sync_id: str) -> Job | None:
             time.sleep(FOLLOW_SECONDS)
             newest = _newest(operator, sync_id)
         bar.update((newest.items_done if newest else 0) - bar.pos)
+    if newest and newest.state is JobState.CANCELLED:
+        echo(f"job {newest.id} was cancelled")
     return newest
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import click
 
 from ingestd.cli.client import Address, Client, as_url, read_token
-from ingestd.cli.output import Row, echo, json_option, print_facts, print_json, print_rows, shown
+from ingestd.cli.output import Row, echo, json_option, pause_facts, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import Session, as_sync_id, as_text
 from ingestd.errors import (
     ConfigError,
@@ -71,7 +71,7 @@ class Operator(Protocol):
         """The listed items of a batch, in order of the manifest, read in pages of so many."""
 
     def pause(self, reason: str | None) -> bool:
-        """False when the queue was paused already."""
+        """False when the queue was paused already; the reason of that pause stays."""
 
     def resume(self) -> bool:
         """False when the queue was not paused."""
@@ -266,7 +266,7 @@ def as_reason(value: str) -> str:
 @addressed
 def pause(operator: Operator, reason: str | None) -> None:
     """Stops claiming on every host."""
-    echo("paused" if operator.pause(reason) else "was paused already")
+    echo("paused" if operator.pause(reason) else f"was paused already, {pause_facts(operator.overview())}")
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 import orjson
 
 from ingestd.escaping import escaped
+from ingestd.records import Control
 
 Row = dict[str, Any]
 
@@ -112,3 +113,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value)
     return str(value)
+
+
+def pause_facts(queue: Control) -> str:
+    """Since when the queue is paused, by whom and why; "no" if it is not."""
+    if not queue.paused:
+        return "no"
+    return f"since {shown(queue.paused_at)} by {queue.paused_by}: {queue.paused_reason or 'no reason given'}"

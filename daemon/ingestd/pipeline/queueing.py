@@ -91,7 +91,7 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest, reviewed: Batch) -
     known = batch.lock(tx, request.sync_id)
     if known is None:
         raise NotFound(f"there is no batch {request.sync_id}")
-    if request.force:
+    if request.force or request.reviewed_sha256:
         _require_reviewed(known, request.reviewed_sha256 or reviewed.manifest_sha256)
     active = job.lock_active(tx, known.id)
     if active is not None:
@@ -116,8 +116,8 @@ def _require_reviewed(known: Batch, sha256: str | None) -> None:
     """Raises NotEligible when another manifest took the place of the one that was reviewed."""
     if known.manifest_sha256 != sha256:
         raise NotEligible(
-            f"batch {known.sync_id} was delivered again meanwhile; review what it takes out of sight now with"
-            " `ingestd preflight`, then approve it again"
+            f"batch {known.sync_id} was delivered again meanwhile; review what it changes now with"
+            " `ingestd preflight`, then queue it again"
         )
 
 

@@ -25,6 +25,7 @@ from support.world import World
         (b'{"force": 1}', "/force"),
         (b'{"only": "some"}', "/only"),
         (b'{"Priority": 1}', "/Priority"),
+        (b'{"manifest_sha256": "00"}', "/manifest_sha256"),
         (b'{"force": {"x": ' + b"[" * 1015 + b"]" * 1015 + b"}}", "/"),
     ],
 )

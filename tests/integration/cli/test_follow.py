@@ -1,9 +1,15 @@
 """The exit status of `status --follow`: 1 when the job or the batch failed."""
 
+from typing import Any
+
+import pytest
+
+from ingestd.errors import RemovalRefused
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, cancel, enqueue
 from support.command import Run, properties
 from support.refusals import refused_events
+from support.removals import entries
 from support.world import World, cover, photo
 
 
@@ -49,9 +55,32 @@ def test_a_partial_batch_did_not_fail(configured: World, run: Run, context: Cont
     assert run("status", sync_id, "--follow").code == 0
 
 
-def test_a_cancelled_job_did_not_fail(configured: World, run: Run, context: Context) -> None:
+def test_a_cancelled_job_did_not_fail_and_is_named(configured: World, run: Run, context: Context) -> None:
     sync_id = configured.put(photo("a"))
     configured.scan(context)
-    enqueue(context, QueueRequest(sync_id, "olivia"))
+    job = enqueue(context, QueueRequest(sync_id, "olivia")).job
     cancel(context, sync_id, "olivia")
-    assert run("status", sync_id, "--follow").code == 0
+    result = run("status", sync_id, "--follow")
+    assert result.code == 0
+    assert f"ingestd: job {job.id} was cancelled" in result.stderr
+
+
+@pytest.mark.parametrize("changes", [{"status": "unfinished"}, {"type": 5}, {"containers": {}}])
+def test_an_invalid_batch_without_a_job(configured: World, run: Run, context: Context, changes: dict[str, Any]) -> None:
+    sync_id = configured.put(photo("a"), **changes)
+    configured.scan(context)
+    assert configured.status(sync_id) == "invalid"
+    result = run("status", sync_id, "--follow")
+    assert result.code == 1
+    assert "this batch is invalid; a corrected delivery is checked again" in result.stderr
+    assert "ingestd queue" not in result.stderr
+
+
+def test_a_held_batch_without_a_job(world: World, configured: World, run: Run) -> None:
+    context = configured.context(queue={"removal_limit": 1})
+    assert configured.import_all(context, configured.put(photo("a"), photo("b"), day=1)) == ["done"]
+    sync_id = configured.put(*entries(["a", "b"]), action="remove", day=2)
+    configured.scan(context)
+    with pytest.raises(RemovalRefused):
+        enqueue(context, QueueRequest(sync_id, "olivia"))
+    assert "`ingestd queue --force` approves that" in run("status", sync_id).stderr

@@ -194,7 +194,10 @@ def test_a_running_job_cannot_be_cancelled(configured: World, run: Run) -> None:
 
 def test_pause_and_resume_print_no_data(configured: World, run: Run) -> None:
     assert run("pause", "--reason", "disk swap") == (0, "", "ingestd: paused\n")
-    assert run("pause") == (0, "", "ingestd: was paused already\n")
+    for options in ((), ("--reason", "disk swap"), ("--reason", "another")):
+        code, stdout, stderr = run("pause", *options)
+        assert (code, stdout) == (0, "")
+        assert re.fullmatch(rf"ingestd: was paused already, since \S+Z by {BY}: disk swap\n", stderr)
     shown = run("status", "--json").json
     assert (shown["paused"], shown["paused_by"], shown["paused_reason"]) == (True, BY, "disk swap")
     assert RFC_3339.fullmatch(shown["paused_at"])

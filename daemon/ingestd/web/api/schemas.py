@@ -15,6 +15,7 @@ MAX_PAGE = 500
 INT = 2**31
 
 Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers first.")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SyncId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(as_recorded)]
 
 
@@ -79,7 +80,7 @@ class QueueBody(Body):
 
     priority: Priority | None = None
     force: bool = Field(False, description="Allow this manifest to remove more than queue.removal_limit.")
-    manifest_sha256: str | None = Field(None, description="The manifest that `force` is for; another one is refused.")
+    manifest_sha256: Sha256 | None = Field(None, description="Queue only this manifest; another one is refused.")
     only: Literal["failed", "deferred"] | None = Field(None, description="Process only failed, or only deferred items.")
     reimport: bool = Field(False, description="Process every item again; excludes `only`.")
 

@@ -29,7 +29,7 @@ class BatchPage:
     def queue(self, sync_id: str) -> Response:
         options = forms.form(forms.QueueForm)
         scope = Scope(options.only) if options.only else Scope.ALL
-        given = (options.priority, options.force, scope, options.manifest_sha256)
+        given = (options.priority, options.force, scope, options.manifest_sha256 if options.force else None)
         queue_request = queueing.QueueRequest(sync_id, requested_by(), *given)
         try:
             status, _ = self._operations.queue(queue_request)

@@ -6,7 +6,7 @@ from flask import request
 from pydantic import BaseModel, Field, ValidationError
 
 from ingestd.model import as_recorded
-from ingestd.web.api.schemas import MAX_PAGE, Priority, RequestModel, SyncId
+from ingestd.web.api.schemas import MAX_PAGE, Priority, RequestModel, Sha256, SyncId
 from ingestd.web.problem import refuse_values
 
 T = TypeVar("T", bound=BaseModel)
@@ -26,7 +26,7 @@ class QueueForm(RequestModel):
     priority: Priority | None = None
     only: Literal["failed", "deferred"] | None = None
     force: bool = False
-    manifest_sha256: str | None = Field(None, description="The manifest that `force` approves.")
+    manifest_sha256: Sha256 | None = Field(None, description="The manifest that `force` approves.")
 
 
 def query(model: type[T]) -> T:
