@@ -9,13 +9,21 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from ingestd import __version__
+from ingestd.errors import MountUnavailable
 from ingestd.mount import wire
 
 EXIT_SECONDS = 0.5
+OTHER_RELEASE = 76
+"""status of a helper that is not of the release of the daemon, which was installed while the daemon ran"""
 _unreaped: list[subprocess.Popen[bytes]] = []
 """killed processes that did not end in time, on a busy machine or in the kernel; looked at when the next one starts"""
 
-HELPER = "import sys; sys.path += sys.argv[1:]; from ingestd.mount.helper import run; run()"
+HELPER = (
+    "import sys; sys.path += sys.argv[1:]; import ingestd; "
+    f"ingestd.__version__ == {__version__!r} or sys.exit({OTHER_RELEASE}); "
+    "from ingestd.mount.helper import run; run()"
+)
 """Isolated (-I): neither the working directory nor the environment decides what a helper imports."""
 
 
@@ -27,7 +35,10 @@ def import_folders() -> list[str]:
 
 
 class HelperProcess:
-    """A running helper. `is_cancelled()` ends waiting for it before the deadline."""
+    """A running helper. `is_cancelled()` ends waiting for it before the deadline.
+
+    `send` and `receive` raise MountUnavailable if it is of another release, which may have other requests and replies.
+    """
 
     def __init__(self, is_cancelled: Callable[[], bool]) -> None:
         reap()
@@ -41,7 +52,11 @@ class HelperProcess:
 
     def send(self, request: wire.Request, seconds: float) -> None:
         """Raises TimeoutError when the helper does not take the request in time, BrokenPipeError when it ended."""
-        wire.send(self._in.fileno(), request, time.monotonic() + seconds, self._is_cancelled)
+        try:
+            wire.send(self._in.fileno(), request, time.monotonic() + seconds, self._is_cancelled)
+        except BrokenPipeError:
+            self._require_own_release()
+            raise
 
     def receive(self, seconds: float, on_bytes: Callable[[int], None] = lambda _count: None) -> wire.Reply:
         """The next reply. Each step that the helper reports extends the time; `on_bytes(count)` gets its bytes.
@@ -52,6 +67,7 @@ class HelperProcess:
         while True:
             body = wire.receive(self._out.fileno(), deadline, self._is_cancelled)
             if body is None:
+                self._require_own_release()
                 raise EOFError(f"its helper process {self._how_it_ended()}")
             reply = wire.decode_reply(body)
             if not isinstance(reply, wire.Progress):
@@ -59,6 +75,11 @@ class HelperProcess:
             if reply.steps > 0:
                 deadline = time.monotonic() + seconds
                 on_bytes(reply.bytes_read)
+
+    def _require_own_release(self) -> None:
+        if self.wait() and self._process.returncode == OTHER_RELEASE:
+            other = f"another release of ingestd was installed while this daemon ({__version__}) runs"
+            raise MountUnavailable(f"{other}, so nothing is read from the mount; restart ingestd")
 
     def _how_it_ended(self) -> str:
         if not self.wait():

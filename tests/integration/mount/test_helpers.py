@@ -3,18 +3,21 @@
 import fcntl
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+import ingestd
 from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.mount import helper_process
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.records import ItemRequest, Listing
@@ -103,6 +106,29 @@ def test_no_helper_can_be_started(make_mount: MakeMount, monkeypatch: pytest.Mon
         mount.check()
     monkeypatch.undo()
     mount.check()
+
+
+def test_helpers_of_another_release_are_not_used(
+    make_mount: MakeMount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = tmp_path / "newer" / "ingestd"
+    shutil.copytree(Path(ingestd.__file__).parent, newer, ignore=shutil.ignore_patterns("sql", "__pycache__"))
+    (newer / "__init__.py").write_text('__version__ = "99.0"')
+    wants = [ItemRequest(ordinal, f"photo/{md5(str(ordinal))}", ()) for ordinal in range(5000)]
+    first = f"import sys; sys.path.insert(0, {str(newer.parent)!r})\n"
+    monkeypatch.setattr(helper_process, "HELPER", first + helper_process.HELPER)
+    mount = make_mount()
+    set_deadline(mount, LATE)
+    reads: list[Callable[[], object]] = [
+        mount.check,
+        mount.list_sentinels,
+        lambda: mount.read_manifest(new_sync_id()),
+        lambda: list(mount.read_items(wants)),
+    ]
+    for read in reads:
+        with pytest.raises(MountUnavailable, match=r"another release .* was installed .* restart ingestd"):
+            read()
+    assert "restart ingestd" in mount.problem
 
 
 def test_half_read_items_do_not_reach_the_next_caller(make_mount: MakeMount, root: Path) -> None:
