@@ -30,3 +30,15 @@ WHERE host = :host AND root = :root;
 
 -- name: end_refusal!
 UPDATE ingest_mount SET {{not_refused}} WHERE host = :host AND root = :root;
+
+-- name: broken_listings
+-- Record: ingestd.store.mount.BrokenListing.
+SELECT host, root, listing_failed_at, listing_problem FROM ingest_mount
+WHERE listing_problem IS NOT NULL ORDER BY host, root;
+
+-- name: note_broken_listing!
+UPDATE ingest_mount SET listing_problem = :problem, listing_failed_at = COALESCE(listing_failed_at, UTC_TIMESTAMP(6))
+WHERE host = :host AND root = :root;
+
+-- name: end_broken_listing!
+UPDATE ingest_mount SET listing_problem = NULL, listing_failed_at = NULL WHERE host = :host AND root = :root;

@@ -258,6 +258,8 @@ CREATE TABLE IF NOT EXISTS ingest_mount (
   refused_fs_id   VARCHAR(1000) NULL,
   refused_reason  VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL COMMENT 'covered, replaced',
   refused_at      DATETIME(6) NULL,
+  listing_problem TEXT NULL COMMENT 'why sync/ is not listed to its end, and what to do',
+  listing_failed_at DATETIME(6) NULL COMMENT 'since when',
   PRIMARY KEY (host, root)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

@@ -13,7 +13,7 @@ from ingestd.mount import listing_receiver
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.records import Listing
-from ingestd.pipeline import names
+from ingestd.pipeline import broken_listings, names
 from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
@@ -35,7 +35,7 @@ def test_bundles_are_recorded_from_a_listing_without_end(
     world: World, faulty: FaultyFuse, clock: Clock, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     logger = CapturingLogger()
-    monkeypatch.setattr(scanner_module, "log", logger)
+    monkeypatch.setattr(broken_listings, "log", logger)
     monkeypatch.setattr(listing_receiver, "MAX_NAMES", 20_000)
     monkeypatch.setattr(listing_receiver, "MAX_SENTINELS", 100)
     context = world.context(mount={"root": faulty.point})

@@ -80,6 +80,8 @@ def _print_overview(found: Overview, *, as_json: bool) -> None:
     print_facts({"paused": pause_facts(found), **counts})
     for known in found.refused_mounts:
         print_facts({"mount": known.sentence})
+    for listing in found.broken_listings:
+        print_facts({"listing": f"{listing.host} since {shown(listing.since)}: {listing.problem}"})
     for bundle in found.stuck_bundles:
         print_facts({"stuck": f"{bundle.sync_id} since {shown(bundle.since)}: {bundle.reason}"})
     if found.active_jobs:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-import structlog
-
 from ingestd.errors import ListingEndless, MountSilent, MountUnavailable
 from ingestd.mount.records import Listing
+from ingestd.pipeline import broken_listings
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ignored_names import IgnoredNames
 from ingestd.pipeline.lanes import Lane, Task
@@ -25,8 +24,6 @@ from ingestd.pipeline.scan_limit import ScanLimit
 from ingestd.pipeline.settling import Waits
 from ingestd.service import tick
 from ingestd.store import batch
-
-log = structlog.get_logger()
 
 MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
@@ -198,14 +195,17 @@ class Scanner:
         try:
             self._context.mount.list_sentinels(listing, on_alive=tick)
         except ListingEndless as error:
-            self._put_off(error)
+            self._put_off()
+            broken_listings.note(self._context, error)
             self._read_listed(listing, patience)
             raise
         except MountUnavailable as error:
             if listing.sync_ids or isinstance(error, MountSilent):
                 self._context.mount.check()
+                broken_listings.note(self._context, error)
                 self._read_listed(listing, patience)
             raise
+        broken_listings.end(self._context)
         self._recorder.note_listed(listing.sync_ids)
         self._read_listed(listing, patience)
         self._rotate(listing.sync_ids & self._recorder.known, patience)
@@ -218,9 +218,8 @@ class Scanner:
         self._read_due()
         self._read_all(patience)
 
-    def _put_off(self, error: ListingEndless) -> None:
+    def _put_off(self) -> None:
         """Makes the next full scan due as after a good one: to list so much takes long, and is rarely of use."""
-        log.warning("listing_endless", reason=str(error))
         with self._lock:
             self._full_due_at = time.monotonic() + self._context.settings.mount.rescan_interval
 

@@ -57,7 +57,18 @@ class KnownMount:
         return f"{expected}, {missing}; mount the former again, or run `ingestd mount accept` there"
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenListing:
+    """A hand-over folder that a host cannot list to its end: since when, and why; `problem` also has what to do."""
+
+    host: str
+    root: str
+    since: datetime
+    problem: str
+
+
 _mount = RowReader(KnownMount)
+_broken_listing = RowReader(BrokenListing)
 
 
 def find(tx: Tx, place: Place) -> KnownMount | None:
@@ -85,3 +96,17 @@ def refuse(tx: Tx, place: Place, origin: Origin, reason: str) -> None:
 
 def end_refusal(tx: Tx, place: Place) -> None:
     _sql.end_refusal(tx.connection, **place._asdict())
+
+
+def broken_listings(tx: Tx) -> list[BrokenListing]:
+    """The hand-over folders, of any host, that are not listed to their end."""
+    return _broken_listing.all(_sql.broken_listings(tx.connection))
+
+
+def note_broken_listing(tx: Tx, place: Place, problem: str) -> None:
+    """Records why a listing did not end; keeps the time of the first that did not."""
+    _sql.note_broken_listing(tx.connection, **place._asdict(), problem=problem)
+
+
+def end_broken_listing(tx: Tx, place: Place) -> None:
+    _sql.end_broken_listing(tx.connection, **place._asdict())

@@ -12,6 +12,7 @@ from ingestd.cli import serve
 from ingestd.pipeline.context import Context
 from ingestd.signals import HANDLED
 from support.command import Run, commands
+from support.faulty_fuse import FaultyFuse, faulty_fuse
 from support.world import World
 
 
@@ -47,6 +48,14 @@ def configured(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(world.root))
     monkeypatch.setenv("INGESTD_MOUNT__REQUIRE_MOUNT", "false")
     return world
+
+
+@pytest.fixture
+def faulty(configured: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyFuse]:
+    """The folder of the world, mounted with the faults that a test sets; commands read from there."""
+    with faulty_fuse(configured.root, tmp_path / "mnt") as made:
+        monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(made.point))
+        yield made
 
 
 @pytest.fixture

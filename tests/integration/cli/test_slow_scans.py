@@ -3,26 +3,18 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from ingestd.pipeline import reads, scan_limit
 from ingestd.wording import counted
 from support.command import Run
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse
 from support.scanning import recorded
 from support.wait import until
 from support.world import World, photo
 
 MakeSlow = Callable[[FaultyFuse, str], None]
-
-
-@pytest.fixture
-def faulty(configured: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyFuse]:
-    with faulty_fuse(configured.root, tmp_path / "mnt") as made:
-        monkeypatch.setenv("INGESTD_MOUNT__ROOT", str(made.point))
-        yield made
 
 
 @pytest.fixture(autouse=True)

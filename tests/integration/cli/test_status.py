@@ -20,7 +20,7 @@ def test_status_without_any_batches(configured: World, run: Run) -> None:
     assert run("status", "--json").json == {
         "paused": False, "paused_by": None, "paused_reason": None, "paused_at": None, "jobs": {}, "batches": {},
         "active_jobs": [],
-        "refused_mounts": [], "stuck_bundles": [],
+        "refused_mounts": [], "broken_listings": [], "stuck_bundles": [],
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ingestd.records import Control, Job, StuckBundle, as_dict
 from ingestd.store import control, mount
 from ingestd.store.db import Tx
-from ingestd.store.mount import KnownMount
+from ingestd.store.mount import BrokenListing, KnownMount
 from ingestd.store.queries import batches, jobs, stuck
 
 
@@ -17,6 +17,9 @@ class Overview(Control):
     batches: dict[str, int] = field(metadata={"description": "Batches by status, without imported ones."})
     active_jobs: list[Job] = field(metadata={"description": "Running, queued and waiting jobs, in this order; 200."})
     refused_mounts: list[KnownMount] = field(metadata={"description": "File systems that hosts do not read from."})
+    broken_listings: list[BrokenListing] = field(
+        metadata={"description": "Hand-over folders that hosts cannot list to their end: bundles there may be missed."}
+    )
     stuck_bundles: list[StuckBundle] = field(
         metadata={"description": "The oldest 100 bundles that cannot be read or recorded."}
     )
@@ -29,5 +32,6 @@ def overview(tx: Tx) -> Overview:
         batches=batches.counts(tx),
         active_jobs=jobs.active(tx),
         refused_mounts=mount.refused(tx),
+        broken_listings=mount.broken_listings(tx),
         stuck_bundles=stuck.oldest(tx),
     )

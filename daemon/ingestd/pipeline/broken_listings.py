@@ -1,0 +1,44 @@
+"""Reports a hand-over folder that cannot be listed to its end, for `ingestd status`: bundles in it may be missed."""
+
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from ingestd.errors import DatabaseUnavailable, DataRefused, ListingEndless, MountUnavailable
+from ingestd.pipeline.context import Context
+from ingestd.store import mount
+from ingestd.store.attempts import never
+from ingestd.store.db import Tx
+
+log = structlog.get_logger()
+
+MAX_PROBLEM = 2000
+"""characters of a problem that are kept"""
+
+
+def note(context: Context, error: ListingEndless | MountUnavailable) -> None:
+    """Records why a listing of this host did not end, while its mount answers."""
+    problem = str(error)
+    if isinstance(error, ListingEndless):
+        log.warning("listing_endless", reason=problem)
+    else:
+        problem = f"the listing of {context.settings.mount.root}/sync hangs or breaks off ({error}); mount it again"
+    text = problem.encode("utf-8", "backslashreplace").decode()[:MAX_PROBLEM]
+    _replace(context, text, partial(mount.note_broken_listing, place=context.gate.place, problem=text))
+
+
+def end(context: Context) -> None:
+    """Records that a listing of this host ended."""
+    _replace(context, None, partial(mount.end_broken_listing, place=context.gate.place))
+
+
+def _replace(context: Context, problem: str | None, write: Callable[[Tx], None]) -> None:
+    """Calls `write` if another problem is recorded. What the database refuses now, the next listing records."""
+    try:
+        found = context.db.read(mount.broken_listings, keep_waiting=never)
+        present = {(known.host, known.root): known.problem for known in found}.get(context.gate.place)
+        if present != problem:
+            context.db.transaction_at_once(write)
+    except (DatabaseUnavailable, DataRefused) as refused:
+        log.warning("listing_not_reported", reason=str(refused))
