@@ -59,9 +59,9 @@ def test_a_manifest_that_is_queued_automatically_during_the_request_is_not_appro
     removal = held(world, context)
     real = queueing.preflight_if_needed
 
-    def overtaken(*arguments: Any) -> None:
+    def overtaken(*arguments: Any, **options: Any) -> None:
         deliver(world, 9, removal)
-        real(*arguments)
+        real(*arguments, **options)
         assert Sweeper(context).queue_new() == 1
 
     monkeypatch.setattr(queueing, "preflight_if_needed", overtaken)

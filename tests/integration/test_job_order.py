@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingestd.pipeline import delivery, ordering, queueing
+from ingestd.pipeline import cancelling, delivery, ordering
 from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
@@ -112,7 +112,7 @@ def test_a_newer_prior_is_not_waited_for(world: World) -> None:
     older = world.put(photo("b"), day=2, prior_sync_id=newer)
     world.scan(context)
     assert queue(context, newer, older) == ["queued", "queued"]
-    queueing.cancel(context, newer, "tester")
+    cancelling.cancel(context, newer, "tester")
     assert queue(context, newer) == ["queued"]
     assert states(world, older) == ["queued"]
 

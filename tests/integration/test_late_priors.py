@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.pipeline import ordering, queueing
+from ingestd.pipeline import cancelling, ordering
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import completion
@@ -45,7 +45,7 @@ def release(context: Context, _following: str) -> None:
 def make_waiting(world: World, context: Context, prior: str, following: str) -> None:
     for sync_id in (prior, following):
         enqueue(context, QueueRequest(sync_id, "tester"))
-    queueing.cancel(context, prior, "tester")
+    cancelling.cancel(context, prior, "tester")
 
 
 def make_stale(world: World, context: Context, _prior: str, following: str) -> None:

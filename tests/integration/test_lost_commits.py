@@ -8,7 +8,7 @@ import pytest
 
 from ingestd.errors import RemovalRefused
 from ingestd.model import RequestKind
-from ingestd.pipeline import pausing, queueing
+from ingestd.pipeline import cancelling, pausing, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
@@ -103,7 +103,7 @@ def test_cancelling_says_what_it_cancelled(site: ProxiedWorld, losing: Callable[
     context = site.context()
     sync_id = site.queued(context, photo("a"))
     fault = losing()
-    assert queueing.cancel(context, sync_id, "olga").state == "cancelled"
+    assert cancelling.cancel(context, sync_id, "olga").state == "cancelled"
     assert fault.done
     assert kinds(site)["job_cancelled"] == 1
 

@@ -33,7 +33,7 @@ def test_offered_actions_depend_on_the_job(world: World, web_client: WebClient, 
     olivia.submit(page, queue, priority="7")
     page = olivia.see(address)
     assert can(page, sync_id) == {"queue", "cancel", "preflight"}
-    assert names_in(page, queue) == {"priority"}
+    assert names_in(page, queue) == {"priority", "job_id"}
     assert page.one("input", name="priority")["placeholder"] == "7"
     web_client.run_job()
     page = olivia.see(address)

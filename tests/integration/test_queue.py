@@ -4,7 +4,7 @@ import pytest
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import JobState, Scope
-from ingestd.pipeline import pausing, queueing
+from ingestd.pipeline import cancelling, pausing
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -66,16 +66,16 @@ def test_cancel(world: World) -> None:
     sync_id = world.put(photo("a"))
     world.scan(context)
     with pytest.raises(NotFound):
-        queueing.cancel(context, new_sync_id(), "tester")
+        cancelling.cancel(context, new_sync_id(), "tester")
     with pytest.raises(NotEligible, match="no job to cancel"):
-        queueing.cancel(context, sync_id, "tester")
+        cancelling.cancel(context, sync_id, "tester")
     enqueue(context, ask(sync_id))
-    assert queueing.cancel(context, sync_id, "tester").state is JobState.CANCELLED
+    assert cancelling.cancel(context, sync_id, "tester").state is JobState.CANCELLED
     assert world.status(sync_id) == "ready"
     enqueue(context, ask(sync_id))
     claim(context, "w", INSTANCE)
     with pytest.raises(NotEligible, match="only stopping the service"):
-        queueing.cancel(context, sync_id, "tester")
+        cancelling.cancel(context, sync_id, "tester")
 
 
 def test_a_job_waits_for_the_batch_it_follows(world: World) -> None:
@@ -88,7 +88,7 @@ def test_a_job_waits_for_the_batch_it_follows(world: World) -> None:
     assert states == ["queued", "waiting", "queued"]
     sweeper = Sweeper(context)
     assert sweeper.promote() == 0
-    queueing.cancel(context, first, "tester")
+    cancelling.cancel(context, first, "tester")
     assert sweeper.promote() == 1
     assert world.events(second)[-1][0] == "job_promoted"
     assert sweeper.promote() == 0
@@ -134,7 +134,7 @@ def test_auto_queues_new_content_once_and_no_cancelled_batch(world: World) -> No
     world.put(photo("changed"), sync_id=sync_id)
     world.scan(context)
     assert sweeper.queue_new() == 1
-    queueing.cancel(context, sync_id, "tester")
+    cancelling.cancel(context, sync_id, "tester")
     assert sweeper.queue_new() == 0
     world.put(photo("again"), sync_id=sync_id)
     world.scan(context)

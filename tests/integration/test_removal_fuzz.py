@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from ingestd.errors import IngestdError, RemovalRefused
 from ingestd.model import Scope
-from ingestd.pipeline import queueing
+from ingestd.pipeline import cancelling
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer.fence import Fence
 from support.refusals import refused_changes
@@ -176,7 +176,7 @@ class Site:
             self.deliver({"action": "remove", "assets": assets, "covers": [], "lists": []}, 2, self.batches[0])
         elif event == "cancel":
             with suppress(IngestdError):
-                queueing.cancel(self.contexts[0], self.batches[0], "tester")
+                cancelling.cancel(self.contexts[0], self.batches[0], "tester")
 
     def _account(self, batch_id: int, rows: set[Row]) -> None:
         sql = "SELECT sync_id, force_sha256 <=> manifest_sha256 FROM ingest_batch WHERE id = %s"

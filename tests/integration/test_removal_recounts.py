@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ingestd.errors import RemovalRefused
+from ingestd.errors import NotEligible, RemovalRefused
 from ingestd.model import Scope
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
@@ -207,11 +207,14 @@ def test_a_held_batch_shows_what_it_would_remove_now(world: World, context: Cont
 def test_an_approval_records_what_was_refused_and_what_it_is_now(
     world: World, context: Context, seen: str, now: int
 ) -> None:
-    """Also when it was not counted again between the refusal and the approval."""
+    """More than were reviewed are not approved before they were reviewed too."""
     sync_id = deliver(world, context, None, imported(world, context, 6))
     world.sql("UPDATE asset SET deleted_at = UTC_TIMESTAMP(6) WHERE title > 'p3'")
     assert refusal(context, sync_id) == {"assets": 4}
     world.sql(f"UPDATE asset SET deleted_at = IF({seen}, NULL, UTC_TIMESTAMP(6))")
+    if now > 4:
+        with pytest.raises(NotEligible, match=f"{now} assets by now, more than the 4"):
+            queue(context, sync_id, force=True)
     queue(context, sync_id, force=True)
     (approved,) = events(world, sync_id, "removal_approved")
     assert (approved["assets"], approved["now"]) == (4, {"assets": now, "files": 0, "members": 0})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import LeaseLost, RemovalRefused
+from ingestd.errors import LeaseLost, NotEligible, RemovalRefused
 from ingestd.model import Scope
 from ingestd.pipeline import queueing, removals
 from ingestd.pipeline.context import Context
@@ -49,6 +49,8 @@ def test_a_library_that_grows_after_the_count_does_not_outrun_it(world: World, m
     assert world.status(removal) == "held"
     assert list(world.decisions(removal).values()) == ["removed"] * 2 + ["will_skip:tombstoned"] * 6
     assert len(events(world, removal, "removal_refused")) == 1
+    with pytest.raises(NotEligible, match="8 assets by now, more than the 4"):
+        queue(context, removal, force=True)
     queue(context, removal, force=True)
     assert events(world, removal, "removal_approved")[0]["assets"] == 4
     assert world.run_next(context) == "done"

@@ -4,7 +4,7 @@ import pytest
 
 from ingestd.errors import NotEligible
 from ingestd.model import Scope
-from ingestd.pipeline import queueing
+from ingestd.pipeline import cancelling
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import container_writer
 from ingestd.pipeline.preflight import preflight
@@ -120,7 +120,7 @@ def test_a_person_need_not_wait_for_the_pause(world: World) -> None:
     fail(world, context)
     assert enqueue(context, QueueRequest(sync_id, "olivia")).job.state == "queued"
     assert standing(world) == ("queued", 1, None)
-    queueing.cancel(context, sync_id, "olivia")
+    cancelling.cancel(context, sync_id, "olivia")
     assert standing(world) == ("failed", 1, None), "its last run still failed"
     assert Sweeper(context).retry() == 0
 
@@ -130,13 +130,13 @@ def test_cancel_cancels_the_retry(world: World) -> None:
     sync_id = queued(world, context)
     fail(world, context)
     make_due(world)
-    assert queueing.cancel(context, sync_id, "olivia").state == "failed"
+    assert cancelling.cancel(context, sync_id, "olivia").state == "failed"
     assert standing(world) == ("failed", 1, None)
     assert Sweeper(context).retry() == 0
     kind, payload = world.events(sync_id)[-1]
     assert (kind, payload["requested_by"]) == ("retry_cancelled", "olivia")
     with pytest.raises(NotEligible, match="no job to cancel"):
-        queueing.cancel(context, sync_id, "olivia")
+        cancelling.cancel(context, sync_id, "olivia")
 
 
 def test_a_retry_that_was_cancelled_after_the_sweep_saw_it_is_not_queued(
@@ -150,7 +150,7 @@ def test_a_retry_that_was_cancelled_after_the_sweep_saw_it_is_not_queued(
 
     def cancelled_since(tx: Tx, limit: int) -> list[tuple[str, Scope, int]]:
         found = seen(tx, limit)
-        queueing.cancel(context, sync_id, "olivia")
+        cancelling.cancel(context, sync_id, "olivia")
         return found
 
     monkeypatch.setattr(batch, "retryable", cancelled_since)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingestd.pipeline import queueing
+from ingestd.pipeline import cancelling
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -42,7 +42,7 @@ def test_a_batch_that_was_cancelled_before_its_import_is_not_revived(world: Worl
     sync_id = waiting_batch(world)
     world.scan(context)
     enqueue(context, QueueRequest(sync_id, "tester"))
-    queueing.cancel(context, sync_id, "tester")
+    cancelling.cancel(context, sync_id, "tester")
     bring_parent(world, context)
     assert revive(world, context) == 0
 
@@ -52,7 +52,7 @@ def test_a_cancelled_revival_stays_cancelled_until_a_person_queues_the_batch(wor
     assert world.import_all(context, sync_id) == ["done"]
     bring_parent(world, context)
     assert revive(world, context) == 1
-    queueing.cancel(context, sync_id, "tester")
+    cancelling.cancel(context, sync_id, "tester")
     assert revive(world, context) == 0
     enqueue(context, QueueRequest(sync_id, "tester"))
     assert world.run_next(context) == "done"
@@ -63,7 +63,7 @@ def test_a_cancelled_import_does_not_keep_a_batch_from_its_revival(world: World,
     sync_id = waiting_batch(world)
     assert world.import_all(context, sync_id) == ["done"]
     enqueue(context, QueueRequest(sync_id, "tester"))
-    queueing.cancel(context, sync_id, "tester")
+    cancelling.cancel(context, sync_id, "tester")
     bring_parent(world, context)
     assert revive(world, context) == 1
 

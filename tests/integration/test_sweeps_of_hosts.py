@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ingestd.model import Scope
-from ingestd.pipeline import queueing
+from ingestd.pipeline import cancelling
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
@@ -69,7 +69,7 @@ def test_what_an_operator_queued_and_cancelled_meanwhile_stays_cancelled(
 
     def operator() -> None:
         enqueue(there, QueueRequest(sync_id, "olga"))
-        queueing.cancel(there, sync_id, "olga")
+        cancelling.cancel(there, sync_id, "olga")
 
     assert late(here, operator).queue_new() == 0
     assert jobs(world) == 1
@@ -119,7 +119,7 @@ def test_a_batch_that_failed_as_a_whole_is_left_to_its_retries(world: World, con
 def test_a_cancelled_retry_is_not_brought_back_by_a_revival(world: World, contexts: tuple[Context, Context]) -> None:
     context, _ = contexts
     sync_id = fail_with_deferred_items(world, context)
-    queueing.cancel(context, sync_id, "olga")
+    cancelling.cancel(context, sync_id, "olga")
     assert Sweeper(context).retry() + Sweeper(context).revive() == 0
     assert jobs(world) == 3
 

@@ -8,7 +8,7 @@ from ingestd.cli.output import Row, echo, queued_row
 from ingestd.cli.session import Session
 from ingestd.errors import NotFound
 from ingestd.model import Scope
-from ingestd.pipeline import ordering, pausing, queueing
+from ingestd.pipeline import cancelling, ordering, pausing, queueing
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scan_limit import ScanLimit
 from ingestd.pipeline.scanner import Scanner
@@ -46,7 +46,7 @@ class Local:
         return ordering.oldest_first(self._session.context, sync_ids)
 
     def cancel(self, sync_id: str) -> Row:
-        cancelled = queueing.cancel(self._session.context, sync_id, self._session.requested_by)
+        cancelled = cancelling.cancel(self._session.context, sync_id, self._session.requested_by)
         return {"sync_id": sync_id, "job_id": cancelled.id, "state": cancelled.state}
 
     def standing(self, sync_id: str) -> Standing:

@@ -1,4 +1,4 @@
-"""Queues, re-prioritises and cancels jobs."""
+"""Queues and re-prioritises jobs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,12 +7,13 @@ import structlog
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
-from ingestd.pipeline import delivery, removals, status
+from ingestd.pipeline import delivery, removals
+from ingestd.pipeline.cancelling import require_active
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import append_job_event, hold_back_successors, must_wait
 from ingestd.pipeline.preflight import preflight
 from ingestd.records import Batch, Job
-from ingestd.store import batch, item, job
+from ingestd.store import batch, item, job, removal
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -29,7 +30,8 @@ SCOPE_NAMES = {
 class QueueRequest:
     """A request to queue a batch. `priority` None: the configured default, or unchanged if it is queued already.
 
-    `force` approves the manifest with the digest `reviewed_sha256`; None: the one that was recorded when it came.
+    `force` approves the manifest with the digest `reviewed_sha256`, and `max_removals` rows at most; None: the one that
+    was recorded when the request came, and as many as its plan had then. `job_id`: the request only changes this job.
     """
 
     sync_id: str
@@ -38,6 +40,8 @@ class QueueRequest:
     force: bool = False
     scope: Scope = Scope.ALL
     reviewed_sha256: str | None = None
+    max_removals: int | None = None
+    job_id: int | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -60,46 +64,56 @@ def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], Non
     ManifestError, MountUnavailable.
     """
     known = _find(context, request.sync_id)
-    active = context.db.read(lambda tx: job.active(tx, known.id))
+    active, reviewed = context.db.read(lambda tx: (job.active(tx, known.id), _reviewed(tx, request, known)))
     # An approval records what it allows, so there must be a plan.
     if active is None or (request.force and active.state is not JobState.RUNNING):
-        preflight_if_needed(context, known)
-    result = context.db.transaction(lambda tx: _enqueue(tx, context, request, known))
+        preflight_if_needed(context, known, again=request.force)
+    result = context.db.transaction(lambda tx: _enqueue(tx, context, reviewed))
     if isinstance(result, RemovalRefused):
         raise result
     on_queued()
     return result
 
 
-def preflight_if_needed(context: Context, known: Batch) -> None:
+def _reviewed(tx: Tx, request: QueueRequest, known: Batch) -> QueueRequest:
+    """The request with what was there when it came. Only that can be approved."""
+    if not request.force:
+        return request
+    sha256, count = request.reviewed_sha256 or known.manifest_sha256, request.max_removals
+    if count is None and sha256 is not None and sha256 == known.plan_sha256:
+        count = removal.find(tx, known.id, sha256).expected.total
+    return replace(request, reviewed_sha256=sha256, max_removals=count)
+
+
+def preflight_if_needed(context: Context, known: Batch, *, again: bool = False) -> None:
     """Plans a batch unless the manifest that is there now has a plan. A held batch is counted again."""
     planned = known.plan_sha256
     if (
-        planned is None
+        again
+        or planned is None
         or known.status is BatchStatus.HELD
         or not delivery.read(context, known.sync_id, planned).is_unchanged
     ):
         preflight(context, known.sync_id)
 
 
-def _enqueue(tx: Tx, context: Context, request: QueueRequest, reviewed: Batch) -> Queued | RemovalRefused:
-    """The job, or a refusal: it is returned, not raised, so that its ledger event is committed.
-
-    `reviewed`: the batch as it was when the request came. Only what was there then can be approved.
-    """
+def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | RemovalRefused:
+    """The job, or a refusal: it is returned, not raised, so that its ledger event is committed."""
     batch.lock_with_prior(tx, request.sync_id)
     known = batch.lock(tx, request.sync_id)
     if known is None:
         raise NotFound(f"there is no batch {request.sync_id}")
     if request.force or request.reviewed_sha256:
-        _require_reviewed(known, request.reviewed_sha256 or reviewed.manifest_sha256)
+        _require_reviewed(known, request.reviewed_sha256)
     active = job.lock_active(tx, known.id)
+    if request.job_id is not None:
+        require_active(known, active, request.job_id)
     if active is not None:
         return Queued(_amend(tx, known, active, request), is_new=False)
     if known.status is BatchStatus.INVALID:
         raise NotEligible(f"batch {request.sync_id} is invalid: {known.last_error}")
     if request.force:
-        removals.approve(tx, known, request.requested_by)
+        removals.approve(tx, known, request.requested_by, request.max_removals)
         known = replace(known, force_sha256=known.manifest_sha256)
     try:
         removals.check(context, tx, known)
@@ -165,7 +179,7 @@ def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
         return _take_over(tx, active, request)
     _require_items(tx, known, request.scope)
     if "force" in changes:
-        removals.approve(tx, known, request.requested_by)
+        removals.approve(tx, known, request.requested_by, request.max_removals)
     if "scope" in changes:
         active = _rescope(tx, known, active, request)
     if "priority" in changes:
@@ -247,34 +261,6 @@ def _reprioritise(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> J
     job.reprioritise(tx, active.id, request.priority)
     append_job_event(tx, "job_reprioritised", known.id, active.id, request.priority, request.requested_by)
     return replace(active, priority=request.priority)
-
-
-def cancel(context: Context, sync_id: str, requested_by: str) -> Job:
-    """Cancels the waiting or queued job of a batch, or the retry of its failed job. Raises NotFound, NotEligible."""
-
-    def work(tx: Tx) -> Job:
-        known = batch.lock(tx, sync_id)
-        if known is None:
-            raise NotFound(f"there is no batch {sync_id}")
-        active = job.active(tx, known.id)
-        if active is None:
-            return _cancel_retry(tx, known, requested_by)
-        if not job.cancel(tx, active.id):
-            raise NotEligible(f"job {active.id} is running; only stopping the service stops it")
-        append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
-        status.refresh(tx, known.id)
-        return replace(active, state=JobState.CANCELLED)
-
-    return context.db.transaction(work)
-
-
-def _cancel_retry(tx: Tx, known: Batch, requested_by: str) -> Job:
-    """The failed job that would have been tried again."""
-    newest = job.newest(tx, known.id)
-    if newest is None or not batch.cancel_retry(tx, known.id):
-        raise NotEligible(f"batch {known.sync_id} has no job to cancel")
-    append_job_event(tx, "retry_cancelled", known.id, newest.id, newest.priority, requested_by)
-    return newest
 
 
 def _find(context: Context, sync_id: str) -> Batch:

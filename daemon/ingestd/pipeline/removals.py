@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ingestd.errors import RemovalRefused
+from ingestd.errors import NotEligible, RemovalRefused
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action
 from ingestd.pipeline.context import Context
@@ -123,14 +123,19 @@ def update_hold(context: Context, tx: Tx, known: Batch) -> None:
     batch.hold(tx, known.id, reason)
 
 
-def approve(tx: Tx, known: Batch, requested_by: str) -> None:
+def approve(tx: Tx, known: Batch, requested_by: str, at_most: int | None) -> None:
     """Allows the present manifest of a batch to exceed the limit. The ledger records what was refused.
 
-    If the count is another one by now, the ledger has both.
+    If the count is another one by now, the ledger has both. Raises NotEligible if it is more than `at_most` rows.
     """
     if is_forced(known):
         return
     stored = removal.find(tx, known.id, known.manifest_sha256)
+    if at_most is not None and stored.expected.total > at_most:
+        raise NotEligible(
+            f"batch {known.sync_id} would remove {stored.expected} by now, more than the {at_most} that were reviewed;"
+            " review it with `ingestd preflight`, then approve it again"
+        )
     counts = stored.refused if stored.is_held else stored.expected
     now = {"now": stored.expected.as_dict()} if counts != stored.expected else {}
     batch.set_force(tx, known.id)

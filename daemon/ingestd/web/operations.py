@@ -7,7 +7,7 @@ from flask import g
 
 from ingestd.errors import DatabaseContention, IngestdError, NotEligible, NotFound
 from ingestd.model import JobState, RequestKind
-from ingestd.pipeline import ordering, pausing, queueing
+from ingestd.pipeline import cancelling, ordering, pausing, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import mount_checked, plan
 from ingestd.records import Job
@@ -56,10 +56,10 @@ class Operations:
         """The places of batches in order of version."""
         return ordering.oldest_first(self._context, sync_ids)
 
-    def cancel(self, sync_id: str) -> Job:
+    def cancel(self, sync_id: str, job_id: int | None = None) -> Job:
         """The job that was waiting or queued, after it was cancelled; or the failed job whose retry was cancelled."""
         with self._turns.of(sync_id):
-            cancelled = queueing.cancel(self._context, sync_id, requested_by())
+            cancelled = cancelling.cancel(self._context, sync_id, requested_by(), job_id)
         return self.job(cancelled.id)
 
     def plan(self, sync_id: str, *, at_once: bool = True) -> dict[str, Any] | int:

@@ -195,3 +195,12 @@ def test_a_job_is_cancelled(world: World, site: Site) -> None:
     running = site.post(f"/api/v1/batches/{sync_id}/cancel")
     assert running.status == 409
     assert "is running" in running.detail
+
+
+def test_a_request_that_names_a_job_cancels_no_other(world: World, site: Site) -> None:
+    sync_id = put(world, site, photo("a"))
+    first = site.post(f"/api/v1/batches/{sync_id}/queue").json["id"]
+    assert site.post(f"/api/v1/batches/{sync_id}/cancel", {"job_id": first + 1}).status == 409
+    assert site.post(f"/api/v1/batches/{sync_id}/cancel", {"job_id": first}).json["state"] == "cancelled"
+    again = site.post(f"/api/v1/batches/{sync_id}/cancel", {"job_id": first + 1})
+    assert (again.status, "has ended" in again.detail) == (409, True)

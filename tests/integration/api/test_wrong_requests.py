@@ -26,6 +26,8 @@ from support.world import World
         (b'{"only": "some"}', "/only"),
         (b'{"Priority": 1}', "/Priority"),
         (b'{"manifest_sha256": "00"}', "/manifest_sha256"),
+        (b'{"force": true, "max_removals": -1}', "/max_removals"),
+        (b'{"max_removals": 3}', "/"),
         (b'{"force": {"x": ' + b"[" * 1015 + b"]" * 1015 + b"}}", "/"),
     ],
 )

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ingestd.errors import RemovalRefused
+from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.queueing import QueueRequest, cancel, enqueue
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from support.command import Run, properties
 from support.refusals import refused_events
 from support.removals import entries

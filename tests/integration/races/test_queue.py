@@ -8,7 +8,7 @@ import pytest
 
 from ingestd.errors import NotEligible
 from ingestd.model import JobState
-from ingestd.pipeline import queueing
+from ingestd.pipeline import cancelling
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
@@ -141,7 +141,7 @@ def test_either_the_cancellation_wins_or_the_claim(world: World, race: Race) -> 
 
         def cancel() -> str | None:
             try:
-                queueing.cancel(contexts[0], sync_id, "tester")  # noqa: B023
+                cancelling.cancel(contexts[0], sync_id, "tester")  # noqa: B023
             except NotEligible:
                 return None
             return "cancel"

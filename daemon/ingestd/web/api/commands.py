@@ -8,7 +8,7 @@ from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.records import as_dict
 from ingestd.store import control
-from ingestd.web.api.schemas import BatchPath, EmptyBody, PauseBody, QueueBody, QueueManyBody
+from ingestd.web.api.schemas import BatchPath, CancelBody, EmptyBody, PauseBody, QueueBody, QueueManyBody
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.responses import answer
 
@@ -19,7 +19,7 @@ class Commands:
 
     def queue(self, path: BatchPath, body: QueueBody) -> Response:
         """Queues a batch: 201 a new job; 200 the job that was already active, with the new priority if there is one."""
-        given = (body.priority, body.force, body.scope, body.manifest_sha256)
+        given = (body.priority, body.force, body.scope, body.manifest_sha256, body.max_removals)
         queue_request = queueing.QueueRequest(path.sync_id, requested_by(), *given)
         status, row = self._operations.queue(queue_request)
         return answer(row, status, {"Location": f"/api/v1/jobs/{row.id}"})
@@ -37,9 +37,9 @@ class Commands:
             is_held = is_held or results[place]["status"] == 503
         return answer({"results": [results[place] for place in sorted(results)]})
 
-    def cancel(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
+    def cancel(self, path: BatchPath, body: CancelBody) -> Response:
         """Cancels the waiting or queued job of a batch, or the retry of its failed job."""
-        return answer(self._operations.cancel(path.sync_id))
+        return answer(self._operations.cancel(path.sync_id, body.job_id))
 
     def preflight(self, path: BatchPath, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Plans a batch: 200 the plan; 202 a request that will plan it, if it has more than 5,000 items."""

@@ -12,9 +12,10 @@ from ingestd.removal_counts import Removals
 from ingestd.store.queries.paging import NEWEST
 
 MAX_PAGE = 500
-INT = 2**31
+INT, BIGINT = 2**31, 2**63
 
 Priority = Annotated[int, Field(ge=-INT, lt=INT, description="Lower numbers first.")]
+Count = Annotated[int, Field(ge=0, lt=BIGINT)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SyncId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(as_recorded)]
 
@@ -81,6 +82,7 @@ class QueueBody(Body):
     priority: Priority | None = None
     force: bool = Field(False, description="Allow this manifest to remove more than queue.removal_limit.")
     manifest_sha256: Sha256 | None = Field(None, description="Queue only this manifest; another one is refused.")
+    max_removals: Count | None = Field(None, description="Allow no more rows than these; only with `force`.")
     only: Literal["failed", "deferred"] | None = Field(None, description="Process only failed, or only deferred items.")
     reimport: bool = Field(False, description="Process every item again; excludes `only`.")
 
@@ -88,11 +90,19 @@ class QueueBody(Body):
     def _one_scope(self) -> "QueueBody":
         if self.only and self.reimport:
             raise ValueError("only and reimport exclude each other")
+        if self.max_removals is not None and not self.force:
+            raise ValueError("max_removals needs force")
         return self
 
     @property
     def scope(self) -> Scope:
         return Scope.REIMPORT if self.reimport else Scope(self.only) if self.only else Scope.ALL
+
+
+class CancelBody(Body):
+    model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
+
+    job_id: Count | None = Field(None, description="Cancel only this job, or its retry.")
 
 
 class QueueManyBody(Body):

@@ -29,7 +29,8 @@ class BatchPage:
     def queue(self, sync_id: str) -> Response:
         options = forms.form(forms.QueueForm)
         scope = Scope(options.only) if options.only else Scope.ALL
-        given = (options.priority, options.force, scope, options.manifest_sha256 if options.force else None)
+        approved = (options.manifest_sha256, options.max_removals) if options.force else (None, None)
+        given = (options.priority, options.force, scope, *approved, options.job_id)
         queue_request = queueing.QueueRequest(sync_id, requested_by(), *given)
         try:
             status, _ = self._operations.queue(queue_request)
@@ -39,7 +40,7 @@ class BatchPage:
 
     def cancel(self, sync_id: str) -> Response:
         try:
-            cancelled = self._operations.cancel(sync_id)
+            cancelled = self._operations.cancel(sync_id, forms.form(forms.CancelForm).job_id)
         except IngestdError as error:
             return self._refused(sync_id, error)
         notice = "cancelled" if cancelled.state is JobState.CANCELLED else "retry_cancelled"

@@ -6,7 +6,7 @@ from flask import request
 from pydantic import BaseModel, Field, ValidationError
 
 from ingestd.model import as_recorded
-from ingestd.web.api.schemas import MAX_PAGE, Priority, RequestModel, Sha256, SyncId
+from ingestd.web.api.schemas import MAX_PAGE, Count, Priority, RequestModel, Sha256, SyncId
 from ingestd.web.problem import refuse_values
 
 T = TypeVar("T", bound=BaseModel)
@@ -27,6 +27,12 @@ class QueueForm(RequestModel):
     only: Literal["failed", "deferred"] | None = None
     force: bool = False
     manifest_sha256: Sha256 | None = Field(None, description="The manifest that `force` approves.")
+    max_removals: Count | None = Field(None, description="How many rows `force` approves.")
+    job_id: Count | None = Field(None, description="The job whose priority is changed.")
+
+
+class CancelForm(RequestModel):
+    job_id: Count | None = Field(None, description="The job that the page names.")
 
 
 def query(model: type[T]) -> T:
