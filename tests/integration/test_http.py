@@ -12,6 +12,7 @@ from ingestd.app import Daemon
 from ingestd.config import Settings
 from ingestd.errors import CannotListen
 from support.elsewhere import HOST, TOKEN, address, http_section
+from support.requests import scan_result
 from support.wait import until
 from support.watching import QUIET, watching
 from support.world import World, photo
@@ -57,7 +58,7 @@ def test_a_scan_accepted_by_one_host_is_run_and_shown_by_another(world: World, d
             lambda: (found := ask(daemon, f"/api/v1/requests/{accepted}"))["state"] == "done" and found,
             what="for the host with the mount",
         )
-        assert request["result"] == {"sync_ids": [sync_id], "unrecorded": 0}
+        assert request["result"] == scan_result([sync_id])
         assert ask(without_mount, f"/api/v1/requests/{accepted}") == request
     finally:
         without_mount.stop()

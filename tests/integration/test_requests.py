@@ -19,7 +19,7 @@ from ingestd.store.db import Tx
 from ingestd.store.job import QueuedWork
 from ingestd.store.request import Claim
 from support.plans import plan_of, rows_touched
-from support.requests import ME, accept, look, scans_of, states, take
+from support.requests import ME, accept, look, scan_result, scans_of, states, take
 from support.wait import until
 from support.world import World, photo
 
@@ -35,7 +35,7 @@ def test_scans_that_have_not_begun_share_one_row(world: World) -> None:
     assert later != first, "a scan that began answers no request that came later"
     assert accept(world) == later
     scans_of(context).runner.run_next()
-    assert look(world, later).result == {"sync_ids": [found], "unrecorded": 0}
+    assert look(world, later).result == scan_result([found])
     assert look(world, first).state is RequestState.RUNNING
 
 
@@ -84,7 +84,7 @@ def test_the_result_of_a_scan_is_bounded(world: World, monkeypatch: pytest.Monke
     found = sorted(world.put(photo(name)) for name in "abc")
     request_id = accept(world)
     scans_of(world.context()).runner.run_next()
-    assert look(world, request_id).result == {"sync_ids": found[:2], "unrecorded": 0}
+    assert look(world, request_id).result == scan_result(found[:2])
 
 
 def test_a_requested_scan_wakes_the_parts_that_queue_new_batches(world: World) -> None:
@@ -200,7 +200,7 @@ def test_a_request_waits_for_the_mount(world: World) -> None:
     assert states(world) == ["queued"]
     away.rename(world.root)
     until(step.runner.run_next, what="for the mount to be seen again")
-    assert look(world, request_id).result == {"sync_ids": [sync_id], "unrecorded": 0}
+    assert look(world, request_id).result == scan_result([sync_id])
 
 
 def test_a_stopped_runner_claims_nothing(world: World) -> None:

@@ -1,5 +1,8 @@
 """Requests of a test: accepted, claimed and looked at through a connection of the test's own."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ingestd.model import RequestKind
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -42,3 +45,9 @@ def take(context: Context, kind: RequestKind = RequestKind.SCAN) -> Claim | None
 def any_context(world: World) -> Context:
     """The oldest context of the world, or its first."""
     return world.contexts[0] if world.contexts else world.context()
+
+
+def scan_result(sync_ids: list[str], unrecorded: int = 0, ignored: Sequence[str] = ()) -> dict[str, Any]:
+    """The result of a scan that recorded these bundles."""
+    names = {"ignored_names": list(ignored), "ignored_count": len(ignored)}
+    return {"sync_ids": sync_ids, "unrecorded": unrecorded, **names}

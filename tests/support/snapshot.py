@@ -107,10 +107,11 @@ def _neutral(world: World, table: str, name: str, value: Any) -> Any:
 
 def _scan_result(world: World, result: dict[str, Any]) -> dict[str, Any]:
     """A plan as it is. What a scan finds depends on which scan is first: it names batches, and nothing else."""
-    if set(result) != {"sync_ids", "unrecorded"}:
+    if "unrecorded" not in result:
         return result
     known = {sync_id for (sync_id,) in world.sql("SELECT sync_id FROM ingest_batch WHERE %s", 1)}
-    return {"sync_ids": sorted(set(result["sync_ids"]) - known), "unrecorded": isinstance(result["unrecorded"], int)}
+    found = {"sync_ids": sorted(set(result["sync_ids"]) - known), "unrecorded": isinstance(result["unrecorded"], int)}
+    return {**result, **found}
 
 
 def _attempts(world: World) -> list[str]:

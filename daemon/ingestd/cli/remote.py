@@ -17,6 +17,7 @@ from ingestd.cli.operate import ScanResult
 from ingestd.cli.output import Row, echo, queued_row
 from ingestd.errors import DaemonBusy, DaemonUnavailable, NoDaemon, NotEligible, NotFound
 from ingestd.model import RequestState, Scope
+from ingestd.pipeline.ignored_names import MAX_WARNINGS, log_ignored
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
 from ingestd.records import IngestRequest, Item, Job, ListedBatch, Standing, SummarizedBatch
@@ -103,6 +104,8 @@ class _JobList(msgspec.Struct):
 class _FoundByScan(msgspec.Struct):
     sync_ids: list[str]
     unrecorded: int
+    ignored_names: list[str] = []
+    ignored_count: int = 0
 
 
 # the commands
@@ -118,6 +121,7 @@ class Remote:
     def scan(self) -> ScanResult:
         request_id = self._client.post("/scan", {202: _Accepted}).id
         found = self._result(request_id, _FoundByScan, "the scan")
+        log_ignored(found.ignored_names[:MAX_WARNINGS], found.ignored_count)
         if len(found.sync_ids) >= MAX_SYNC_IDS:
             echo(f"only the first {MAX_SYNC_IDS} batches are shown; `ingestd batches` there lists them all")
         rows = [self._batch(sync_id) for sync_id in found.sync_ids[:MAX_SYNC_IDS]]

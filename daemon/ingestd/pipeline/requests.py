@@ -146,7 +146,9 @@ class ScanStep:
 
     def _scan(self, _claim: Claim) -> dict[str, Any]:
         changed = self._scanner.scan(PATIENCE)
-        return {"sync_ids": changed[:MAX_SYNC_IDS], "unrecorded": self._scanner.unrecorded}
+        ignored = self._scanner.ignored
+        names = {"ignored_names": ignored.first, "ignored_count": ignored.count}
+        return {"sync_ids": changed[:MAX_SYNC_IDS], "unrecorded": self._scanner.unrecorded, **names}
 
 
 class PreflightStep:

@@ -48,7 +48,7 @@ class Scanner:
         self._recorder = Recorder(context, self._names)
         self._reads = Reads(context)
         self._rotation = Rotation()
-        self._ignored = IgnoredNames()
+        self.ignored = IgnoredNames()
         self._round_ends_at = math.inf
         self._reported = 0
         self._retries_at = 0.0
@@ -213,7 +213,7 @@ class Scanner:
 
     def _read_listed(self, listing: Listing, patience: float) -> None:
         """Reads what is new in a listing, which need not be complete: of what it lacks nothing is known."""
-        self._ignored.warn(listing)
+        self.ignored.warn(listing)
         self._names.add_listed(sorted(self._recorder.new(listing.sync_ids) - self._reads.pending))
         self._read_due()
         self._read_all(patience)

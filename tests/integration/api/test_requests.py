@@ -3,6 +3,7 @@
 import pytest
 
 from support.api_site import TIME, UNKNOWN, Site, put, run_it
+from support.requests import scan_result
 from support.wait import until
 from support.world import World, photo
 
@@ -74,6 +75,7 @@ def test_a_batch_shows_the_state_of_its_newest_preflight(world: World, site: Sit
 def test_a_scan_is_accepted_and_its_request_has_the_result(world: World, site: Site) -> None:
     sync_ids = sorted((world.put(photo("a")), world.put(photo("b"))))
     world.file(f"sync/{UNKNOWN}.ready", b"")
+    world.file("sync/odd.ready", b"")
     accepted = site.post("/api/v1/scan")
     assert accepted.status == 202
     assert site.woken == ["request"]
@@ -86,7 +88,7 @@ def test_a_scan_is_accepted_and_its_request_has_the_result(world: World, site: S
     site.scans.notify()
     site.scans.run_once()
     done = site.get(address)
-    assert (done["state"], done["result"]) == ("done", {"sync_ids": sync_ids, "unrecorded": 1})
+    assert (done["state"], done["result"]) == ("done", scan_result(sync_ids, 1, ["odd.ready"]))
     # Several threads read them, so either may be recorded first.
     assert sorted(batch["sync_id"] for batch in site.get("/api/v1/batches")["items"]) == sync_ids
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ingestd.app import Daemon
+from ingestd.pipeline.ignored_names import MAX_WARNINGS
 from support.command import Result, Run
 from support.elsewhere import HOSTILE, UNKNOWN, reach
 from support.world import World, cover, md5, photo
@@ -66,6 +67,11 @@ def test_remote_commands_print_the_same_as_local_ones(
     assert requesters == [("olga",)]
 
 
+def untimed(result: Result) -> list[str]:
+    """The lines on standard error, in order of their text."""
+    return sorted(re.sub(r"timestamp=\S+ ", "", line) for line in result.stderr.splitlines())
+
+
 def test_remote_commands_print_the_messages_of_local_ones(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
@@ -80,3 +86,17 @@ def test_remote_commands_print_the_messages_of_local_ones(
     running = run("cancel", sync_id, *elsewhere)
     assert (running.code, running.stdout) == (3, "")
     assert "is running; only stopping the service stops it" in running.stderr
+
+
+def test_a_remote_scan_shows_ignored_names_as_a_local_one(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
+) -> None:
+    for number in range(MAX_WARNINGS + 5):
+        world.file(f"sync/odd-{number}{HOSTILE}.ready", b"")
+    with monkeypatch.context() as patch:
+        reach(world, patch)
+        here = run("scan")
+    run("scan", *elsewhere)
+    there = run("scan", *elsewhere)  # the daemon, in this process, has logged them before
+    assert there.stderr.count("rename it") == MAX_WARNINGS + 1
+    assert untimed(there) == untimed(here)
