@@ -134,6 +134,10 @@ class HelperFailed(MountUnavailable):
     """A mount helper ended or broke the protocol, perhaps because of what it was reading."""
 
 
+class OtherRelease(MountUnavailable):
+    """Another release was installed while this daemon runs, and its helpers may speak another protocol."""
+
+
 class MountReplaced(MountUnavailable):
     """Another file system is mounted than the one that a bundle was recorded on: what is missing says nothing."""
 

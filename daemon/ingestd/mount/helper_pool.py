@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, StillSilent
+from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, OtherRelease, StillSilent
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.wire import ProtocolError
 
@@ -47,15 +47,19 @@ class HelperPool:
         self._idle: list[HelperProcess] = []
         self._abandoned: list[Abandoned] = []
         self._closed = False
+        self._refusal = ""
 
     @contextmanager
     def borrow(self, use: Use, name: str = "") -> Iterator[HelperProcess]:
         """A helper for one exchange, about `name`; it returns to the pool only if the exchange succeeded.
 
         Raises MountUnavailable: MountSilent when the helper does not answer in time, StillSilent at once when an
-        earlier one for the same name hangs, HelperFailed when it ended or broke the protocol.
+        earlier one for the same name hangs, HelperFailed when it ended or broke the protocol, and OtherRelease for good
+        once one was: idle ones would answer checks, and what needs a new one would seem to be at fault.
         """
         with self._lock:
+            if self._refusal:
+                raise OtherRelease(self._refusal)
             self._forget_exited()
             if self._abandoned:
                 self._require_few(use, name)
@@ -65,6 +69,8 @@ class HelperPool:
             yield helper
         except BaseException as error:
             self._discard(helper, use, name)
+            if isinstance(error, OtherRelease):
+                self._refusal = str(error)
             problem = f"the mount at {self._root} does not answer: {error}"
             if isinstance(error, TimeoutError):
                 raise MountSilent(problem) from error

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ingestd import __version__
-from ingestd.errors import MountUnavailable
+from ingestd.errors import OtherRelease
 from ingestd.mount import wire
 
 EXIT_SECONDS = 0.5
@@ -37,7 +37,7 @@ def import_folders() -> list[str]:
 class HelperProcess:
     """A running helper. `is_cancelled()` ends waiting for it before the deadline.
 
-    `send` and `receive` raise MountUnavailable if it is of another release, which may have other requests and replies.
+    `send` and `receive` raise OtherRelease if it is of another release, which may have other requests and replies.
     """
 
     def __init__(self, is_cancelled: Callable[[], bool]) -> None:
@@ -79,7 +79,7 @@ class HelperProcess:
     def _require_own_release(self) -> None:
         if self.wait() and self._process.returncode == OTHER_RELEASE:
             other = f"another release of ingestd was installed while this daemon ({__version__}) runs"
-            raise MountUnavailable(f"{other}, so nothing is read from the mount; restart ingestd")
+            raise OtherRelease(f"{other}, so nothing is read from the mount; restart ingestd")
 
     def _how_it_ended(self) -> str:
         if not self.wait():

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 import ingestd
-from ingestd.errors import ManifestUnsettled, MountUnavailable
+from ingestd.errors import ManifestUnsettled, MountUnavailable, OtherRelease
 from ingestd.mount import helper_process
+from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.records import ItemRequest, Listing
@@ -108,26 +109,35 @@ def test_no_helper_can_be_started(make_mount: MakeMount, monkeypatch: pytest.Mon
     mount.check()
 
 
-def test_helpers_of_another_release_are_not_used(
-    make_mount: MakeMount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+MANY = [ItemRequest(ordinal, f"photo/{md5(str(ordinal))}", ()) for ordinal in range(5000)]
+READS: dict[str, Callable[[Mount], object]] = {
+    "check": lambda mount: mount.check(),
+    "listing": lambda mount: mount.list_sentinels(),
+    "manifest": lambda mount: mount.read_manifest(new_sync_id()),
+    "items": lambda mount: list(mount.read_items(MANY)),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_after_another_release_was_installed_the_mount_counts_as_absent(
+    make_mount: MakeMount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
     newer = tmp_path / "newer" / "ingestd"
     shutil.copytree(Path(ingestd.__file__).parent, newer, ignore=shutil.ignore_patterns("sql", "__pycache__"))
     (newer / "__init__.py").write_text('__version__ = "99.0"')
-    wants = [ItemRequest(ordinal, f"photo/{md5(str(ordinal))}", ()) for ordinal in range(5000)]
-    first = f"import sys; sys.path.insert(0, {str(newer.parent)!r})\n"
-    monkeypatch.setattr(helper_process, "HELPER", first + helper_process.HELPER)
     mount = make_mount()
     set_deadline(mount, LATE)
-    reads: list[Callable[[], object]] = [
-        mount.check,
-        mount.list_sentinels,
-        lambda: mount.read_manifest(new_sync_id()),
-        lambda: list(mount.read_items(wants)),
-    ]
-    for read in reads:
-        with pytest.raises(MountUnavailable, match=r"another release .* was installed .* restart ingestd"):
-            read()
+    mount.check()
+    first = f"import sys; sys.path.insert(0, {str(newer.parent)!r})\n"
+    monkeypatch.setattr(helper_process, "HELPER", first + helper_process.HELPER)
+    with (
+        mount._pool.borrow(Use.CHECK),
+        pytest.raises(OtherRelease, match=r"was installed .* restart ingestd"),
+    ):
+        READS[read](mount)
+    with pytest.raises(OtherRelease):
+        mount.check()
+    assert not mount.up
     assert "restart ingestd" in mount.problem
 
 
