@@ -204,6 +204,14 @@ class LeaseLost(IngestdError):
     """The job was taken from this worker; it may write nothing more for it."""
 
 
+class NotSettled(IngestdError):
+    """What a run needs cannot be read at present; its job is set aside for a while. `cause` names that."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 class Stopping(IngestdError):
     """The daemon was asked to stop."""
 

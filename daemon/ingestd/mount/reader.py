@@ -24,6 +24,7 @@ class ItemReader:
     `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(count)` reports progress. Until
     `fresh_until` (monotonic seconds) absent files are retried, too: remote file systems may list them late.
     `require_trusted` is called when something is missing: it raises MountUnavailable if that says nothing.
+    `settled_at()` is until when (monotonic seconds) it is worth trying again what cannot be read now.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class ItemReader:
         on_bytes: Callable[[int], None] = lambda _count: None,
         fresh_until: float = 0.0,
         require_trusted: Callable[[], None] = lambda: None,
+        settled_at: Callable[[], float] | None = None,
     ) -> None:
         self._mount, self._identity = mount, identity
         self._fresh_until = fresh_until
         self._pause, self._on_bytes, self._require_trusted = pause, on_bytes, require_trusted
+        self.settled_at = settled_at or self._settled_from_now
 
     def read(self, entries: Sequence[Entry]) -> ReadingsByOrdinal:
         """Documents and file checks of the first entries: of as many as fit into memory, and at least of one.
@@ -60,8 +63,7 @@ class ItemReader:
         waiting = self._retry(attempt, until, lambda waiting: len(waiting) < len(attempt.items))
         return self._readings(attempt, entries, {item.ordinal for item in waiting})
 
-    def settled_at(self) -> float:
-        """Until when (monotonic seconds) it is worth trying again what cannot be read now."""
+    def _settled_from_now(self) -> float:
         return time.monotonic() + self._mount.settings.settle_seconds
 
     def _attempt(self, entries: Sequence[Entry]) -> Attempt:

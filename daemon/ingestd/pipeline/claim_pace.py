@@ -4,12 +4,16 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ingestd.backoff import backoff
 
 FIRST_PAUSE, MAX_PAUSE = 2.0, 60.0
 FIRST_ASIDE, MAX_ASIDE = 20.0, 600.0
-"""longer than the gap between two trials, so that another job is tried in between"""
+"""of jobs whose end could not be recorded: longer than the gap between two trials, so that another job is tried then"""
+FIRST_UNSETTLED, MAX_UNSETTLED = 2.0, 60.0
+"""of jobs whose bundles cannot be read at present"""
+FORGET_SECONDS = 3600.0
 TRIAL_SECONDS = 10.0
 CALM_SECONDS = 300.0
 
@@ -65,27 +69,53 @@ class ClaimPace:
             return was_slow
 
 
+@dataclass(slots=True)
+class _Aside:
+    """A job that was set aside for a cause, first at `since`, until `until`; monotonic times."""
+
+    cause: str
+    since: float
+    pauses: Iterator[float]
+    until: float = -math.inf
+
+
 class SetAside:
-    """Jobs whose end could not be recorded: this process leaves each to itself for a growing pause. Thread-safe.
+    """Jobs that this process leaves to themselves, each for pauses that grow from `first` to `longest`. Thread-safe.
 
     They would be claimed again at once, ahead of all that were queued later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: float, longest: float) -> None:
+        self._first, self._longest = first, longest
         self._lock = threading.Lock()
-        self._jobs: dict[int, tuple[float, Iterator[float]]] = {}
+        self._jobs: dict[int, _Aside] = {}
 
-    def add(self, job_id: int) -> None:
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._jobs
+
+    def add(self, job_id: int, cause: str, seconds: float = math.inf) -> None:
+        """Sets a job aside; not after `seconds` since it was first set aside for this cause."""
         with self._lock:
-            _, pauses = self._jobs.get(job_id) or (0.0, backoff(FIRST_ASIDE, MAX_ASIDE))
-            self._jobs[job_id] = time.monotonic() + next(pauses), pauses
+            now = time.monotonic()
+            aside = self._jobs.get(job_id)
+            if aside is None or aside.cause != cause:
+                aside = self._jobs[job_id] = _Aside(cause, now, backoff(self._first, self._longest))
+            aside.until = min(now + next(aside.pauses), max(now, aside.since + seconds))
+
+    def since(self, job_id: int, cause: str) -> float | None:
+        """When a job was first set aside for this cause (monotonic); None if it was not."""
+        aside = self._jobs.get(job_id)
+        return None if aside is None or aside.cause != cause else aside.since
 
     def forget(self, job_id: int) -> None:
-        """A run of this job came to its end."""
+        """A run of this job came to its end, or came further."""
         with self._lock:
             self._jobs.pop(job_id, None)
 
     def now(self) -> list[int]:
-        """The jobs that are not to be claimed now."""
+        """The jobs that are not to be claimed now. Those that were not claimed for long are forgotten."""
         with self._lock:
-            return [job_id for job_id, (until, _) in self._jobs.items() if time.monotonic() < until]
+            now = time.monotonic()
+            for job_id in [job_id for job_id, aside in self._jobs.items() if aside.until + FORGET_SECONDS < now]:
+                del self._jobs[job_id]
+            return [job_id for job_id, aside in self._jobs.items() if now < aside.until]

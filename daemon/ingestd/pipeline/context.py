@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ingestd.config import Settings
 from ingestd.mount.access import Mount
+from ingestd.pipeline.claim_pace import FIRST_UNSETTLED, MAX_UNSETTLED, SetAside
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.passes import Passes
 from ingestd.pipeline.source_gate import SourceGate
@@ -21,6 +22,7 @@ class Context:
     mount: Mount
     instruments: Instruments = field(default_factory=Instruments)
     passes: Passes = field(default_factory=Passes)
+    unsettled: SetAside = field(default_factory=lambda: SetAside(FIRST_UNSETTLED, MAX_UNSETTLED))
     gate: SourceGate = field(init=False)
 
     def __post_init__(self) -> None:

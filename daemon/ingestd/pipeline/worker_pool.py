@@ -14,7 +14,7 @@ import structlog
 from ingestd.errors import DatabaseContention, DatabaseUnavailable, LeaseLost, MountUnavailable
 from ingestd.model import Lease, Patience
 from ingestd.pipeline import ordering
-from ingestd.pipeline.claim_pace import ClaimPace, SetAside
+from ingestd.pipeline.claim_pace import FIRST_ASIDE, MAX_ASIDE, ClaimPace, SetAside
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
@@ -41,7 +41,7 @@ class WorkerPool:
         self._on_finished = on_finished
         self._stopping = threading.Event()
         self._leases: dict[int, Lease] = {}
-        self._pace, self._aside = ClaimPace(), SetAside()
+        self._pace, self._aside = ClaimPace(), SetAside(FIRST_ASIDE, MAX_ASIDE)
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
@@ -92,7 +92,7 @@ class WorkerPool:
             worker_id(slot),
             self._instance,
             keep_waiting=self._keep_waiting,
-            without=self._aside.now(),
+            without=[*self._aside.now(), *self._context.unsettled.now()],
         )
         if lease is None:
             self._pace.unused()
@@ -114,6 +114,8 @@ class WorkerPool:
             del self._leases[slot]
 
     def _keep_pace(self, lease: Lease, outcome: str) -> None:
+        if outcome == "released" and lease.job_id in self._context.unsettled:
+            return  # for a reason of its own, which says nothing about other jobs
         if outcome in ("released", "lost"):
             self._pace.released(lease.claimed_at)
             return
@@ -132,7 +134,7 @@ class WorkerPool:
             self._context.db.transaction(release, keep_waiting=self._keep_waiting)
         except (LeaseLost, DatabaseUnavailable):
             return "lost"
-        self._aside.add(lease.job_id)
+        self._aside.add(lease.job_id, reason)
         _log_release(lease, reason)
         return "released"
 

@@ -15,6 +15,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.importer.grace import Grace
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
@@ -39,15 +40,16 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Opens one run. The mount must stay the one that `identity` describes."""
+    """Opens one run. The mount must stay the one that `identity` describes. `grace` is for the manifest."""
 
     context: Context
     lease: Lease
     fence: Fence
     identity: MountIdentity
+    grace: Grace
 
     def open(self) -> Opened:
-        """Raises ManifestError, PriorFirst, RemovalRefused, MountUnavailable, LeaseLost."""
+        """Raises ManifestError, PriorFirst, RemovalRefused, NotSettled, MountUnavailable, LeaseLost."""
         delivered, manifest = self._read_manifest()
         bundle = preflight.bundle_of(manifest, delivered.index)
         opened, obstacle = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest, bundle))
@@ -61,7 +63,7 @@ class Opening:
         """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds."""
         sync_id = self.fence.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
         bind_contextvars(sync_id=sync_id)
-        deadline = time.monotonic() + self.context.settings.mount.settle_seconds
+        settled_at = self.grace.settled_at()
         for pause in pauses():
             try:
                 delivered = delivery.read(self.context, sync_id, on_alive=self.fence.on_step)
@@ -69,9 +71,9 @@ class Opening:
                 break
             except ManifestUnsettled:
                 self.context.mount.require_same(self.identity)
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= settled_at:
                     raise
-                self.fence.pause(pause)
+                self.grace.pause(pause)
         if manifest is None:
             assert delivered.problem is not None, "a manifest that is not consumable has a problem"
             raise delivered.problem

@@ -16,6 +16,7 @@ from ingestd.errors import (
     ManifestError,
     MountReplaced,
     MountUnavailable,
+    NotSettled,
     PriorFirst,
     RemovalRefused,
     Stopping,
@@ -30,6 +31,7 @@ from ingestd.pipeline.importer.chunk_source import ChunkSource
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, Grace
 from ingestd.pipeline.importer.items_importer import ItemsImporter
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.suspects import Suspects
@@ -69,6 +71,8 @@ class Run:
             return self._release("stopping")
         except PriorFirst:
             return self._release("prior_first")
+        except NotSettled as error:
+            return self._set_aside(error.cause)
         except MountUnavailable as error:
             return self._leave_mount(error)
         except (LeaseLost, DatabaseUnavailable) as error:
@@ -85,7 +89,7 @@ class Run:
 
     def _import(self) -> str:
         identity = self._identity = self._context.mount.check()
-        opened = Opening(self._context, self._lease, self._fence, identity).open()
+        opened = Opening(self._context, self._lease, self._fence, identity, self._grace(MANIFEST)).open()
         self._progress.terminal = opened.terminal
         self._import_items(opened, identity)
         self._import_containers(opened)
@@ -97,20 +101,26 @@ class Run:
 
     def _import_items(self, opened: Opened, identity: MountIdentity) -> None:
         """Imports all items but covers, then the covers, whose parents exist by then."""
-        fence, late_until = self._fence, self._listings_late_until()
-        reader = ItemReader(
-            self._context.mount, identity, fence.pause, fence.on_bytes, late_until, self._require_trusted
-        )
+        late_until = self._listings_late_until()
         source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
         of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
-        for part in (Part.ITEM, Part.COVER):
-            chunks = source(reader, covers=part is Part.COVER)
+        for part, cause in ((Part.ITEM, ITEMS), (Part.COVER, COVERS)):
+            chunks = source(self._reader(identity, late_until, cause), covers=part is Part.COVER)
             ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
+
+    def _reader(self, identity: MountIdentity, late_until: float, cause: str) -> ItemReader:
+        grace, fence = self._grace(cause), self._fence
+        waits = (grace.pause, fence.on_bytes, late_until, self._require_trusted, grace.settled_at)
+        return ItemReader(self._context.mount, identity, *waits)
 
     def _import_containers(self, opened: Opened) -> None:
         of_run = (self._lease, self._fence, opened.bundle, opened.removed)
         suspects = self._suspects(opened, Part.CONTAINER)
         ContainersImporter(*of_run, suspects, self._context.instruments).import_all(opened.manifest.containers())
+
+    def _grace(self, cause: str) -> Grace:
+        seconds = self._context.settings.mount.settle_seconds
+        return Grace(self._context.unsettled, self._lease.job_id, cause, seconds, self._fence.pause)
 
     def _suspects(self, opened: Opened, part: Part) -> Suspects:
         return Suspects(self._fence.pause, self._context.passes, opened.manifest.sha256, part)
@@ -158,6 +168,14 @@ class Run:
         found, expected = self._context.mount.origin, self._identity
         if found is not None and expected is not None and not found.is_same(expected.origin):
             self._context.gate.refuse(expected.origin, found)
+
+    def _set_aside(self, cause: str) -> str:
+        """Gives the job back for a while. Where the run came further, the time that it may take begins again."""
+        job_id, unsettled = self._lease.job_id, self._context.unsettled
+        if self._progress.seen:
+            unsettled.forget(job_id)
+        unsettled.add(job_id, cause, self._context.settings.mount.settle_seconds)
+        return self._release(cause)
 
     def _fail(self, error: str) -> str:
         return self._end_failed(partial(completion.fail, pauses=self._context.settings.queue.retry_pauses), error)

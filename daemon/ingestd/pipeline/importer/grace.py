@@ -1,0 +1,39 @@
+"""How long a run waits for what cannot be read at present.
+
+It waits a moment in its worker. After that its job is set aside, so that one bundle keeps no worker, and the next run
+tries again, until mount.settle_seconds have passed.
+"""
+
+import time
+from collections.abc import Callable
+
+from ingestd.errors import NotSettled
+from ingestd.pipeline.claim_pace import SetAside
+
+IN_WORKER_SECONDS = 1.0
+MANIFEST, ITEMS, COVERS = "manifest_unsettled", "items_unreadable", "covers_unreadable"
+"""what is waited for: the reasons of released jobs"""
+
+
+class Grace:
+    """The waits of one run for one cause. `pause(seconds)` waits, and raises when the daemon stops meanwhile."""
+
+    def __init__(
+        self, aside: SetAside, job_id: int, cause: str, seconds: float, pause: Callable[[float], None]
+    ) -> None:
+        self._cause, self._seconds, self._pause = cause, seconds, pause
+        self._since = aside.since(job_id, cause)
+        self._leave_at: float | None = None
+
+    def settled_at(self) -> float:
+        """Until when (monotonic seconds) it is worth trying again what cannot be read now."""
+        return (time.monotonic() if self._since is None else self._since) + self._seconds
+
+    def pause(self, seconds: float) -> None:
+        """Waits between two tries. Raises NotSettled when this run has waited long enough."""
+        now = time.monotonic()
+        if self._leave_at is None:
+            self._leave_at = now + (IN_WORKER_SECONDS if self._since is None else 0.0)
+        if now >= self._leave_at:
+            raise NotSettled(self._cause)
+        self._pause(min(seconds, self._leave_at - now))
