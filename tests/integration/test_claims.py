@@ -69,7 +69,7 @@ def test_a_long_plan_occupies_no_worker(world: World, queued: tuple[Context, str
 
 def test_a_batch_that_is_being_cancelled_is_not_waited_for(world: World, queued: tuple[Context, str, str]) -> None:
     context, first, second = queued
-    with interrupted(queueing, "append_job_event", lambda: cancelling.cancel(world.context(), first, "olga")):
+    with interrupted(cancelling, "append_job_event", lambda: cancelling.cancel(world.context(), first, "olga")):
         assert claimed(world, context) == second
     assert claimed(world, context) is None
     assert world.one("SELECT state FROM import_job ORDER BY id LIMIT 1") == "cancelled"

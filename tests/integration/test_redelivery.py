@@ -5,13 +5,24 @@ from typing import Any
 import pytest
 
 from ingestd.pipeline import rotation
+from ingestd.pipeline.cancelling import cancel
+from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
+from support.refusals import refused_events
 from support.scanning import Clock, Reads, kinds, write_manifest
 from support.world import World, md5, photo
+
+BROKEN = [
+    {"status": "running"},
+    {"type": 5},
+    {"verification": {"passed": False}},
+    {"completed_at": "2999-01-01T00:00:00Z"},
+]
 
 
 def test_a_redelivery_is_noticed_by_the_rotation_alone(
@@ -144,3 +155,60 @@ def test_a_manifest_that_changes_while_its_job_is_queued_is_imported_as_it_is_th
     assert world.decisions(sync_id) == {md5("c"): "created"}
     changes = [payload["phase"] for kind, payload in world.events(sync_id) if kind == "manifest_changed"]
     assert changes == ["scan", "import"]
+
+
+def is_queued_by_sweep(world: World, context: Context) -> bool:
+    world.scan(context)
+    return Sweeper(context).queue_new() == 1
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_manifest_that_was_broken_when_its_job_ran_is_queued_again(world: World, broken: dict[str, Any]) -> None:
+    context = world.context(queue={"auto": ["create"]})
+    sync_id = world.put(photo("a"))
+    assert is_queued_by_sweep(world, context)
+    world.put(photo("a"), sync_id=sync_id, **broken)
+    assert world.run_next(context) == "failed"
+    assert world.status(sync_id) == "invalid"
+    world.put(photo("a"), sync_id=sync_id)
+    assert is_queued_by_sweep(world, context)
+    assert world.run_next(context) == "done"
+    assert world.status(sync_id) == "imported"
+    assert not is_queued_by_sweep(world, context)
+
+
+@pytest.mark.parametrize("days", [(1, 2), (1, 1), (2, 1)])
+def test_each_delivery_is_queued_also_of_content_that_had_a_job(world: World, days: tuple[int, int]) -> None:
+    context = world.context(queue={"auto": ["create"]})
+    deliveries = [("A", days[0]), ("B", days[1])] * 3
+    sync_id = world.put(photo("a", title="A"), day=days[0])
+    for title, day in deliveries[1:]:
+        assert is_queued_by_sweep(world, context)
+        assert world.run_next(context) == "done"
+        assert world.status(sync_id) == "imported"
+        assert Sweeper(context).queue_new() == 0
+        world.put(photo("a", title=title), day=day, sync_id=sync_id)
+
+
+def test_a_failed_run_is_made_up_for_after_another_manifest_passed_by(world: World) -> None:
+    context = world.context(queue={"auto": ["create"]})
+    sync_id = world.put(photo("a"))
+    assert is_queued_by_sweep(world, context)
+    with refused_events(world, "import_started"):
+        world.run_next(context)
+    assert world.status(sync_id) == "failed"
+    for status in ("running", "completed"):
+        world.put(photo("a"), sync_id=sync_id, status=status)
+        world.scan(context)
+    assert Sweeper(context).queue_new() == 1
+    assert world.run_next(context) == "done"
+
+
+def test_a_delivery_of_what_was_cancelled_stays_cancelled(world: World) -> None:
+    context = world.context(queue={"auto": ["create"]})
+    sync_id = world.put(photo("a"))
+    assert is_queued_by_sweep(world, context)
+    cancel(context, sync_id, "olivia")
+    for title in ("B", "A"):
+        world.put(photo("a", title=title), sync_id=sync_id)
+        assert not is_queued_by_sweep(world, context)

@@ -175,7 +175,8 @@ def change(
     batch.redeliver(tx, known.id, {**columns, "status": status})
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}
     ledger.append(tx, known.id, "manifest_changed", **payload)
-    _append_invalid(tx, known.id, columns)
+    if phase == "scan":  # the end of a run has this event, too
+        _append_invalid(tx, known.id, columns)
     removal.end_hold(tx, known.id)
     removal.discard_plan(tx, known.id)
     if delivered.manifest is not None:

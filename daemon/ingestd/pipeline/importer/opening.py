@@ -76,6 +76,9 @@ class Opening:
                 self.grace.pause(pause)
         if manifest is None:
             assert delivered.problem is not None, "a manifest that is not consumable has a problem"
+            if delivered.sha256 is not None:
+                # The verdict must not be taken for one on the manifest that was recorded before.
+                self.fence.fenced(lambda tx: self._current_batch(tx, delivered))
             raise delivered.problem
         return delivered, manifest
 
@@ -84,8 +87,9 @@ class Opening:
     ) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
         known, is_changed = self._current_batch(tx, delivered)
-        self._check_time(tx, manifest)
         removed = removals.count_for(self.context, known, manifest.sha256)
+        if problem := self._time_problem(tx, manifest):
+            return Opened(manifest, bundle, 0, None, removed), ManifestFromFuture([problem])
         if is_changed and ordering.must_wait(tx, known.id):
             return Opened(manifest, bundle, 0, None, removed), PriorFirst("its prior has an active job")
         if job.begin_reimport(tx, self.lease.job_id):
@@ -111,11 +115,9 @@ class Opening:
         delivery.change(tx, self.context, known, delivered, columns, queued=True, phase="import")
         return batch.lock_by_id(tx, known.id), True
 
-    def _check_time(self, tx: Tx, manifest: Manifest) -> None:
+    def _time_problem(self, tx: Tx, manifest: Manifest) -> str | None:
         max_future = self.context.settings.mount.max_future
-        problem = delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
-        if problem:
-            raise ManifestFromFuture([problem])
+        return delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
 
     def _record_start(self, tx: Tx, manifest: Manifest) -> int:
         """Appends `import_started`; returns how many items are decided already."""
