@@ -28,7 +28,7 @@ def cancel(context: Context, sync_id: str, requested_by: str, job_id: int | None
         if job_id is not None:
             require_active(known, active, job_id)
         if not job.cancel(tx, active.id):
-            raise NotEligible(f"job {active.id} is running; only stopping the service stops it")
+            raise NotEligible(f"job {active.id} is running; only stopping the service stops it ({_worker_of(active)})")
         append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
         status.refresh(tx, known.id)
         return replace(active, state=JobState.CANCELLED)
@@ -53,3 +53,12 @@ def require_active(known: Batch, active: Job | None, job_id: int) -> None:
         raise NotEligible(f"job {job_id} of batch {known.sync_id} has ended; the batch has no active job")
     if active.id != job_id:
         raise NotEligible(f"job {job_id} of batch {known.sync_id} has ended; its active job is {active.id}")
+
+
+def _worker_of(running: Job) -> str:
+    """Who runs a job, and whether that is still so."""
+    beat = "none" if running.heartbeat_at is None else f"{running.heartbeat_at:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"worker {running.claimed_by}, last heartbeat {beat}; if that process has died, any daemon that runs puts the"
+        " job back into the queue"
+    )

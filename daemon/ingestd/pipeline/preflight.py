@@ -8,12 +8,13 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import NotEligible, NotFound
+from ingestd.errors import ManifestUnsettled, NotEligible, NotFound
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import BatchStatus, Decision, JobState
 from ingestd.pipeline import delivery, forecast, removals, staging, status
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
@@ -29,7 +30,7 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     """Reads, validates and plans one batch; returns the plan. Raises NotFound, NotEligible, MountUnavailable."""
     if context.db.read(lambda tx: batch.find(tx, sync_id)) is None:
         raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
-    delivered = delivery.read(context, sync_id)
+    delivered = read(context, sync_id)
     delivery.record(context, delivered)
     manifest = delivered.manifest
     if manifest is None:
@@ -38,6 +39,15 @@ def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     plan = context.db.transaction(lambda tx: _preflight(tx, context, sync_id, manifest, index))
     count(context, plan)
     return {**plan_payload(plan), "removals": plan.removals.as_dict()}
+
+
+def read(context: Context, sync_id: str, known_sha256: str | None = None) -> Delivery:
+    """As `delivery.read`, for a person: a mount that is gone is not taken for a bundle that was withdrawn."""
+    try:
+        return delivery.read(context, sync_id, known_sha256)
+    except ManifestUnsettled:
+        context.mount.check()
+        raise
 
 
 def count(context: Context, plan: Plan) -> None:

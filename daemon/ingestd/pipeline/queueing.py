@@ -7,11 +7,11 @@ import structlog
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
-from ingestd.pipeline import delivery, removals
+from ingestd.pipeline import removals
 from ingestd.pipeline.cancelling import require_active
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import append_job_event, hold_back_successors, must_wait
-from ingestd.pipeline.preflight import preflight
+from ingestd.pipeline.preflight import preflight, read
 from ingestd.records import Batch, Job
 from ingestd.store import batch, item, job, removal
 from ingestd.store.db import Tx
@@ -92,7 +92,7 @@ def preflight_if_needed(context: Context, known: Batch, *, again: bool = False) 
         again
         or planned is None
         or known.status is BatchStatus.HELD
-        or not delivery.read(context, known.sync_id, planned).is_unchanged
+        or not read(context, known.sync_id, planned).is_unchanged
     ):
         preflight(context, known.sync_id)
 

@@ -186,10 +186,25 @@ def test_a_running_job_cannot_be_cancelled(configured: World, run: Run) -> None:
     sync_id = configured.put(photo("a"))
     run("scan")
     run("queue", sync_id)
-    configured.sql("UPDATE import_job SET state = 'running'")
+    configured.sql(
+        "UPDATE import_job SET state = 'running', claimed_by = 'a/pid:1/0', heartbeat_at = '2026-05-04 03:02:01'"
+    )
     result = run("cancel", sync_id)
     assert (result.code, result.stdout) == (3, "")
     assert "is running; only stopping the service stops it" in result.stderr
+    assert "(worker a/pid:1/0, last heartbeat 2026-05-04T03:02:01Z; if that process has died" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["preflight"], ["queue"], ["queue", "--force"], ["queue", "--reimport"]])
+def test_a_mount_that_is_gone_is_not_taken_for_a_bundle_that_was_withdrawn(
+    configured: World, run: Run, command: list[str]
+) -> None:
+    sync_id = configured.put(photo("a"))
+    run("scan")
+    configured.root.rename(configured.root.with_name("away"))
+    result = run(*command, sync_id)
+    assert result.code == 69
+    assert "the mount is not readable: " in result.stdout + result.stderr
 
 
 def test_pause_and_resume_print_no_data(configured: World, run: Run) -> None:
