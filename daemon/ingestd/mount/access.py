@@ -53,6 +53,10 @@ class Mount:
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self.sync_inode = 0
         """inode of the folder with the sentinels at the last check; 0: there was none"""
+        self.is_sync_covered = False
+        """whether another file system than the root's was mounted there at the last check"""
+        self.listing_problem: str | None = None
+        """why the last listing of that folder did not end; None if it did"""
         self._checked_at = self._lost_at = -math.inf
         self._root = str(settings.root)
         self._path = settings.root
@@ -94,7 +98,14 @@ class Mount:
         if not isinstance(reply, wire.RootInfo):
             raise MountUnavailable(f"the mount is not readable: {problem_of(reply)}")
         self.sync_inode = reply.sync_inode
+        self._note_covered(reply.sync_dev not in (0, reply.st_dev))
         return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
+
+    def _note_covered(self, is_covered: bool) -> None:
+        """Logs once that the folder with the sentinels is not on the file system of the root: perhaps by mistake."""
+        if is_covered and not self.is_sync_covered:
+            log.warning("sync_on_another_file_system", folder=f"{self._root}/sync")
+        self.is_sync_covered = is_covered
 
     def _note_speed(self, seconds: float) -> None:
         """Logs once that the mount is slow, and that it no longer is. Slow is not absent: it is read as before."""

@@ -88,9 +88,10 @@ def root_info(root: int, alive: Callable[[], None]) -> wire.RootInfo:
     # The kernel answers stat from its cache even when the file system just died; statvfs has to ask it.
     fs_id = os.statvfs(root).f_fsid
     alive()
-    inode = sync_folder.inode(root)
+    sync_inode, sync_dev = sync_folder.inode(root)
     alive()
-    return wire.RootInfo(st_dev, os.readlink(f"/proc/self/fd/{root}"), unique_mount_id(root), fs_id, inode)
+    path = os.readlink(f"/proc/self/fd/{root}")
+    return wire.RootInfo(st_dev, path, unique_mount_id(root), fs_id, sync_inode, sync_dev)
 
 
 def unique_mount_id(folder: int) -> int:

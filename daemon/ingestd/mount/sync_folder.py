@@ -47,12 +47,13 @@ def open_root(root: str, alive: Alive = quiet) -> Iterator[int]:
         os.close(fd)
 
 
-def inode(root: int) -> int:
-    """The inode of the folder with the sentinels; 0 if it cannot be found."""
+def inode(root: int) -> tuple[int, int]:
+    """The inode and device of the folder with the sentinels; zeros if it cannot be found."""
     try:
-        return os.stat("sync", dir_fd=root, follow_symlinks=False).st_ino
+        found = os.stat("sync", dir_fd=root, follow_symlinks=False)
     except OSError:
-        return 0
+        return 0, 0
+    return found.st_ino, found.st_dev
 
 
 def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None]) -> None:

@@ -79,7 +79,7 @@ class ReadItems(msgspec.Struct, tag=True):
 class RootInfo(msgspec.Struct, tag=True, frozen=True):
     """`path` has all links resolved; `unique_id` is never given to another mount (0: unknown), `fs_id` is statvfs's.
 
-    `sync_inode` is the inode of the folder with the sentinels; 0 if there is none.
+    `sync_inode` and `sync_dev` are those of the folder with the sentinels; 0 if there is none.
     """
 
     st_dev: int
@@ -87,6 +87,7 @@ class RootInfo(msgspec.Struct, tag=True, frozen=True):
     unique_id: int = 0
     fs_id: int = 0
     sync_inode: int = 0
+    sync_dev: int = 0
 
 
 class ListingPart(msgspec.Struct, tag=True, frozen=True):

@@ -23,13 +23,18 @@ def note(context: Context, error: ListingEndless | MountUnavailable) -> None:
     if isinstance(error, ListingEndless):
         log.warning("listing_endless", reason=problem)
     else:
-        problem = f"the listing of {context.settings.mount.root}/sync hangs or breaks off ({error}); mount it again"
+        problem = (
+            f"{context.settings.mount.root}/sync cannot be listed to its end ({error}); see that it is a folder, and"
+            " mount it again if it hangs"
+        )
+    context.mount.listing_problem = problem
     text = problem.encode("utf-8", "backslashreplace").decode()[:MAX_PROBLEM]
     _replace(context, text, partial(mount.note_broken_listing, place=context.gate.place, problem=text))
 
 
 def end(context: Context) -> None:
     """Records that a listing of this host ended."""
+    context.mount.listing_problem = None
     _replace(context, None, partial(mount.end_broken_listing, place=context.gate.place))
 
 

@@ -200,9 +200,9 @@ class Scanner:
             self._read_listed(listing, patience)
             raise
         except MountUnavailable as error:
+            self._context.mount.check()  # an absent mount says nothing about the folder
+            broken_listings.note(self._context, error)
             if listing.sync_ids or isinstance(error, MountSilent):
-                self._context.mount.check()
-                broken_listings.note(self._context, error)
                 self._read_listed(listing, patience)
             raise
         broken_listings.end(self._context)

@@ -28,7 +28,11 @@ def hang_midway(faulty: FaultyFuse) -> None:
             1,
             r"the listing of \S+/sync does not end \(.+\); mount it again, or move bundles .+",
         ),
-        (hang_midway, 69, r"the listing of \S+/sync hangs or breaks off \(.+ does not answer: .+\); mount it again"),
+        (
+            hang_midway,
+            69,
+            r"\S+/sync cannot be listed to its end \(.+ does not answer: .+\); see that it is a folder, and .+",
+        ),
     ],
 )
 def test_status_shows_a_listing_that_does_not_end(

@@ -38,8 +38,11 @@ class Health:
     def readyz(self) -> Response:
         """200 if this daemon can work: all parts are alive, database and mount are available."""
         reasons = self._hooks.health()
-        if not self._context.mount.up:
+        mount = self._context.mount
+        if not mount.up:
             reasons.append("the mount is unavailable")
+        elif mount.listing_problem is not None:
+            reasons.append("the hand-over folder cannot be listed")
         if not self._database_up():
             reasons.append("the database is unavailable")
         return _report(reasons)
