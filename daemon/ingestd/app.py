@@ -24,7 +24,7 @@ from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Countdown, Service
 from ingestd.signals import STOPPING, Signals
-from ingestd.store import control
+from ingestd.store import control, sql
 from ingestd.store.connection import Limits
 from ingestd.store.db import Database, Tx
 from ingestd.store.job import QueuedWork
@@ -48,6 +48,7 @@ class Daemon:
     """All parts of a running ingestd. start() and stop() may each be called twice."""
 
     def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
+        sql.read_all()
         self.context = make_context(settings)
         self._notifier = notifier or Notifier()
         self._stopping: Countdown | None = None

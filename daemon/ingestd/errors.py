@@ -134,6 +134,10 @@ class HelperFailed(MountUnavailable):
     """A mount helper ended or broke the protocol, perhaps because of what it was reading."""
 
 
+class Shortage(MountUnavailable):
+    """This process or its machine lacks descriptors, threads or the like at the moment, as `ingestd.shortage` says."""
+
+
 class OtherRelease(MountUnavailable):
     """Another release was installed while this daemon runs, and its helpers may speak another protocol."""
 

@@ -10,6 +10,7 @@ import structlog
 
 from ingestd.backoff import backoff
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
+from ingestd.shortage import memory_shortage, shortage_of
 
 log = structlog.get_logger()
 
@@ -49,9 +50,10 @@ class Step(Protocol):
 class Service:
     """Runs `step` in a thread of its own until stopped. start() and stop() may each be called twice.
 
-    During an outage of the database or the mount it retries with backoff, and logs that once a minute. After any other
-    error it logs it and retries after a second. `ticked_at` (monotonic) is the time of the last sign of life: the end
-    of a round, also of one that failed, or a `tick` during a round.
+    During an outage of the database or the mount, and while this process or machine has too few resources, it retries
+    with backoff, and logs that once a minute. After any other error it logs it and retries after a second.
+    `ticked_at` (monotonic) is the time of the last sign of life: the end of a round, also of one that failed, or a
+    `tick` during a round.
     `finally_do` runs in the thread at its end and closes resources of the thread, such as its database connection.
     `min_gap` is the least number of seconds between two rounds, however often the service is woken.
     """
@@ -133,9 +135,10 @@ class Service:
         try:
             delay: float = self._step()
         except (DatabaseUnavailable, MountUnavailable) as outage:
-            self._notice(outage)
-            return next(self._pauses)
-        except Exception:
+            return self._wait_out(outage)
+        except Exception as error:
+            if (shortage := shortage_of(error) or memory_shortage(error)) is not None:
+                return self._wait_out(shortage)
             log.exception("service_failed", service=self.name)
             return 1.0
         if self._noticed_at is not None:
@@ -143,8 +146,10 @@ class Service:
         self._pauses, self._noticed_at = backoff(FIRST_PAUSE, MAX_PAUSE), None
         return delay
 
-    def _notice(self, outage: Exception) -> None:
+    def _wait_out(self, outage: Exception) -> float:
+        """Logs an outage, at most once a minute; returns the seconds until the next try."""
         now = time.monotonic()
         if self._noticed_at is None or now - self._noticed_at >= OUTAGE_NOTICE_SECONDS:
             self._noticed_at = now
             log.warning("waiting", service=self.name, reason=str(outage))
+        return next(self._pauses)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import DatabaseUnavailable, MountUnavailable
+from ingestd.errors import DatabaseUnavailable, MountUnavailable, Shortage
 from ingestd.mount import access
 from ingestd.pipeline.scanner import Scanner
 from support.hanging import Hanging
@@ -77,7 +77,7 @@ def test_an_error_while_the_mount_is_checked_costs_no_reader(
     for _ in bundles:
         try:
             scanner.run_once()
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, Shortage):
             scanner.name(bundles)
     hanging.release()
     monkeypatch.setattr(context.mount, "check", real)

@@ -8,6 +8,7 @@ import pytest
 
 from ingestd import records
 from ingestd.model import Decision
+from ingestd.store import sql
 from ingestd.store.sql import SQL_FOLDER, Queries, RowReader, expanded, fragments_of
 
 COLUMNS = fragments_of((SQL_FOLDER / "columns.sql").read_text())
@@ -82,3 +83,13 @@ def test_rows_become_records() -> None:
 def test_row_of_another_length_is_an_error(row: tuple[object, ...]) -> None:
     with pytest.raises((TypeError, IndexError)):
         RowReader(records.Control)(row)
+
+
+def test_a_process_that_read_all_files_needs_none_of_them_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql._read.cache_clear()
+    sql.read_all()
+    monkeypatch.setattr(sql, "SQL_FOLDER", tmp_path / "gone")
+    assert all(sql._read(name) for name in FILES)
+    assert Queries("control").names

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable
+from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable, Shortage
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
@@ -20,10 +20,11 @@ from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.listing_receiver import ListingReceiver
 from ingestd.mount.manifest_receiver import ManifestReceiver
-from ingestd.mount.mountinfo import MountIdentity, mount_point
+from ingestd.mount.mountinfo import MountIdentity, MountPoint, mount_point
 from ingestd.mount.prober import Prober
 from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
+from ingestd.shortage import shortage_of
 
 REMOTE_WORKERS = 16
 CHECK_SECONDS, SLOW_CHECK, RECHECK_SECONDS = 20.0, 5.0, 1.0
@@ -88,10 +89,7 @@ class Mount:
         if isinstance(reply, wire.RootInfo):
             # The root may be a link to where the mount is.
             self._path = Path(reply.path)
-        try:
-            point = mount_point(self._path)
-        except OSError as error:
-            raise MountUnavailable(f"what is mounted cannot be found out: {error.strerror}") from error
+        point = self._mount_point()
         if self.settings.require_mount and (point.point == "/" or point.fs_type in PLACEHOLDERS):
             hint = "mount it, or set mount.require_mount = false for a plain folder"
             raise MountUnavailable(f"nothing is mounted at {self._root}; {hint}")
@@ -232,7 +230,14 @@ class Mount:
     @property
     def is_remote(self) -> bool:
         """Whether the mounted file system is remote; does not touch it."""
-        return mount_point(self._path).is_remote
+        return self._mount_point().is_remote
+
+    def _mount_point(self) -> MountPoint:
+        try:
+            return mount_point(self._path)
+        except OSError as error:
+            kind = MountUnavailable if shortage_of(error) is None else Shortage
+            raise kind(f"what is mounted cannot be found out: {error.strerror}") from error
 
     def _mounted(self) -> int:
         """The number of the mount at the root, which no other gets while reads hang there; 0 if it is unknown."""

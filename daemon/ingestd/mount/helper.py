@@ -20,6 +20,7 @@ from ingestd.mount.memory import end_before_parent, limited_memory
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.replies import ReplyChannel
 from ingestd.mount.window import WindowFull
+from ingestd.shortage import require_descriptors, shortage_of
 
 # From linux/stat.h and linux/fcntl.h; Python does not have statx yet.
 STATX_FLAGS = 0x1000 | 0x4000  # AT_EMPTY_PATH, AT_STATX_DONT_SYNC
@@ -34,13 +35,24 @@ def main() -> None:
     end_before_parent()
     requests, channel = os.dup(0), ReplyChannel(os.dup(1))
     os.dup2(2, 1)
+    channel.send(wire.Progress(0))  # from here on, what ends this process may be what it reads
     while (body := wire.receive(requests)) is not None:
         channel.begin()
         handle(wire.decode_request(body), channel)
 
 
 def handle(request: wire.Request, channel: ReplyChannel) -> None:
-    """Fulfils one request and sends its replies."""
+    """Fulfils one request and sends its replies; without threads or descriptors, the reply is a failure."""
+    try:
+        fulfil(request, channel)
+    except Exception as error:
+        shortage = shortage_of(error)
+        if shortage is None:
+            raise
+        channel.send(wire.Failure(str(shortage), is_shortage=True))
+
+
+def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
     match request:
         case wire.InspectRoot(root):
             channel.send(inspect_root(root, channel.keep_alive))
@@ -79,6 +91,7 @@ def inspect_root(root: str, alive: Callable[[], None] = sync_folder.quiet) -> wi
     except NotADirectoryError:
         return wire.Failure(f"{root} is not a folder")
     except OSError as error:
+        require_descriptors(error)
         return wire.Failure(f"{root}: {error.strerror}")
 
 
@@ -113,6 +126,7 @@ def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:
     try:
         root_fd = os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
+        require_descriptors(error)
         channel.send(wire.Failure(f"{request.root}: {error.strerror}"))
         return
     try:
@@ -136,7 +150,9 @@ def send_readings(request: wire.ReadItems, read: Callable[[ItemRequest], Reading
             for item in request.items:
                 channel.add(read(item))
             return
-        with ThreadPoolExecutor(request.workers) as pool:
+        count = min(request.workers, len(request.items))
+        with ThreadPoolExecutor(count) as pool:
+            start_threads(pool, count)
             futures = deque(pool.submit(read, item) for item in request.items)
             try:
                 while futures:
@@ -146,6 +162,18 @@ def send_readings(request: wire.ReadItems, read: Callable[[ItemRequest], Reading
                     future.cancel()
     except WindowFull:
         return
+
+
+def start_threads(pool: ThreadPoolExecutor, count: int) -> None:
+    """Starts the threads of a pool. Once items take memory, too little of that would look like too few threads."""
+    all_started = threading.Barrier(count + 1)
+    try:
+        for _ in range(count):
+            pool.submit(all_started.wait)
+    except RuntimeError:
+        all_started.abort()
+        raise
+    all_started.wait()
 
 
 def run() -> None:

@@ -7,9 +7,10 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, OtherRelease, StillSilent
+from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, OtherRelease, Shortage, StillSilent
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.wire import ProtocolError
+from ingestd.shortage import shortage_of
 
 
 class Use(Enum):
@@ -109,7 +110,8 @@ class HelperPool:
         try:
             return HelperProcess(lambda: self._closed)
         except OSError as error:
-            raise MountUnavailable(f"no helper process can be started: {error.strerror}") from error
+            kind = MountUnavailable if shortage_of(error) is None else Shortage
+            raise kind(f"no helper process can be started: {error.strerror}") from error
 
     def _require_few(self, use: Use, name: str) -> None:
         """Raises MountUnavailable when another read would hang, or too many do already."""

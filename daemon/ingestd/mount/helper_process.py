@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ingestd import __version__
-from ingestd.errors import OtherRelease
+from ingestd.errors import OtherRelease, Shortage
 from ingestd.mount import wire
 
 EXIT_SECONDS = 0.5
@@ -37,7 +37,8 @@ def import_folders() -> list[str]:
 class HelperProcess:
     """A running helper. `is_cancelled()` ends waiting for it before the deadline.
 
-    `send` and `receive` raise OtherRelease if it is of another release, which may have other requests and replies.
+    `send` and `receive` raise OtherRelease if it is of another release, which may have other requests and replies, and
+    Shortage if it ended before it began, or says that it lacks something.
     """
 
     def __init__(self, is_cancelled: Callable[[], bool]) -> None:
@@ -49,13 +50,14 @@ class HelperProcess:
         self._in, self._out = self._process.stdin, self._process.stdout
         os.set_blocking(self._in.fileno(), False)
         self._is_cancelled = is_cancelled
+        self._has_begun = False
 
     def send(self, request: wire.Request, seconds: float) -> None:
         """Raises TimeoutError when the helper does not take the request in time, BrokenPipeError when it ended."""
         try:
             wire.send(self._in.fileno(), request, time.monotonic() + seconds, self._is_cancelled)
         except BrokenPipeError:
-            self._require_own_release()
+            self._require_begun()
             raise
 
     def receive(self, seconds: float, on_bytes: Callable[[int], None] = lambda _count: None) -> wire.Reply:
@@ -67,19 +69,26 @@ class HelperProcess:
         while True:
             body = wire.receive(self._out.fileno(), deadline, self._is_cancelled)
             if body is None:
-                self._require_own_release()
+                self._require_begun()
                 raise EOFError(f"its helper process {self._how_it_ended()}")
+            self._has_begun = True
             reply = wire.decode_reply(body)
+            if isinstance(reply, wire.Failure) and reply.is_shortage:
+                raise Shortage(f"a helper process cannot read: {reply.problem}")
             if not isinstance(reply, wire.Progress):
                 return reply
             if reply.steps > 0:
                 deadline = time.monotonic() + seconds
                 on_bytes(reply.bytes_read)
 
-    def _require_own_release(self) -> None:
+    def _require_begun(self) -> None:
+        """Raises an error that is not about what was to be read, if it ended before it began."""
         if self.wait() and self._process.returncode == OTHER_RELEASE:
             other = f"another release of ingestd was installed while this daemon ({__version__}) runs"
             raise OtherRelease(f"{other}, so nothing is read from the mount; restart ingestd")
+        if not self._has_begun:
+            how = self._how_it_ended()
+            raise Shortage(f"no helper process can begin: it {how}; the log of the service may have its messages")
 
     def _how_it_ended(self) -> str:
         if not self.wait():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from ingestd.errors import Shortage
 from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry
 from ingestd.model import Reason
@@ -17,6 +18,7 @@ from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, read_blocks
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.window import Window, WindowFull
 from ingestd.mount.wire import ReadItems
+from ingestd.shortage import require_descriptors
 
 DEFINITE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR, errno.ENXIO}
 """Error numbers that say something about a file. All others may be about the moment, and are tried again."""
@@ -34,10 +36,10 @@ class ItemReader:
         self._window = Window(request.window)
 
     def read(self, item: ItemRequest) -> Reading:
-        """Reads one item; a problem becomes part of the reading. Raises only WindowFull."""
+        """Reads one item; a problem becomes part of the reading. Raises WindowFull, Shortage."""
         try:
             return self._read(item)
-        except WindowFull:
+        except (WindowFull, Shortage):
             raise
         except FileNotFoundError as error:
             reading = Reading(item.ordinal, absent=bool(item.files))
@@ -50,6 +52,7 @@ class ItemReader:
             reading = Reading(item.ordinal, reason=Reason.FILE_SIZE_MISMATCH, problem=f"{item.path}: {error}")
             reading.transient = True
         except OSError as error:
+            require_descriptors(error)
             reading = _unreadable(item, error.strerror or str(error))
             reading.transient = error.errno not in DEFINITE
         except Exception as error:  # noqa: BLE001  an unforeseen error costs this item, and is logged

@@ -16,6 +16,7 @@ from ingestd.mount import compartment
 from ingestd.mount.paths import read_blocks
 from ingestd.mount.sync_folder import NoSentinel, open_manifest
 from ingestd.mount.wire import Failure, ManifestHead, ManifestIsLong, ManifestProblems, ManifestReply, ReadManifest
+from ingestd.shortage import require_descriptors
 
 LONG = 2**20
 MIN_MEMORY, MEMORY_PER_BYTE = 64 * 2**20, 8
@@ -48,6 +49,7 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) 
     except BadEntry as bad:
         send(Failure(bad.problem, is_unreadable=True))
     except OSError as error:
+        require_descriptors(error)
         is_missing = isinstance(error, FileNotFoundError)
         send(Failure(f"sync/{request.sync_id}.json: {error.strerror}", is_unreadable=not is_missing))
     else:

@@ -70,7 +70,7 @@ class Prober:
             except TimeoutError:
                 if self._closed:
                     self._end()
-            except (OSError, EOFError, wire.ProtocolError):
+            except (OSError, EOFError, wire.ProtocolError, MountUnavailable):
                 self._end()
 
     def _note(self, reply: wire.Reply) -> None:

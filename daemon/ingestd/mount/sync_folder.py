@@ -13,6 +13,7 @@ from ingestd.model import Reason
 from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
 from ingestd.mount.repeating import repeating
 from ingestd.mount.wire import Failure, ListingPart
+from ingestd.shortage import require_descriptors
 
 ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 NAMES_AT_ONCE, PART_SECONDS = 4096, 0.5
@@ -68,6 +69,7 @@ def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None]) -> 
     except BadEntry as bad:
         send(Failure(f"{root}: {bad.problem}"))
     except OSError as error:
+        require_descriptors(error)
         send(Failure(f"{root}/sync: {error.strerror}"))
 
 

@@ -144,11 +144,13 @@ class Failure(msgspec.Struct, tag=True):
     """Reply to any request that cannot be fulfilled. `no_sentinel`: the bundle is not handed over.
 
     `is_unreadable`: its files exist, but cannot be read, which may change without any change of their names.
+    `is_shortage`: the helper lacks threads or descriptors, which says nothing about the mount.
     """
 
     problem: str
     no_sentinel: bool = False
     is_unreadable: bool = False
+    is_shortage: bool = False
 
 
 Request = InspectRoot | ListSentinels | ReadManifest | ProbeManifest | ReadItems

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from ingestd.errors import ManifestIsLong, ManifestTakesLong, MountUnavailable, StillSilent
+from ingestd.errors import ManifestIsLong, ManifestTakesLong, MountUnavailable, Shortage, StillSilent
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
@@ -101,7 +101,7 @@ class Reads:
         """The next outcome; None if there is none in time. Raises MountUnavailable if there cannot be one."""
         for lane in Lane:
             if self._is_unread(lane) and not self._start_reader(lane):
-                raise MountUnavailable("no thread can be started to read manifests; look at the limits of this process")
+                raise Shortage("no thread can be started to read manifests; look at the limits of this process")
         try:
             outcome = self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait()
         except Empty:
@@ -223,6 +223,8 @@ class Reads:
             return Outcome(task, next_task=replace(task, lane=Lane.LONG, size=long.size, turn=0.0))
         except ManifestTakesLong:
             return Outcome(task, next_task=task.in_turn())
+        except Shortage as error:
+            return Outcome(task, error=error)
         except MountUnavailable as error:
             return self._blame(task, error)
         except Exception as error:  # noqa: BLE001  the scanner handles it: it concerns one bundle

@@ -28,6 +28,7 @@ from ingestd.pipeline.names import Names
 from ingestd.pipeline.reads import Outcome
 from ingestd.pipeline.settling import Settling, Waits
 from ingestd.pipeline.stuck import MAX_PAUSE, Stuck
+from ingestd.shortage import shortage_of
 from ingestd.store import batch
 from ingestd.store.queries import server
 
@@ -136,6 +137,9 @@ class Recorder:
                 raise
             self._note_stuck(sync_id, error, MAX_MOMENT_PAUSE)
         except Exception as error:
+            if (shortage := shortage_of(error)) is not None:
+                self._names.put_back(sync_id)
+                raise shortage from error
             if not isinstance(error, IngestdError):
                 log.exception("bundle_failed", sync_id=sync_id)
             self._note_stuck(sync_id, error)

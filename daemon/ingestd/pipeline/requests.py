@@ -22,6 +22,7 @@ from ingestd.pipeline.identity import Fate, Instance, worker_id
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.scanner import PATIENCE, Scanner
 from ingestd.pipeline.worker_pool import UNTIL_WOKEN, is_open
+from ingestd.shortage import shortage_of
 from ingestd.store import request
 from ingestd.store.db import Tx
 from ingestd.store.request import Claim, Running
@@ -101,7 +102,10 @@ class RequestRunner:
             raise
         except IngestdError as error:
             self._finish(claim, None, str(error))
-        except Exception:
+        except Exception as error:
+            if (shortage := shortage_of(error)) is not None:
+                self._release(claim)
+                raise shortage from error
             self._finish(claim, None, UNEXPECTED)
             raise
         else:

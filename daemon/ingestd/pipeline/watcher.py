@@ -5,6 +5,7 @@ listing per interval, and no stat of any file.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -32,6 +33,8 @@ EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClo
 REARM_INTERVAL = 5.0
 RETURN_INTERVAL = 60.0
 """seconds after which inotify is tried again, when it could not be had"""
+THREADS = 3
+"""that an observer starts"""
 MAX_QUEUED_EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
 
 OnNames = Callable[[set[str]], None]
@@ -162,10 +165,15 @@ class Watcher:
             self._return_at = time.monotonic() + RETURN_INTERVAL
 
     def _start(self, kind: str) -> None:
+        require_threads(THREADS)
         observer = self._inotify() if kind == "inotify" else self._poll()
         folder = str(self._mount.settings.root / "sync")
-        observer.schedule(self._hints, folder, recursive=False, event_filter=EVENTS)
-        observer.start()
+        try:
+            observer.schedule(self._hints, folder, recursive=False, event_filter=EVENTS)
+            observer.start()
+        except BaseException:
+            observer.stop()  # ends what it has started already, which holds descriptors
+            raise
         self._observer, self.kind = observer, kind
         log.info("watcher_armed", kind=kind, folder=folder)
 
@@ -177,6 +185,20 @@ class Watcher:
     def _poll(self) -> BaseObserver:
         emitter: Any = partial(SentinelEmitter, mount=self._mount)
         return BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
+
+
+def require_threads(count: int) -> None:
+    """Raises RuntimeError if so many threads cannot be started. watchdog would leave its descriptors open then."""
+    is_enough, started = threading.Event(), []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=is_enough.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    finally:
+        is_enough.set()
+        for thread in started:
+            thread.join()
 
 
 def max_queued_events() -> int:

@@ -12,7 +12,7 @@ are parameters (`:sync_id`).
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -32,7 +32,7 @@ _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 class Queries:
     """The named queries of sql/<name>.sql; each attribute is a function of a connection and named values.
 
-    The file is read when the first query is used. Raises ValueError for a placeholder that nothing defines.
+    The queries are parsed when the first one is used. Raises ValueError for a placeholder that nothing defines.
     """
 
     def __init__(self, name: str, **constants: str) -> None:
@@ -77,8 +77,20 @@ def expanded(text: str, known: dict[str, str], name: str) -> str:
     return queries
 
 
+@cache
 def _read(name: str) -> str:
     return (SQL_FOLDER / f"{name}.sql").read_text()
+
+
+def read_all() -> None:
+    """Reads the files of all queries, for a process that runs for long.
+
+    An upgrade may replace them meanwhile, and later the process may have no descriptor to spare.
+    """
+    for path in SQL_FOLDER.rglob("*.sql"):
+        name = path.relative_to(SQL_FOLDER).with_suffix("")
+        if name.parts[0] != "migrations":
+            _read(name.as_posix())
 
 
 class RowReader(Generic[T]):

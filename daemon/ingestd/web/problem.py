@@ -19,6 +19,7 @@ from ingestd.errors import (
     NotFound,
     RemovalRefused,
 )
+from ingestd.shortage import shortage_of
 
 log = structlog.get_logger()
 
@@ -93,6 +94,8 @@ def _http(error: HTTPException) -> ProblemError:
 
 
 def _unknown(error: Exception) -> ProblemError:
+    if (shortage := shortage_of(error)) is not None:
+        return _known(shortage)
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)
     return ProblemError(500, SENTENCES[500])
 

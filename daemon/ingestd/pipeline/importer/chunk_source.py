@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from ingestd.errors import DatabaseUnavailable
+from ingestd.errors import DatabaseUnavailable, Shortage
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, Lease
@@ -81,7 +81,7 @@ class ChunkSource:
     def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
         """As `each`, with the next chunk prepared while the caller works on the current one.
 
-        That needs a second connection. While the server has none to spare, the run goes on with its own.
+        That needs a second connection, and a thread. While there is none to spare, the run goes on with its own.
         """
         ahead, after = replace(self, read=partial(self.db.read, keep_waiting=lambda: False)), -1
         while True:
@@ -91,7 +91,7 @@ class ChunkSource:
                         yield chunk
                         after = max(after, chunk.last_ordinal)
                 return
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, Shortage) as error:
                 log.debug("not_read_ahead", error=str(error))
             until = time.monotonic() + AHEAD_RETRY_SECONDS
             for chunk in self.each(lambda: size, after):

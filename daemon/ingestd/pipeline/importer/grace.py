@@ -11,7 +11,7 @@ from ingestd.errors import NotSettled
 from ingestd.pipeline.claim_pace import SetAside
 
 IN_WORKER_SECONDS = 1.0
-MANIFEST, ITEMS, COVERS = "manifest_unsettled", "items_unreadable", "covers_unreadable"
+MANIFEST, ITEMS, COVERS, MEMORY = "manifest_unsettled", "items_unreadable", "covers_unreadable", "memory"
 """what is waited for: the reasons of released jobs"""
 
 

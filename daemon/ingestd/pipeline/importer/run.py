@@ -19,6 +19,7 @@ from ingestd.errors import (
     NotSettled,
     PriorFirst,
     RemovalRefused,
+    Shortage,
     Stopping,
     unforeseen,
 )
@@ -31,11 +32,12 @@ from ingestd.pipeline.importer.chunk_source import ChunkSource
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
-from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, Grace
+from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, MEMORY, Grace
 from ingestd.pipeline.importer.items_importer import ItemsImporter
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.passes import Part
+from ingestd.shortage import shortage_of
 from ingestd.store import batch
 from ingestd.store.db import Tx
 
@@ -73,6 +75,8 @@ class Run:
             return self._release("prior_first")
         except NotSettled as error:
             return self._set_aside(error.cause)
+        except Shortage as error:
+            return self._release_for(error)
         except MountUnavailable as error:
             return self._leave_mount(error)
         except (LeaseLost, DatabaseUnavailable) as error:
@@ -83,9 +87,8 @@ class Run:
             return self._end_failed(partial(completion.refuse, refusal=error), str(error))
         except IngestdError as error:
             return self._fail(str(error))
-        except Exception as error:  # an unforeseen error ends this job, not the thread
-            log.exception("job_crashed")
-            return self._fail(unforeseen(error))
+        except Exception as error:  # noqa: BLE001  an unforeseen error ends this job, not the thread
+            return self._end_unforeseen(error)
 
     def _import(self) -> str:
         identity = self._identity = self._context.mount.check()
@@ -140,6 +143,20 @@ class Run:
 
     # how a run ends before its time
 
+    def _end_unforeseen(self, error: Exception) -> str:
+        if (shortage := shortage_of(error)) is not None:
+            return self._release_for(shortage)
+        if isinstance(error, MemoryError) and time.monotonic() < self._grace(MEMORY).settled_at():
+            # The bundle may be what needs so much. So only this job waits, and for a limited time.
+            return self._set_aside(MEMORY)
+        log.exception("job_crashed")
+        return self._fail(unforeseen(error))
+
+    def _release_for(self, shortage: Shortage) -> str:
+        """Gives the job back. All jobs lack the same, so that this one is not set aside, and all are claimed slowly."""
+        self._context.unsettled.forget(self._lease.job_id)
+        return self._release("shortage", error=str(shortage))
+
     def _leave_mount(self, error: MountUnavailable) -> str:
         """Gives the job back when the mount is gone; when it is still there, only this bundle cannot be read."""
         try:
@@ -189,11 +206,11 @@ class Run:
         log.warning("job_finished", outcome="failed", status=ended.value, reason=text)
         return "failed"
 
-    def _release(self, reason: str) -> str:
+    def _release(self, reason: str, **keys: str) -> str:
         ended = self._end(lambda tx: completion.release(tx, self._lease, reason))
         if ended is None:
             return "lost"
-        log.warning("job_released", outcome="released", reason=reason)
+        log.warning("job_released", outcome="released", reason=reason, **keys)
         return "released"
 
     def _end(self, work: Callable[[Tx], BatchStatus]) -> BatchStatus | None:

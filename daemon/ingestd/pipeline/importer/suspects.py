@@ -13,6 +13,7 @@ import structlog
 from ingestd.errors import DataRefused, DataSuspected, IngestdError, unforeseen
 from ingestd.model import Decision, Reason, Verdict
 from ingestd.pipeline.passes import Part, Passes
+from ingestd.shortage import shortage_of
 
 log = structlog.get_logger()
 
@@ -86,7 +87,8 @@ def fail(suspect: Suspect, error: Exception) -> None:
 
 def is_of_run(error: Exception) -> bool:
     """Whether an error is about the run: the daemon stops, the mount or the lease is lost, and so on."""
-    return isinstance(error, IngestdError) and not isinstance(error, DataRefused)
+    is_known = isinstance(error, IngestdError) and not isinstance(error, DataRefused)
+    return is_known or shortage_of(error) is not None
 
 
 def is_certain(error: Exception) -> bool:
