@@ -12,19 +12,11 @@ from ingestd.pipeline import reads
 from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import FaultyFuse, Step
+from support.hanging_manifests import hang
 from support.reaped import until_reaped
 from support.scanning import Clock, recorded
 from support.wait import until
 from support.world import World, photo
-
-
-def hang(world: World, faulty: FaultyFuse, count: int, step: Step = "read") -> set[str]:
-    """Delivers bundles whose manifest hangs."""
-    bundles = {world.put(photo("bad"), ready=False) for _ in range(count)}
-    for sync_id in bundles:
-        faulty.hang(f"sync/{sync_id}.json", step)
-        world.file(f"sync/{sync_id}.ready", b"")
-    return bundles
 
 
 def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
@@ -99,54 +91,6 @@ def test_a_bundle_does_not_wait_for_many_slow_manifests(
     faulty.clear()
     record(scanner, world, slow)
     until_reaped(context.mount)
-
-
-def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(world: World, faulty: FaultyFuse) -> None:
-    mount = world.context(mount={"root": faulty.point, "deadline": 1.0}).mount
-    (bad,) = hang(world, faulty, 1)
-    prober = mount.prober
-    assert prober.ask(bad)
-    until(lambda: faulty.met)
-    prober.wait(0.2)
-    assert (prober.is_busy, prober.take(bad)) == (True, None)
-    again = FaultyFuse(world.root, faulty.point)
-    again.mount()
-    try:
-        other = world.put(photo("other"))
-        assert prober.ask(other)
-        assert prober.take(bad) is not None, "the answer of the former mount is not waited for"
-        prober.wait(5.0)
-        assert prober.take(other) is not None
-        assert not prober.is_busy
-    finally:
-        again.unmount()
-        faulty.clear()
-    until_reaped(mount)
-
-
-def test_a_probe_does_not_wait_for_more_than_the_first_read(world: World, faulty: FaultyFuse) -> None:
-    mount = world.context(mount={"root": faulty.point}).mount
-    sync_id = world.put(photo("drips"))
-    faulty.slow(f"sync/{sync_id}.json", 0.05)
-    assert mount.prober.ask(sync_id)
-    mount.prober.wait(5.0)
-    assert mount.prober.take(sync_id) is not None
-    assert faulty.met == [f"sync/{sync_id}.json"]
-
-
-def test_a_probe_whose_helper_dies_is_answered(world: World, faulty: FaultyFuse) -> None:
-    mount = world.context(mount={"root": faulty.point}).mount
-    (bad,) = hang(world, faulty, 1)
-    assert mount.prober.ask(bad)
-    helper = mount.prober._helper
-    assert helper is not None
-    faulty.clear()
-    helper._process.kill()
-    mount.prober.wait(5.0)
-    assert mount.prober.take(bad) is not None
-    assert mount.prober.ask(bad), "by another one"
-    mount.prober.wait(5.0)
-    assert mount.prober.take(bad) is not None
 
 
 def record(scanner: Scanner, world: World, bundles: set[str]) -> None:

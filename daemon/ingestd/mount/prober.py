@@ -16,6 +16,8 @@ from ingestd.mount.helper_process import HelperProcess
 MAX_PROBES = 256
 """manifests probed at a time, each with a thread; contrib/systemd/ingestd.service bounds their sum with all else"""
 SEND_SECONDS, START_SECONDS = 2.0, 30.0
+PING_AFTER, PING_SECONDS = 2.0, 5.0
+"""seconds without an answer after which the helper itself is asked for a sign of life, and until it is given up"""
 
 
 class Prober:
@@ -33,6 +35,8 @@ class Prober:
         self._asked: dict[str, float] = {}
         self._answered: dict[str, float] = {}
         self._closed = False
+        self._heard_at = 0.0
+        self._pinged_at: float | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -68,12 +72,26 @@ class Prober:
                     self._note(self._helper.receive(seconds))
                     seconds = 0.0
             except TimeoutError:
-                if self._closed:
+                if self._closed or not self._is_alive():
                     self._end()
             except (OSError, EOFError, wire.ProtocolError, MountUnavailable):
                 self._end()
 
+    def _is_alive(self) -> bool:
+        """Whether the helper itself answers: what hangs in the mount hangs in threads of it, and leaves it alive."""
+        now = time.monotonic()
+        if self._pinged_at is not None:
+            return now - self._pinged_at < PING_SECONDS
+        if self._helper is not None and now - self._heard_at > PING_AFTER:
+            self._pinged_at = now
+            try:
+                self._helper.send(wire.InspectRoot("/"), SEND_SECONDS)
+            except (OSError, EOFError, wire.ProtocolError):
+                return False
+        return True
+
     def _note(self, reply: wire.Reply) -> None:
+        self._heard_at, self._pinged_at = time.monotonic(), None
         if isinstance(reply, wire.Probed) and reply.sync_id in self._asked:
             self._answered[reply.sync_id] = time.monotonic() - self._asked.pop(reply.sync_id)
 
@@ -102,7 +120,7 @@ class Prober:
             self._helper, self._mount = HelperProcess(lambda: self._closed), mount
             # The time that it needs to start must not count as silence of the mount.
             self._helper.send(wire.InspectRoot("/"), START_SECONDS)
-            self._helper.receive(START_SECONDS)
+            self._note(self._helper.receive(START_SECONDS))
         return self._helper
 
     def _end(self) -> None:

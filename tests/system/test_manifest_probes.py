@@ -1,0 +1,107 @@
+"""The helper that finds out which manifests can be read: what it does when they, their mount or it itself hang."""
+
+import os
+import signal
+
+import pytest
+
+from ingestd.mount import prober as prober_module
+from ingestd.mount.prober import Prober
+from support.faulty_fuse import FaultyFuse
+from support.hanging_manifests import hang
+from support.reaped import until_reaped
+from support.wait import until
+from support.world import World, photo
+
+
+def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point, "deadline": 1.0}).mount
+    (bad,) = hang(world, faulty, 1)
+    prober = mount.prober
+    assert prober.ask(bad)
+    until(lambda: faulty.met)
+    prober.wait(0.2)
+    assert (prober.is_busy, prober.take(bad)) == (True, None)
+    again = FaultyFuse(world.root, faulty.point)
+    again.mount()
+    try:
+        other = world.put(photo("other"))
+        assert prober.ask(other)
+        assert prober.take(bad) is not None, "the answer of the former mount is not waited for"
+        prober.wait(5.0)
+        assert prober.take(other) is not None
+        assert not prober.is_busy
+    finally:
+        again.unmount()
+        faulty.clear()
+    until_reaped(mount)
+
+
+def test_a_probe_does_not_wait_for_more_than_the_first_read(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    sync_id = world.put(photo("drips"))
+    faulty.slow(f"sync/{sync_id}.json", 0.05)
+    assert mount.prober.ask(sync_id)
+    mount.prober.wait(5.0)
+    assert mount.prober.take(sync_id) is not None
+    assert faulty.met == [f"sync/{sync_id}.json"]
+
+
+def test_a_probe_whose_helper_dies_is_answered(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    (bad,) = hang(world, faulty, 1)
+    assert mount.prober.ask(bad)
+    helper = mount.prober._helper
+    assert helper is not None
+    faulty.clear()
+    helper._process.kill()
+    mount.prober.wait(5.0)
+    assert mount.prober.take(bad) is not None
+    assert mount.prober.ask(bad), "by another one"
+    mount.prober.wait(5.0)
+    assert mount.prober.take(bad) is not None
+
+
+def waited(prober: Prober) -> Prober:
+    prober.wait(0.1)
+    return prober
+
+
+@pytest.fixture
+def pinging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prober_module, "PING_AFTER", 0.1)
+    monkeypatch.setattr(prober_module, "PING_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("pinging")
+def test_a_frozen_helper_of_probes_is_replaced(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    sync_id, prober = world.put(photo("a")), mount.prober
+    assert prober.ask(sync_id)
+    prober.wait(5.0)
+    assert prober.take(sync_id) is not None
+    helper = prober._helper
+    assert helper is not None
+    os.kill(helper._process.pid, signal.SIGSTOP)
+    assert prober.ask(sync_id)
+    until(lambda: not waited(prober).is_busy, what="for the end of the helper")
+    assert prober.take(sync_id) is not None
+    assert prober.ask(sync_id)
+    prober.wait(5.0)
+    assert prober.take(sync_id) is not None
+    until_reaped(mount)
+
+
+@pytest.mark.usefixtures("pinging")
+def test_a_helper_whose_probes_hang_is_kept(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    (bad,), prober = hang(world, faulty, 1), mount.prober
+    assert prober.ask(bad)
+    helper, pings = prober._helper, []
+    assert helper is not None
+    send = helper.send
+    helper.send = lambda *request: pings.append(request) or send(*request)  # type: ignore[func-returns-value,method-assign]
+    until(lambda: waited(prober) and len(pings) > 8, what="for signs of life")
+    assert (prober._helper, prober.is_busy, prober.take(bad)) == (helper, True, None)
+    faulty.clear()
+    until_reaped(mount)
