@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import UNTIL_WOKEN, WorkerPool
 from ingestd.store import batch
 from support.claimed import ME, queued, running, state
-from support.refusals import refused_events
+from support.refusals import refused_changes, refused_events
 from support.scanning import kinds
 from support.wait import until
 from support.world import World, sample
@@ -242,3 +243,29 @@ def test_a_run_whose_end_cannot_be_recorded_delays_no_other_job(world: World, mo
     assert (world.status(refused), world.status(other)) == ("queued", "imported")
     assert worker_pool.claim_and_run(0) == UNTIL_WOKEN, "the poller wakes the workers each second"
     assert world.run_next(context) == "done", "another host may claim it"
+
+
+@pytest.mark.parametrize("event", ["job_finished", "import_started", "preflight_started"])
+def test_a_refused_release_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
+    """Else the job would stay claimed until it is stale."""
+    monkeypatch.setattr(claim_pace, "FIRST_PAUSE", 0.001)
+    context = world.context()
+    sync_id = queued(world, context)
+    worker_pool = WorkerPool(context, ME)
+    worker_pool._aside = claim_pace.SetAside(0.001, 0.001)
+    with refused_events(world, event), refused_events(world, "job_released", name="refusal_of_release"):
+        with refused_events(world, "job_finished", name="refusal_of_end") if event != "job_finished" else nullcontext():
+            assert worker_pool.claim_and_run(0) == 0.0
+        assert state(world) == "running"
+    until(lambda: worker_pool.claim_and_run(0) > 0 and state(world) == "done")
+    assert world.status(sync_id) == "imported"
+    assert world.sql("SELECT reset_count, release_count FROM import_job WHERE %s", 1) == [(0, 1)]
+
+
+def test_a_refused_reset_keeps_others_from_nothing(world: World) -> None:
+    context = world.context()
+    refused, other = (running(world, context, dead_of_this_machine()["other start time"]) for _ in range(2))
+    first = world.one("SELECT MIN(id) FROM import_job")
+    with refused_changes(world, {"import_job": f"OLD.id = {first} AND NEW.state = 'queued'"}):
+        Rescuer(context, ME).run_once()
+    assert (world.status(refused), world.status(other)) == ("importing", "queued")

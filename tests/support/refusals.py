@@ -9,16 +9,16 @@ REFUSAL = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the site refuses it'"
 
 
 @contextmanager
-def refused_events(world: World, event_type: str) -> Iterator[None]:
+def refused_events(world: World, event_type: str, *, name: str = "refusal") -> Iterator[None]:
     """Meanwhile the ledger refuses one type of event, so that a run fails outside of any chunk."""
     world.sql(
-        "CREATE TRIGGER refusal BEFORE INSERT ON ingest_event FOR EACH ROW"
+        f"CREATE TRIGGER {name} BEFORE INSERT ON ingest_event FOR EACH ROW"
         f" IF NEW.event_type = '{event_type}' THEN {REFUSAL}; END IF"
     )
     try:
         yield
     finally:
-        world.sql("DROP TRIGGER refusal")
+        world.sql(f"DROP TRIGGER {name}")
 
 
 @contextmanager

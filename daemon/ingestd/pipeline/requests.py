@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import DatabaseContention, IngestdError, ManifestUnsettled, Unavailable
+from ingestd.errors import DatabaseContention, DataRefused, IngestdError, ManifestUnsettled, Unavailable
 from ingestd.model import RequestKind
 from ingestd.pipeline.claim_pace import ClaimPace
 from ingestd.pipeline.context import Context
@@ -127,7 +127,11 @@ class RequestRunner:
 
     def _write(self, work: Callable[[Tx], bool]) -> bool:
         """Waits for the database: until it knows better, it takes the request for running."""
-        return self._context.db.transaction(work, keep_waiting=lambda: not self._stopping.is_set())
+        try:
+            return self._context.db.transaction(work, keep_waiting=lambda: not self._stopping.is_set())
+        except DataRefused as refused:
+            log.error("request_not_ended", kind=self._kind, error=str(refused))
+            return False
 
 
 class ScanStep:
@@ -223,4 +227,6 @@ def _reset(context: Context, is_lost: Callable[[Running], bool]) -> bool:
         except DatabaseContention as error:
             log.info("request_locked", request_id=found.claim.request_id, reason=str(error))
             is_any_locked = True
+        except DataRefused as refused:
+            log.error("request_not_reset", request_id=found.claim.request_id, error=str(refused))
     return is_any_locked

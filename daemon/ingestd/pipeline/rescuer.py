@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import DatabaseContention, LeaseLost
+from ingestd.errors import DatabaseContention, DataRefused, LeaseLost
 from ingestd.model import BatchStatus, Lease
 from ingestd.pipeline import ordering, requests
 from ingestd.pipeline.context import Context
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
 HEARTBEATS_BEFORE_RESET = 4
+MAX_MEASUREMENTS = 3
 MAX_CRASHES = 3
 """workers that may crash in a row while they open a job"""
 CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
@@ -97,14 +98,28 @@ class Rescuer:
 
     def _notice_set_clock(self) -> None:
         """Waits as after an outage when the clock of the server was set: workers first get time to send a heartbeat."""
-        before = time.monotonic()
-        now = self._context.db.read(server.now)
-        ahead = now - timedelta(seconds=(before + time.monotonic()) / 2)
+        ahead = self._measured_ahead()
+        if ahead is None:
+            return
         last, self._ahead = self._ahead or ahead, ahead
         if abs((ahead - last).total_seconds()) > self._context.settings.worker.stale_after / 2:
             log.warning("clock_set", seconds=round((ahead - last).total_seconds()))
             self._context.db.note_outage()
             self._context.db.note_available()
+
+    def _measured_ahead(self) -> datetime | None:
+        """The server's clock when the monotonic clock of this process was zero; None if each reply took too long.
+
+        Half of the time that a reply takes may be wrong, twice: so that must be far less than the step looked for.
+        """
+        longest = self._context.settings.worker.stale_after / 4
+        for _ in range(MAX_MEASUREMENTS):
+            before = time.monotonic()
+            now = self._context.db.read(server.now)
+            after = time.monotonic()
+            if after - before < longest:
+                return now - timedelta(seconds=(before + after) / 2)
+        return None
 
     def _had_time(self, found: Running | RunningRequest) -> bool:
         """Whether its old heartbeat means that it is dead: after an outage, workers first get time to send some."""
@@ -121,6 +136,9 @@ class Rescuer:
         except DatabaseContention as error:
             log.info("job_locked", job_id=found.id, reason=str(error))
             self._was_any_locked = True
+            return 0
+        except DataRefused as refused:
+            log.error("job_not_reset", job_id=found.id, error=str(refused))
             return 0
         if done:
             self._context.instruments.stale_resets.inc()

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import DatabaseContention, DatabaseUnavailable, LeaseLost, MountUnavailable
+from ingestd.errors import DatabaseContention, DatabaseUnavailable, IngestdError, LeaseLost, MountUnavailable
 from ingestd.model import Lease, Patience
 from ingestd.pipeline import ordering
 from ingestd.pipeline.claim_pace import FIRST_ASIDE, MAX_ASIDE, ClaimPace, SetAside
@@ -42,6 +42,7 @@ class WorkerPool:
         self._stopping = threading.Event()
         self._leases: dict[int, Lease] = {}
         self._pace, self._aside = ClaimPace(), SetAside(FIRST_ASIDE, MAX_ASIDE)
+        self._unreleased: dict[int, Lease] = {}
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
@@ -87,6 +88,7 @@ class WorkerPool:
         delay = self._pace.delay()
         if delay > 0.0:
             return delay
+        self._release_again()
         lease = claim(
             self._context,
             worker_id(slot),
@@ -96,7 +98,7 @@ class WorkerPool:
         )
         if lease is None:
             self._pace.unused()
-            return UNTIL_WOKEN
+            return FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
         outcome = self._run(slot, lease)
         self._context.instruments.jobs_finished.labels(outcome).inc()
         self._context.instruments.job_duration.labels(outcome).observe(time.monotonic() - lease.claimed_at)
@@ -134,9 +136,21 @@ class WorkerPool:
             self._context.db.transaction(release, keep_waiting=self._keep_waiting)
         except (LeaseLost, DatabaseUnavailable):
             return "lost"
+        except IngestdError as error:
+            log.error("job_not_released", job_id=lease.job_id, error=str(error))
+            self._aside.add(lease.job_id, reason)
+            self._unreleased[lease.job_id] = lease
+            return "lost"
         self._aside.add(lease.job_id, reason)
         _log_release(lease, reason)
         return "released"
+
+    def _release_again(self) -> None:
+        """Releases jobs whose release the database refused, after pauses that grow."""
+        for job_id in self._unreleased.keys() - set(self._aside.now()):
+            lease = self._unreleased.pop(job_id, None)
+            if lease is not None:  # else another worker was faster
+                self._give_back(lease)
 
 
 def _log_release(lease: Lease, reason: str) -> None:
