@@ -52,6 +52,7 @@ class Daemon:
         self.context = make_context(settings)
         self._notifier = notifier or Notifier()
         self._stopping: Countdown | None = None
+        self._stop_asked = threading.Event()
         self._build_pipeline(this_instance())
         hooks = Hooks(self.worker_pool.wake_one, self._wake_runners, self.health)
         probes = Health(self.context, hooks).probes()
@@ -149,24 +150,41 @@ class Daemon:
         leases, claims = self.worker_pool.leases, self._claims()
         log.warning("threads_abandoned", threads=self._running(0), jobs=[lease.job_id for lease in leases])
         release = threading.Thread(target=put_back, args=(self.context, leases, claims), name="put-back", daemon=True)
-        release.start()
+        try:
+            release.start()
+        except RuntimeError:  # no thread to spare
+            release.run()
+            return
         release.join(countdown.left(0.8))
 
     def run(self, signals: Signals | None = None) -> None:
         """Runs until a signal; returns when all parts have stopped, or when the time for that has passed."""
         signals = signals or Signals()
-        self.start()
+        # In a thread, because whatever it waits for may hang; the main thread goes on in time. It is started now,
+        # because later there may be no thread to spare.
+        stop = threading.Thread(target=self._stop_when_asked, name="stop", daemon=True)
+        stop.start()
+        try:
+            self.start()
+        except BaseException:
+            self._end(stop)
+            raise
         log.info("started", root=str(self.context.settings.mount.root), threads=len(self.worker_pool.services))
         while not self._heed(signals.wait(min(SUPERVISE_INTERVAL, self._silence / 3))):
             self._supervise()
         log.info("stopping", jobs=[lease.job_id for lease in self.worker_pool.leases])
         self._notifier.stopping(f"stopping; running jobs: {len(self.worker_pool.leases)}")
-        self._stopping = Countdown(self.context.settings.worker.stop_seconds)
-        # In a thread, because whatever it waits for may hang; this one goes on in time.
-        stop = threading.Thread(target=self.stop, name="stop", daemon=True)
-        stop.start()
-        stop.join(self._stopping.left(STOP_SHARE))
+        self._end(stop)
         log.info("stopped", in_time=not stop.is_alive())
+
+    def _stop_when_asked(self) -> None:
+        self._stop_asked.wait()
+        self.stop()
+
+    def _end(self, stop: threading.Thread) -> None:
+        self._stopping = Countdown(self.context.settings.worker.stop_seconds)
+        self._stop_asked.set()
+        stop.join(self._stopping.left(STOP_SHARE))
 
     @property
     def seconds_to_stop(self) -> float:
@@ -185,8 +203,11 @@ class Daemon:
 
     def _supervise(self) -> None:
         for service in (*self.services, *self.worker_pool.services):
-            if service.restart_if_dead():
-                log.error("service_restarted", service=service.name)
+            try:
+                if service.restart_if_dead():
+                    log.error("service_restarted", service=service.name)
+            except RuntimeError as error:
+                log.error("service_not_restarted", service=service.name, error=str(error))
         reasons = self.health()
         if not reasons:
             self._notifier.alive()

@@ -60,8 +60,8 @@ class Listener:
             ident=None,
         )
         thread = threading.Thread(target=server.run, name=f"{self._section}-listener", daemon=True)
-        self._running = (server, thread)
         thread.start()
+        self._running = (server, thread)
         log.info("listening", section=self._section, address=self.address)
 
     def stop(self, seconds: float = DRAIN_SECONDS) -> None:

@@ -162,7 +162,11 @@ class DatabaseState(Collector):
         with self._lock:
             now = time.monotonic()
             if self._asked is None or (self._asked.done() and now - self._asked_at > self._cache_seconds):
-                self._asked, self._asked_at = self._pool.submit(self._ask), now
+                try:
+                    self._asked, self._asked_at = self._pool.submit(self._ask), now
+                except RuntimeError as error:  # no thread to spare
+                    log.debug("scrape_failed", error=str(error))
+                    return None
             asked = self._asked
         try:
             return asked.result(PATIENCE_SECONDS)
@@ -174,7 +178,10 @@ class DatabaseState(Collector):
 
     def close(self) -> None:
         """Closes the connection, once it is not in use any more."""
-        self._pool.submit(self._db.close)
+        try:
+            self._pool.submit(self._db.close)
+        except RuntimeError:  # it never had a thread
+            self._db.close()
         self._pool.shutdown(wait=False)
 
     def _ask(self) -> tuple[Live, float]:

@@ -97,7 +97,7 @@ class Service:
 
     def join(self, seconds: float | None = None) -> bool:
         """Waits for the thread; False if it is still running."""
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:  # else it could not be started
             self._thread.join(seconds)
         return not self.is_alive()
 

@@ -1,11 +1,14 @@
 """The clock of the database server is set while jobs run: live workers keep them, and dead ones lose them in time."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from ingestd.model import Lease
+from ingestd.pipeline import rescuer as rescuer_module
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -13,6 +16,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import Heartbeat, claim
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
+from support.logged import logged_by
 from support.requests import accept, look, take
 from support.world import World, photo
 
@@ -104,3 +108,30 @@ def test_small_corrections_change_nothing(world: World, context: Context, lease:
     set_clock(2.0)
     rescuer.run_once()
     assert world.one("SELECT state FROM import_job") == "queued"
+
+
+@pytest.mark.parametrize("slow", [1, 2, 3, 7])
+def test_a_reply_that_takes_long_is_not_a_clock_that_was_set(
+    context: Context, lease: Lease, monkeypatch: pytest.MonkeyPatch, slow: int
+) -> None:
+    """Its clock was read when the wait began, or when it ended."""
+    passed, left = 0.0, 0
+    real = server.now
+
+    def now(tx: Tx) -> datetime:
+        nonlocal passed, left
+        found = real(tx) + timedelta(seconds=passed)
+        if left:
+            passed, left = passed + 80.0, left - 1
+        return found
+
+    monkeypatch.setattr(server, "now", now)
+    monkeypatch.setattr(rescuer_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
+    logged = logged_by(rescuer_module, monkeypatch)
+    rescuer = Rescuer(context, ME)
+    rescuer.run_once()
+    left = slow
+    for _ in range(4):
+        rescuer.run_once()
+    assert not left
+    assert not logged.of("clock_set")

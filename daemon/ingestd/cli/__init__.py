@@ -13,6 +13,7 @@ from ingestd.cli.output import echo
 from ingestd.cli.session import Session
 from ingestd.config import LogSettings
 from ingestd.errors import IngestdError
+from ingestd.shortage import memory_shortage, shortage_of
 
 MODULES = {
     "serve": ("run", "migrate", "doctor"),
@@ -52,9 +53,9 @@ def cli(context: click.Context, config: Path | None) -> None:
 
 def main() -> None:
     """Runs one command; an error of ours becomes a sentence and an exit status."""
-    logs.configure(LogSettings(level="warning"), attended=True)
-    stdout.prepare()
     try:
+        logs.configure(LogSettings(level="warning"), attended=True)
+        stdout.prepare()
         status = cli.main(standalone_mode=False)
     except IngestdError as error:
         echo(str(error))
@@ -65,4 +66,10 @@ def main() -> None:
     except click.Abort:
         echo("interrupted")
         sys.exit(130)
+    except (OSError, RuntimeError, MemoryError) as error:
+        shortage = shortage_of(error) or memory_shortage(error)
+        if shortage is None:
+            raise
+        echo(f"{shortage}; look at the limits of this process and of the service: ulimit -a, TasksMax=, MemoryMax=")
+        sys.exit(shortage.exit_status)
     sys.exit(status if isinstance(status, int) else 0)

@@ -47,7 +47,8 @@ class BoundedQueueHandler(QueueHandler):
     def drain(self, seconds: float) -> bool:
         """Writes the queued lines and ends the writer; False if that takes longer."""
         self.queue.put_nowait(None)
-        self._writer.join(seconds)
+        if self._writer.ident is not None:  # else it could not be started
+            self._writer.join(seconds)
         return not self._writer.is_alive()
 
     def _run(self) -> None:
