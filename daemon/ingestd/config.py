@@ -104,8 +104,13 @@ class WorkerSettings(Section):
     stop_seconds: Seconds = 30.0
 
     @property
+    def heartbeat_seconds(self) -> float:
+        """`heartbeat_interval`, or less where a live worker would otherwise be stale between two heartbeats."""
+        return min(self.heartbeat_interval, self.stale_after / 4)
+
+    @property
     def patience(self) -> Patience:
-        return Patience(self.heartbeat_interval, self.stale_after)
+        return Patience(self.heartbeat_seconds, self.stale_after)
 
 
 class HttpSettings(Section):

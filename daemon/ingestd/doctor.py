@@ -127,7 +127,7 @@ def _claim_index(context: Context) -> Iterator[Finding]:
 
 def _machine_id(context: Context) -> Iterator[Finding]:
     """Whether a live worker of another host, or of another boot, uses the machine-id of this host."""
-    own, fresh = this_instance(), FRESH_HEARTBEATS * context.settings.worker.heartbeat_interval
+    own, fresh = this_instance(), FRESH_HEARTBEATS * context.settings.worker.heartbeat_seconds
     workers = context.db.read(lambda tx: job.workers_of_machine(tx, own.machine_id, fresh))
     mine = f"{own.machine_id}/{own.boot_id}/"
     others = [name for name, text in workers if not (text.startswith(mine) and name.startswith(f"{host()}/"))]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -106,3 +107,23 @@ def test_no_job_is_claimed_any_more_when_a_pause_returns(world: World, queued: t
     assert claimed(world, context) is None
     kinds = "SELECT event_type FROM ingest_event WHERE event_type IN ('job_claimed', 'queue_paused') ORDER BY id"
     assert world.sql(kinds) == [("job_claimed",), ("queue_paused",)]
+
+
+@pytest.mark.parametrize("priority", [None, 100])
+def test_a_request_that_races_with_another_and_its_claim_gets_that_job(
+    world: World, monkeypatch: pytest.MonkeyPatch, priority: int | None
+) -> None:
+    context = world.context()
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    plan = queueing.preflight_if_needed
+
+    def overtaken(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(queueing, "preflight_if_needed", plan)
+        enqueue(world.context(), QueueRequest(sync_id, "oscar"))
+        assert claimed(world, context) == sync_id
+        planning.preflight(context, sync_id)
+
+    monkeypatch.setattr(queueing, "preflight_if_needed", overtaken)
+    result = enqueue(context, QueueRequest(sync_id, "olivia", priority=priority))
+    assert (result.is_new, result.job.requested_by) == (False, "oscar")

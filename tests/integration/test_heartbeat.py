@@ -91,3 +91,12 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
     assert len(seen) == 1
     assert seen[0] > 0, "reading the item moved it"
     assert sample(context, "documents_read_bytes_total") > 0
+
+
+@pytest.mark.parametrize(("interval", "stale_after"), [(15.0, 6.0), (60.0, 3.0), (1.0, 1.0), (15.0, 59.0)])
+def test_heartbeats_come_often_enough_whatever_is_configured(world: World, interval: float, stale_after: float) -> None:
+    context = world.context(worker={"stale_after": stale_after, "heartbeat_interval": interval})
+    assert Heartbeat(context, list, list).run_once() <= stale_after / 4
+    queued(world, context)
+    assert claim(context, "w", str(ME)) is not None
+    assert world.one("SELECT heartbeat_us <= stale_us / 4 FROM import_job") == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ingestd.mount import reader
+from ingestd.pipeline import claim_pace
 from ingestd.pipeline.cancelling import cancel
-from ingestd.pipeline.claim_pace import SetAside
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import grace
@@ -24,6 +24,8 @@ Trouble = Callable[[World, FaultyFuse, str], Callable[[], object]]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim_pace, "FIRST_UNSETTLED", 0.2)
+    monkeypatch.setattr(claim_pace, "MAX_UNSETTLED", 0.2)
     monkeypatch.setattr(grace, "IN_WORKER_SECONDS", 0.05)
     monkeypatch.setattr(reader, "MAX_PAUSE", 0.1)
 
@@ -35,9 +37,7 @@ def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
 
 
 def make_context(world: World, faulty: FaultyFuse, settle_seconds: float) -> Context:
-    made = world.context(mount={"root": str(faulty.point), "settle_seconds": settle_seconds})
-    object.__setattr__(made, "unsettled", SetAside(0.2, 0.2))
-    return made
+    return world.context(mount={"root": str(faulty.point), "settle_seconds": settle_seconds})
 
 
 @pytest.fixture

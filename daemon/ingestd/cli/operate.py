@@ -21,7 +21,7 @@ from ingestd.errors import (
     NotEligible,
     ScanIncomplete,
 )
-from ingestd.model import Scope
+from ingestd.model import JobState, Scope
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.removal_counts import Removals
 from ingestd.store.queries.overview import Overview
@@ -251,6 +251,8 @@ def _row(sync_id: str) -> Row:
 def cancel(operator: Operator, sync_id: str, as_json: bool) -> None:
     """Cancels the waiting or queued job of a batch, or the retry of its failed job."""
     row = operator.cancel(sync_id)
+    if row["state"] != JobState.CANCELLED:
+        echo(f"the retry of job {row['job_id']} was cancelled")
     print_rows([row], tuple(row), as_json=as_json, empty="")
 
 

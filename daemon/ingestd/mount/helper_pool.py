@@ -74,6 +74,8 @@ class HelperPool:
                 self._refusal = str(error)
             problem = f"the mount at {self._root} does not answer: {error}"
             if isinstance(error, TimeoutError):
+                # Others may have been frozen with it. Each would cost its caller a whole deadline.
+                close_all(self._take_all_idle())
                 raise MountSilent(problem) from error
             if isinstance(error, BrokenPipeError | EOFError | ProtocolError):
                 raise HelperFailed(problem) from error
@@ -89,6 +91,11 @@ class HelperPool:
             helper.close_pipes()
         return None
 
+    def _take_all_idle(self) -> list[HelperProcess]:
+        with self._lock:
+            helpers, self._idle = self._idle, []
+        return helpers
+
     def hung(self, use: Use) -> int:
         """Number of helpers that were killed and still hang in the kernel."""
         with self._lock:
@@ -99,9 +106,8 @@ class HelperPool:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
         with self._lock:
             self._closed = True
-            helpers, self._idle = self._idle, []
             self._forget_exited()
-        close_all(helpers)
+        close_all(self._take_all_idle())
 
     def _start(self) -> HelperProcess:
         with self._lock:

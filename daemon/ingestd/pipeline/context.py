@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from ingestd.config import Settings
 from ingestd.mount.access import Mount
-from ingestd.pipeline.claim_pace import FIRST_UNSETTLED, MAX_UNSETTLED, SetAside
+from ingestd.pipeline import claim_pace
+from ingestd.pipeline.claim_pace import SetAside
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.passes import Passes
 from ingestd.pipeline.source_gate import SourceGate
@@ -22,7 +23,7 @@ class Context:
     mount: Mount
     instruments: Instruments = field(default_factory=Instruments)
     passes: Passes = field(default_factory=Passes)
-    unsettled: SetAside = field(default_factory=lambda: SetAside(FIRST_UNSETTLED, MAX_UNSETTLED))
+    unsettled: SetAside = field(default_factory=lambda: SetAside(claim_pace.FIRST_UNSETTLED, claim_pace.MAX_UNSETTLED))
     gate: SourceGate = field(init=False)
 
     def __post_init__(self) -> None:

@@ -67,12 +67,21 @@ def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], Non
     active, reviewed = context.db.read(lambda tx: (job.active(tx, known.id), _reviewed(tx, request, known)))
     # An approval records what it allows, so there must be a plan.
     if active is None or (request.force and active.state is not JobState.RUNNING):
-        preflight_if_needed(context, known, again=request.force)
+        _plan(context, known, request)
     result = context.db.transaction(lambda tx: _enqueue(tx, context, reviewed))
     if isinstance(result, RemovalRefused):
         raise result
     on_queued()
     return result
+
+
+def _plan(context: Context, known: Batch, request: QueueRequest) -> None:
+    try:
+        preflight_if_needed(context, known, again=request.force)
+    except NotEligible:
+        # Somebody else may have queued the batch meanwhile, and a worker claimed it: then that job is the answer.
+        if context.db.read(lambda tx: job.active(tx, known.id)) is None:
+            raise
 
 
 def _reviewed(tx: Tx, request: QueueRequest, known: Batch) -> QueueRequest:

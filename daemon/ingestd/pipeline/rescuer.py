@@ -62,7 +62,7 @@ class Rescuer:
             self._on_reset()
         settings = self._context.settings.worker
         longest = LOCKED_INTERVAL if self._was_any_locked else MAX_INTERVAL
-        return min(longest, settings.stale_after / 4, settings.heartbeat_interval * 2)
+        return min(longest, settings.stale_after / 4, settings.heartbeat_seconds * 2)
 
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""
@@ -124,7 +124,7 @@ class Rescuer:
     def _had_time(self, found: Running | RunningRequest) -> bool:
         """Whether its old heartbeat means that it is dead: after an outage, workers first get time to send some."""
         since = self._context.db.available_since
-        interval = max(self._context.settings.worker.heartbeat_interval, found.heartbeat_interval or 0.0)
+        interval = max(self._context.settings.worker.heartbeat_seconds, found.heartbeat_interval or 0.0)
         had_time = since is not None and time.monotonic() - since >= HEARTBEATS_BEFORE_RESET * interval
         return had_time or (since is not None and not self._context.db.had_outage)
 

@@ -244,7 +244,7 @@ class Heartbeat:
             # As after an outage: what could not be written must not look like death.
             self._context.db.note_outage()
             raise blocked
-        return self._context.settings.worker.heartbeat_interval
+        return self._context.settings.worker.heartbeat_seconds
 
     def _beats_of_jobs(self) -> Iterator[Callable[[Tx], object]]:
         patience = self._context.settings.worker.stale_after / 3

@@ -10,6 +10,7 @@ from ingestd.pipeline import queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest
 from support.command import BY, RFC_3339, UNKNOWN, Run, properties
+from support.refusals import refused_events
 from support.world import World, cover, md5, photo
 
 
@@ -226,3 +227,14 @@ def test_pause_and_resume_print_no_data(configured: World, run: Run) -> None:
 def test_pause_without_a_reason(configured: World, run: Run) -> None:
     run("pause")
     assert properties(run("status"))["paused"].endswith(": no reason given")
+
+
+def test_cancel_names_the_retry_that_it_cancels(configured: World, run: Run) -> None:
+    context, sync_id = configured.context(), configured.put(photo("a"))
+    run("scan")
+    run("queue", sync_id)
+    with refused_events(configured, "import_started"):
+        configured.run_next(context)
+    result = run("cancel", sync_id)
+    job_id = configured.one("SELECT id FROM import_job")
+    assert (result.code, result.stderr) == (0, f"ingestd: the retry of job {job_id} was cancelled\n")

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 import ingestd
-from ingestd.errors import ManifestUnsettled, MountUnavailable, OtherRelease
-from ingestd.mount import helper_process
+from ingestd.errors import ManifestUnsettled, MountSilent, MountUnavailable, OtherRelease
+from ingestd.mount import access, helper_process
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.records import ItemRequest, Listing
 from ingestd.pipeline.identity import start_time
 from support.processes import helpers
-from support.real_mount import LATE, MakeMount, entry, freeze_helpers, set_deadline
+from support.real_mount import LATE, SOON, MakeMount, entry, freeze_helpers, set_deadline
 from support.wait import until
 from support.world import md5, new_sync_id
 
@@ -188,3 +188,16 @@ def test_a_killed_helper_that_ends_late_is_reaped(monkeypatch: pytest.MonkeyPatc
     until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", what="for it to end")
     close_all([HelperProcess(lambda: False)])
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_frozen_helpers_cost_one_deadline_together(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = make_mount()
+    with ExitStack() as borrowed:
+        for _ in range(4):
+            borrowed.enter_context(mount._pool.borrow(Use.CHECK))
+    monkeypatch.setattr(access, "CHECK_SECONDS", SOON)
+    freeze_helpers(mount, LATE)
+    with pytest.raises(MountSilent):
+        mount.check()
+    monkeypatch.setattr(access, "CHECK_SECONDS", LATE)
+    assert mount.check()
