@@ -1,5 +1,6 @@
 """A job whose bundle cannot be read at present is set aside: it keeps no worker, and runs once that can be read."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def document_error(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable
     return faulty.clear
 
 
+def document_without_rights(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
+    faulty.fail(f"{photo('b')['path']}/source/source.json", errno.EACCES, "open")
+    return faulty.clear
+
+
+def file_without_rights(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
+    faulty.fail(f"{photo('b')['path']}/0.jpg", errno.EPERM, "open")
+    return faulty.clear
+
+
+def folder_without_rights(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
+    faulty.fail(f"{photo('b')['path']}/source", errno.EACCES, "lookup")
+    return faulty.clear
+
+
 def file_not_listed_yet(world: World, _faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
     path = world.root / photo("b")["path"] / "0.jpg"
     whole = path.read_bytes()
@@ -101,7 +117,7 @@ def file_not_listed_yet(world: World, _faulty: FaultyFuse, _sync_id: str) -> Cal
     return lambda: path.write_bytes(whole)
 
 
-OF_ITEMS = (document_error, file_not_listed_yet)
+OF_ITEMS = (document_error, file_not_listed_yet, document_without_rights, file_without_rights, folder_without_rights)
 TROUBLES = [cut_short, manifest_away, sentinel_away, manifest_error, *OF_ITEMS]
 
 

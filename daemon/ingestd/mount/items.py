@@ -20,8 +20,9 @@ from ingestd.mount.window import Window, WindowFull
 from ingestd.mount.wire import ReadItems
 from ingestd.shortage import require_descriptors
 
-DEFINITE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR, errno.ENXIO}
-"""Error numbers that say something about a file. All others may be about the moment, and are tried again."""
+DEFINITE = {errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR, errno.ENXIO}
+"""Error numbers that say something about a file. All others may be about the moment, and are tried again: also missing
+rights, which may be those of the mount or of any folder above."""
 
 
 class ItemReader:
