@@ -78,3 +78,12 @@ def test_kinds_of_the_metric() -> None:
         1213: "deadlock", 1205: "lock_wait", 1969: "timeout", 2006: "connection", 2013: "connection",
         1040: "connection", 1021: "other", 4025: "other",
     }  # fmt: skip
+
+
+def test_a_host_that_was_not_asked_is_not_named() -> None:
+    settings = DatabaseSettings(unix_socket="/run/db.sock")
+    refused = pymysql.OperationalError(2003, "Can't connect to MySQL server on '127.0.0.1' ([Errno 2] No such file)")
+    sentence = str(translate(refused, settings))
+    assert "/run/db.sock" in sentence
+    assert "127.0.0.1" not in sentence
+    assert "127.0.0.1" in str(translate(refused, DatabaseSettings()))

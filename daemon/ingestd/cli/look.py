@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import click
 
+from ingestd.backoff import backoff
 from ingestd.cli.operate import Operator, operated
 from ingestd.cli.output import echo, pause_facts, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import as_sync_id
+from ingestd.errors import DaemonUnavailable, DatabaseRefused, DatabaseUnavailable
 from ingestd.model import BatchStatus, JobState
 from ingestd.records import Job, Standing, as_dict
 from ingestd.store.queries.overview import Overview
 
-FOLLOW_SECONDS = 0.5
+FOLLOW_SECONDS, MAX_PAUSE, OUTAGE_SECONDS = 0.5, 5.0, 300.0
+"""between two looks at a job; the longest pause, and the longest wait, while nothing answers"""
 UNSUCCESSFUL = (BatchStatus.FAILED, BatchStatus.INVALID)
 QUEUEABLE = "this batch has never been queued; `ingestd queue` queues it"
 NEVER_QUEUED = {
@@ -51,7 +54,8 @@ JOB_TABLE = (
 def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, as_json: bool) -> None:
     """Shows the state of the queue, or of one batch.
 
-    With --follow it exits 1 if the job or the batch failed, or the batch is invalid.
+    With --follow it exits 1 if the job or the batch failed, or the batch is invalid. It waits out an outage
+    of five minutes.
     """
     if sync_id is None:
         if items or follow:
@@ -62,7 +66,7 @@ def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, a
     has_failed = False
     if follow:
         job = _follow(operator, sync_id)
-        standing = operator.standing(sync_id)
+        standing = _standing_in_time(operator, sync_id)
         has_failed = standing.batch.status in UNSUCCESSFUL or (job is not None and job.state is JobState.FAILED)
     if items:
         empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
@@ -121,8 +125,24 @@ def _follow(operator: Operator, sync_id: str) -> Job | None:
     return newest
 
 
+def _standing_in_time(operator: Operator, sync_id: str) -> Standing:
+    """How a batch stands; waits out an outage for OUTAGE_SECONDS at most, and says that once."""
+    began, is_first = time.monotonic(), True
+    for pause in backoff(FOLLOW_SECONDS, MAX_PAUSE):
+        try:
+            return operator.standing(sync_id)
+        except (DatabaseUnavailable, DaemonUnavailable) as outage:
+            if isinstance(outage, DatabaseRefused) or time.monotonic() - began + pause > OUTAGE_SECONDS:
+                raise
+            if is_first:
+                echo(f"waiting: {outage}")
+            is_first = False
+        time.sleep(pause)
+    raise AssertionError("pauses do not end")
+
+
 def _newest(operator: Operator, sync_id: str) -> Job | None:
-    jobs = operator.standing(sync_id).jobs
+    jobs = _standing_in_time(operator, sync_id).jobs
     return jobs[0] if jobs else None
 
 

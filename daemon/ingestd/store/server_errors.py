@@ -218,6 +218,8 @@ def translate(error: Exception, settings: DatabaseSettings, section: str = "data
     """
     number, where = number_of(error), settings.unix_socket or f"{settings.host}:{settings.port}"
     text = str(error.args[1]) if number and len(error.args) > 1 else str(error)
+    if settings.unix_socket:  # the driver names the host, which was not asked
+        text = text.replace(f" on '{settings.host}'", "")
     if _is_of_driver(error):
         return DataSuspected(f"the driver refuses the values: {text}")
     said, meaning = f"{text} ({number})", meaning_of(number, getattr(error, "sqlstate", None))

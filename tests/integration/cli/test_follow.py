@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import RemovalRefused
+from ingestd.cli import look
+from ingestd.cli.local import Local
+from ingestd.errors import (
+    DaemonUnavailable,
+    DatabaseOutOfReach,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    RemovalRefused,
+)
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -85,3 +93,47 @@ def test_a_held_batch_without_a_job(world: World, configured: World, run: Run) -
     with pytest.raises(RemovalRefused):
         enqueue(context, QueueRequest(sync_id, "olivia"))
     assert "`ingestd queue --force` approves that" in run("status", sync_id).stderr
+
+
+class Outage:
+    """Lets the first `count` answers of a command's look at a batch, after the first `before`, be an outage."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, before: int, count: int) -> None:
+        self._left: list[Exception | None] = [None] * before + [error] * count
+        real = Local.standing
+
+        def standing(local: Local, sync_id: str) -> Any:
+            error = self._left.pop(0) if self._left else None
+            if error is not None:
+                raise error
+            return real(local, sync_id)
+
+        monkeypatch.setattr(look, "FOLLOW_SECONDS", 0.01)
+        monkeypatch.setattr(Local, "standing", standing)
+
+
+OUTAGES = [DatabaseOutOfReach("it is away"), DatabaseUnavailable("its disk is full"), DaemonUnavailable("no answer")]
+
+
+@pytest.mark.parametrize("before", [1, 2])
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
+def test_following_waits_out_an_outage(
+    configured: World, run: Run, context: Context, monkeypatch: pytest.MonkeyPatch, error: Exception, before: int
+) -> None:
+    sync_id = configured.put(photo("a"))
+    configured.import_all(context, sync_id)
+    Outage(monkeypatch, error, before, 3)
+    result = run("status", sync_id, "--follow")
+    assert result.code == 0
+    assert result.stderr.count(f"ingestd: waiting: {error}\n") == 1
+
+
+@pytest.mark.parametrize("error", [DatabaseRefused("wrong account"), DatabaseOutOfReach("it is away")])
+def test_following_does_not_wait_for_people_or_without_end(
+    configured: World, run: Run, context: Context, monkeypatch: pytest.MonkeyPatch, error: DatabaseUnavailable
+) -> None:
+    sync_id = configured.put(photo("a"))
+    configured.import_all(context, sync_id)
+    monkeypatch.setattr(look, "OUTAGE_SECONDS", 0.05)
+    Outage(monkeypatch, error, 1, 1000)
+    assert run("status", sync_id, "--follow").code == error.exit_status
