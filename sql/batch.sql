@@ -180,6 +180,12 @@ WHERE b.status IN ('new', 'ready') AND b.action IN :actions
                     AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
+-- name: without_active_job
+-- Batches whose status says that they have an active job, and that have none: another client changed their jobs.
+SELECT b.id FROM ingest_batch b FORCE INDEX (by_status)
+WHERE b.status IN ('queued', 'importing') AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.active_batch_id = b.id)
+ORDER BY b.id LIMIT :limit;
+
 -- name: revivable
 -- Batches without an active job and with deferred items whose missing asset is now live. Items that are only forecast to
 -- be deferred do not count. A revival that a person cancelled stays cancelled. What failed as a whole is for the retries,

@@ -15,7 +15,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.pipeline import claim_pace
 from ingestd.pipeline.identity import Instance, host, start_time
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import UNTIL_WOKEN, WorkerPool
+from ingestd.pipeline.worker_pool import UNTIL_WOKEN, WorkerPool, claim
 from ingestd.store import batch
 from support.claimed import ME, queued, running, state
 from support.refusals import refused_changes, refused_events
@@ -269,3 +269,19 @@ def test_a_refused_reset_keeps_others_from_nothing(world: World) -> None:
     with refused_changes(world, {"import_job": f"OLD.id = {first} AND NEW.state = 'queued'"}):
         Rescuer(context, ME).run_once()
     assert (world.status(refused), world.status(other)) == ("importing", "queued")
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "done", "failed"])
+@pytest.mark.parametrize("before", ["queued", "running"])
+def test_a_batch_whose_job_was_ended_by_hand_has_a_true_status(world: World, before: str, ended: str) -> None:
+    context = world.context()
+    sync_id, other = queued(world, context, "a"), queued(world, context, "b")
+    world.sql("UPDATE import_job SET state = 'cancelled' ORDER BY id DESC LIMIT %s", 1)
+    world.sql("UPDATE ingest_batch SET status = 'ready' WHERE sync_id = %s", other)
+    if before == "running":
+        assert claim(context, "x/pid:1/0", str(ME)) is not None
+    Rescuer(context, ME).run_once()
+    assert world.status(sync_id) == ("importing" if before == "running" else "queued"), "it has an active job"
+    world.sql("UPDATE import_job SET state = %s ORDER BY id LIMIT 1", ended)
+    Rescuer(context, ME).run_once()
+    assert (world.status(sync_id), world.status(other)) == ("ready", "ready")

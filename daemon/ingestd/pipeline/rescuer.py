@@ -9,7 +9,7 @@ import structlog
 
 from ingestd.errors import DatabaseContention, DataRefused, LeaseLost
 from ingestd.model import BatchStatus, Lease
-from ingestd.pipeline import ordering, requests
+from ingestd.pipeline import ordering, requests, status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, Instance, host
 from ingestd.pipeline.importer import completion
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
 HEARTBEATS_BEFORE_RESET = 4
 MAX_MEASUREMENTS = 3
-MAX_CRASHES = 3
+MAX_CRASHES, MAX_CORRECTIONS = 3, 100
 """workers that may crash in a row while they open a job"""
 CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
 
@@ -60,9 +60,20 @@ class Rescuer:
             count += self._reset_uncertain()
         if count:
             self._on_reset()
+        self._correct_statuses()
         settings = self._context.settings.worker
         longest = LOCKED_INTERVAL if self._was_any_locked else MAX_INTERVAL
         return min(longest, settings.stale_after / 4, settings.heartbeat_seconds * 2)
+
+    def _correct_statuses(self) -> None:
+        """Computes the status of batches whose active job ended without it, by hand or with a restored backup."""
+        for batch_id in self._context.db.read(lambda tx: batch.without_active_job(tx, MAX_CORRECTIONS)):
+            try:
+                corrected = self._context.db.transaction_at_once(partial(_correct_status, batch_id=batch_id))
+            except (DatabaseContention, DataRefused) as error:
+                log.debug("status_not_corrected", batch_id=batch_id, error=str(error))
+            else:
+                log.warning("status_corrected", batch_id=batch_id, status=corrected.value)
 
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""
@@ -178,6 +189,11 @@ class Rescuer:
         lease = Lease(lost.id, lost.batch_id, found.claim_token, found.claimed_by or "", lost.scope)
         lease.items_done, lease.items_total = lost.items_done, lost.items_total
         completion.fail(tx, lease, completion.Progress(), CRASHED, self._context.settings.queue.retry_pauses)
+
+
+def _correct_status(tx: Tx, batch_id: int) -> BatchStatus:
+    batch.lock_by_id(tx, batch_id)
+    return status.refresh(tx, batch_id)
 
 
 def _number(seconds: float) -> float | int:

@@ -207,6 +207,11 @@ def count_ancestors(tx: Tx, batch_id: int, limit: int) -> int:
     return int(_sql.count_ancestors(tx.connection, batch_id=batch_id, limit=limit))
 
 
+def without_active_job(tx: Tx, limit: int) -> list[int]:
+    """Ids of batches that are `queued` or `importing`, but have no active job."""
+    return [row[0] for row in _sql.without_active_job(tx.connection, limit=limit)]
+
+
 def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
     """sync_ids of consumable batches whose present manifest never had a job."""
     rows = _sql.never_queued(tx.connection, actions=tuple(action.value for action in actions), limit=limit)
