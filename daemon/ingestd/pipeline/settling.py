@@ -22,6 +22,8 @@ class _Wait:
     since: float
     retry_at: float
     pauses: Iterator[float]
+    pause: float = 0.0
+    """seconds of the present one"""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Waits:
     _waits: dict[str, _Wait] = field(default_factory=dict)
     _order: list[tuple[float, int, str]] = field(default_factory=list)
     """heap of retries; those that do not match `_waits` are outdated"""
+    _due: list[tuple[float, float, int, str]] = field(default_factory=list)
+    """heap of retries that are due, by their pause: thousands that are waited for in vain delay no fresh one"""
     _numbers: Iterator[int] = field(default_factory=count)
 
     def __contains__(self, sync_id: str) -> bool:
@@ -54,41 +58,41 @@ class Waits:
         """Makes a bundle due now, unless it is waited for already."""
         with self._lock:
             if sync_id not in self._waits:
-                self._schedule(sync_id, self._begin(sync_id), time.monotonic())
+                self._schedule(sync_id, self._begin(sync_id), 0.0)
 
     def due(self, limit: int) -> list[str]:
-        """At most `limit` bundles to read again now, those due for longest first.
+        """At most `limit` bundles to read again now, those with the shortest pauses first.
 
         Each is due again after its longest pause, unless it is postponed or ended before.
         """
         now = time.monotonic()
         found: list[str] = []
         with self._lock:
-            while len(found) < limit and self._next() <= now:
-                _, _, sync_id = self._order[0]
+            self._collect_due(now)
+            while len(found) < limit and self._has_due():
+                *_, sync_id = heapq.heappop(self._due)
                 found.append(sync_id)
-                self._schedule(sync_id, self._waits[sync_id], now + self.longest)
+                self._schedule(sync_id, self._waits[sync_id], self.longest)
         return found
 
     def next_retry_at(self) -> float:
         """Monotonic time of the next retry; infinity if there is none."""
         with self._lock:
-            return self._next()
+            return self._due[0][1] if self._has_due() else self._next()
 
     def postpone(self, sync_id: str, longest: float = math.inf) -> None:
         """Records that reading a bundle did not help; it is due again after its next pause, but `longest` at most."""
         with self._lock:
             wait = self._waits.get(sync_id) or self._begin(sync_id)
-            self._schedule(sync_id, wait, time.monotonic() + min(next(wait.pauses), longest))
+            self._schedule(sync_id, wait, min(next(wait.pauses), longest))
 
     def hasten(self, sync_id: str) -> None:
         """Makes a bundle due within HASTE seconds, because something about it has changed; pauses begin again."""
-        now = time.monotonic()
         with self._lock:
             wait = self._waits.get(sync_id)
-            if wait is not None and wait.retry_at > now + HASTE:
+            if wait is not None and wait.retry_at > time.monotonic() + HASTE:
                 wait.pauses = backoff(self.first, self.longest)
-                self._schedule(sync_id, wait, now + HASTE)
+                self._schedule(sync_id, wait, HASTE)
 
     def age(self, sync_id: str) -> float:
         """Seconds for which a bundle has been waited for; 0 if it is not."""
@@ -109,18 +113,29 @@ class Waits:
         wait = self._waits[sync_id] = _Wait(time.monotonic(), 0.0, backoff(self.first, self.longest))
         return wait
 
-    def _schedule(self, sync_id: str, wait: _Wait, retry_at: float) -> None:
-        wait.retry_at = retry_at
-        heapq.heappush(self._order, (retry_at, next(self._numbers), sync_id))
+    def _schedule(self, sync_id: str, wait: _Wait, pause: float) -> None:
+        wait.pause, wait.retry_at = pause, time.monotonic() + pause
+        heapq.heappush(self._order, (wait.retry_at, next(self._numbers), sync_id))
+
+    def _collect_due(self, now: float) -> None:
+        while self._next() <= now:
+            retry_at, number, sync_id = heapq.heappop(self._order)
+            heapq.heappush(self._due, (self._waits[sync_id].pause, retry_at, number, sync_id))
+
+    def _has_due(self) -> bool:
+        """Whether a retry is due and was not taken; forgets outdated ones that come before it."""
+        while self._due and not self._is_present(self._due[0][1], self._due[0][3]):
+            heapq.heappop(self._due)
+        return bool(self._due)
 
     def _next(self) -> float:
-        while self._order:
-            retry_at, _, sync_id = self._order[0]
-            wait = self._waits.get(sync_id)
-            if wait is not None and wait.retry_at == retry_at:
-                return retry_at
+        while self._order and not self._is_present(self._order[0][0], self._order[0][2]):
             heapq.heappop(self._order)
-        return float("inf")
+        return self._order[0][0] if self._order else math.inf
+
+    def _is_present(self, retry_at: float, sync_id: str) -> bool:
+        wait = self._waits.get(sync_id)
+        return wait is not None and wait.retry_at == retry_at
 
 
 class Settling(Waits):
@@ -144,5 +159,5 @@ class Settling(Waits):
             wait = self._waits[sync_id]
             over_at = wait.since + self._seconds
             if now < over_at < wait.retry_at:
-                self._schedule(sync_id, wait, over_at)
+                self._schedule(sync_id, wait, over_at - now)
             return is_first or now < over_at
