@@ -196,6 +196,9 @@ def test_what_hangs_in_a_mount_that_was_replaced_does_not_count(
             mount.check()
             assert mount.list_sentinels().sync_ids == {bad}
             assert is_readable(mount, bad)
+            monkeypatch.setattr(helper_pool, "MAX_IN_ALL_MOUNTS", 1)
+            with pytest.raises(MountUnavailable, match=r"\d reads? hang in former mounts"):
+                mount.list_sentinels()
         finally:
             again.unmount()
     finally:

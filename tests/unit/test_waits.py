@@ -8,7 +8,7 @@ import pytest
 from ingestd.pipeline import settling
 from ingestd.pipeline.settling import Settling, Waits
 
-LONGEST = 15.0
+MAX_PAUSE = 15.0
 
 
 @dataclass
@@ -32,11 +32,11 @@ def waited_for_long(waits: Waits, clock: Clock, count: int) -> set[str]:
     for _ in range(8):
         for sync_id in old:
             waits.postpone(sync_id)
-        clock.now += LONGEST
+        clock.now += MAX_PAUSE
     return old
 
 
-@pytest.mark.parametrize("make", [lambda: Waits(0.2, LONGEST), lambda: Settling(300.0)])
+@pytest.mark.parametrize("make", [lambda: Waits(0.2, MAX_PAUSE), lambda: Settling(300.0)])
 def test_a_fresh_one_comes_before_thousands_that_were_waited_for_in_vain(
     clock: Clock, make: Callable[[], Waits]
 ) -> None:
@@ -49,29 +49,41 @@ def test_a_fresh_one_comes_before_thousands_that_were_waited_for_in_vain(
     assert set(first[1:]) < old
 
 
+def test_a_fresh_one_comes_before_thousands_that_came_at_once(clock: Clock) -> None:
+    waits = Waits(0.2, MAX_PAUSE)
+    for number in range(3000):
+        waits.postpone(f"one of many {number}")
+    clock.now += 10.0
+    waits.postpone("fresh")
+    for pause in (0.2, 0.4, 0.8):
+        clock.now += pause
+        assert waits.due(64)[0] == "fresh"
+        waits.postpone("fresh")
+
+
 def test_each_of_them_has_its_turn(clock: Clock) -> None:
-    waits = Waits(0.2, LONGEST)
+    waits = Waits(0.2, MAX_PAUSE)
     old = waited_for_long(waits, clock, 1000)
     turns: set[str] = set()
     while found := waits.due(64):
         assert turns.isdisjoint(found)
         turns |= set(found)
     assert turns == old
-    assert waits.next_retry_at() == clock.now + LONGEST
+    assert waits.next_retry_at() == clock.now + MAX_PAUSE
 
 
 def test_one_whose_file_changed_comes_first(clock: Clock) -> None:
-    waits = Waits(0.2, LONGEST)
+    waits = Waits(0.2, MAX_PAUSE)
     old = waited_for_long(waits, clock, 100)
     for sync_id in old:
         waits.postpone(sync_id)
     waits.hasten("old 7")
-    clock.now += LONGEST
+    clock.now += MAX_PAUSE
     assert waits.due(1) == ["old 7"]
 
 
 def test_what_is_due_and_ended_or_postponed_is_left_out(clock: Clock) -> None:
-    waits = Waits(0.2, LONGEST)
+    waits = Waits(0.2, MAX_PAUSE)
     for sync_id in ("a", "b", "c"):
         waits.add(sync_id)
     assert waits.due(1) == ["a"]

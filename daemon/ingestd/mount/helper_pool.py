@@ -11,6 +11,7 @@ from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, OtherRel
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.wire import ProtocolError
 from ingestd.shortage import shortage_of
+from ingestd.wording import counted
 
 
 class Use(Enum):
@@ -23,6 +24,8 @@ class Use(Enum):
 
 
 MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 16}
+MAX_IN_ALL_MOUNTS = 128
+"""helpers that hang in the present mount and in former ones, which were mounted over or unmounted lazily"""
 
 
 class Abandoned(NamedTuple):
@@ -123,6 +126,9 @@ class HelperPool:
         """Raises MountUnavailable when another read would hang, or too many do already."""
         mount = self._mounted()
         present = [found for found in self._abandoned if found.mount == mount]
+        if len(self._abandoned) >= MAX_IN_ALL_MOUNTS:
+            problem = f"{counted(len(self._abandoned), 'read')} hang in former mounts at {self._root}"
+            raise MountUnavailable(f"{problem}; end the processes that served them, so that the kernel lets go")
         if name and any(found.name == name for found in present):
             raise StillSilent(f"an earlier read of it still hangs in the mount at {self._root}")
         if (count := sum(found.use is use for found in present)) >= MAX_ABANDONED[use]:

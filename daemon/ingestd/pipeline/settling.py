@@ -22,8 +22,8 @@ class _Wait:
     since: float
     retry_at: float
     pauses: Iterator[float]
-    pause: float = 0.0
-    """seconds of the present one"""
+    news_at: float
+    """when it came, or something about it changed"""
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Waits:
     _waits: dict[str, _Wait] = field(default_factory=dict)
     _order: list[tuple[float, int, str]] = field(default_factory=list)
     """heap of retries; those that do not match `_waits` are outdated"""
-    _due: list[tuple[float, float, int, str]] = field(default_factory=list)
-    """heap of retries that are due, by their pause: thousands that are waited for in vain delay no fresh one"""
+    _due: list[tuple[float, float, str]] = field(default_factory=list)
+    """heap of retries that are due, the latest news first: thousands that are waited for in vain delay no fresh one"""
     _numbers: Iterator[int] = field(default_factory=count)
 
     def __contains__(self, sync_id: str) -> bool:
@@ -61,7 +61,7 @@ class Waits:
                 self._schedule(sync_id, self._begin(sync_id), 0.0)
 
     def due(self, limit: int) -> list[str]:
-        """At most `limit` bundles to read again now, those with the shortest pauses first.
+        """At most `limit` bundles to read again now, those with the latest news first.
 
         Each is due again after its longest pause, unless it is postponed or ended before.
         """
@@ -91,7 +91,7 @@ class Waits:
         with self._lock:
             wait = self._waits.get(sync_id)
             if wait is not None and wait.retry_at > time.monotonic() + HASTE:
-                wait.pauses = backoff(self.first, self.longest)
+                wait.pauses, wait.news_at = backoff(self.first, self.longest), time.monotonic()
                 self._schedule(sync_id, wait, HASTE)
 
     def age(self, sync_id: str) -> float:
@@ -110,21 +110,23 @@ class Waits:
             self.end(sync_id)
 
     def _begin(self, sync_id: str) -> _Wait:
-        wait = self._waits[sync_id] = _Wait(time.monotonic(), 0.0, backoff(self.first, self.longest))
+        now = time.monotonic()
+        wait = self._waits[sync_id] = _Wait(now, 0.0, backoff(self.first, self.longest), now)
         return wait
 
     def _schedule(self, sync_id: str, wait: _Wait, pause: float) -> None:
-        wait.pause, wait.retry_at = pause, time.monotonic() + pause
+        wait.retry_at = time.monotonic() + pause
         heapq.heappush(self._order, (wait.retry_at, next(self._numbers), sync_id))
 
     def _collect_due(self, now: float) -> None:
         while self._next() <= now:
-            retry_at, number, sync_id = heapq.heappop(self._order)
-            heapq.heappush(self._due, (self._waits[sync_id].pause, retry_at, number, sync_id))
+            retry_at, _, sync_id = heapq.heappop(self._order)
+            wait = self._waits[sync_id]
+            heapq.heappush(self._due, (-wait.news_at, retry_at, sync_id))
 
     def _has_due(self) -> bool:
         """Whether a retry is due and was not taken; forgets outdated ones that come before it."""
-        while self._due and not self._is_present(self._due[0][1], self._due[0][3]):
+        while self._due and not self._is_present(self._due[0][1], self._due[0][2]):
             heapq.heappop(self._due)
         return bool(self._due)
 

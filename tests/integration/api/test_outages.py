@@ -58,3 +58,15 @@ def test_a_daemon_without_its_database_is_healthy_and_not_ready(cut_off: Site) -
     assert answer.status == 503
     assert "the database is unavailable" in answer.json["reasons"]
     assert "nowhere" not in answer.text
+
+
+@pytest.mark.parametrize("table", ["ingest_control", "import_job", "ingest_batch"])
+def test_a_server_that_answers_but_runs_no_queries_is_not_ready(world: World, site: Site, table: str) -> None:
+    site.context.mount.check()
+    world.sql(f"RENAME TABLE {table} TO away")
+    try:
+        until(lambda: site.call("GET", "/readyz").status == 503)
+        assert site.call("GET", "/readyz").json["reasons"] == ["the database is unavailable"]
+    finally:
+        world.sql(f"RENAME TABLE away TO {table}")
+    until(lambda: site.call("GET", "/readyz").json == {"status": "ok"})

@@ -11,7 +11,7 @@ from ingestd.pipeline.context import Context
 from ingestd.plain_http import Environ, StartResponse, WsgiApp
 from ingestd.store.connection import Limits
 from ingestd.store.db import Database
-from ingestd.store.queries import server
+from ingestd.store.queries.live import live
 from ingestd.web.hooks import Hooks
 from ingestd.web.problem import problem
 from ingestd.web.responses import answer
@@ -60,7 +60,8 @@ class Health:
 
     def _ping(self) -> bool:
         try:
-            self._db.read(server.ping)
+            # What a scrape asks, too: a server that answers, but cannot run queries, is not one that jobs can use.
+            self._db.read(live)
         except IngestdError:
             return False
         return True
