@@ -35,6 +35,11 @@ class NotFound(Rejected):
     """No such batch or job."""
 
 
+def no_batch(sync_id: str) -> NotFound:
+    """The error for a bundle that is not recorded, with what a person can do."""
+    return NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount, and names what waits")
+
+
 class NotEligible(Rejected):
     """The batch or job exists, but its present state does not allow the request."""
 

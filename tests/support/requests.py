@@ -47,7 +47,7 @@ def any_context(world: World) -> Context:
     return world.contexts[0] if world.contexts else world.context()
 
 
-def scan_result(sync_ids: list[str], unrecorded: int = 0, ignored: Sequence[str] = ()) -> dict[str, Any]:
+def scan_result(sync_ids: list[str], unrecorded: Sequence[str] = (), ignored: Sequence[str] = ()) -> dict[str, Any]:
     """The result of a scan that recorded these bundles."""
     names = {"ignored_names": list(ignored), "ignored_count": len(ignored)}
-    return {"sync_ids": sync_ids, "unrecorded": unrecorded, **names}
+    return {"sync_ids": sync_ids, "unrecorded": len(unrecorded), "unrecorded_ids": list(unrecorded), **names}

@@ -111,7 +111,7 @@ def _scan_result(world: World, result: dict[str, Any]) -> dict[str, Any]:
         return result
     known = {sync_id for (sync_id,) in world.sql("SELECT sync_id FROM ingest_batch WHERE %s", 1)}
     found = {"sync_ids": sorted(set(result["sync_ids"]) - known), "unrecorded": isinstance(result["unrecorded"], int)}
-    return {**result, **found}
+    return {**result, **found, "unrecorded_ids": isinstance(result["unrecorded_ids"], list)}
 
 
 def _attempts(world: World) -> list[str]:

@@ -6,7 +6,7 @@ from functools import partial
 from ingestd.cli.operate import ScanResult
 from ingestd.cli.output import Row, echo, queued_row
 from ingestd.cli.session import Session
-from ingestd.errors import NotFound
+from ingestd.errors import no_batch
 from ingestd.model import Scope
 from ingestd.pipeline import cancelling, ordering, pausing, queueing
 from ingestd.pipeline import preflight as planning
@@ -31,7 +31,8 @@ class Local:
         limit = ScanLimit(_report_wait)
         names = scanner.scan(limit=limit)
         found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in names]
-        return ScanResult([batch for batch in found if batch], scanner.unrecorded, limit.left_out)
+        waiting = sorted(scanner.unrecorded_names)
+        return ScanResult([batch for batch in found if batch], len(waiting), waiting, limit.left_out)
 
     def preflight(self, sync_id: str) -> Row:
         known_batch(self._session, sync_id)
@@ -100,5 +101,5 @@ def known_batch(session: Session, sync_id: str) -> SummarizedBatch:
     """Raises NotFound."""
     found = session.context.db.read(lambda tx: batches.find(tx, sync_id))
     if found is None:
-        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
+        raise no_batch(sync_id)
     return found

@@ -39,10 +39,11 @@ OBSTACLES = (DaemonBusy, DatabaseContention)
 
 
 class ScanResult(NamedTuple):
-    """The new and changed batches, the number of bundles without a readable manifest, and what was left out."""
+    """The new and changed batches, bundles without a readable manifest, some of them by name, and what was left out."""
 
     batches: list[SummarizedBatch]
     unrecorded: int
+    unrecorded_ids: Sequence[str] = ()
     left_out: Sequence[str] = ()
 
 
@@ -154,14 +155,19 @@ def _remote(url: Address, token_file: Path) -> Operator:
 @operated
 def scan(operator: Operator, as_json: bool) -> None:
     """Runs one full scan and prints the new and changed batches."""
-    rows, unrecorded, left_out = operator.scan()
+    rows, unrecorded, unrecorded_ids, left_out = operator.scan()
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows(rows, columns, as_json=as_json, empty="nothing new")
     if unrecorded:
-        echo(f"{counted(unrecorded, 'bundle')} without a readable manifest yet; a later scan looks again")
+        waiting = f"{counted(unrecorded, 'bundle')} without a readable manifest yet"
+        echo(f"{waiting}: {_some(unrecorded_ids)}; a later scan looks again")
     if left_out:
         problem = f"left out {counted(len(left_out), 'bundle')} because reading takes long"
-        raise ScanIncomplete(f"{problem}: {', '.join(left_out[:MAX_SHOWN])}{', …' if left_out[MAX_SHOWN:] else ''}")
+        raise ScanIncomplete(f"{problem}: {_some(left_out)}")
+
+
+def _some(sync_ids: Sequence[str]) -> str:
+    return f"{', '.join(sync_ids[:MAX_SHOWN])}{', …' if sync_ids[MAX_SHOWN:] else ''}"
 
 
 @click.command()

@@ -15,7 +15,7 @@ from ingestd.backoff import backoff
 from ingestd.cli.client import Client, shaped
 from ingestd.cli.operate import ScanResult
 from ingestd.cli.output import Row, echo, queued_row
-from ingestd.errors import DaemonBusy, DaemonUnavailable, NoDaemon, NotEligible, NotFound
+from ingestd.errors import DaemonBusy, DaemonUnavailable, NoDaemon, NotEligible, NotFound, no_batch
 from ingestd.model import RequestState, Scope
 from ingestd.pipeline.ignored_names import MAX_WARNINGS, log_ignored
 from ingestd.pipeline.preflight import FORECASTS
@@ -104,6 +104,7 @@ class _JobList(msgspec.Struct):
 class _FoundByScan(msgspec.Struct):
     sync_ids: list[str]
     unrecorded: int
+    unrecorded_ids: list[str] = []
     ignored_names: list[str] = []
     ignored_count: int = 0
 
@@ -125,7 +126,7 @@ class Remote:
         if len(found.sync_ids) >= MAX_SYNC_IDS:
             echo(f"only the first {MAX_SYNC_IDS} batches are shown; `ingestd batches` there lists them all")
         rows = [self._batch(sync_id) for sync_id in found.sync_ids[:MAX_SYNC_IDS]]
-        return ScanResult([row for row in rows if row], found.unrecorded)
+        return ScanResult([row for row in rows if row], found.unrecorded, found.unrecorded_ids)
 
     def _batch(self, sync_id: str) -> SummarizedBatch | None:
         try:
@@ -257,5 +258,5 @@ class Remote:
 def _path(sync_id: str) -> str:
     """The path of a batch. Raises NotFound for a name that could change the path."""
     if not NAME.fullmatch(sync_id):
-        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
+        raise no_batch(sync_id)
     return f"/batches/{sync_id}"

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from itertools import islice
 
 MAX_WAITING = 1_000_000
@@ -35,6 +35,12 @@ class Names:
         with self._lock:
             for sync_id in islice(sync_ids, max(0, MAX_WAITING - len(self._waiting))):
                 self._waiting.setdefault(sync_id)
+
+    def keep_only(self, listed: Set[str]) -> None:
+        """Drops names that only a listing found, and whose sentinel is gone by now."""
+        with self._lock:
+            for sync_id in self._waiting.keys() - self._sources.keys() - listed:
+                del self._waiting[sync_id]
 
     def take(self, limit: int) -> list[str]:
         """At most `limit` names. From many, half are the newest and half the oldest: neither wait for all others."""

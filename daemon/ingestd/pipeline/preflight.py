@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import ManifestUnsettled, NotEligible, NotFound
+from ingestd.errors import ManifestUnsettled, NotEligible, no_batch
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import BatchStatus, Decision, JobState
@@ -29,7 +29,7 @@ FORECASTS = tuple(decision.value for decision in Decision if decision.value.star
 def preflight(context: Context, sync_id: str) -> dict[str, Any]:
     """Reads, validates and plans one batch; returns the plan. Raises NotFound, NotEligible, MountUnavailable."""
     if context.db.read(lambda tx: batch.find(tx, sync_id)) is None:
-        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
+        raise no_batch(sync_id)
     delivered = read(context, sync_id)
     delivery.record(context, delivered)
     manifest = delivered.manifest

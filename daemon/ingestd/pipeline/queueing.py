@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from ingestd.errors import NotEligible, NotFound, RemovalRefused
+from ingestd.errors import NotEligible, NotFound, RemovalRefused, no_batch
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
 from ingestd.pipeline import removals
 from ingestd.pipeline.cancelling import require_active
@@ -275,5 +275,5 @@ def _reprioritise(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> J
 def _find(context: Context, sync_id: str) -> Batch:
     known = context.db.read(lambda tx: batch.find(tx, sync_id))
     if known is None:
-        raise NotFound(f"there is no batch {sync_id}; `ingestd scan` records what is on the mount")
+        raise no_batch(sync_id)
     return known

@@ -105,6 +105,7 @@ class Recorder:
 
     def note_listed(self, listed: Set[str]) -> None:
         """Forgets bundles whose sentinel is gone, and doubts verdicts that a listing or the time puts in question."""
+        self._names.keep_only(listed)
         self.settling.keep_only(listed)
         self.locked.keep_only(listed)
         self.silent.keep_only(listed)

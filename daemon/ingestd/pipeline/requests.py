@@ -30,6 +30,7 @@ from ingestd.store.request import Claim, Running
 log = structlog.get_logger()
 
 MAX_SYNC_IDS = 10_000
+MAX_UNRECORDED = 20
 """sync_ids in the result of a scan"""
 KEEP_SECONDS, DELETE_ROWS = 7 * 86400.0, 500
 MAX_RESETS = 3
@@ -156,7 +157,9 @@ class ScanStep:
         changed = self._scanner.scan(PATIENCE)
         ignored = self._scanner.ignored
         names = {"ignored_names": ignored.first, "ignored_count": ignored.count}
-        return {"sync_ids": changed[:MAX_SYNC_IDS], "unrecorded": self._scanner.unrecorded, **names}
+        waiting = sorted(self._scanner.unrecorded_names)
+        unrecorded = {"unrecorded": len(waiting), "unrecorded_ids": waiting[:MAX_UNRECORDED]}
+        return {"sync_ids": changed[:MAX_SYNC_IDS], **unrecorded, **names}
 
 
 class PreflightStep:

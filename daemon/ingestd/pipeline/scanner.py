@@ -68,7 +68,12 @@ class Scanner:
     @property
     def unrecorded(self) -> int:
         """Number of sentinels that were seen, but not recorded yet."""
-        return len(self._recorder.unrecorded | (self._reads.pending - self._recorder.known))
+        return len(self.unrecorded_names)
+
+    @property
+    def unrecorded_names(self) -> frozenset[str]:
+        """Their sync_ids."""
+        return self._recorder.unrecorded | (self._reads.pending - self._recorder.known)
 
     @property
     def stuck(self) -> int:

@@ -37,7 +37,7 @@ def test_scan_reports_bundles_without_a_readable_manifest(configured: World, run
     configured.file(f"sync/{UNKNOWN}.ready", b"")
     result = run("scan")
     assert (result.code, result.stdout) == (0, "")
-    assert "ingestd: 1 bundle without a readable manifest yet" in result.stderr
+    assert f"ingestd: 1 bundle without a readable manifest yet: {UNKNOWN}; a later scan looks again" in result.stderr
 
 
 def test_scan_and_doctor_show_a_name_that_only_looks_like_a_sentinel(configured: World, run: Run) -> None:

@@ -76,7 +76,7 @@ def test_remote_commands_print_the_messages_of_local_ones(
     world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str]
 ) -> None:
     world.file(f"sync/{UNKNOWN}.ready", b"")
-    waiting = "ingestd: 1 bundle without a readable manifest yet; a later scan looks again\n"
+    waiting = f"ingestd: 1 bundle without a readable manifest yet: {UNKNOWN}; a later scan looks again\n"
     assert run("scan", *elsewhere) == (0, "", f"ingestd: nothing new\n{waiting}")
     sync_id = world.put(photo("a"))
     assert run("scan", *elsewhere).table[0]["sync_id"] == sync_id
