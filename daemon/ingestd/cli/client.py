@@ -10,8 +10,10 @@ import io
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -24,6 +26,7 @@ import msgspec
 import orjson
 
 from ingestd import __version__
+from ingestd.cli.output import echo
 from ingestd.errors import (
     ConfigError,
     DaemonBusy,
@@ -40,6 +43,8 @@ from ingestd.text_file import read_text
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
 """to connect, and to receive a whole response: queueing a batch may include planning it"""
+QUIET_SECONDS = 5.0
+"""without a response, until the person is informed"""
 MAX_BYTES = 2**24
 MAX_TOKEN = 4096
 TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -155,7 +160,8 @@ class Client:
     def _answer(self, method: str, path: str, body: bytes | None) -> Raw:
         """The response, unchecked. Raises an IngestdError if there is none."""
         try:
-            return self._exchange(method, path, body)
+            with announced(f"waiting for a response of {self.address}"):
+                return self._exchange(method, path, body)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._failure(error) from error
 
@@ -207,6 +213,18 @@ class Client:
         if sentence is None:
             return NoDaemon(f"{self.address} returned {status}, but not a response of ingestd; check --url")
         return {404: NotFound, 409: NotEligible}.get(status, DaemonRefused)(sentence)
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Prints a message once the block has taken QUIET_SECONDS."""
+    timer = threading.Timer(QUIET_SECONDS, echo, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _Problem(msgspec.Struct):

@@ -108,11 +108,14 @@ def interim(connection: socket.socket) -> None:
 def test_the_wait_for_a_response_is_limited(
     run: Run, token: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(client, "QUIET_SECONDS", 0.1)
     with stranger(answer) as url:
         result = run("scan", "--url", url, "--token-file", token)
     assert (result.code, result.stdout) == (69, "")
-    assert "did not respond in time" in result.stderr
+    announced, problem = result.stderr.splitlines()
+    assert announced == f"ingestd: waiting for a response of {url}"
+    assert "did not respond in time" in problem
 
 
 def by_path(answers: dict[str, bytes]) -> Answer:
