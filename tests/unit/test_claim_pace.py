@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from ingestd.pipeline import claim_pace
-from ingestd.pipeline.claim_pace import ClaimPace
+from ingestd.pipeline.claim_pace import ClaimPace, SetAside
 
 
 @dataclass
@@ -105,3 +105,45 @@ def test_an_outage_that_comes_and_goes_costs_few_claims(clock: Clock, period: fl
         claims += running
     assert len(claims) <= 65, "about one a minute"
     assert len([claim for claim in claims if claim < 1060.0]) <= 6, "in the first minute"
+
+
+# jobs that are set aside
+
+
+def test_the_pauses_of_a_job_grow_and_end_with_its_time(clock: Clock) -> None:
+    aside, began, pauses = SetAside(2.0, 60.0), clock.now, []
+    while clock.now < began + 300.0:
+        aside.add(7, "cause", 300.0)
+        pause = clock.now
+        while 7 in aside:
+            clock.now += 0.5
+        pauses.append(clock.now - pause)
+    assert pauses[:6] == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    assert clock.now == began + 300.0
+    assert aside.since(7, "cause") == began
+
+
+def test_another_cause_begins_a_time_of_its_own(clock: Clock) -> None:
+    aside = SetAside(2.0, 60.0)
+    aside.add(7, "manifest", 300.0)
+    clock.now += 200.0
+    aside.add(7, "items", 300.0)
+    assert (aside.since(7, "manifest"), aside.since(7, "items")) == (None, clock.now)
+
+
+def test_a_job_whose_pause_is_over_is_not_set_aside_though_its_time_goes_on(clock: Clock) -> None:
+    """Released for another reason, it must slow down claims like any other."""
+    aside = SetAside(2.0, 60.0)
+    aside.add(7, "cause", 300.0)
+    assert (7 in aside, aside.now()) == (True, [7])
+    clock.now += 2.0
+    assert (7 in aside, aside.now()) == (False, [])
+    assert aside.since(7, "cause") == clock.now - 2.0
+
+
+def test_a_job_that_another_process_ended_is_forgotten(clock: Clock) -> None:
+    aside = SetAside(2.0, 60.0)
+    aside.add(7, "cause")
+    clock.now += claim_pace.FORGET_SECONDS + 3.0
+    assert aside.now() == []
+    assert aside.since(7, "cause") is None

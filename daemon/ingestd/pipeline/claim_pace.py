@@ -91,7 +91,9 @@ class SetAside:
         self._jobs: dict[int, _Aside] = {}
 
     def __contains__(self, job_id: int) -> bool:
-        return job_id in self._jobs
+        """Whether a job is not to be claimed now."""
+        aside = self._jobs.get(job_id)
+        return aside is not None and time.monotonic() < aside.until
 
     def add(self, job_id: int, cause: str, seconds: float = math.inf) -> None:
         """Sets a job aside; not after `seconds` since it was first set aside for this cause."""

@@ -122,6 +122,7 @@ class WorkerPool:
             self._pace.released(lease.claimed_at)
             return
         self._aside.forget(lease.job_id)
+        self._context.unsettled.forget(lease.job_id)
         if self._pace.ended():
             self.wake()
 
