@@ -60,7 +60,7 @@ PLACES: dict[str, tuple[Any, str, Exception]] = {
     "deciding": (prepared_chunk, "evaluate", TypeError("'<' not supported")),
     "preparing": (prepared_chunk, "_files", RecursionError("maximum recursion depth exceeded")),
     "writing": (chunk_writer, "write", KeyError("no such key")),
-    "inserting": (library, "insert_assets", MemoryError()),
+    "inserting": (library, "insert_assets", BufferError("existing exports of data")),
     "encoding": (library, "insert_assets", surrogate()),
     "reading": (ItemReader, "_attempt", AssertionError("what was read")),
 }

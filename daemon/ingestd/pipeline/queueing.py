@@ -57,16 +57,24 @@ class Queued:
     is_new: bool
 
 
-def enqueue(context: Context, request: QueueRequest, on_queued: Callable[[], None] = lambda: None) -> Queued:
+def enqueue(
+    context: Context,
+    request: QueueRequest,
+    on_queued: Callable[[], None] = lambda: None,
+    plan_up_to: int | None = None,
+) -> Queued:
     """Queues a batch for import. Its manifest is read again, and planned if its digest has no plan yet.
 
-    `on_queued` wakes the workers. Raises NotFound, NotEligible, RemovalRefused (recorded in the ledger),
+    A batch of more than `plan_up_to` items is neither read nor planned unless that is needed for an approval: its job
+    does that. `on_queued` wakes the workers. Raises NotFound, NotEligible, RemovalRefused (recorded in the ledger),
     ManifestError, MountUnavailable.
     """
     known = _find(context, request.sync_id)
     active, reviewed = context.db.read(lambda tx: (job.active(tx, known.id), _reviewed(tx, request, known)))
     # An approval records what it allows, so there must be a plan.
-    if active is None or (request.force and active.state is not JobState.RUNNING):
+    is_approval = request.force or known.status is BatchStatus.HELD
+    is_left_to_job = plan_up_to is not None and known.item_count > plan_up_to and not is_approval
+    if not is_left_to_job and (active is None or (request.force and active.state is not JobState.RUNNING)):
         _plan(context, known, request)
     result = context.db.transaction(lambda tx: _enqueue(tx, context, reviewed))
     if isinstance(result, RemovalRefused):

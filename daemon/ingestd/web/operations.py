@@ -6,7 +6,7 @@ from typing import Any
 from flask import g
 
 from ingestd.errors import DatabaseContention, IngestdError, NotEligible, NotFound
-from ingestd.model import JobState, RequestKind
+from ingestd.model import JobState, Origin, RequestKind
 from ingestd.pipeline import cancelling, ordering, pausing, queueing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import mount_checked, plan
@@ -34,7 +34,7 @@ class Operations:
     def queue(self, queue_request: queueing.QueueRequest) -> tuple[int, Job]:
         """201 and the new job, or 200 and the job that was active already."""
         with self._turns.of(queue_request.sync_id), mount_checked(self._context):
-            queued = queueing.enqueue(self._context, queue_request, self._hooks.on_queued)
+            queued = queueing.enqueue(self._context, queue_request, self._hooks.on_queued, PLANNED_AT_ONCE)
         return 201 if queued.is_new else 200, self.job(queued.job.id)
 
     def queue_result(self, queue_request: queueing.QueueRequest, *, is_late: bool = False) -> dict[str, Any]:
@@ -69,13 +69,19 @@ class Operations:
         with self._turns.of(sync_id), mount_checked(self._context):
             return plan(self._context, sync_id)
 
+    def accept_mount(self) -> tuple[Origin | None, Origin]:
+        """The file system that this host expected, and the one that it expects now."""
+        with self._turns.any():
+            return self._context.gate.accept(requested_by())
+
     def scan(self) -> int:
         """The id of the request for a full scan."""
         return self._request(RequestKind.SCAN)
 
     def _request(self, kind: RequestKind, sync_id: str | None = None) -> int:
         by = requested_by()
-        request_id = self._context.db.transaction(lambda tx: request.insert(tx, kind, by, sync_id))
+        with self._turns.any():
+            request_id = self._context.db.transaction(lambda tx: request.insert(tx, kind, by, sync_id))
         self._hooks.on_request()
         return request_id
 
@@ -91,11 +97,13 @@ class Operations:
 
     def pause(self, reason: str | None) -> bool:
         """Whether this call paused the queue; False if it was paused already."""
-        return pausing.pause(self._context, requested_by(), reason)
+        with self._turns.any():
+            return pausing.pause(self._context, requested_by(), reason)
 
     def resume(self) -> bool:
         """Whether this call resumed the queue; False if it was not paused."""
-        changed = pausing.resume(self._context, requested_by())
+        with self._turns.any():
+            changed = pausing.resume(self._context, requested_by())
         if changed:
             self._hooks.on_queued()
         return changed

@@ -32,7 +32,8 @@ from ingestd.web.security.guard import Guard
 from ingestd.web.security.tokens import Tokens
 from ingestd.web.views import Views
 
-THREADS = 8
+THREADS = 16
+"""more than requests that change something may occupy (`turns.MAX_CHANGING`)"""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNMATCHED = "unmatched"
 POLICY = (

@@ -1,4 +1,4 @@
-"""Requests that change a batch take turns, so that those for a batch that others hold leave threads to all else."""
+"""Requests that change something take turns, so that those that wait for what others hold leave threads to all else."""
 
 import threading
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from ingestd.errors import DatabaseContention
 
 PATIENCE = 1.0
 """seconds that a request waits for its turn"""
+MAX_CHANGING = 6
+"""requests that change something at a time, fewer than the listener has threads: each may wait for rows, or plan"""
 
 
 @dataclass(slots=True)
@@ -18,15 +20,26 @@ class _Turn:
 
 
 class Turns:
-    """The batches that requests of this process are changing. Each has one thread at a time."""
+    """The requests of this process that change something, few at a time, and for each batch one at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._turns: dict[str, _Turn] = {}
+        self._places = threading.BoundedSemaphore(MAX_CHANGING)
+
+    @contextmanager
+    def any(self) -> Iterator[None]:
+        """Raises DatabaseContention if too many other requests do not end soon."""
+        if not self._places.acquire(timeout=PATIENCE):
+            raise DatabaseContention("too many other requests are still running; try again later")
+        try:
+            yield
+        finally:
+            self._places.release()
 
     @contextmanager
     def of(self, sync_id: str) -> Iterator[None]:
-        """Raises DatabaseContention if another request for this batch does not end soon."""
+        """As `any`, also if another request for this batch does not end soon."""
         with self._lock:
             turn = self._turns.setdefault(sync_id, _Turn())
             turn.users += 1
@@ -34,7 +47,8 @@ class Turns:
             if not turn.lock.acquire(timeout=PATIENCE):
                 raise DatabaseContention(f"another request for batch {sync_id} is still running; try again later")
             try:
-                yield
+                with self.any():
+                    yield
             finally:
                 turn.lock.release()
         finally:

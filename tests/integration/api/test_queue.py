@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from ingestd.store import batch, db
 from ingestd.store.connection import Limits
 from ingestd.store.db import Tx
-from ingestd.web import turns
+from ingestd.web import operations, server, turns
 from support.api_site import UNKNOWN, Site, put, run_it
 from support.wait import until
 from support.world import World, cover, photo
@@ -112,10 +113,79 @@ def test_requests_for_a_batch_that_others_hold_leave_threads_to_the_rest(
     assert site.post(f"/api/v1/batches/{stuck}/queue").status == 201
 
 
+BLOCKED = ["queue", "cancel", "pause", "resume", "preflight", "bulk"]
+
+
+@pytest.mark.parametrize("what", BLOCKED)
+def test_requests_that_wait_for_many_rows_leave_threads_to_the_rest(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    sync_ids = [put(world, site, photo(str(number))) for number in range(server.THREADS + 2)]
+    calls = [call_of(what, sync_id) for sync_id in sync_ids]
+    with ThreadPoolExecutor(len(calls)) as clients, all_held(world):
+        waiting = [clients.submit(site.call, "POST", *call) for call in calls]
+        until(lambda: sum(found.done() for found in waiting) >= len(calls) - turns.MAX_CHANGING, what="for refusals")
+        assert site.get("/api/v1/batches?limit=1")["items"]
+        assert site.get("/healthz") == {"status": "ok"}
+        refused = [found.result() for found in waiting if found.done()]
+    assert {answer.headers["Retry-After"] for answer in refused if answer.status == 503} <= {"5"}
+    if what != "bulk":
+        assert {(answer.status, answer.detail) for answer in refused} == {(503, f"{BUSY}; try again later")}
+
+
+BUSY = "too many other requests are still running"
+
+
+def call_of(what: str, sync_id: str) -> tuple[str, dict[str, Any]]:
+    if what == "bulk":
+        return "/api/v1/queue", {"sync_ids": [sync_id]}
+    return (f"/api/v1/{what}", {}) if what in ("pause", "resume") else (f"/api/v1/batches/{sync_id}/{what}", {})
+
+
+@contextmanager
+def all_held(world: World) -> Iterator[None]:
+    """Another client holds what requests change."""
+    holder = world.context().db.connection()
+    holder.begin()
+    with holder.cursor() as cursor:
+        for table in ("ingest_batch", "ingest_control", "ingest_request"):
+            cursor.execute(f"SELECT * FROM {table} FOR UPDATE")
+    yield
+    holder.rollback()
+
+
 def waits_for_a_row(world: World) -> bool:
     """INNODB_TRX would not say: the server does not refresh it while it is read again and again."""
     ((_name, waits),) = world.sql("SHOW GLOBAL STATUS LIKE %s", "Innodb_row_lock_current_waits")
     return int(waits) > 0
+
+
+def test_a_large_batch_is_queued_without_a_plan_of_its_own(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "PLANNED_AT_ONCE", 1)
+    large, small = put(world, site, photo("a"), photo("b")), put(world, site, photo("c"))
+    for sync_id in (large, small):
+        assert site.post(f"/api/v1/batches/{sync_id}/queue").status == 201
+    assert "preflight_finished" in dict(world.events(small))
+    assert "preflight_finished" not in dict(world.events(large))
+    assert [world.run_next(site.context) for _ in range(2)] == ["done", "done"]
+    assert world.status(large) == "imported"
+
+
+def test_a_large_removal_is_held_by_its_job_and_planned_for_its_approval(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "PLANNED_AT_ONCE", 1)
+    world.import_all(site.context, world.put(photo("a"), photo("b"), day=1))
+    removal = put(world, site, photo("a"), photo("b"), action="remove", day=2)
+    assert site.post(f"/api/v1/batches/{removal}/queue").status == 201
+    assert world.run_next(site.context) == "failed"
+    assert world.status(removal) == "held"
+    assert site.post(f"/api/v1/batches/{removal}/queue").status == 409
+    assert site.post(f"/api/v1/batches/{removal}/queue", {"force": True}).status == 201
+    assert world.run_next(site.context) == "done"
 
 
 def test_a_running_job_refuses_what_it_cannot_take_up(world: World, site: Site) -> None:

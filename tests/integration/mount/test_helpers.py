@@ -25,6 +25,7 @@ from ingestd.mount.records import ItemRequest, Listing
 from ingestd.pipeline.identity import start_time
 from support.processes import helpers
 from support.real_mount import LATE, SOON, MakeMount, entry, freeze_helpers, set_deadline
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import md5, new_sync_id
 
@@ -122,6 +123,8 @@ READS: dict[str, Callable[[Mount], object]] = {
 def test_after_another_release_was_installed_the_mount_counts_as_absent(
     make_mount: MakeMount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
+    for name, value in NOT_MEASURED.items():
+        monkeypatch.setenv(name, value)  # the copy is not the package whose coverage counts
     newer = tmp_path / "newer" / "ingestd"
     shutil.copytree(Path(ingestd.__file__).parent, newer, ignore=shutil.ignore_patterns("sql", "__pycache__"))
     (newer / "__init__.py").write_text('__version__ = "99.0"')

@@ -60,7 +60,7 @@ class Commands:
 
     def accept_mount(self, body: EmptyBody) -> Response:  # noqa: ARG002  checked to be empty
         """Accepts the file system that is mounted on the host of this daemon in place of the expected one."""
-        before, found = self._context.gate.accept(requested_by())
+        before, found = self._operations.accept_mount()
         return answer({"from": None if before is None else str(before), "to": str(found)})
 
     def _control(self, changed: bool) -> Response:
