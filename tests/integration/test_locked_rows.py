@@ -10,6 +10,7 @@ import pytest
 
 from ingestd.errors import DatabaseContention
 from ingestd.model import RequestKind
+from ingestd.pipeline import rescuer as rescuer_module
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import LOCKED_INTERVAL, Rescuer
@@ -167,6 +168,24 @@ def test_a_dead_job_whose_row_is_locked_for_long_is_reset_when_it_is_free(world:
             rescuer.run_once()
     rescuer.run_once()
     assert states(world) == ["queued"], "it does not wait for worker.stale_after"
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_locked_job_is_logged_once_while_it_stays_locked(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    for _ in range(jobs):
+        running(world, context, DEAD)
+    rescuer, lines = Rescuer(context, ME), []
+    monkeypatch.setattr(rescuer_module.log, "info", lambda event, **_more: lines.append(event), raising=False)
+    monkeypatch.setattr(rescuer_module, "LOG_LOCKED_SECONDS", 3600.0)
+    with held(world, "BEGIN", rows(world, "import_job", *range(1, jobs + 1))):
+        for _ in range(5):
+            rescuer.run_once()
+        assert lines.count("job_locked") == jobs
+        monkeypatch.setattr(rescuer_module, "LOG_LOCKED_SECONDS", 0.0)
+        rescuer.run_once()
+        assert lines.count("job_locked") == 2 * jobs
 
 
 def test_a_locked_request_delays_no_reset_of_others(world: World, context: Context) -> None:

@@ -1,5 +1,6 @@
 """Puts the jobs of dead and silent workers back into the queue, each by one guarded update by primary key."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from ingestd.store.request import Running as RunningRequest
 log = structlog.get_logger()
 
 MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
+LOG_LOCKED_SECONDS = 60.0
 HEARTBEATS_BEFORE_RESET = 4
 MAX_MEASUREMENTS = 3
 MAX_CRASHES, MAX_CORRECTIONS = 3, 100
@@ -43,6 +45,8 @@ class Rescuer:
         self._is_starting = True
         self._was_any_locked = False
         """whether this round left a job for the next one, because others hold its row"""
+        self._logged_locked: dict[int, float] = {}
+        """jobs that were logged as locked, and when (monotonic)"""
         self._ahead: datetime | None = None
         """the server's clock when the monotonic clock of this process was zero"""
 
@@ -139,14 +143,22 @@ class Rescuer:
         had_time = since is not None and time.monotonic() - since >= HEARTBEATS_BEFORE_RESET * interval
         return had_time or (since is not None and not self._context.db.had_outage)
 
+    def _note_locked(self, job_id: int, error: DatabaseContention) -> None:
+        """Logged for each job once, and again while that lasts."""
+        self._was_any_locked = True
+        now = time.monotonic()
+        if now - self._logged_locked.get(job_id, -math.inf) >= LOG_LOCKED_SECONDS:
+            fresh = {known: at for known, at in self._logged_locked.items() if now - at < LOG_LOCKED_SECONDS}
+            self._logged_locked = {**fresh, job_id: now}
+            log.info("job_locked", job_id=job_id, reason=str(error))
+
     def _reset(self, found: Running, guarded_update: Callable[[Tx, Running], bool]) -> int:
         try:
             done = self._context.db.transaction_at_once(lambda tx: self._reset_in(tx, found, guarded_update))
         except LeaseLost:
             return 0
         except DatabaseContention as error:
-            log.info("job_locked", job_id=found.id, reason=str(error))
-            self._was_any_locked = True
+            self._note_locked(found.id, error)
             return 0
         except DataRefused as refused:
             log.error("job_not_reset", job_id=found.id, error=str(refused))
