@@ -13,8 +13,8 @@ import structlog
 
 from ingestd.errors import DatabaseContention, DatabaseUnavailable, IngestdError, LeaseLost, MountUnavailable
 from ingestd.model import Lease, Patience
-from ingestd.pipeline import ordering
-from ingestd.pipeline.claim_pace import FIRST_ASIDE, MAX_ASIDE, ClaimPace, SetAside
+from ingestd.pipeline import claim_pace, ordering
+from ingestd.pipeline.claim_pace import ClaimPace, SetAside
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
@@ -41,7 +41,7 @@ class WorkerPool:
         self._on_finished = on_finished
         self._stopping = threading.Event()
         self._leases: dict[int, Lease] = {}
-        self._pace, self._aside = ClaimPace(), SetAside(FIRST_ASIDE, MAX_ASIDE)
+        self._pace, self._aside = ClaimPace(), SetAside(claim_pace.FIRST_ASIDE, claim_pace.MAX_ASIDE)
         self._unreleased: dict[int, Lease] = {}
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
@@ -98,7 +98,7 @@ class WorkerPool:
         )
         if lease is None:
             self._pace.unused()
-            return FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
+            return claim_pace.FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
         outcome = self._run(slot, lease)
         self._context.instruments.jobs_finished.labels(outcome).inc()
         self._context.instruments.job_duration.labels(outcome).observe(time.monotonic() - lease.claimed_at)
