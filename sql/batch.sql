@@ -94,6 +94,9 @@ WHERE id = :batch_id;
 -- name: set_status!
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 
+-- name: note_error!
+UPDATE ingest_batch SET last_error = :error WHERE id = :batch_id;
+
 -- name: hold!
 UPDATE ingest_batch SET status = 'held', last_error = :error, {{not_failed}} WHERE id = :batch_id;
 

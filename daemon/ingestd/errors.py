@@ -214,11 +214,14 @@ class LeaseLost(IngestdError):
 
 
 class NotSettled(IngestdError):
-    """What a run needs cannot be read at present; its job is set aside for a while. `cause` names that."""
+    """What a run needs cannot be read at present; its job is set aside for a while. `cause` names that for programs.
 
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    `sync_id`: the bundle whose manifest it is; empty for anything else.
+    """
+
+    def __init__(self, cause: str, problem: str, sync_id: str = "") -> None:
+        super().__init__(problem)
+        self.cause, self.sync_id = cause, sync_id
 
 
 class Stopping(IngestdError):

@@ -7,6 +7,7 @@ the next major version.
 """
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -14,18 +15,25 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import structlog
 from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 from waitress.wasyncore import dispatcher, poll2
 
+from ingestd.shortage import shortage_of
+
 PAUSE_PER_CONNECTION = 0.00005
 REPLACING_SHARE = 0.1
 """of that pause while every accepted connection replaces another: those in the queue must not wait long either"""
 DRAIN_POLL_SECONDS = 0.05
+ACCEPT_PAUSE, COMPLAINT_SECONDS = 0.2, 60.0
+"""without a descriptor for a connection: seconds until the next try, and between two lines in the log"""
 MARGIN = 16
 """entries of the poll loop beside the connections, and connections that are about to be closed"""
+
+log = structlog.get_logger()
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -56,6 +64,8 @@ class Server:
         )
         self._loop = self._server.asyncore = _PausingLoop()
         self._server.channel_class = self._open
+        self._accept, self._server.accept = self._server.accept, self._accept_or_pause
+        self._complained_at = -math.inf
         self._connections, self._kept_body, self._on_closed = connections, kept_body, on_closed
 
     @property
@@ -76,6 +86,20 @@ class Server:
         # A request that outlives its connection still writes to this pipe, whose number must not be reused by then.
         if not self._server.task_dispatcher.threads:
             self._server.trigger.close()
+
+    def _accept_or_pause(self) -> Any:
+        """Accepts a connection. Without a descriptor for it, the loop would try again at once, and log each time."""
+        try:
+            return self._accept()
+        except OSError as error:
+            if shortage_of(error) is None:
+                raise
+            now = time.monotonic()
+            if now - self._complained_at >= COMPLAINT_SECONDS:
+                self._complained_at = now
+                log.warning("connections_not_accepted", reason=error.strerror)
+            time.sleep(ACCEPT_PAUSE)
+            return None
 
     def _open(self, *args: Any, **more: Any) -> None:
         """Opens a connection that was accepted; called in the polling thread."""

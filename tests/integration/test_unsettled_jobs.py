@@ -3,10 +3,12 @@
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingestd.mount import reader
+from ingestd.mount.records import ManifestReading
 from ingestd.pipeline import claim_pace
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
@@ -28,6 +30,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_pace, "FIRST_UNSETTLED", 0.2)
     monkeypatch.setattr(claim_pace, "MAX_UNSETTLED", 0.2)
     monkeypatch.setattr(grace, "IN_WORKER_SECONDS", 0.05)
+    monkeypatch.setattr(grace, "WHOLE_SECONDS", 0.0)
     monkeypatch.setattr(reader, "MAX_PAUSE", 0.1)
 
 
@@ -131,11 +134,51 @@ def test_the_next_job_runs_meanwhile(world: World, faulty: FaultyFuse, context: 
     pool = WorkerPool(context, this_instance())
     run_all(pool)
     assert (world.status(late), world.status(healthy)) == ("queued", "imported")
+    reason = world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", late)
+    assert str(reason).startswith("waiting, and tried again: ")
     released = [payload["reason"] for kind, payload in world.events(late) if kind == "job_released"]
     assert set(released) == {grace.ITEMS if trouble in OF_ITEMS else grace.MANIFEST}
     heal()
     until(lambda: is_imported(world, pool, late), what=lambda: str(world.decisions(late)))
     assert world.one("SELECT COUNT(*) FROM import_job") == 2
+    assert world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", late) is None
+
+
+@pytest.mark.parametrize("trouble", [cut_short, manifest_away, sentinel_away, manifest_error])
+def test_the_ledger_does_not_grow_while_a_manifest_is_away(
+    world: World, faulty: FaultyFuse, context: Context, trouble: Trouble
+) -> None:
+    late = [bundle(world, f"late {number}") for number in range(3)]
+    world.scan(context)
+    for sync_id in late:
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    heal = [trouble(world, faulty, sync_id) for sync_id in late]
+    pool, looks = WorkerPool(context, this_instance()), Looks(context)
+
+    def were_looked_at() -> bool:
+        run_all(pool)
+        return looks.count >= 30
+
+    until(were_looked_at, what="for many looks at the manifests")
+    for sync_id in late:
+        kinds = [kind for kind, _ in world.events(sync_id)]
+        assert (kinds.count("job_claimed"), kinds.count("job_released")) == (1, 1)
+    for cure in heal:
+        cure()
+    until(lambda: all(is_imported(world, pool, sync_id) for sync_id in late), what="for the imports")
+
+
+class Looks:
+    """Counts how often a context reads manifests."""
+
+    def __init__(self, context: Context) -> None:
+        self.count = 0
+        self._real = context.mount.read_manifest
+        context.mount.read_manifest = self._noting  # type: ignore[method-assign]
+
+    def _noting(self, *arguments: Any, **options: Any) -> ManifestReading:
+        self.count += 1
+        return self._real(*arguments, **options)
 
 
 @pytest.mark.parametrize("trouble", [cut_short, sentinel_away, document_error])

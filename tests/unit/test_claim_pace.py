@@ -147,3 +147,22 @@ def test_a_job_that_another_process_ended_is_forgotten(clock: Clock) -> None:
     clock.now += claim_pace.FORGET_SECONDS + 3.0
     assert aside.now() == []
     assert aside.since(7, "cause") is None
+
+
+def test_jobs_with_names_are_looked_at_before_they_are_claimed(clock: Clock) -> None:
+    aside = SetAside(2.0, 60.0)
+    for job_id in (7, 8, 9):
+        aside.add(job_id, "manifest", 300.0, f"bundle {job_id}")
+    assert aside.take_due(16) == {}
+    clock.now += 2.0
+    assert aside.now() == [7, 8, 9], "each waits for a look"
+    assert aside.take_due(2) == {7: "bundle 7", 8: "bundle 8"}
+    assert aside.take_due(2) == {9: "bundle 9"}
+    assert aside.take_due(2) == {}, "others are looking at them"
+    aside.end(7)
+    aside.add(8, "manifest", 300.0)
+    assert aside.now() == [8, 9]
+    clock.now += 4.0
+    assert aside.take_due(16) == {8: "bundle 8"}
+    clock.now += 300.0
+    assert aside.now() == [], "their time is over, and a run has the last word"

@@ -1,12 +1,16 @@
 """The parts of waitress that its documentation does not promise: a release that changes them fails here."""
 
+import errno
 import http.client
 import inspect
 import logging
+import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,8 @@ from waitress.server import BaseWSGIServer, TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 from waitress.trigger import trigger
 
-from ingestd.waitress_internals import Server
+from ingestd import waitress_internals
+from ingestd.waitress_internals import ACCEPT_PAUSE, Server
 from support.wait import until
 
 SETUP = Path(__file__).resolve().parents[2] / "setup.cfg"
@@ -91,3 +96,29 @@ def test_trigger_runs_a_function_in_the_polling_thread(running: tuple[Server, th
     server._server.trigger.pull_trigger(lambda: ran_in.append(threading.current_thread()))
     until(lambda: ran_in, what="for the function to run")
     assert ran_in == [thread]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_without_a_descriptor_it_pauses_and_accepts_later(
+    running: tuple[Server, threading.Thread], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    server, _ = running
+    accept, tries = server._accept, []
+    lines: list[str] = []
+    monkeypatch.setattr(waitress_internals.log, "warning", lambda _event, reason: lines.append(reason), raising=False)
+
+    def refuse() -> Any:
+        tries.append(number)
+        raise OSError(number, os.strerror(number))
+
+    server._accept = refuse
+    host, port = server.address.rsplit(":", 1)
+    with closing(http.client.HTTPConnection(host, int(port), timeout=10.0)) as client:
+        client.request("GET", "/")
+        until(lambda: len(tries) >= 3, what="for tries")
+        began, before = time.monotonic(), len(tries)
+        until(lambda: len(tries) >= before + 2, what="for further tries")
+        assert time.monotonic() - began >= ACCEPT_PAUSE
+        server._accept = accept
+        assert client.getresponse().read() == b"hello"
+    assert lines == [os.strerror(number)]

@@ -49,6 +49,20 @@ def test_a_fresh_one_comes_before_thousands_that_were_waited_for_in_vain(
     assert set(first[1:]) < old
 
 
+def test_old_ones_have_their_turns_while_fresh_ones_come_all_the_time(clock: Clock) -> None:
+    waits = Waits(0.2, MAX_PAUSE)
+    old = waited_for_long(waits, clock, 100)
+    turns: set[str] = set()
+    for number in range(40):
+        for fresh in range(64):
+            waits.postpone(f"fresh {number} {fresh}")
+        clock.now += 0.25
+        found = waits.due(64)
+        turns |= old & set(found)
+        assert sum(name.startswith(f"fresh {number} ") for name in found) >= 30
+    assert turns == old
+
+
 def test_a_fresh_one_comes_before_thousands_that_came_at_once(clock: Clock) -> None:
     waits = Waits(0.2, MAX_PAUSE)
     for number in range(3000):

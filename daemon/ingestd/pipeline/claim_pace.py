@@ -13,7 +13,7 @@ FIRST_ASIDE, MAX_ASIDE = 20.0, 600.0
 """of jobs whose end could not be recorded: longer than the gap between two trials, so that another job is tried then"""
 FIRST_UNSETTLED, MAX_UNSETTLED = 2.0, 60.0
 """of jobs whose bundles cannot be read at present"""
-FORGET_SECONDS = 3600.0
+FORGET_SECONDS, TAKEN_SECONDS = 3600.0, 60.0
 TRIAL_SECONDS = 10.0
 CALM_SECONDS = 300.0
 
@@ -71,12 +71,23 @@ class ClaimPace:
 
 @dataclass(slots=True)
 class _Aside:
-    """A job that was set aside for a cause, first at `since`, until `until`; monotonic times."""
+    """A job that was set aside for a cause, first at `since`, until `until`, and `over_at` at most; monotonic times.
+
+    One with a name is looked at after its pause, and claimed once it was found ready.
+    """
 
     cause: str
+    name: str
     since: float
+    over_at: float
     pauses: Iterator[float]
     until: float = -math.inf
+    is_ready: bool = False
+
+    def is_aside(self, now: float) -> bool:
+        if now >= self.over_at or self.is_ready:
+            return False
+        return bool(self.name) or now < self.until
 
 
 class SetAside:
@@ -93,16 +104,36 @@ class SetAside:
     def __contains__(self, job_id: int) -> bool:
         """Whether a job is not to be claimed now."""
         aside = self._jobs.get(job_id)
-        return aside is not None and time.monotonic() < aside.until
+        return aside is not None and aside.is_aside(time.monotonic())
 
-    def add(self, job_id: int, cause: str, seconds: float = math.inf) -> None:
-        """Sets a job aside; not after `seconds` since it was first set aside for this cause."""
+    def add(self, job_id: int, cause: str, seconds: float = math.inf, name: str = "") -> None:
+        """Sets a job aside; not after `seconds` since it was first set aside for this cause. `name`: for `take_due`."""
         with self._lock:
             now = time.monotonic()
             aside = self._jobs.get(job_id)
             if aside is None or aside.cause != cause:
-                aside = self._jobs[job_id] = _Aside(cause, now, backoff(self._first, self._longest))
-            aside.until = min(now + next(aside.pauses), max(now, aside.since + seconds))
+                pauses = backoff(self._first, self._longest)
+                aside = self._jobs[job_id] = _Aside(cause, name, now, now + seconds, pauses)
+            aside.until, aside.is_ready = min(now + next(aside.pauses), max(now, aside.over_at)), False
+
+    def take_due(self, limit: int) -> dict[int, str]:
+        """Jobs with names whose pause is over: the caller sets each aside again, or ends that.
+
+        Meanwhile they are left to it, for a minute.
+        """
+        with self._lock:
+            now = time.monotonic()
+            due = [job_id for job_id, aside in self._jobs.items() if aside.is_aside(now) and aside.until <= now]
+            taken = {job_id: self._jobs[job_id] for job_id in due[:limit]}
+            for aside in taken.values():
+                aside.until = now + TAKEN_SECONDS
+            return {job_id: aside.name for job_id, aside in taken.items()}
+
+    def end(self, job_id: int) -> None:
+        """Ends the pause of a job; the time that it may take goes on."""
+        with self._lock:
+            if job_id in self._jobs:
+                self._jobs[job_id].is_ready = True
 
     def since(self, job_id: int, cause: str) -> float | None:
         """When a job was first set aside for this cause (monotonic); None if it was not."""
@@ -120,4 +151,4 @@ class SetAside:
             now = time.monotonic()
             for job_id in [job_id for job_id, aside in self._jobs.items() if aside.until + FORGET_SECONDS < now]:
                 del self._jobs[job_id]
-            return [job_id for job_id, aside in self._jobs.items() if now < aside.until]
+            return [job_id for job_id, aside in self._jobs.items() if aside.is_aside(now)]

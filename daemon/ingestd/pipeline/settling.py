@@ -41,6 +41,8 @@ class Waits:
     """heap of retries; those that do not match `_waits` are outdated"""
     _due: list[tuple[float, float, str]] = field(default_factory=list)
     """heap of retries that are due, the latest news first: thousands that are waited for in vain delay no fresh one"""
+    _overdue: list[tuple[float, float, str]] = field(default_factory=list)
+    """the same retries, those due for longest first: fresh ones do not keep them from their turns"""
     _numbers: Iterator[int] = field(default_factory=count)
 
     def __contains__(self, sync_id: str) -> bool:
@@ -61,7 +63,7 @@ class Waits:
                 self._schedule(sync_id, self._begin(sync_id), 0.0)
 
     def due(self, limit: int) -> list[str]:
-        """At most `limit` bundles to read again now, those with the latest news first.
+        """At most `limit` bundles to read again now: half are those with the latest news, half those due for longest.
 
         Each is due again after its longest pause, unless it is postponed or ended before.
         """
@@ -69,8 +71,8 @@ class Waits:
         found: list[str] = []
         with self._lock:
             self._collect_due(now)
-            while len(found) < limit and self._has_due():
-                *_, sync_id = heapq.heappop(self._due)
+            while len(found) < limit and self._has_due(heap := self._overdue if len(found) % 2 else self._due):
+                *_, sync_id = heapq.heappop(heap)
                 found.append(sync_id)
                 self._schedule(sync_id, self._waits[sync_id], self.longest)
         return found
@@ -78,7 +80,7 @@ class Waits:
     def next_retry_at(self) -> float:
         """Monotonic time of the next retry; infinity if there is none."""
         with self._lock:
-            return self._due[0][1] if self._has_due() else self._next()
+            return self._overdue[0][1] if self._has_due(self._overdue) else self._next()
 
     def postpone(self, sync_id: str, longest: float = math.inf) -> None:
         """Records that reading a bundle did not help; it is due again after its next pause, but `longest` at most."""
@@ -123,12 +125,13 @@ class Waits:
             retry_at, _, sync_id = heapq.heappop(self._order)
             wait = self._waits[sync_id]
             heapq.heappush(self._due, (-wait.news_at, retry_at, sync_id))
+            heapq.heappush(self._overdue, (retry_at, retry_at, sync_id))
 
-    def _has_due(self) -> bool:
+    def _has_due(self, heap: list[tuple[float, float, str]]) -> bool:
         """Whether a retry is due and was not taken; forgets outdated ones that come before it."""
-        while self._due and not self._is_present(self._due[0][1], self._due[0][2]):
-            heapq.heappop(self._due)
-        return bool(self._due)
+        while heap and not self._is_present(heap[0][1], heap[0][2]):
+            heapq.heappop(heap)
+        return bool(heap)
 
     def _next(self) -> float:
         while self._order and not self._is_present(self._order[0][0], self._order[0][2]):

@@ -11,13 +11,22 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import DatabaseContention, DatabaseUnavailable, IngestdError, LeaseLost, MountUnavailable
+from ingestd.errors import (
+    DatabaseContention,
+    DatabaseUnavailable,
+    IngestdError,
+    LeaseLost,
+    ManifestUnsettled,
+    MountUnavailable,
+    Unavailable,
+)
 from ingestd.model import Lease, Patience
-from ingestd.pipeline import claim_pace, ordering
+from ingestd.pipeline import claim_pace, delivery, ordering
 from ingestd.pipeline.claim_pace import ClaimPace, SetAside
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
+from ingestd.pipeline.importer.grace import MANIFEST
 from ingestd.pipeline.importer.run import Run
 from ingestd.service import Service
 from ingestd.store import batch, control, job, ledger, request
@@ -30,6 +39,8 @@ log = structlog.get_logger()
 
 UNTIL_WOKEN = 3600.0
 GATE_SECONDS = 1.0
+MAX_LOOKS, LOOK_SECONDS = 16, 2.0
+"""manifests of jobs that are set aside, which a worker looks at before it claims, and the longest silence of one"""
 
 
 class WorkerPool:
@@ -89,6 +100,7 @@ class WorkerPool:
         if delay > 0.0:
             return delay
         self._release_again()
+        look_again(self._context)
         lease = claim(
             self._context,
             worker_id(slot),
@@ -166,6 +178,26 @@ def is_open(context: Context) -> bool:
     except MountUnavailable:
         return False
     return True
+
+
+def look_again(context: Context) -> None:
+    """Ends the pauses of jobs whose manifests can be read again; a claim for each look would fill the ledger."""
+    seconds = context.settings.mount.settle_seconds
+    for job_id, sync_id in context.unsettled.take_due(MAX_LOOKS).items():
+        if is_unsettled(context, sync_id):
+            context.unsettled.add(job_id, MANIFEST, seconds)
+        else:
+            context.unsettled.end(job_id)
+
+
+def is_unsettled(context: Context, sync_id: str) -> bool:
+    try:
+        delivery.read(context, sync_id, deadline=LOOK_SECONDS, only_short=True)
+    except (ManifestUnsettled, Unavailable):
+        return True
+    except Exception:  # noqa: BLE001  its run finds out what that means
+        return False
+    return False
 
 
 def claim(

@@ -117,6 +117,11 @@ def hold(tx: Tx, batch_id: int, error: str) -> None:
     _sql.hold(tx.connection, batch_id=batch_id, error=error)
 
 
+def note_error(tx: Tx, batch_id: int, error: str) -> None:
+    """Records why a batch waits; the end of its next run replaces that."""
+    _sql.note_error(tx.connection, batch_id=batch_id, error=error)
+
+
 def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
     _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
 

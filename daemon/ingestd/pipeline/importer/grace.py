@@ -4,15 +4,22 @@ It waits a moment in its worker. After that its job is set aside, so that one bu
 tries again, until mount.settle_seconds have passed.
 """
 
+import math
 import time
 from collections.abc import Callable
 
 from ingestd.errors import NotSettled
 from ingestd.pipeline.claim_pace import SetAside
 
-IN_WORKER_SECONDS = 1.0
+IN_WORKER_SECONDS, WHOLE_SECONDS = 0.1, 1.0
+"""how long a run waits in its worker, and mount.settle_seconds that are so short that it waits for all of them"""
 MANIFEST, ITEMS, COVERS, MEMORY = "manifest_unsettled", "items_unreadable", "covers_unreadable", "memory"
 """what is waited for: the reasons of released jobs"""
+PROBLEMS = {
+    ITEMS: "some of its items cannot be read at present",
+    COVERS: "some of its covers cannot be read at present",
+    MEMORY: "its last run had too little memory",
+}
 
 
 class Grace:
@@ -24,6 +31,10 @@ class Grace:
         self._cause, self._seconds, self._pause = cause, seconds, pause
         self._since = aside.since(job_id, cause)
         self._leave_at: float | None = None
+        self.problem = PROBLEMS.get(cause, cause)
+        """what cannot be read, for people"""
+        self.sync_id = ""
+        """the bundle whose manifest cannot be read"""
 
     def settled_at(self) -> float:
         """Until when (monotonic seconds) it is worth trying again what cannot be read now."""
@@ -33,7 +44,8 @@ class Grace:
         """Waits between two tries. Raises NotSettled when this run has waited long enough."""
         now = time.monotonic()
         if self._leave_at is None:
-            self._leave_at = now + (IN_WORKER_SECONDS if self._since is None else 0.0)
+            patience = math.inf if self._seconds <= WHOLE_SECONDS else IN_WORKER_SECONDS
+            self._leave_at = now + (patience if self._since is None else 0.0)
         if now >= self._leave_at:
-            raise NotSettled(self._cause)
+            raise NotSettled(self._cause, self.problem, self.sync_id)
         self._pause(min(seconds, self._leave_at - now))

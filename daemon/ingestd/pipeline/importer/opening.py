@@ -69,10 +69,11 @@ class Opening:
                 delivered = delivery.read(self.context, sync_id, on_alive=self.fence.on_step)
                 manifest = delivered.manifest
                 break
-            except ManifestUnsettled:
+            except ManifestUnsettled as error:
                 self.context.mount.require_same(self.identity)
                 if time.monotonic() >= settled_at:
                     raise
+                self.grace.problem, self.grace.sync_id = str(error), sync_id
                 self.grace.pause(pause)
         if manifest is None:
             assert delivered.problem is not None, "a manifest that is not consumable has a problem"

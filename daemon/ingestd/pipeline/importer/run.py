@@ -32,7 +32,7 @@ from ingestd.pipeline.importer.chunk_source import ChunkSource
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
-from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, MEMORY, Grace
+from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, MEMORY, PROBLEMS, Grace
 from ingestd.pipeline.importer.items_importer import ItemsImporter
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.suspects import Suspects
@@ -74,7 +74,7 @@ class Run:
         except PriorFirst:
             return self._release("prior_first")
         except NotSettled as error:
-            return self._set_aside(error.cause)
+            return self._set_aside(error)
         except Shortage as error:
             return self._release_for(error)
         except MountUnavailable as error:
@@ -148,7 +148,7 @@ class Run:
             return self._release_for(shortage)
         if isinstance(error, MemoryError) and time.monotonic() < self._grace(MEMORY).settled_at():
             # The bundle may be what needs so much. So only this job waits, and for a limited time.
-            return self._set_aside(MEMORY)
+            return self._set_aside(NotSettled(MEMORY, PROBLEMS[MEMORY]))
         log.exception("job_crashed")
         return self._fail(unforeseen(error))
 
@@ -186,13 +186,14 @@ class Run:
         if found is not None and expected is not None and not found.is_same(expected.origin):
             self._context.gate.refuse(expected.origin, found)
 
-    def _set_aside(self, cause: str) -> str:
+    def _set_aside(self, error: NotSettled) -> str:
         """Gives the job back for a while. Where the run came further, the time that it may take begins again."""
         job_id, unsettled = self._lease.job_id, self._context.unsettled
         if self._progress.seen:
             unsettled.forget(job_id)
-        unsettled.add(job_id, cause, self._context.settings.mount.settle_seconds)
-        return self._release(cause)
+        unsettled.add(job_id, error.cause, self._context.settings.mount.settle_seconds, error.sync_id)
+        problem = storable(f"waiting, and tried again: {error}")
+        return self._release(error.cause, lambda tx: batch.note_error(tx, self._lease.batch_id, problem))
 
     def _fail(self, error: str) -> str:
         return self._end_failed(partial(completion.fail, pauses=self._context.settings.queue.retry_pauses), error)
@@ -206,8 +207,8 @@ class Run:
         log.warning("job_finished", outcome="failed", status=ended.value, reason=text)
         return "failed"
 
-    def _release(self, reason: str, **keys: str) -> str:
-        ended = self._end(lambda tx: completion.release(tx, self._lease, reason))
+    def _release(self, reason: str, note: Callable[[Tx], object] = lambda _tx: None, **keys: str) -> str:
+        ended = self._end(lambda tx: (note(tx), completion.release(tx, self._lease, reason))[1])
         if ended is None:
             return "lost"
         log.warning("job_released", outcome="released", reason=reason, **keys)
