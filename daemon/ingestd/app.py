@@ -96,7 +96,7 @@ class Daemon:
 
     def _view(self) -> View:
         return View(
-            mount_up=lambda: self.context.mount.up,
+            mount_up=lambda: self.context.mount.up and self.context.mount.hanging_problem is None,
             last_scan=lambda: self.scanner.last_success,
             unrecorded=lambda: self.scanner.unrecorded,
             stuck=lambda: self.scanner.stuck,

@@ -135,6 +135,14 @@ class StillSilent(MountSilent):
     """A read that was silent before still hangs in the kernel, so that trying again would be of no use."""
 
 
+class ReadsHang(MountUnavailable):
+    """So many reads hang in the kernel that no more are begun: the mount has to be mounted again."""
+
+
+class BundleHangs(MountUnavailable):
+    """So many reads of one bundle hang in the kernel that no more of its items are read."""
+
+
 class HelperFailed(MountUnavailable):
     """A mount helper ended or broke the protocol, perhaps because of what it was reading."""
 

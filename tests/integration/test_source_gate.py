@@ -184,12 +184,12 @@ def test_a_replaced_mount_fails_no_item(
     if midway:
         real = access.Mount.read_items
 
-        def replacing(mount: Any, items: Any, *more: Any) -> Iterator[Any]:
+        def replacing(mount: Any, items: Any, *more: Any, **others: Any) -> Iterator[Any]:
             if items[0].ordinal == 4 and mounted.point is RCLONE:
                 monkeypatch.undo()
                 monkeypatch.setattr(access, "mount_point", lambda *_: mounted.point)
                 mounted.copy_manifests(OTHERS[other])
-            yield from real(mount, items, *more)
+            yield from real(mount, items, *more, **others)
 
         monkeypatch.setattr(access.Mount, "read_items", replacing)
     else:

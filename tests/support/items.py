@@ -30,8 +30,9 @@ def request_for(
     total: int = 2**20,
     window: int = 2**24,
     workers: int = 1,
+    silence: float = 60.0,
 ) -> ReadItems:
-    return ReadItems(root, items, verify, DocumentLimits(limit, count, total), window, workers)
+    return ReadItems(root, items, verify, DocumentLimits(limit, count, total), window, workers, silence)
 
 
 @dataclass

@@ -30,6 +30,8 @@ REMOTE_WORKERS = 16
 CHECK_SECONDS, SLOW_CHECK, RECHECK_SECONDS = 20.0, 5.0, 1.0
 """seconds of silence of a check after which the mount counts as absent, and of a whole check that is called slow;
 seconds between checks of an absent mount by those who only want to know whether it is there"""
+SLACK_SECONDS = 2.0
+"""after the deadline, for a helper that notices itself which of its threads are silent, and reports that"""
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
 PLACEHOLDERS = ("autofs",)
@@ -197,30 +199,48 @@ class Mount:
         items: list[ItemRequest],
         on_bytes: Callable[[int], None] = lambda _count: None,
         window: int = READ_WINDOW,
+        *,
+        bundle: str = "",
+        in_threads: bool = False,
     ) -> Iterator[Reading]:
         """One Reading for each requested item, in order, as they arrive; `on_bytes(count)` reports bytes read.
 
-        Ends early, but not before the first item, when the documents need more than `window` bytes of memory. Raises
-        MountUnavailable, which is MountSilent after mount.deadline without progress, and HelperFailed.
+        Ends early, but not before the first item, when the documents need more than `window` bytes of memory, or the
+        reads of too many items hang. Those of a remote mount, and those that are to be, are read in threads: one
+        without a sign of life for mount.deadline gets a reading that says that. Otherwise MountSilent is raised. Raises
+        MountUnavailable, which is HelperFailed or, when too many reads hang for this `bundle` or all, ReadsHang.
         """
-        deadline = self.settings.deadline
         receiver = ReadingsReceiver(items)
-        with self._helper(Use.ITEMS) as helper:
-            helper.send(self._request_for(items, window), deadline)
+        request = self._request_for(items, window, in_threads)
+        # A helper with threads notices itself which of them are silent.
+        seconds = self.settings.deadline if request.workers == 1 else self.settings.deadline + SLACK_SECONDS
+        with self._helper(Use.ITEMS, bundle=bundle) as helper:
+            helper.send(request, seconds)
             while not receiver.is_complete:
-                reply = helper.receive(deadline, on_bytes)
+                helper.hangs_at = receiver.awaited
+                reply = helper.receive(seconds, on_bytes)
                 if isinstance(reply, wire.Failure):
                     raise MountUnavailable(f"items cannot be read: {reply.problem}")
                 yield from receiver.add(reply)
                 on_bytes(0)
+            helper.hangs_at = receiver.hanging
 
-    def _request_for(self, items: list[ItemRequest], window: int) -> wire.ReadItems:
+    def _request_for(self, items: list[ItemRequest], window: int, in_threads: bool) -> wire.ReadItems:
         settings = self.settings
         limits = wire.DocumentLimits(
             settings.max_document_bytes, settings.max_item_documents, settings.max_item_document_bytes
         )
-        workers = REMOTE_WORKERS if self.is_remote else 1
-        return wire.ReadItems(self._root, items, settings.verify, limits, window, workers)
+        workers = REMOTE_WORKERS if in_threads or self.is_remote else 1
+        return wire.ReadItems(self._root, items, settings.verify, limits, window, workers, settings.deadline)
+
+    def hanging_items(self) -> set[str]:
+        """The folders of items whose reads hang in the kernel."""
+        return self._pool.hanging(Use.ITEMS)
+
+    @property
+    def hanging_problem(self) -> str | None:
+        """Why no items are read at all: the reads of too many hang in the kernel."""
+        return self._pool.problem(Use.ITEMS)
 
     @property
     def hung_manifests(self) -> int:
@@ -258,10 +278,10 @@ class Mount:
             return reply
 
     @contextmanager
-    def _helper(self, use: Use, name: str = "") -> Iterator[HelperProcess]:
+    def _helper(self, use: Use, name: str = "", bundle: str = "") -> Iterator[HelperProcess]:
         """A helper for one exchange. After MountUnavailable the last check no longer counts as recent."""
         try:
-            with self._pool.borrow(use, name) as helper:
+            with self._pool.borrow(use, name, bundle) as helper:
                 yield helper
         except MountUnavailable:
             self._checked_at = -math.inf

@@ -24,9 +24,12 @@ class Attempt:
     yet, so nothing counts against them. Items from the ordinal `end` on do not fit into memory and are not read.
     """
 
-    def __init__(self, mount: Mount, items: list[ItemRequest], on_bytes: Callable[[int], None]) -> None:
-        self._mount, self._all, self._on_bytes = mount, items, on_bytes
+    def __init__(
+        self, mount: Mount, items: list[ItemRequest], on_bytes: Callable[[int], None], bundle: str = ""
+    ) -> None:
+        self._mount, self._all, self._on_bytes, self._bundle = mount, items, on_bytes, bundle
         self._suspects: set[int] = set()
+        self._is_silent = False
         self.readings: ReadingsByOrdinal = {}
         self.untried: set[int] = set()
         self.end = math.inf
@@ -52,6 +55,7 @@ class Attempt:
             self._request(group)
         except MountSilent as error:
             # A helper sends what it has before it falls silent: the first item without a reading is being read.
+            self._is_silent = True
             rest = self._unread(group)
             for item in rest[:1]:
                 self._suspect(item, str(error))
@@ -80,14 +84,28 @@ class Attempt:
         """Sends one request and keeps the readings. Items for which there is no memory are cut off."""
         for item in group:
             self.readings.pop(item.ordinal, None)
+        if not (group := self._without_hanging(group)):
+            return
         window = READ_WINDOW - sum(reading.size for reading in self.readings.values())
         if window > 0 or group[0] is self._all[0]:
-            for reading in self._mount.read_items(group, self._on_bytes, max(0, window)):
+            readings = self._mount.read_items(
+                group, self._on_bytes, max(0, window), bundle=self._bundle, in_threads=self._is_silent
+            )
+            for reading in readings:
                 self._keep(reading, is_alone=len(group) == 1)
         for item in self._unread(group)[:1]:
             self.end = item.ordinal
             self.readings = {ordinal: kept for ordinal, kept in self.readings.items() if ordinal < self.end}
             self.untried = {ordinal for ordinal in self.untried if ordinal < self.end}
+
+    def _without_hanging(self, group: list[ItemRequest]) -> list[ItemRequest]:
+        """The items that are worth a try: another read of one that hangs in the kernel would hang, too."""
+        if not (hanging := self._mount.hanging_items()):
+            return group
+        for item in group:
+            if item.path in hanging:
+                self._suspect(item, "an earlier read of it still hangs in the mount")
+        return [item for item in group if item.path not in hanging]
 
     def _keep(self, reading: Reading, *, is_alone: bool) -> None:
         self.readings[reading.ordinal] = reading

@@ -10,14 +10,12 @@ import signal
 import struct
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from ingestd.mount import items, manifests, sync_folder, wire
+from ingestd.mount.item_threads import ItemThreads
 from ingestd.mount.memory import end_before_parent, limited_memory
-from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.replies import ReplyChannel
 from ingestd.mount.window import WindowFull
 from ingestd.shortage import require_descriptors, shortage_of
@@ -131,8 +129,8 @@ def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:
         return
     try:
         with limited_memory(memory_for(request)), channel.reporting():
-            send_readings(request, items.ItemReader(root_fd, request, channel.report).read, channel)
-        channel.finish()
+            hanging = send_readings(request, root_fd, channel)
+        channel.finish(hanging)
     finally:
         os.close(root_fd)
 
@@ -143,37 +141,24 @@ def memory_for(request: wire.ReadItems) -> int:
     return BASE_MEMORY + 2 * (request.window + limits.item_document_bytes) + 8 * request.workers * limits.document_bytes
 
 
-def send_readings(request: wire.ReadItems, read: Callable[[ItemRequest], Reading], channel: ReplyChannel) -> None:
-    """Sends the readings of the items that fit into the window of the request."""
+def send_readings(request: wire.ReadItems, root_fd: int, channel: ReplyChannel) -> list[int]:
+    """Sends the readings of the items that fit into the window of the request; returns the items whose reads hang."""
+    threads: ItemThreads | None = None
+
+    def report(count: int) -> None:
+        channel.report(count)
+        if threads is not None:
+            threads.step()
+
+    reader = items.ItemReader(root_fd, request, report)
+    if request.workers > 1:
+        threads = ItemThreads(request.items, reader.read, request.workers, request.silence)
     try:
-        if request.workers == 1:
-            for item in request.items:
-                channel.add(read(item))
-            return
-        count = min(request.workers, len(request.items))
-        with ThreadPoolExecutor(count) as pool:
-            start_threads(pool, count)
-            futures = deque(pool.submit(read, item) for item in request.items)
-            try:
-                while futures:
-                    channel.add(futures.popleft().result())
-            finally:
-                for future in futures:
-                    future.cancel()
+        for reading in map(reader.read, request.items) if threads is None else threads.each():
+            channel.add(reading)
     except WindowFull:
-        return
-
-
-def start_threads(pool: ThreadPoolExecutor, count: int) -> None:
-    """Starts the threads of a pool. Once items take memory, too little of that would look like too few threads."""
-    all_started = threading.Barrier(count + 1)
-    try:
-        for _ in range(count):
-            pool.submit(all_started.wait)
-    except RuntimeError:
-        all_started.abort()
-        raise
-    all_started.wait()
+        pass
+    return [] if threads is None else threads.hanging
 
 
 def run() -> None:

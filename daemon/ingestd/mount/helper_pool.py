@@ -7,11 +7,24 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from ingestd.errors import HelperFailed, MountSilent, MountUnavailable, OtherRelease, Shortage, StillSilent
+import structlog
+
+from ingestd.errors import (
+    BundleHangs,
+    HelperFailed,
+    MountSilent,
+    MountUnavailable,
+    OtherRelease,
+    ReadsHang,
+    Shortage,
+    StillSilent,
+)
 from ingestd.mount.helper_process import HelperProcess, close_all
 from ingestd.mount.wire import ProtocolError
 from ingestd.shortage import shortage_of
 from ingestd.wording import counted
+
+log = structlog.get_logger()
 
 
 class Use(Enum):
@@ -23,18 +36,21 @@ class Use(Enum):
     ITEMS = "items"
 
 
-MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 16}
+MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 64}
+MAX_OF_BUNDLE = 16
+"""helpers that may hang with the items of one bundle, each with one item, or with those of its threads"""
 MAX_IN_ALL_MOUNTS = 128
 """helpers that hang in the present mount and in former ones, which were mounted over or unmounted lazily"""
 
 
 class Abandoned(NamedTuple):
-    """A helper that was killed and hangs in the kernel, what it was reading (`name`), and in which mount."""
+    """A helper that was killed and hangs in the kernel, what it was reading (`names`), in which mount, and for whom."""
 
     helper: HelperProcess
     use: Use
-    name: str
+    names: set[str]
     mount: object
+    bundle: str
 
 
 class HelperPool:
@@ -54,25 +70,27 @@ class HelperPool:
         self._refusal = ""
 
     @contextmanager
-    def borrow(self, use: Use, name: str = "") -> Iterator[HelperProcess]:
-        """A helper for one exchange, about `name`; it returns to the pool only if the exchange succeeded.
+    def borrow(self, use: Use, name: str = "", bundle: str = "") -> Iterator[HelperProcess]:
+        """A helper for one exchange, about `name`, for a bundle; it returns to the pool only if the exchange succeeded.
 
         Raises MountUnavailable: MountSilent when the helper does not answer in time, StillSilent at once when an
-        earlier one for the same name hangs, HelperFailed when it ended or broke the protocol, and OtherRelease for good
-        once one was: idle ones would answer checks, and what needs a new one would seem to be at fault.
+        earlier one for the same name hangs, ReadsHang when too many do for that bundle or for all, HelperFailed when it
+        ended or broke the protocol, and OtherRelease for good once one was: idle ones would answer checks, and what
+        needs a new one would seem to be at fault.
         """
         with self._lock:
             if self._refusal:
                 raise OtherRelease(self._refusal)
             self._forget_exited()
             if self._abandoned:
-                self._require_few(use, name)
+                self._require_few(use, name, bundle)
             helper = self._take_idle()
         helper = helper or self._start()
+        helper.hangs_at = {name} if name else set()
         try:
             yield helper
         except BaseException as error:
-            self._discard(helper, use, name)
+            self._discard(helper, use, bundle)
             if isinstance(error, OtherRelease):
                 self._refusal = str(error)
             problem = f"the mount at {self._root} does not answer: {error}"
@@ -83,7 +101,10 @@ class HelperPool:
             if isinstance(error, BrokenPipeError | EOFError | ProtocolError):
                 raise HelperFailed(problem) from error
             raise
-        self._put_back(helper)
+        if use is Use.ITEMS and helper.hangs_at:
+            self._discard(helper, use, bundle)
+        else:
+            self._put_back(helper)
 
     def _take_idle(self) -> HelperProcess | None:
         """One that still runs: the kernel may have ended some when memory ran out, which says nothing of the mount."""
@@ -105,6 +126,30 @@ class HelperPool:
             self._forget_exited()
             return sum(found.use is use for found in self._abandoned)
 
+    def hanging(self, use: Use) -> set[str]:
+        """What those helpers were reading that hang in the present mount."""
+        if not self._abandoned:
+            return set()
+        with self._lock:
+            self._forget_exited()
+            return set().union(*(found.names for found in self._in_present_mount() if found.use is use))
+
+    def problem(self, use: Use) -> str | None:
+        """Why no helper is to be had for one use; None if one is."""
+        if not self._abandoned:
+            return None
+        with self._lock:
+            self._forget_exited()
+            try:
+                self._require_few(use)
+            except ReadsHang as error:
+                return str(error)
+        return None
+
+    def _in_present_mount(self) -> list[Abandoned]:
+        mount = self._mounted()
+        return [found for found in self._abandoned if found.mount == mount]
+
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
         with self._lock:
@@ -122,18 +167,21 @@ class HelperPool:
             kind = MountUnavailable if shortage_of(error) is None else Shortage
             raise kind(f"no helper process can be started: {error.strerror}") from error
 
-    def _require_few(self, use: Use, name: str) -> None:
+    def _require_few(self, use: Use, name: str = "", bundle: str = "") -> None:
         """Raises MountUnavailable when another read would hang, or too many do already."""
-        mount = self._mounted()
-        present = [found for found in self._abandoned if found.mount == mount]
+        present = self._in_present_mount()
         if len(self._abandoned) >= MAX_IN_ALL_MOUNTS:
             problem = f"{counted(len(self._abandoned), 'read')} hang in former mounts at {self._root}"
-            raise MountUnavailable(f"{problem}; end the processes that served them, so that the kernel lets go")
-        if name and any(found.name == name for found in present):
+            raise ReadsHang(f"{problem}; end the processes that served them, so that the kernel lets go")
+        if name and any(name in found.names for found in present):
             raise StillSilent(f"an earlier read of it still hangs in the mount at {self._root}")
         if (count := sum(found.use is use for found in present)) >= MAX_ABANDONED[use]:
             problem = f"{count} reads hang in the mount at {self._root}, so no more {use.value} are read"
-            raise MountUnavailable(f"{problem}; mount it again")
+            raise ReadsHang(f"{problem}; mount it again")
+        if bundle and (own := [found for found in present if found.bundle == bundle])[MAX_OF_BUNDLE - 1 :]:
+            count = sum(len(found.names) for found in own)
+            problem = f"reads of {counted(count, 'item')} of this bundle hang in the mount at {self._root}"
+            raise BundleHangs(f"{problem}, so no more of its items are read; mount it again")
 
     def _put_back(self, helper: HelperProcess) -> None:
         with self._lock:
@@ -142,10 +190,13 @@ class HelperPool:
                 return
         close_all([helper])
 
-    def _discard(self, helper: HelperProcess, use: Use, name: str) -> None:
-        if not helper.kill():
-            with self._lock:
-                self._abandoned.append(Abandoned(helper, use, name, self._mounted()))
+    def _discard(self, helper: HelperProcess, use: Use, bundle: str) -> None:
+        if helper.kill():
+            return
+        with self._lock:
+            self._abandoned.append(Abandoned(helper, use, helper.hangs_at, self._mounted(), bundle))
+            names = sorted(helper.hangs_at)
+            log.warning("reads_hang", use=use.value, names=names[:3], count=len(names), helpers=len(self._abandoned))
 
     def _forget_exited(self) -> None:
         self._abandoned = [found for found in self._abandoned if not found.helper.has_exited()]

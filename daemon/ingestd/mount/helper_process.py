@@ -37,6 +37,8 @@ def import_folders() -> list[str]:
 class HelperProcess:
     """A running helper. `is_cancelled()` ends waiting for it before the deadline.
 
+    `hangs_at`: what its reads hang at, if they do; after an exchange, it is not used again then.
+
     `send` and `receive` raise OtherRelease if it is of another release, which may have other requests and replies, and
     Shortage if it ended before it began, or says that it lacks something.
     """
@@ -51,6 +53,7 @@ class HelperProcess:
         os.set_blocking(self._in.fileno(), False)
         self._is_cancelled = is_cancelled
         self._has_begun = False
+        self.hangs_at: set[str] = set()
 
     def send(self, request: wire.Request, seconds: float) -> None:
         """Raises TimeoutError when the helper does not take the request in time, BrokenPipeError when it ended."""

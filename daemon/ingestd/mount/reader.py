@@ -24,7 +24,8 @@ class ItemReader:
     `pause(seconds)` waits between tries and raises when the daemon stops; `on_bytes(count)` reports progress. Until
     `fresh_until` (monotonic seconds) absent files are retried, too: remote file systems may list them late.
     `require_trusted` is called when something is missing: it raises MountUnavailable if that says nothing.
-    `settled_at()` is until when (monotonic seconds) it is worth trying again what cannot be read now.
+    `settled_at()` is until when (monotonic seconds) it is worth trying again what cannot be read now. `bundle` bounds
+    how much may hang for one.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class ItemReader:
         fresh_until: float = 0.0,
         require_trusted: Callable[[], None] = lambda: None,
         settled_at: Callable[[], float] | None = None,
+        bundle: str = "",
     ) -> None:
-        self._mount, self._identity = mount, identity
+        self._mount, self._identity, self._bundle = mount, identity, bundle
         self._fresh_until = fresh_until
         self._pause, self._on_bytes, self._require_trusted = pause, on_bytes, require_trusted
         self.settled_at = settled_at or self._settled_from_now
@@ -68,7 +70,7 @@ class ItemReader:
 
     def _attempt(self, entries: Sequence[Entry]) -> Attempt:
         items = [ItemRequest(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
-        attempt = Attempt(self._mount, items, self._on_bytes)
+        attempt = Attempt(self._mount, items, self._on_bytes, self._bundle)
         attempt.read(items)
         return attempt
 

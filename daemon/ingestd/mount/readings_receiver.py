@@ -14,12 +14,20 @@ class ReadingsReceiver:
     """
 
     def __init__(self, items: list[ItemRequest]) -> None:
-        self._ordinals = iter([item.ordinal for item in items])
+        self._paths = {item.ordinal: item.path for item in items}
+        self._ordinals = iter(list(self._paths))
         self._expected = next(self._ordinals, None)
         self._has_any = not items
         self._documents: list[Document] = []
         self._spool = Spool(MAX_PARTS_IN_MEMORY)
         self.is_complete = False
+        self.hanging: set[str] = set()
+        """the folders of items whose reads hang in the helper: after its last reply"""
+
+    @property
+    def awaited(self) -> set[str]:
+        """The folder of the item whose reading comes next."""
+        return set() if self._expected is None else {self._paths[self._expected]}
 
     def add(self, reply: Reply) -> list[Reading]:
         """The readings of a reply, in the order in which they were asked for. Raises ProtocolError."""
@@ -31,6 +39,7 @@ class ReadingsReceiver:
         if reply.is_last and (self._documents or not self._has_any):
             raise ProtocolError("it ended without a whole reading")
         self.is_complete = reply.is_last
+        self.hanging = {self._paths[ordinal] for ordinal in reply.hanging if ordinal in self._paths}
         return whole
 
     def _checked(self, reading: Reading) -> Reading | None:

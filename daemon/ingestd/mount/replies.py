@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from ingestd.mount import wire
@@ -60,11 +61,11 @@ class ReplyChannel:
             if len(self._group) >= MAX_GROUP_READINGS or self._group_bytes >= MAX_GROUP_BYTES:
                 self._send_group()
 
-    def finish(self) -> None:
-        """Sends what is left, and that items without a reading are not going to get one."""
+    def finish(self, hanging: Sequence[int] = ()) -> None:
+        """Sends what is left, that items without a reading are not going to get one, and whose reads still hang."""
         with self._lock:
             self._send_progress()
-            self._send_group(is_last=True)
+            self._send_group(is_last=True, hanging=hanging)
 
     def _report(self) -> None:
         with self._lock:
@@ -76,9 +77,9 @@ class ReplyChannel:
             wire.send(self._fd, wire.Progress(self._steps, self._bytes_read))
         self._steps = self._bytes_read = 0
 
-    def _send_group(self, *, is_last: bool = False) -> None:
+    def _send_group(self, *, is_last: bool = False, hanging: Sequence[int] = ()) -> None:
         if self._group or is_last:
-            wire.send(self._fd, wire.Readings(self._group, is_last))
+            wire.send(self._fd, wire.Readings(self._group, is_last, list(hanging)))
         self._group, self._group_bytes = [], 0
 
     def _send_parts(self, reading: Reading) -> None:

@@ -65,7 +65,8 @@ class ReadItems(msgspec.Struct, tag=True):
     """Request: read the documents and verify the files of some items.
 
     Replies: Readings, in order of the items, until one is the last. Items after the first get none when the documents
-    exceed `window` bytes: the daemon asks for them again when it has imported those before.
+    exceed `window` bytes: the daemon asks for them again when it has imported those before. With several `workers`,
+    items are read in threads, and one from which nothing comes for `silence` seconds gets a reading that says that.
     """
 
     root: str
@@ -74,6 +75,7 @@ class ReadItems(msgspec.Struct, tag=True):
     limits: DocumentLimits
     window: int
     workers: int
+    silence: float
 
 
 class RootInfo(msgspec.Struct, tag=True, frozen=True):
@@ -134,10 +136,11 @@ class Progress(msgspec.Struct, tag=True):
 
 
 class Readings(msgspec.Struct, tag=True):
-    """Some readings, in order. `is_last`: no more follow."""
+    """Some readings, in order. `is_last`: no more follow; reads of the items with the ordinals `hanging` still hang."""
 
     readings: list[Reading]
     is_last: bool = False
+    hanging: list[int] = []
 
 
 class Failure(msgspec.Struct, tag=True):

@@ -38,7 +38,8 @@ from ingestd.store.request import Claim
 log = structlog.get_logger()
 
 UNTIL_WOKEN = 3600.0
-GATE_SECONDS = 1.0
+GATE_SECONDS, HANGING_SECONDS = 1.0, 5.0
+"""how old a look at the mount may be; seconds between looks at whether too many reads hang"""
 MAX_LOOKS, LOOK_SECONDS = 16, 2.0
 """manifests of jobs that are set aside, which a worker looks at before it claims, and the longest silence of one"""
 
@@ -96,6 +97,8 @@ class WorkerPool:
         """Claims and runs one job; returns the seconds until the next attempt."""
         if self._stopping.is_set() or not is_open(self._context):
             return UNTIL_WOKEN
+        if self._context.mount.hanging_problem is not None:
+            return HANGING_SECONDS
         delay = self._pace.delay()
         if delay > 0.0:
             return delay

@@ -95,7 +95,9 @@ def test_silent_items_do_not_keep_the_others_from_being_read(
     arrived: set[int] = set()
     rounds: list[float] = []
 
-    def read_until_silence(wants: list[ItemRequest], on_bytes: Callable[[int], None], _room: int) -> Iterator[Reading]:
+    def read_until_silence(
+        wants: list[ItemRequest], on_bytes: Callable[[int], None], _room: int, **_others: object
+    ) -> Iterator[Reading]:
         for want in wants:
             if want.ordinal in silent:
                 raise MountSilent("silence")

@@ -18,6 +18,7 @@ from ingestd.errors import (
     MountUnavailable,
     NotSettled,
     PriorFirst,
+    ReadsHang,
     RemovalRefused,
     Shortage,
     Stopping,
@@ -114,7 +115,7 @@ class Run:
     def _reader(self, identity: MountIdentity, late_until: float, cause: str) -> ItemReader:
         grace, fence = self._grace(cause), self._fence
         waits = (grace.pause, fence.on_bytes, late_until, self._require_trusted, grace.settled_at)
-        return ItemReader(self._context.mount, identity, *waits)
+        return ItemReader(self._context.mount, identity, *waits, bundle=str(self._lease.batch_id))
 
     def _import_containers(self, opened: Opened) -> None:
         of_run = (self._lease, self._fence, opened.bundle, opened.removed)
@@ -170,7 +171,7 @@ class Run:
 
     def _reason_to_release(self, error: MountUnavailable) -> str | None:
         try:
-            if self._identity is None or isinstance(error, MountReplaced):
+            if self._identity is None or isinstance(error, MountReplaced | ReadsHang):
                 raise error
             self._context.mount.require_same(self._identity)
         except MountReplaced:

@@ -43,6 +43,8 @@ class Health:
             reasons.append("the mount is unavailable")
         elif mount.listing_problem is not None:
             reasons.append("the hand-over folder cannot be listed")
+        if mount.hanging_problem is not None:
+            reasons.append("too many reads hang in the mount")
         if not self._database_up():
             reasons.append("the database is unavailable")
         return _report(reasons)
