@@ -7,10 +7,13 @@ trying its items one by one shows whether that is so.
 
 import errno
 import os
+from contextlib import ExitStack
 
 from ingestd.errors import Shortage
 
 NUMBERS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.ENOSPC, errno.EDQUOT})
+SPARE_DESCRIPTORS = 8
+"""more than one read needs at a time"""
 NO_THREAD = "can't start new thread"
 """the message of the RuntimeError that Python raises then"""
 
@@ -32,14 +35,17 @@ def memory_shortage(error: BaseException) -> Shortage | None:
 
 
 def require_descriptors(error: OSError) -> None:
-    """Raises Shortage if this process can open no file at all.
+    """Raises Shortage if this process can hardly open a file.
 
-    For errors of files on a mount: a file system may return the same error numbers for reasons of its own.
+    For errors of files on a mount: a file system may return the same error numbers for reasons of its own. The
+    code that met the error may have closed some of its files since.
     """
     if error.errno not in (errno.EMFILE, errno.ENFILE):
         return
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as own:
-        if (shortage := shortage_of(own)) is not None:
-            raise shortage from error
+    with ExitStack() as opened:
+        try:
+            for _ in range(SPARE_DESCRIPTORS):
+                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as own:
+            if (shortage := shortage_of(own)) is not None:
+                raise shortage from error

@@ -1,7 +1,10 @@
 """The helper that finds out which manifests can be read: what it does when they, their mount or it itself hang."""
 
 import os
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -105,3 +108,41 @@ def test_a_helper_whose_probes_hang_is_kept(world: World, faulty: FaultyFuse) ->
     assert (prober._helper, prober.is_busy, prober.take(bad)) == (helper, True, None)
     faulty.clear()
     until_reaped(mount)
+
+
+def test_without_descriptors_what_hangs_is_not_taken_for_readable(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    prober = mount.prober
+    healthy = world.put(photo("healthy"))
+    assert prober.ask(healthy)
+    until(lambda: waited(prober).take(healthy) is not None)
+    bad = sorted(hang(world, faulty, 6))
+    with few_descriptors(prober, 4):
+        assert all(prober.ask(sync_id) for sync_id in [*bad, healthy])
+        until(lambda: faulty.met)
+        for _ in range(10):
+            prober.wait(0.1)
+        assert [sync_id for sync_id in bad if prober.take(sync_id) is not None] == []
+    until(lambda: waited(prober).take(healthy) is not None, what="for a descriptor")
+    until(lambda: set(faulty.met) == {f"sync/{sync_id}.json" for sync_id in bad})
+    faulty.clear()
+    for sync_id in bad:
+        until(lambda sync_id=sync_id: waited(prober).take(sync_id) is not None)  # type: ignore[misc]
+
+
+@contextmanager
+def few_descriptors(prober: Prober, more: int) -> Iterator[None]:
+    """The helper may open only so many more."""
+    assert prober._helper is not None
+    pid = prober._helper._process.pid
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 1 + more, usual[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+
+
+@pytest.mark.parametrize(("files", "probes"), [(8192, 256), (1028, 253), (256, 60), (64, 12), (16, 1)])
+def test_few_descriptors_bound_the_probes(monkeypatch: pytest.MonkeyPatch, files: int, probes: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (files, 8192))
+    assert prober_module.max_probes() == probes

@@ -11,11 +11,11 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 from ingestd.mount import items, manifests, sync_folder, wire
 from ingestd.mount.item_threads import ItemThreads
 from ingestd.mount.memory import end_before_parent, limited_memory
+from ingestd.mount.probes import Probes
 from ingestd.mount.replies import ReplyChannel
 from ingestd.mount.window import WindowFull
 from ingestd.shortage import require_descriptors, shortage_of
@@ -39,6 +39,9 @@ def main() -> None:
         handle(wire.decode_request(body), channel)
 
 
+probes = Probes()
+
+
 def handle(request: wire.Request, channel: ReplyChannel) -> None:
     """Fulfils one request and sends its replies; without threads or descriptors, the reply is a failure."""
     try:
@@ -59,26 +62,9 @@ def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
         case wire.ProbeManifest(root, sync_id):
-            probe(root, sync_id, lambda: channel.send(wire.Probed(sync_id)))
+            probes.add(root, sync_id, lambda: channel.send(wire.Probed(sync_id)))
         case wire.ReadItems():
             read_items(request, channel)
-
-
-def probe(root: str, sync_id: str, answer: Callable[[], None]) -> None:
-    """Calls `answer` once the beginning of a manifest can be read; in a thread, because it may never be.
-
-    Without a thread to spare it answers at once, and the manifest has to be read to find out.
-    """
-
-    def work() -> None:
-        manifests.try_to_read(root, sync_id)
-        with suppress(BrokenPipeError):
-            answer()
-
-    try:
-        threading.Thread(target=work, daemon=True).start()
-    except RuntimeError:
-        answer()
 
 
 def inspect_root(root: str, alive: Callable[[], None] = sync_folder.quiet) -> wire.Reply:

@@ -58,7 +58,7 @@ class HelperProcess:
     def send(self, request: wire.Request, seconds: float) -> None:
         """Raises TimeoutError when the helper does not take the request in time, BrokenPipeError when it ended."""
         try:
-            wire.send(self._in.fileno(), request, time.monotonic() + seconds, self._is_cancelled)
+            wire.send(self._in.fileno(), request, wire.Deadline(seconds), self._is_cancelled)
         except BrokenPipeError:
             self._require_begun()
             raise
@@ -68,7 +68,7 @@ class HelperProcess:
 
         Raises TimeoutError when there is nothing in time, EOFError when the helper ended, and ProtocolError.
         """
-        deadline = time.monotonic() + seconds
+        deadline = wire.Deadline(seconds)
         while True:
             body = wire.receive(self._out.fileno(), deadline, self._is_cancelled)
             if body is None:
@@ -81,7 +81,7 @@ class HelperProcess:
             if not isinstance(reply, wire.Progress):
                 return reply
             if reply.steps > 0:
-                deadline = time.monotonic() + seconds
+                deadline = wire.Deadline(seconds)
                 on_bytes(reply.bytes_read)
 
     def _require_begun(self) -> None:

@@ -8,6 +8,7 @@ from ingestd.errors import Shortage
 from ingestd.model import Reason
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.window import WindowFull
+from ingestd.mount.wire import LATE_SECONDS
 from ingestd.shortage import shortage_of
 
 MAX_HANGING = 16
@@ -88,16 +89,20 @@ class ItemThreads:
             while item.ordinal not in self._found:
                 if index >= self._next and not self._can_go_on():
                     return None
-                self._changed.wait(self._look_seconds)
-                self._replace_hanging()
+                self._wait()
             return self._found.pop(item.ordinal)
 
     def _can_go_on(self) -> bool:
         return any(thread.is_alive() and not thread.hangs for thread in self._threads)
 
-    @property
-    def _look_seconds(self) -> float:
-        return min(LOOK_SECONDS, self._silence / 4)
+    def _wait(self) -> None:
+        """Waits for a thread, and looks for those that hang. Time in which this process was paused is not silence."""
+        seconds, began = min(LOOK_SECONDS, self._silence / 4), time.monotonic()
+        self._changed.wait(seconds)
+        if (late := time.monotonic() - began - seconds) > LATE_SECONDS:
+            for thread in self._threads:
+                thread.stepped_at += late
+        self._replace_hanging()
 
     def _replace_hanging(self) -> None:
         now = time.monotonic()
@@ -121,8 +126,7 @@ class ItemThreads:
         with self._changed:
             self._next, self._awaited = len(self._items), None
             while any(thread.item is not None and not thread.hangs for thread in self._threads):
-                self._changed.wait(self._look_seconds)
-                self._replace_hanging()
+                self._wait()
 
     def _work(self, thread: _Thread) -> None:
         self._may_begin.wait()

@@ -62,10 +62,13 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) 
 def try_to_read(root: str, sync_id: str) -> None:
     """Reads the first block of a manifest, for a caller that only wants to know whether that ends.
 
-    Not all of it: one that comes in drips takes long, but does not hang.
+    Not all of it: one that comes in drips takes long, but does not hang. Raises Shortage.
     """
-    with suppress(NoSentinel, BadEntry, OSError), open_manifest(root, sync_id) as fd:
-        next(read_blocks(fd), None)
+    try:
+        with suppress(NoSentinel, BadEntry), open_manifest(root, sync_id) as fd:
+            next(read_blocks(fd), None)
+    except OSError as error:
+        require_descriptors(error)
 
 
 def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]:

@@ -4,6 +4,7 @@ A read that hangs in the kernel cannot be ended, and occupies the process that r
 dozen hanging manifests would take all of them, and healthy ones would wait for the silence of each that comes before.
 """
 
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from ingestd.errors import MountUnavailable
 from ingestd.mount import wire
 from ingestd.mount.helper_process import HelperProcess
 
-MAX_PROBES = 256
-"""manifests probed at a time, each with a thread; contrib/systemd/ingestd.service bounds their sum with all else"""
+MAX_PROBES, DESCRIPTORS = 256, 4
+"""manifests probed at a time, each with a thread and so many descriptors; contrib/systemd/ingestd.service bounds
+their sum with all else"""
 SEND_SECONDS, START_SECONDS = 2.0, 30.0
 PING_AFTER, PING_SECONDS = 2.0, 5.0
 """seconds without an answer after which the helper itself is asked for a sign of life, and until it is given up"""
@@ -54,7 +56,7 @@ class Prober:
         with self._lock:
             if sync_id in self._asked or sync_id in self._answered:
                 return True
-            if len(self._asked) >= MAX_PROBES:
+            if len(self._asked) >= max_probes():
                 return False
             try:
                 self._present_helper().send(wire.ProbeManifest(self._root, sync_id), SEND_SECONDS)
@@ -129,3 +131,9 @@ class Prober:
         self._asked.clear()
         if helper is not None and not helper.kill():
             self._abandoned.append(helper)
+
+
+def max_probes() -> int:
+    """How many manifests one helper may probe: each read that hangs keeps a few descriptors."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(MAX_PROBES, soft // DESCRIPTORS - 4))

@@ -14,7 +14,8 @@ from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.records import Block, Envelope
 from ingestd.mount.records import ItemRequest, Reading
 
-POLL_SECONDS = 0.1
+POLL_SECONDS, LATE_SECONDS = 0.1, 0.5
+"""between looks at whether a wait was cancelled; a wait that ends later than that shows that this process was paused"""
 MAX_FRAME = 2**32
 _LENGTH = struct.Struct("<Q")
 
@@ -182,8 +183,34 @@ def never() -> bool:
     return False
 
 
+class Deadline:
+    """A point in time, `seconds` from now. It moves on by as long as this process does not run while it waits.
+
+    After a pause of its machine, a process finds its deadlines passed, although nothing was silent.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def wait_for(self, event: int, fd: int, is_cancelled: Callable[[], bool]) -> None:
+        """Waits until a pipe is ready. Raises TimeoutError after the deadline, or soon after `is_cancelled()`."""
+        poller = select.poll()
+        poller.register(fd, event)
+        while not self._poll(poller):
+            if is_cancelled() or time.monotonic() >= self._at:
+                raise TimeoutError("the deadline passed")
+
+    def _poll(self, poller: select.poll) -> bool:
+        began = time.monotonic()
+        seconds = min(max(0.0, self._at - began), POLL_SECONDS)
+        is_ready = bool(poller.poll(seconds * 1000))
+        if (late := time.monotonic() - began - seconds) > LATE_SECONDS:
+            self._at += late
+        return is_ready
+
+
 def send(
-    fd: int, message: Request | Reply, deadline: float | None = None, is_cancelled: Callable[[], bool] = never
+    fd: int, message: Request | Reply, deadline: Deadline | None = None, is_cancelled: Callable[[], bool] = never
 ) -> None:
     """Writes one frame and returns when the pipe has taken all of it. With a deadline, `fd` must be non-blocking.
 
@@ -193,18 +220,18 @@ def send(
     view = memoryview(_LENGTH.pack(len(body)) + body)
     while view:
         if deadline is not None:
-            _wait_for(select.POLLOUT, fd, deadline, is_cancelled)
+            deadline.wait_for(select.POLLOUT, fd, is_cancelled)
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
             continue
 
 
-def receive(fd: int, deadline: float | None = None, is_cancelled: Callable[[], bool] = never) -> bytes | None:
+def receive(fd: int, deadline: Deadline | None = None, is_cancelled: Callable[[], bool] = never) -> bytes | None:
     """The body of the next frame; None at the end of the stream.
 
-    Raises TimeoutError after `deadline` (monotonic seconds), or within POLL_SECONDS once `is_cancelled()` is true, and
-    ProtocolError for what cannot be a frame.
+    Raises TimeoutError after the deadline, or within POLL_SECONDS once `is_cancelled()` is true, and ProtocolError for
+    what cannot be a frame.
     """
     head = _read_exactly(fd, _LENGTH.size, deadline, is_cancelled)
     if head is None:
@@ -215,22 +242,14 @@ def receive(fd: int, deadline: float | None = None, is_cancelled: Callable[[], b
     return _read_exactly(fd, length, deadline, is_cancelled)
 
 
-def _read_exactly(fd: int, count: int, deadline: float | None, is_cancelled: Callable[[], bool]) -> bytes | None:
+def _read_exactly(fd: int, count: int, deadline: Deadline | None, is_cancelled: Callable[[], bool]) -> bytes | None:
     parts: list[bytes] = []
     while count:
         if deadline is not None:
-            _wait_for(select.POLLIN, fd, deadline, is_cancelled)
+            deadline.wait_for(select.POLLIN, fd, is_cancelled)
         part = os.read(fd, min(count, 1 << 20))
         if not part:
             return None
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
-
-
-def _wait_for(event: int, fd: int, deadline: float, is_cancelled: Callable[[], bool]) -> None:
-    poller = select.poll()
-    poller.register(fd, event)
-    while not poller.poll(min(max(0.0, deadline - time.monotonic()), POLL_SECONDS) * 1000):
-        if is_cancelled() or time.monotonic() >= deadline:
-            raise TimeoutError("the deadline passed")

@@ -149,7 +149,7 @@ def next_ordinals(fd: int) -> list[int]:
     """The items of the next readings; reports of progress are passed over."""
     reply: wire.Reply = wire.Progress(0)
     while isinstance(reply, wire.Progress):
-        reply = wire.decode_reply(wire.receive(fd, time.monotonic() + 30.0) or b"")
+        reply = wire.decode_reply(wire.receive(fd, wire.Deadline(30.0)) or b"")
     assert isinstance(reply, wire.Readings)
     return [reading.ordinal for reading in reply.readings]
 

@@ -1,0 +1,48 @@
+"""Probes of manifests in a helper that lacks threads: what waits for one is not taken for readable."""
+
+import threading
+
+import pytest
+
+from ingestd.mount import manifests
+from ingestd.mount.probes import Probes
+from support.wait import until
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each thread that may still be started."""
+    left: list[int] = []
+
+    def start(self: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        begin(self)
+
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    return left
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_has_no_thread_waits_for_one(threads: list[int], monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    answers, hanging = list[str](), threading.Event()
+    monkeypatch.setattr(manifests, "try_to_read", lambda _root, _sync_id: hanging.wait(60.0))
+    probes = Probes()
+    threads += [1] * count
+    for sync_id in "abcd":
+        probes.add("/", sync_id, lambda sync_id=sync_id: answers.append(sync_id))  # type: ignore[misc]
+    assert answers == []
+    hanging.set()
+    until(lambda: sorted(answers) == list("abcd"))
+
+
+def test_without_any_thread_that_is_an_error(threads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "try_to_read", lambda _root, _sync_id: None)
+    probes, answers = Probes(), list[str]()
+    with pytest.raises(RuntimeError):
+        probes.add("/", "a", lambda: answers.append("a"))
+    threads.append(1)
+    probes.add("/", "b", lambda: answers.append("b"))
+    until(lambda: answers == ["b"])
