@@ -1,5 +1,6 @@
 """A listening socket with threads of its own, so that many clients of one listener cannot starve another listener."""
 
+import math
 import resource
 import socket
 import threading
@@ -20,8 +21,10 @@ BODY_IN_MEMORY, MAX_HEADER_BYTES = 2**14, 2**14
 """what a connection may fill before its sender is known; the rest of a body goes to a temporary file"""
 REPORT_SECONDS = 60.0
 DRAIN_SECONDS = 3.0
-WANTED_FILES = 4 * CONNECTION_LIMIT
-"""open files; enough for two listeners at their limits, the database, the mount and the log"""
+OTHER_FILES, FILE_SHARE, MIN_CONNECTIONS = 32, 8, 4
+"""Open files of a process that idles; of the others, one of so many is for the connections of a listener, each of which
+may have a temporary file, too: so two listeners at their limits leave half to the database, the mount and the log."""
+WANTED_FILES = FILE_SHARE * CONNECTION_LIMIT + OTHER_FILES
 
 
 class Listener:
@@ -33,6 +36,7 @@ class Listener:
     def __init__(self, section: str, listen: str, app: WsgiApp, threads: int = 4) -> None:
         self._section, self._listen, self._app, self._threads = section, listen, app, threads
         self._running: tuple[Server, threading.Thread] | None = None
+        self._limit = CONNECTION_LIMIT
         self._closed, self._reported_at = 0, float("-inf")
 
     @property
@@ -45,11 +49,11 @@ class Listener:
         """Raises CannotListen if the address is taken or does not belong to this host."""
         if self._running is not None:
             return
-        _raise_file_limit()
+        self._limit = _connection_limit(_raise_file_limit())
         server = Server(
             self._app,
             self._bind(),
-            connections=CONNECTION_LIMIT,
+            connections=self._limit,
             kept_body=KEPT_BODY_BYTES,
             on_closed=self._report_full,
             threads=self._threads,
@@ -76,7 +80,7 @@ class Listener:
         self._closed += 1
         now = time.monotonic()
         if now - self._reported_at >= REPORT_SECONDS:
-            log.warning("connections_closed", section=self._section, count=self._closed, limit=CONNECTION_LIMIT)
+            log.warning("connections_closed", section=self._section, count=self._closed, limit=self._limit)
             self._closed, self._reported_at = 0, now
 
     def _bind(self) -> socket.socket:
@@ -90,8 +94,19 @@ class Listener:
             raise CannotListen(f"{reason}; change [{self._section}] listen") from error
 
 
-def _raise_file_limit() -> None:
-    """Raises the soft limit of open files: many connections must leave files for the rest of the daemon."""
+def _connection_limit(files: float) -> int:
+    """How many connections a listener may have in a process that may open so many files."""
+    if files < WANTED_FILES:
+        share = max(MIN_CONNECTIONS, int(files - OTHER_FILES) // FILE_SHARE)
+        return min(CONNECTION_LIMIT, share)
+    return CONNECTION_LIMIT
+
+
+def _raise_file_limit() -> float:
+    """Raises the soft limit of open files: many connections must leave files for the rest of the daemon.
+
+    Returns the limit.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = WANTED_FILES if hard == unlimited else min(WANTED_FILES, hard)
@@ -101,5 +116,8 @@ def _raise_file_limit() -> None:
             soft = wanted
         except (OSError, ValueError) as error:  # a sandbox may forbid it, and then sets the limit itself
             log.debug("file_limit_kept", error=str(error))
-    if soft != unlimited and soft < WANTED_FILES:
-        log.warning("few_files", limit=soft, wanted=WANTED_FILES, reason="many connections would starve other parts")
+    if soft == unlimited:
+        return math.inf
+    if soft < WANTED_FILES:
+        log.warning("few_files", limit=soft, wanted=WANTED_FILES, connections=_connection_limit(soft))
+    return soft

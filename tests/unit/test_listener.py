@@ -103,7 +103,7 @@ def test_listener_survives_more_connections_than_its_limit(listener: Listener) -
 
 def test_limit_of_open_files_is_raised() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(before[1], 4 * listening.CONNECTION_LIMIT)
+    wanted = min(before[1], listening.WANTED_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
     try:
         made = Listener("http", "127.0.0.1:0", hello)
@@ -139,3 +139,28 @@ def test_listener_starts_where_a_sandbox_keeps_the_limit_of_open_files(monkeypat
     finally:
         monkeypatch.undo()
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("files", [64, 128, 256, 1024])
+def test_idle_connections_to_two_listeners_leave_files_to_the_rest(files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With any limit of open files, which the process cannot raise; idle connections have a temporary file each."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (files, files))
+    pair = [Listener(section, "127.0.0.1:0", hello) for section in ("http", "metrics")]
+    before = len(os.listdir("/proc/self/fd"))
+    clients = []
+    try:
+        for made in pair:
+            made.start()
+            host, _, port = made.address.rpartition(":")
+            for _ in range(300):
+                clients.append(socket.create_connection((host, int(port))))
+                clients[-1].sendall(b"POST / HTTP/1.1\r\nContent-Length: 60000\r\n\r\n" + b"x" * 40000)
+        for made in pair:
+            assert ask(made.address) == b"hello"
+        opened = len(os.listdir("/proc/self/fd")) - before - len(clients)
+        assert opened <= files * 5 / 8, f"{opened} files of {files}"
+    finally:
+        for client in clients:
+            client.close()
+        for made in pair:
+            made.stop()
