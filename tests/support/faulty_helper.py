@@ -5,6 +5,7 @@ import textwrap
 import pytest
 
 from ingestd.mount import helper_process
+from support.uncovered import NOT_MEASURED
 
 START = "import sys; sys.path += sys.argv[1:]\n"
 RUN = "from ingestd.mount.helper import run; run()\n"
@@ -72,5 +73,7 @@ def replies(request):
 
 
 def inject(monkeypatch: pytest.MonkeyPatch, *code: str) -> None:
-    """Each helper that is started from now on runs `code` first."""
+    """Each helper that is started from now on runs `code` first. Most start often and are killed before they report."""
+    for name, value in NOT_MEASURED.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(helper_process, "HELPER", "\n".join([START, *map(textwrap.dedent, code), RUN]))
