@@ -3,11 +3,14 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.cursors import Cursor
 
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB
@@ -205,6 +208,15 @@ def cover(name: str, parent: str, **more: Any) -> dict[str, Any]:
 
 
 def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """The rows of one statement, on a connection of its own."""
+    with owner_cursor(settings) as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+@contextmanager
+def owner_cursor(settings: DatabaseSettings) -> Iterator[Cursor]:
+    """A connection of the owner, in autocommit."""
     connection = pymysql.connect(
         unix_socket=settings.unix_socket,
         user=settings.user,
@@ -215,8 +227,7 @@ def owner_sql(settings: DatabaseSettings, statement: str, *values: Any) -> list[
     )
     try:
         with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
+            yield cursor
     finally:
         connection.close()
 
@@ -230,6 +241,7 @@ def sample(context: Context, name: str, **labels: str) -> float:
 
 def empty(world: World) -> None:
     """Empties every table. The ledger is truncated, because its trigger refuses DELETE."""
-    for table in TABLES:
-        world.sql(f"TRUNCATE {table}" if table == "ingest_event" else f"DELETE FROM {table}")
-    world.sql("UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL")
+    with owner_cursor(world.server.owner_settings()) as cursor:
+        for table in TABLES:
+            cursor.execute(f"TRUNCATE {table}" if table == "ingest_event" else f"DELETE FROM {table}")
+        cursor.execute("UPDATE ingest_control SET paused = 0, paused_by = NULL, paused_reason = NULL, paused_at = NULL")
