@@ -11,6 +11,8 @@ ONLY ?=
 # How many processes share the tests; they wait more than they work.
 JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
 PARALLEL = -n $(JOBS) --dist worksteal
+# Tests start hundreds of daemons, commands and helpers: where this is set, each would compile the whole package.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test watch soak test-systemd cover check bench screenshots lock install clean
