@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,17 +16,16 @@ from support.claimed import ME, queued, state
 from support.scanning import kinds
 from support.world import World, md5
 
-KILLER = """
-import os, sys
-from ingestd.pipeline.context import make_context
+WORKERS = """
+import os, sys, threading
+from pathlib import Path
 from ingestd.config import load
-from ingestd.pipeline.worker_pool import claim
+from ingestd.pipeline.context import make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.rescuer import Rescuer
-from pathlib import Path
-import threading
+from ingestd.pipeline.worker_pool import claim
 
 config, poison = sys.argv[1:]
 real = chunk_writer.write
@@ -34,15 +36,40 @@ def write(tx, bundle, chunk, removed, again):
         os._exit(86)
     return result
 
-chunk_writer.write = write
-context = make_context(load(Path(config)))
-Rescuer(context, this_instance()).run_once()
-lease = claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))
-outcome = Run(context, lease, threading.Event()).execute()
-context.mount.close()
-context.db.close()
-sys.exit(0 if outcome == "done" else 1)
+def work():
+    chunk_writer.write = write
+    context = make_context(load(Path(config)))
+    Rescuer(context, this_instance()).run_once()
+    lease = claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))
+    outcome = Run(context, lease, threading.Event()).execute()
+    context.mount.close()
+    context.db.close()
+    sys.exit(0 if outcome == "done" else 1)
+
+for _line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        os.dup2(2, 1)
+        work()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+"""Runs a worker in a process of its own for each line that it reads, and prints its exit status."""
+
+
+@contextmanager
+def workers(config: Path, poison: str) -> Iterator[Callable[[], int]]:
+    """Yields a function that runs a worker, and returns its exit status. They start from one that imported it all."""
+    command = [sys.executable, "-c", WORKERS, str(config), poison]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        requests, statuses = process.stdin, process.stdout
+
+        def run() -> int:
+            print(file=requests, flush=True)
+            return int(statuses.readline())
+
+        yield run
 
 
 @pytest.mark.parametrize(("count", "poisoned", "unnamed"), [(5, 2, 1), (8, 6, 2)])
@@ -60,10 +87,11 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_imported(
         f'[database]\nunix_socket = "{world.server.socket}"\n'
     )
     crash_count = 0
-    while (status := subprocess.run([sys.executable, "-c", KILLER, str(config), poison], check=False).returncode) == 86:
-        crash_count += 1
-        assert state(world) == "running"
-        assert crash_count < 10
+    with workers(config, poison) as run:
+        while (status := run()) == 86:
+            crash_count += 1
+            assert state(world) == "running"
+            assert crash_count < 10
     assert status == 0
     assert crash_count == unnamed + 3
     assert world.sql("SELECT asset_hash, crash_count FROM ingest_batch_item WHERE crash_count > 0") == [(poison, 3)]
