@@ -40,7 +40,7 @@ class Query:
 
 
 def read_yaml(file: Path) -> Any:
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def rules() -> list[Rule]:
