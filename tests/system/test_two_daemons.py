@@ -10,7 +10,7 @@ from support.scale import scaled
 from support.wait import until
 from support.world import World
 
-BUNDLES = scaled(400, 2000)
+BUNDLES = scaled(200, 2000)
 WORKERS = 8
 
 
