@@ -197,8 +197,12 @@ class Deadline:
         poller = select.poll()
         poller.register(fd, event)
         while not self._poll(poller):
-            if is_cancelled() or time.monotonic() >= self._at:
-                raise TimeoutError("the deadline passed")
+            self.demand(is_cancelled)
+
+    def demand(self, is_cancelled: Callable[[], bool] = never) -> None:
+        """Raises TimeoutError after the deadline, or if `is_cancelled()`."""
+        if is_cancelled() or time.monotonic() >= self._at:
+            raise TimeoutError("the deadline passed")
 
     def _poll(self, poller: select.poll) -> bool:
         began = time.monotonic()
