@@ -54,7 +54,7 @@ class Daemon:
         self._stopping: Countdown | None = None
         self._stop_asked = threading.Event()
         self._build_pipeline(this_instance())
-        hooks = Hooks(self.worker_pool.wake_one, self._wake_runners, self.health)
+        hooks = Hooks(self.worker_pool.wake_one, self._wake_runners, self.health, self.lacking)
         probes = Health(self.context, hooks).probes()
         self.metrics = Metrics(settings, self.context.instruments.registry, self._view(), probes)
         self.web = make_app(self.context, hooks)
@@ -223,6 +223,10 @@ class Daemon:
         vital = (self._scan, self._rescue, *self.worker_pool.services)
         silent = [(service.name, service.silent_for()) for service in vital]
         return [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent if seconds > self._silence]
+
+    def lacking(self) -> list[str]:
+        """Names of the parts that wait because this process or its machine has too few resources."""
+        return [service.name for service in (*self.services, *self.worker_pool.services) if service.lacks_resources]
 
     def _name(self, sync_ids: set[str]) -> None:
         self.scanner.name(sync_ids, self.watcher.kind or "scan")

@@ -10,7 +10,7 @@ import structlog
 
 from ingestd.backoff import backoff
 from ingestd.errors import DatabaseUnavailable, MountUnavailable
-from ingestd.shortage import memory_shortage, shortage_of
+from ingestd.shortage import memory_shortage, shortage_of, underlying_shortage
 
 log = structlog.get_logger()
 
@@ -71,6 +71,8 @@ class Service:
         self._thread: threading.Thread | None = None
         self._pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
         self._noticed_at: float | None = None
+        self.lacks_resources = False
+        """whether the last round ended because this process or its machine has too few resources"""
 
     def start(self) -> None:
         if self._thread is None:
@@ -143,11 +145,12 @@ class Service:
             return 1.0
         if self._noticed_at is not None:
             log.info("service_recovered", service=self.name)
-        self._pauses, self._noticed_at = backoff(FIRST_PAUSE, MAX_PAUSE), None
+        self._pauses, self._noticed_at, self.lacks_resources = backoff(FIRST_PAUSE, MAX_PAUSE), None, False
         return delay
 
     def _wait_out(self, outage: Exception) -> float:
         """Logs an outage, at most once a minute; returns the seconds until the next try."""
+        self.lacks_resources = underlying_shortage(outage) is not None
         now = time.monotonic()
         if self._noticed_at is None or now - self._noticed_at >= OUTAGE_NOTICE_SECONDS:
             self._noticed_at = now

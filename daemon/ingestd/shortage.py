@@ -29,6 +29,16 @@ def shortage_of(error: BaseException) -> Shortage | None:
     return None
 
 
+def underlying_shortage(error: BaseException) -> Shortage | None:
+    """The shortage from which an error came, through all errors in between."""
+    at: BaseException | None = error
+    while at is not None:
+        if (shortage := shortage_of(at)) is not None:
+            return shortage
+        at = at.__cause__ or at.__context__
+    return None
+
+
 def memory_shortage(error: BaseException) -> Shortage | None:
     """The same for MemoryError, where no bundle can be the cause, or where the work is done again in any case."""
     return Shortage("this process has too little memory") if isinstance(error, MemoryError) else None

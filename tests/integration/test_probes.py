@@ -1,18 +1,25 @@
 """The listener of metrics: health for probes, HEAD, and the hosts that it is asked for."""
 
+import errno
 import http.client
+import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from ingestd.app import Daemon
 from ingestd.hosts import AllowedHosts
+from ingestd.mount import helper_pool, helper_process
+from ingestd.web.api.health import LACKING
+from support import kept_helpers
 from support.elsewhere import HOST, address, http_section
 from support.wait import until
 from support.watching import QUIET, watching
-from support.world import World
+from support.world import World, photo
 
 PATHS = ["/metrics", "/healthz", "/readyz"]
 
@@ -110,3 +117,24 @@ def test_health_answers_while_every_connection_of_the_pages_is_unfinished(daemon
     finally:
         for client in clients:
             client.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
+def test_readiness_names_the_shortage_for_which_the_scanner_waits(
+    world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def readiness() -> list[str]:
+        status, body = ask(metrics_address(daemon), "/readyz")
+        return [] if status == 200 else list(json.loads(body)["reasons"])
+
+    until(lambda: readiness() == [])
+    monkeypatch.setattr(helper_pool, "HelperProcess", Mock(side_effect=OSError(number, os.strerror(number))))
+    monkeypatch.setattr(kept_helpers, "kept", [])
+    helper_process.close_all(daemon.context.mount._pool._take_all_idle())
+    sync_id = world.put(photo("late"))
+    until(lambda: readiness() == [LACKING], what=lambda: str(readiness()))
+    monkeypatch.undo()
+    until(
+        lambda: world.sql("SELECT 1 FROM ingest_batch WHERE sync_id = %s", sync_id) and readiness() == [],
+        what=lambda: str(readiness()),
+    )

@@ -1,5 +1,6 @@
 """A service: rounds, sleeps, wake-ups, outages and crashes, on a clock that advances only while the service waits."""
 
+import errno
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingestd import service
-from ingestd.errors import DatabaseUnavailable, IngestdError, MountUnavailable
+from ingestd.errors import DatabaseUnavailable, IngestdError, MountUnavailable, Shortage
 from ingestd.service import Service
 from support.wait import PATIENCE
 
@@ -235,3 +236,30 @@ def test_who_should_have_woken_long_ago_is_silent(clock: Clock, monkeypatch: pyt
 
 def test_a_tick_outside_of_any_service_does_nothing() -> None:
     service.tick()
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (Shortage("no helper process can be started"), True),
+        (OSError(errno.EMFILE, "Too many open files"), True),
+        (MemoryError(), True),
+        (RuntimeError("can't start new thread"), True),
+        (MountUnavailable("away"), False),
+        (LookupError("surprise"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_it_knows_whether_it_waits_for_resources(error: Exception, lacks: bool) -> None:
+    errors = [error]
+
+    def step() -> float:
+        if errors:
+            raise errors.pop()
+        return 1.0
+
+    service = Service("test", step)
+    service._round()
+    assert service.lacks_resources is lacks
+    service._round()
+    assert not service.lacks_resources

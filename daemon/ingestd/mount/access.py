@@ -37,7 +37,6 @@ READ_WINDOW = 16 * 2**20
 PLACEHOLDERS = ("autofs",)
 """File system types that stand where another one is mounted on demand."""
 
-
 log = structlog.get_logger()
 
 
@@ -53,6 +52,8 @@ class Mount:
         self.up = self.is_slow = False
         self.identity: MountIdentity | None = None
         self.problem = "it has not been looked at yet"
+        self.error: MountUnavailable | None = None
+        """what the last check raised, if it failed"""
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self.sync_inode = 0
         """inode of the folder with the sentinels at the last check; 0: there was none"""
@@ -73,6 +74,7 @@ class Mount:
             self.approve(identity)
         except MountUnavailable as error:
             self.lose(str(error))
+            self.error = error
             raise
         self.up, self.identity = True, identity
         self._checked_at = time.monotonic()
@@ -80,7 +82,7 @@ class Mount:
 
     def lose(self, problem: str) -> None:
         """Counts as absent until a check succeeds."""
-        self.up, self.problem = False, problem
+        self.up, self.problem, self.error = False, problem, None
         self._lost_at = time.monotonic()
 
     def identify(self) -> MountIdentity:

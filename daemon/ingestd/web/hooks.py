@@ -14,3 +14,5 @@ class Hooks:
     """wakes the parts that run requests: a scan or a pre-flight was accepted"""
     health: Callable[[], list[str]]
     """the reasons why this daemon is unhealthy; a daemon that waits for its database or mount is healthy"""
+    lacking: Callable[[], list[str]] = list
+    """names of the parts that wait because this process or its machine has too few resources"""

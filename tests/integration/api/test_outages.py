@@ -1,8 +1,16 @@
 """The API and its probes without the database or the mount."""
 
+import errno
+import os
+import socket
+from unittest.mock import Mock
+
 import pytest
 
-from ingestd.errors import MountUnavailable
+from ingestd.errors import MountReplaced, MountUnavailable, OtherRelease, Shortage
+from ingestd.mount.access import Mount
+from ingestd.web.api.health import LACKING, Health
+from ingestd.web.hooks import Hooks
 from support.api_site import UNKNOWN, Site, put
 from support.wait import PATIENCE, until
 from support.world import World, photo
@@ -50,6 +58,46 @@ def test_health_and_readiness(world: World, site: Site) -> None:
     for path in ("/healthz", "/readyz"):
         answer = site.call("GET", path)
         assert (answer.status, answer.json["reasons"]) == (503, site.reasons)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MountUnavailable("away"), "the mount is unavailable"),
+        (MountReplaced("another"), "the mount is unavailable"),
+        (Shortage("no helper process can be started"), LACKING),
+        (OtherRelease("another release"), "another release of ingestd was installed: this daemon has to be restarted"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_readiness_says_what_keeps_the_mount_from_being_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch, error: MountUnavailable, reason: str
+) -> None:
+    site.context.mount.check()
+    monkeypatch.setattr(Mount, "identify", Mock(side_effect=error))
+    with pytest.raises(MountUnavailable):
+        site.context.mount.check()
+    assert site.call("GET", "/readyz").json["reasons"] == [reason]
+    monkeypatch.undo()
+    site.context.mount.check()
+    assert site.call("GET", "/readyz").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
+def test_a_database_connection_without_a_descriptor_is_a_shortage(
+    site: Site, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    site.context.mount.check()
+    health = Health(site.context, Hooks(Mock(), Mock(), list))
+    monkeypatch.setattr(socket, "socket", Mock(side_effect=OSError(number, os.strerror(number))))
+    assert health.readyz().get_json()["reasons"] == [LACKING]
+
+
+def test_parts_that_lack_resources_make_the_daemon_not_ready(site: Site) -> None:
+    site.context.mount.check()
+    assert Health(site.context, Hooks(Mock(), Mock(), list, lambda: ["scanner"])).readyz().get_json()["reasons"] == [
+        LACKING
+    ]
 
 
 def test_a_daemon_without_its_database_is_healthy_and_not_ready(cut_off: Site) -> None:
