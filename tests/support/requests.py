@@ -48,6 +48,7 @@ def any_context(world: World) -> Context:
 
 
 def scan_result(sync_ids: list[str], unrecorded: Sequence[str] = (), ignored: Sequence[str] = ()) -> dict[str, Any]:
-    """The result of a scan that recorded these bundles."""
-    names = {"ignored_names": list(ignored), "ignored_count": len(ignored)}
+    """The result of a scan that recorded these bundles; the manifests of `unrecorded` are missing."""
+    reasons = dict.fromkeys(unrecorded, "the manifest cannot be read: No such file or directory")
+    names = {"unrecorded_reasons": reasons, "ignored_names": list(ignored), "ignored_count": len(ignored)}
     return {"sync_ids": sync_ids, "unrecorded": len(unrecorded), "unrecorded_ids": list(unrecorded), **names}

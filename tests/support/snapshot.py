@@ -111,7 +111,8 @@ def _scan_result(world: World, result: dict[str, Any]) -> dict[str, Any]:
         return result
     known = {sync_id for (sync_id,) in world.sql("SELECT sync_id FROM ingest_batch WHERE %s", 1)}
     found = {"sync_ids": sorted(set(result["sync_ids"]) - known), "unrecorded": isinstance(result["unrecorded"], int)}
-    return {**result, **found, "unrecorded_ids": isinstance(result["unrecorded_ids"], list)}
+    waiting = {name: type(result[name]).__name__ for name in ("unrecorded_ids", "unrecorded_reasons")}
+    return {**result, **found, **waiting}
 
 
 def _attempts(world: World) -> list[str]:

@@ -31,7 +31,7 @@ class Local:
         limit = ScanLimit(_report_wait)
         names = scanner.scan(limit=limit)
         found = [self._session.context.db.read(partial(batches.find, sync_id=name)) for name in names]
-        waiting = sorted(scanner.unrecorded_names)
+        waiting = scanner.unrecorded_reasons
         return ScanResult([batch for batch in found if batch], len(waiting), waiting, limit.left_out)
 
     def preflight(self, sync_id: str) -> Row:

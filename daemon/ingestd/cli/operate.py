@@ -1,7 +1,8 @@
 """The commands of operators: scan, preflight, queue and cancel, locally or remotely; pause and resume."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, wraps
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -39,11 +40,11 @@ OBSTACLES = (DaemonBusy, DatabaseContention)
 
 
 class ScanResult(NamedTuple):
-    """The new and changed batches, bundles without a readable manifest, some of them by name, and what was left out."""
+    """What is new or changed, how many bundles have no readable manifest, why some of these wait, what was left out."""
 
     batches: list[SummarizedBatch]
     unrecorded: int
-    unrecorded_ids: Sequence[str] = ()
+    reasons: Mapping[str, str] = {}
     left_out: Sequence[str] = ()
 
 
@@ -155,12 +156,15 @@ def _remote(url: Address, token_file: Path) -> Operator:
 @operated
 def scan(operator: Operator, as_json: bool) -> None:
     """Runs one full scan and prints the new and changed batches."""
-    rows, unrecorded, unrecorded_ids, left_out = operator.scan()
+    rows, unrecorded, reasons, left_out = operator.scan()
     columns = ("sync_id", "type", "action", "status", "item_count", "last_error")
     print_rows(rows, columns, as_json=as_json, empty="nothing new")
     if unrecorded:
         waiting = f"{counted(unrecorded, 'bundle')} without a readable manifest yet"
-        echo(f"{waiting}: {_some(unrecorded_ids)}; a later scan looks again")
+        echo(f"{waiting}: {_some(list(reasons))}; a later scan looks again")
+        for sync_id, reason in islice(reasons.items(), MAX_SHOWN):
+            if reason:
+                echo(f"{sync_id}: {reason}")
     if left_out:
         problem = f"left out {counted(len(left_out), 'bundle')} because reading takes long"
         raise ScanIncomplete(f"{problem}: {_some(left_out)}")

@@ -105,6 +105,7 @@ class _FoundByScan(msgspec.Struct):
     sync_ids: list[str]
     unrecorded: int
     unrecorded_ids: list[str] = []
+    unrecorded_reasons: dict[str, str] = {}
     ignored_names: list[str] = []
     ignored_count: int = 0
 
@@ -126,7 +127,8 @@ class Remote:
         if len(found.sync_ids) >= MAX_SYNC_IDS:
             echo(f"only the first {MAX_SYNC_IDS} batches are shown; `ingestd batches` there lists them all")
         rows = [self._batch(sync_id) for sync_id in found.sync_ids[:MAX_SYNC_IDS]]
-        return ScanResult([row for row in rows if row], found.unrecorded, found.unrecorded_ids)
+        reasons = {sync_id: found.unrecorded_reasons.get(sync_id, "") for sync_id in found.unrecorded_ids}
+        return ScanResult([row for row in rows if row], found.unrecorded, reasons)
 
     def _batch(self, sync_id: str) -> SummarizedBatch | None:
         try:

@@ -1,5 +1,6 @@
 """Records what was read, bundle by bundle: one that is not complete is waited for, one that fails delays no other."""
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Set
@@ -207,7 +208,7 @@ class Recorder:
             longest = self._context.settings.mount.rescan_interval if is_unseen else MAX_DOUBT_PAUSE
             self.doubtful.postpone(sync_id, longest)
             return
-        if self.settling.try_again(sync_id):
+        if self.settling.try_again(sync_id, _reason(unsettled, sync_id)):
             return
         # A mount that went away has cost the manifest its time.
         self._context.mount.check()
@@ -241,3 +242,9 @@ class Recorder:
         if delivered.manifest is not None:
             delay = datetime.now(UTC).replace(tzinfo=None) - delivered.manifest.completed_at
             self._context.instruments.discovery_delay.observe(max(0.0, delay.total_seconds()))
+
+
+def _reason(unsettled: ManifestUnsettled, sync_id: str) -> str:
+    """Why a manifest is waited for, without its name: very many that are missing have the same string."""
+    name = f"sync/{sync_id}.json"
+    return sys.intern(str(unsettled).replace(f"{name}: ", "").replace(name, "it"))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -157,8 +158,9 @@ class ScanStep:
         changed = self._scanner.scan(PATIENCE)
         ignored = self._scanner.ignored
         names = {"ignored_names": ignored.first, "ignored_count": ignored.count}
-        waiting = sorted(self._scanner.unrecorded_names)
-        unrecorded = {"unrecorded": len(waiting), "unrecorded_ids": waiting[:MAX_UNRECORDED]}
+        waiting = self._scanner.unrecorded_reasons
+        first = dict(islice(waiting.items(), MAX_UNRECORDED))
+        unrecorded = {"unrecorded": len(waiting), "unrecorded_ids": list(first), "unrecorded_reasons": first}
         return {"sync_ids": changed[:MAX_SYNC_IDS], **unrecorded, **names}
 
 

@@ -7,6 +7,7 @@ names it, and by a slow rotation: another digest under the same sync_id is a re-
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -74,6 +75,13 @@ class Scanner:
     def unrecorded_names(self) -> frozenset[str]:
         """Their sync_ids."""
         return self._recorder.unrecorded | (self._reads.pending - self._recorder.known)
+
+    @property
+    def unrecorded_reasons(self) -> dict[str, str]:
+        """Why each of them waits, as far as it is known; those with rare reasons first."""
+        reasons = {sync_id: self._recorder.settling.reason(sync_id) for sync_id in self.unrecorded_names}
+        counts = Counter(reasons.values())
+        return dict(sorted(reasons.items(), key=lambda one: (counts[one[1]], one[0])))
 
     @property
     def stuck(self) -> int:

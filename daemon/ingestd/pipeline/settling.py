@@ -24,6 +24,8 @@ class _Wait:
     pauses: Iterator[float]
     news_at: float
     """when it came, or something about it changed"""
+    reason: str = ""
+    """why the last reading did not help"""
 
 
 @dataclass(slots=True)
@@ -155,13 +157,19 @@ class Settling(Waits):
         super().__init__(FIRST_PAUSE, MAX_PAUSE)
         self._seconds = seconds
 
-    def try_again(self, sync_id: str) -> bool:
-        """Records that a manifest was unreadable; True if it may be retried, False if its time is over."""
+    def reason(self, sync_id: str) -> str:
+        """Why a manifest is waited for; empty if it is not."""
+        wait = self._waits.get(sync_id)
+        return "" if wait is None else wait.reason
+
+    def try_again(self, sync_id: str, reason: str = "") -> bool:
+        """Records that a manifest was unreadable, and why; True if it may be retried, False if its time is over."""
         is_first = sync_id not in self
         self.postpone(sync_id)
         now = time.monotonic()
         with self._lock:
             wait = self._waits[sync_id]
+            wait.reason = reason
             over_at = wait.since + self._seconds
             if now < over_at < wait.retry_at:
                 self._schedule(sync_id, wait, over_at - now)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ingestd.errors import NotFound
+from ingestd.errors import no_batch
 from ingestd.model import Decision, Reason
 from ingestd.records import Container, Event, Item, Job, SummarizedBatch, as_dict
 from ingestd.removal_counts import StoredRemovals
@@ -48,7 +48,7 @@ class Views:
         """Raises NotFound."""
         found = self.db.read(lambda tx: batches.find(tx, sync_id))
         if found is None:
-            raise NotFound(f"there is no batch {sync_id}")
+            raise no_batch(sync_id)
         return found
 
     def detail(self, sync_id: str) -> BatchDetail:

@@ -1,6 +1,9 @@
 """The commands scan and preflight, and arguments that name a batch."""
 
+import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +41,35 @@ def test_scan_reports_bundles_without_a_readable_manifest(configured: World, run
     result = run("scan")
     assert (result.code, result.stdout) == (0, "")
     assert f"ingestd: 1 bundle without a readable manifest yet: {UNKNOWN}; a later scan looks again" in result.stderr
+    assert f"ingestd: {UNKNOWN}: the manifest cannot be read: No such file or directory" in result.stderr
+
+
+def is_a_link(manifest: Path) -> None:
+    manifest.symlink_to("/etc/hostname")
+
+
+def is_half_written(manifest: Path) -> None:
+    manifest.write_bytes(b'{"syn')
+
+
+@pytest.mark.parametrize(
+    ("become", "reason"),
+    [(is_a_link, "link"), (os.mkfifo, "not a"), (Path.mkdir, "not a"), (is_half_written, "not complete JSON")],
+)
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_scan_says_why_a_manifest_is_waited_for(
+    configured: World, run: Run, become: Callable[[Path], None], reason: str, more: tuple[str, ...]
+) -> None:
+    """Also beside many that have not come, whose names come first."""
+    for number in range(30):
+        configured.file(f"sync/{number:08}-0000-4000-8000-000000000000.ready", b"")
+    sync_id = "ffffffff-ffff-4fff-8fff-ffffffffffff"
+    configured.file(f"sync/{sync_id}.ready", b"")
+    become(configured.root / f"sync/{sync_id}.json")
+    stderr = run("scan", *more).stderr
+    assert f"ingestd: 31 bundles without a readable manifest yet: {sync_id}, " in stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith(f"ingestd: {sync_id}: ")]
+    assert reason in line
 
 
 def test_scan_and_doctor_show_a_name_that_only_looks_like_a_sentinel(configured: World, run: Run) -> None:

@@ -77,6 +77,9 @@ def test_remote_commands_print_the_messages_of_local_ones(
 ) -> None:
     world.file(f"sync/{UNKNOWN}.ready", b"")
     waiting = f"ingestd: 1 bundle without a readable manifest yet: {UNKNOWN}; a later scan looks again\n"
+    waiting += f"ingestd: {UNKNOWN}: the manifest cannot be read: No such file or directory\n"
+    unknown = run("status", UNKNOWN, *elsewhere)
+    assert (unknown.code, "`ingestd scan` records what is on the mount" in unknown.stderr) == (3, True)
     assert run("scan", *elsewhere) == (0, "", f"ingestd: nothing new\n{waiting}")
     sync_id = world.put(photo("a"))
     assert run("scan", *elsewhere).table[0]["sync_id"] == sync_id

@@ -201,7 +201,8 @@ class Accepted(ResponseModel):
 class ScanResult(ResponseModel):
     sync_ids: list[str] = Field(description="Batches that the scan recorded or found changed; the first 10,000.")
     unrecorded: int = Field(description="Bundles whose manifest could not be read yet.")
-    unrecorded_ids: list[str] = Field(description="Their sync_ids; the first 20.")
+    unrecorded_ids: list[str] = Field(description="Their sync_ids; 20 of them, those with rare reasons first.")
+    unrecorded_reasons: dict[str, str] = Field({}, description="Why each of these waits; empty: it is not known.")
     ignored_names: list[str] = Field(description="Names that look like sentinels and are ignored; the first 20.")
     ignored_count: int
 
