@@ -69,7 +69,7 @@ class Daemon:
         self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_promoter)
         self.sweeper = Sweeper(context, on_queued=self.worker_pool.wake_one)
         self.scanner = Scanner(context, on_recorded=self._wake_enqueuer)
-        self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan)
+        self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan, self.scanner.settling)
         self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)
         self._scans, self._preflights = ScanStep(context, instance, self.scanner), PreflightStep(context, instance)
         self.runners = (self._scans.runner, self._preflights.runner)

@@ -40,9 +40,9 @@ class Watching:
         self.watcher = Watcher(mount, self.named.append, self.awaited.__contains__, self._arm)
         self._listed, real = threading.Event(), mount.list_sentinels
 
-        def listing() -> Listing:
+        def listing(**options: Any) -> Listing:
             try:
-                return real()
+                return real(**options)
             finally:
                 self._listed.set()
 

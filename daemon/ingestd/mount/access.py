@@ -5,7 +5,7 @@ A mount that is absent, replaced or silent raises MountUnavailable, which never 
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -145,14 +145,21 @@ class Mount:
             raise MountUnavailable(f"the file system at {self._root} was mounted again")
         raise MountReplaced(f"{identity.origin} at {self._root} was replaced by {found.origin}")
 
-    def list_sentinels(self, listing: Listing | None = None, on_alive: Callable[[], None] = lambda: None) -> Listing:
-        """All bundles handed over, from one listing; `on_alive()` is called for each part of it.
+    def list_sentinels(
+        self,
+        listing: Listing | None = None,
+        on_alive: Callable[[], None] = lambda: None,
+        awaited: Sequence[str] = (),
+    ) -> Listing:
+        """All bundles handed over, from one listing, and the manifests of the `awaited` ones that it names.
+
+        `on_alive()` is called for each part of it.
 
         Raises MountUnavailable, and ListingEndless; `listing` then has what was listed before.
         """
         receiver = ListingReceiver(self._root, Listing() if listing is None else listing)
         with self._helper(Use.LISTING, "sync/") as helper:
-            helper.send(wire.ListSentinels(self._root), self.settings.deadline)
+            helper.send(wire.ListSentinels(self._root, list(awaited)), self.settings.deadline)
             while not receiver.is_complete:
                 receiver.add(helper.receive(self.settings.deadline))
                 on_alive()

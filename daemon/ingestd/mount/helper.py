@@ -57,8 +57,8 @@ def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
     match request:
         case wire.InspectRoot(root):
             channel.send(inspect_root(root, channel.keep_alive))
-        case wire.ListSentinels(root):
-            sync_folder.list_sentinels(root, channel.send)
+        case wire.ListSentinels(root, awaited):
+            sync_folder.list_sentinels(root, channel.send, awaited)
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
         case wire.ProbeManifest(root, sync_id):

@@ -27,6 +27,7 @@ class ListingReceiver:
             raise MountUnavailable(f"the mount cannot be listed: {_problem_of(reply)}")
         self._name_count += reply.name_count
         self.listing.sync_ids.update(reply.sync_ids)
+        self.listing.manifests.update(reply.manifests)
         self.listing.invalid_count += len(reply.invalid_names)
         room = MAX_INVALID - len(self.listing.invalid_names)
         self.listing.invalid_names.update(reply.invalid_names[: max(0, room)])

@@ -26,12 +26,13 @@ class ItemRequest(msgspec.Struct):
 
 @dataclass(slots=True)
 class Listing:
-    """The bundles handed over: `sync_ids` have a sentinel.
+    """The bundles handed over: `sync_ids` have a sentinel, and `manifests` a manifest that was awaited.
 
     `invalid_names`: some of the `invalid_count` names that look like sentinels, and are not.
     """
 
     sync_ids: set[str] = field(default_factory=set)
+    manifests: set[str] = field(default_factory=set)
     invalid_names: set[str] = field(default_factory=set)
     invalid_count: int = 0
 

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
@@ -57,11 +57,14 @@ def inode(root: int) -> tuple[int, int]:
     return found.st_ino, found.st_dev
 
 
-def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None]) -> None:
-    """One listing of names, without a stat of any file. Sends its parts, the last one marked, or a failure."""
+def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None], awaited: Iterable[str] = ()) -> None:
+    """One listing of names, without a stat of any file. Sends its parts, the last one marked, or a failure.
+
+    `awaited`: the sync_ids whose manifests are reported if they are there.
+    """
     try:
         with open_in_root(root, "sync", OPEN_FOLDER) as folder, os.scandir(folder) as entries:
-            parts = _Parts(send)
+            parts = _Parts(send, awaited)
             with parts.flushing():
                 for entry in entries:
                     parts.add(entry.name)
@@ -76,8 +79,9 @@ def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None]) -> 
 class _Parts:
     """Sends names in parts: NAMES_AT_ONCE, or fewer every PART_SECONDS, also while the next name does not come."""
 
-    def __init__(self, send: Callable[[ListingPart], None]) -> None:
+    def __init__(self, send: Callable[[ListingPart], None], awaited: Iterable[str]) -> None:
         self._send = send
+        self._awaited = {f"{sync_id}.json" for sync_id in awaited}
         self._lock = threading.Lock()
         self._names: list[str] = []
 
@@ -103,13 +107,15 @@ class _Parts:
     def _flush(self) -> None:
         names, self._names = self._names, []
         if names:
-            self._send(_part(names))
+            self._send(_part(names, self._awaited))
 
 
-def _part(names: list[str]) -> ListingPart:
+def _part(names: list[str], awaited: set[str]) -> ListingPart:
     alike = [name for name in names if name.endswith(".ready") or SIMILAR.match(name)]
     sync_ids = [name.removesuffix(".ready") for name in alike if is_sentinel(name)]
-    return ListingPart(sync_ids, [printable(name) for name in alike if not is_sentinel(name)], len(names))
+    invalid = [printable(name) for name in alike if not is_sentinel(name)]
+    manifests = [name.removesuffix(".json") for name in awaited.intersection(names)] if awaited else []
+    return ListingPart(sync_ids, invalid, len(names), manifests=manifests)
 
 
 def is_sentinel(name: str) -> bool:

@@ -27,9 +27,13 @@ class InspectRoot(msgspec.Struct, tag=True):
 
 
 class ListSentinels(msgspec.Struct, tag=True):
-    """Request: which bundles are handed over? One listing, names only. Replies: ListingPart."""
+    """Request: which bundles are handed over, and which manifests of the `awaited` ones are there?
+
+    One listing, names only. Replies: ListingPart.
+    """
 
     root: str
+    awaited: list[str] = []
 
 
 class ReadManifest(msgspec.Struct, tag=True):
@@ -94,12 +98,16 @@ class RootInfo(msgspec.Struct, tag=True, frozen=True):
 
 
 class ListingPart(msgspec.Struct, tag=True, frozen=True):
-    """Some sentinels, by their sync_ids, and names that only look like sentinels, among `name_count` names."""
+    """Some sentinels, by their sync_ids, and names that only look like sentinels, among `name_count` names.
+
+    `manifests`: the sync_ids of manifests that are awaited.
+    """
 
     sync_ids: list[str]
     invalid_names: list[str]
     name_count: int
     is_last: bool = False
+    manifests: list[str] = []
 
 
 class ManifestHead(msgspec.Struct, tag=True, frozen=True):

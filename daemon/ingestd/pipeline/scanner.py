@@ -22,7 +22,7 @@ from ingestd.pipeline.reads import Outcome, Reads
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation
 from ingestd.pipeline.scan_limit import ScanLimit
-from ingestd.pipeline.settling import Waits
+from ingestd.pipeline.settling import Settling, Waits
 from ingestd.service import tick
 from ingestd.store import batch
 
@@ -39,7 +39,7 @@ class Scanner:
 
     Rounds run in one thread. Manifests are read by several others, so that a read that hangs delays no other bundle;
     what was read is recorded in the thread of the round. Other threads may call `name`, `demand_full`, `awaits`,
-    `unrecorded`, `stuck` and `last_success`.
+    `settling`, `unrecorded`, `stuck` and `last_success`.
     """
 
     def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
@@ -82,6 +82,11 @@ class Scanner:
         reasons = {sync_id: self._recorder.settling.reason(sync_id) for sync_id in self.unrecorded_names}
         counts = Counter(reasons.values())
         return dict(sorted(reasons.items(), key=lambda one: (counts[one[1]], one[0])))
+
+    @property
+    def settling(self) -> Settling:
+        """The manifests that are waited for."""
+        return self._recorder.settling
 
     @property
     def stuck(self) -> int:
@@ -204,9 +209,9 @@ class Scanner:
 
     def _list_and_read(self, patience: float) -> None:
         self._context.mount.check()
-        listing = Listing()
+        listing, awaited = Listing(), self.settling.awaited()
         try:
-            self._context.mount.list_sentinels(listing, on_alive=tick)
+            self._context.mount.list_sentinels(listing, on_alive=tick, awaited=awaited)
         except ListingEndless as error:
             self._put_off()
             broken_listings.note(self._context, error)
@@ -220,6 +225,7 @@ class Scanner:
             raise
         broken_listings.end(self._context)
         self._recorder.note_listed(listing.sync_ids)
+        self._names.add_listed(self.settling.appeared(awaited, listing.manifests))
         self._read_listed(listing, patience)
         self._rotate(listing.sync_ids & self._recorder.known, patience)
         self._note_success()
@@ -280,12 +286,16 @@ class Scanner:
             self._reads.submit(outcome.next_task)
 
     def _submit_named(self) -> None:
-        """Begins to read what is named, except what is stuck: that becomes due soon, with the readers apart."""
+        """Begins to read what is named, except what is stuck: that becomes due soon, with the readers apart.
+
+        A manifest that was waited for has news: if it is not complete yet, it is tried again before others.
+        """
         if self._names and self._reads.room:
             waits = self._recorder.stuck.waits
             named = self._names.take(self._reads.room)
             for sync_id in named:
                 waits.hasten(sync_id)
+                self.settling.hasten(sync_id)
             self._submit([sync_id for sync_id in named if sync_id not in waits])
 
     def _submit(self, sync_ids: list[str], lane: Lane = Lane.SHORT) -> None:

@@ -4,13 +4,15 @@ import heapq
 import math
 import threading
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 
 from ingestd.backoff import backoff
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0
+MAX_AWAITED = 10_000
+"""manifests that one listing looks for: listings of many must stay cheap, and retries find the others, too"""
 HASTE = 1.0
 """seconds from a file event to the next try: a file that changes all the time must not be read all the time"""
 
@@ -26,6 +28,8 @@ class _Wait:
     """when it came, or something about it changed"""
     reason: str = ""
     """why the last reading did not help"""
+    is_listed: bool = False
+    """whether the latest listing that looked for its manifest named it"""
 
 
 @dataclass(slots=True)
@@ -151,11 +155,34 @@ class Settling(Waits):
     An object store may list a sentinel before its manifest, so such a manifest gets `seconds` to become readable.
     """
 
-    __slots__ = ("_seconds",)
+    __slots__ = ("_looked", "_seconds")
 
     def __init__(self, seconds: float) -> None:
         super().__init__(FIRST_PAUSE, MAX_PAUSE)
         self._seconds = seconds
+        self._looked = 0
+
+    def awaited(self) -> list[str]:
+        """Whose manifests the next listing is to look for: MAX_AWAITED at a time, in turn."""
+        with self._lock:
+            found = list(islice(self._waits, self._looked, self._looked + MAX_AWAITED))
+            self._looked = self._looked + MAX_AWAITED if len(found) == MAX_AWAITED else 0
+            return found
+
+    def appeared(self, awaited: Iterable[str], listed: Set[str]) -> list[str]:
+        """Those of the awaited whose manifests are listed now, and were not before; to be read at once.
+
+        A manifest that is not listed is tried like before: a listing may be stale, or not complete.
+        """
+        found = []
+        with self._lock:
+            for sync_id in awaited:
+                wait = self._waits.get(sync_id)
+                if wait is not None:
+                    if sync_id in listed and not wait.is_listed:
+                        found.append(sync_id)
+                    wait.is_listed = sync_id in listed
+        return found
 
     def reason(self, sync_id: str) -> str:
         """Why a manifest is waited for; empty if it is not."""

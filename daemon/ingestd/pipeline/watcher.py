@@ -26,6 +26,7 @@ from ingestd.errors import ListingEndless, MountUnavailable
 from ingestd.format.fields import SYNC_ID
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
+from ingestd.pipeline.settling import Settling
 
 log = structlog.get_logger()
 
@@ -70,11 +71,16 @@ class Hints(FileSystemEventHandler):
 
 
 class SentinelEmitter(EventEmitter):
-    """Emits a creation for each sentinel that was not in the listing before. A failed listing changes nothing."""
+    """Emits a creation for each sentinel, and each manifest that is waited for, that was not in the listing before.
 
-    def __init__(self, event_queue: EventQueue, watch: ObservedWatch, *, mount: Mount, **options: Any) -> None:
+    A failed listing changes nothing.
+    """
+
+    def __init__(
+        self, event_queue: EventQueue, watch: ObservedWatch, *, mount: Mount, settling: Settling, **options: Any
+    ) -> None:
         super().__init__(event_queue, watch, **options)
-        self._mount = mount
+        self._mount, self._settling = mount, settling
         self._seen: set[str] = set()
         self._rest_until = -math.inf
 
@@ -91,22 +97,32 @@ class SentinelEmitter(EventEmitter):
         self._seen = present
 
     def _present(self) -> set[str]:
+        awaited = self._settling.awaited()
         try:
-            return self._mount.list_sentinels().sync_ids
+            listing = self._mount.list_sentinels(awaited=awaited)
         except MountUnavailable:
             return self._seen
         except ListingEndless:
             self._rest_until = time.monotonic() + self._mount.settings.rescan_interval
             return self._seen
+        for sync_id in self._settling.appeared(awaited, listing.manifests):
+            self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.json"))
+        return listing.sync_ids
 
 
 class Watcher:
     """Keeps an observer running on the hand-over folder; restarts it for another file system or another folder."""
 
     def __init__(
-        self, mount: Mount, on_names: OnNames, awaits: Awaits, on_armed: Callable[[], object] = lambda: None
+        self,
+        mount: Mount,
+        on_names: OnNames,
+        awaits: Awaits,
+        on_armed: Callable[[], object] = lambda: None,
+        settling: Settling | None = None,
     ) -> None:
         self._mount = mount
+        self._settling = Settling(mount.settings.settle_seconds) if settling is None else settling
         self._hints = Hints(on_names, awaits, on_armed)
         self._on_armed = on_armed
         self._observer: BaseObserver | None = None
@@ -183,7 +199,7 @@ class Watcher:
         return InotifyObserver()
 
     def _poll(self) -> BaseObserver:
-        emitter: Any = partial(SentinelEmitter, mount=self._mount)
+        emitter: Any = partial(SentinelEmitter, mount=self._mount, settling=self._settling)
         return BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
 
 

@@ -1,6 +1,7 @@
 """The watcher of a root that is replaced, or polled."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from watchdog.observers.api import EventQueue, ObservedWatch
@@ -8,6 +9,7 @@ from watchdog.observers.api import EventQueue, ObservedWatch
 from ingestd.errors import ListingEndless, MountUnavailable
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.records import Listing
+from ingestd.pipeline.settling import Settling
 from ingestd.pipeline.watcher import SentinelEmitter, Watcher
 from support.real_mount import MakeMount, replace_root
 from support.wait import until
@@ -44,8 +46,8 @@ def test_polling_names_what_is_new_only(make_mount: MakeMount, root: Path, monke
     mount = make_mount(watch="poll", poll_interval=0.01)
     sentinels, listings = mount.list_sentinels, []
 
-    def counted() -> Listing:
-        listings.append(sentinels())
+    def counted(**options: Any) -> Listing:
+        listings.append(sentinels(**options))
         return listings[-1]
 
     monkeypatch.setattr(mount, "list_sentinels", counted)
@@ -73,13 +75,13 @@ def test_polling_rests_after_a_listing_without_end(
     mount = make_mount(watch="poll", rescan_interval=1000.0)
     listings: list[int] = []
 
-    def endless() -> Listing:
+    def endless(**_options: Any) -> Listing:
         listings.append(1)
         raise ListingEndless("it does not end")
 
     monkeypatch.setattr(mount, "list_sentinels", endless)
     watch = ObservedWatch(str(root / "sync"), recursive=False)
-    emitter = SentinelEmitter(EventQueue(), watch, mount=mount)
+    emitter = SentinelEmitter(EventQueue(), watch, mount=mount, settling=Settling(300.0))
     emitter.on_thread_start()
     for _ in range(3):
         emitter.queue_events(0.0)
