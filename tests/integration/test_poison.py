@@ -1,5 +1,6 @@
 """An item on which workers crash fails alone, in the end."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import claim
 from support.claimed import ME, queued, state
 from support.scanning import kinds
+from support.uncovered import NOT_MEASURED
 from support.world import World, md5
 
 WORKERS = """
@@ -60,7 +62,10 @@ for _line in sys.stdin:
 def workers(config: Path, poison: str) -> Iterator[Callable[[], int]]:
     """Yields a function that runs a worker, and returns its exit status. They start from one that imported it all."""
     command = [sys.executable, "-c", WORKERS, str(config), poison]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, **NOT_MEASURED}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         requests, statuses = process.stdin, process.stdout

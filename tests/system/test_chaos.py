@@ -18,6 +18,7 @@ from support.private_db import migrated_server
 from support.process import Daemons, Process, daemons_of
 from support.scale import IS_SOAK, scaled
 from support.snapshot import Snapshot, differences, snapshot
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import World, empty
 
@@ -132,6 +133,7 @@ def arena(own_server: EmbeddedMariaDB, tmp_path: Path) -> Iterator[Arena]:
     mount = BoundMount(tmp_path / "origin", tmp_path / "mnt")
     try:
         with daemons_of(world, tmp_path) as daemons:
+            daemons.environment = NOT_MEASURED
             yield Arena(world, daemons, tmp_path / "p.sock", mount)
     finally:
         world.close()

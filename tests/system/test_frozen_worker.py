@@ -6,6 +6,7 @@ import pytest
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from support.imports import AUTO, BIG, CHUNKS, STOP_SECONDS, in_the_middle, lean, put_big, view_of, wait_for_end
 from support.process import Daemons, Process
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import World
 
@@ -54,6 +55,7 @@ def freeze_when(world: World, process: Process, *, in_transaction: bool) -> None
 def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
     world: World, daemons: Daemons, in_transaction: bool
 ) -> None:
+    daemons.environment = NOT_MEASURED
     sync_id, view = put_big(world), view_of(world)
     short = {**CHUNKS, "stale_after": 2.0, "heartbeat_interval": 0.3}
     frozen = daemons.start(worker=short)
