@@ -8,6 +8,7 @@ from playwright.sync_api import Browser
 
 from support.browser import Pages, chromium, pages_of
 from support.process import daemons_of
+from support.uncovered import NOT_MEASURED
 from support.world import World
 
 
@@ -19,5 +20,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def pages(world: World, tmp_path: Path, browser: Browser) -> Iterator[Pages]:
-    with daemons_of(world, tmp_path) as daemons, pages_of(world, daemons, browser) as made:
-        yield made
+    with daemons_of(world, tmp_path) as daemons:
+        daemons.environment = NOT_MEASURED
+        with pages_of(world, daemons, browser) as made:
+            yield made

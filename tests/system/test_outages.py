@@ -14,6 +14,7 @@ from ingestd.embedded import EmbeddedMariaDB
 from support.hogs import full_server, server_of, small_world_of
 from support.process import Daemons, Process, daemons_of
 from support.scale import IS_SOAK, scaled
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import World, photo
 
@@ -43,6 +44,7 @@ def small_world(world: World, small_server: EmbeddedMariaDB) -> Iterator[World]:
 @pytest.fixture
 def daemons(small_world: World, tmp_path: Path) -> Iterator[Daemons]:
     with daemons_of(small_world, tmp_path) as made:
+        made.environment = NOT_MEASURED
         yield made
 
 
