@@ -245,6 +245,6 @@ class Recorder:
 
 
 def _reason(unsettled: ManifestUnsettled, sync_id: str) -> str:
-    """Why a manifest is waited for, without its name: very many that are missing have the same string."""
-    name = f"sync/{sync_id}.json"
-    return sys.intern(str(unsettled).replace(f"{name}: ", "").replace(name, "it"))
+    """Why a manifest is waited for, without its name: very many with the same reason share one string."""
+    name = f"{sync_id}.json"
+    return sys.intern(str(unsettled).replace(f"sync/{name}: ", "").replace(f"sync/{name}", "it").replace(name, "it"))

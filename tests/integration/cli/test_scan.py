@@ -70,6 +70,7 @@ def test_scan_says_why_a_manifest_is_waited_for(
     assert f"ingestd: 31 bundles without a readable manifest yet: {sync_id}, " in stderr
     (line,) = [line for line in stderr.splitlines() if line.startswith(f"ingestd: {sync_id}: ")]
     assert reason in line
+    assert line.count(sync_id) == 1, "the reason is the same for all that have it"
 
 
 def test_scan_and_doctor_show_a_name_that_only_looks_like_a_sentinel(configured: World, run: Run) -> None:
