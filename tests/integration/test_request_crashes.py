@@ -22,6 +22,7 @@ from ingestd.store import request
 from ingestd.store.db import Tx
 from support.process import daemons_of
 from support.requests import ME, accept, look, scans_of, states, take
+from support.uncovered import NOT_MEASURED
 from support.wait import until
 from support.world import World, photo
 
@@ -148,6 +149,7 @@ def test_a_request_of_a_killed_daemon_is_finished_by_another_one(world: World, t
     let_go = hold(world, sync_id)
     request_id = accept(world, sync_id)
     with daemons_of(world, tmp_path) as daemons:
+        daemons.environment = NOT_MEASURED
         first = daemons.start(worker=QUICK)
         until(lambda: states(world) == ["running"], what="for the claim")
         claimed_by = look(world, request_id).claimed_by
