@@ -54,7 +54,7 @@ def test_a_probe_whose_helper_dies_is_answered(world: World, faulty: FaultyFuse)
     mount = world.context(mount={"root": faulty.point}).mount
     (bad,) = hang(world, faulty, 1)
     assert mount.prober.ask(bad)
-    helper = mount.prober._helper
+    helper = mount.prober._helpers[0]._helper
     assert helper is not None
     faulty.clear()
     helper._process.kill()
@@ -83,7 +83,7 @@ def test_a_frozen_helper_of_probes_is_replaced(world: World, faulty: FaultyFuse)
     assert prober.ask(sync_id)
     prober.wait(5.0)
     assert prober.take(sync_id) is not None
-    helper = prober._helper
+    helper = prober._helpers[0]._helper
     assert helper is not None
     os.kill(helper._process.pid, signal.SIGSTOP)
     assert prober.ask(sync_id)
@@ -100,12 +100,12 @@ def test_a_helper_whose_probes_hang_is_kept(world: World, faulty: FaultyFuse) ->
     mount = world.context(mount={"root": faulty.point}).mount
     (bad,), prober = hang(world, faulty, 1), mount.prober
     assert prober.ask(bad)
-    helper, pings = prober._helper, []
+    helper, pings = prober._helpers[0]._helper, []
     assert helper is not None
     send = helper.send
     helper.send = lambda *request: pings.append(request) or send(*request)  # type: ignore[func-returns-value,method-assign]
     until(lambda: waited(prober) and len(pings) > 8, what="for signs of life")
-    assert (prober._helper, prober.is_busy, prober.take(bad)) == (helper, True, None)
+    assert (prober._helpers[0]._helper, prober.is_busy, prober.take(bad)) == (helper, True, None)
     faulty.clear()
     until_reaped(mount)
 
@@ -133,8 +133,8 @@ def test_without_descriptors_what_hangs_is_not_taken_for_readable(world: World, 
 @contextmanager
 def few_descriptors(prober: Prober, more: int) -> Iterator[None]:
     """The helper may open only so many more."""
-    assert prober._helper is not None
-    pid = prober._helper._process.pid
+    assert prober._helpers[0]._helper is not None
+    pid = prober._helpers[0]._helper._process.pid
     usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 1 + more, usual[1]))
