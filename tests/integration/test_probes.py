@@ -13,7 +13,7 @@ import pytest
 
 from ingestd.app import Daemon
 from ingestd.hosts import AllowedHosts
-from ingestd.mount import helper_pool, helper_process
+from ingestd.mount import helper_pool
 from ingestd.web.api.health import LACKING
 from support import kept_helpers
 from support.elsewhere import HOST, address, http_section
@@ -119,18 +119,25 @@ def test_health_answers_while_every_connection_of_the_pages_is_unfinished(daemon
             client.close()
 
 
+@pytest.fixture
+def polling(world: World, tmp_path: Path) -> Iterator[Daemon]:
+    mount = {"watch": "poll", "poll_interval": 0.1}
+    with watching(world.settings(metrics={"listen": "127.0.0.1:0"}, mount=mount)) as made:
+        yield made
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
 def test_readiness_names_the_shortage_for_which_the_scanner_waits(
-    world: World, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, number: int
+    world: World, polling: Daemon, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def readiness() -> list[str]:
-        status, body = ask(metrics_address(daemon), "/readyz")
+        status, body = ask(metrics_address(polling), "/readyz")
         return [] if status == 200 else list(json.loads(body)["reasons"])
 
     until(lambda: readiness() == [])
     monkeypatch.setattr(helper_pool, "HelperProcess", Mock(side_effect=OSError(number, os.strerror(number))))
     monkeypatch.setattr(kept_helpers, "kept", [])
-    helper_process.close_all(daemon.context.mount._pool._take_all_idle())
+    monkeypatch.setattr(polling.context.mount._pool, "_take_idle", lambda: None)
     sync_id = world.put(photo("late"))
     until(lambda: readiness() == [LACKING], what=lambda: str(readiness()))
     monkeypatch.undo()
