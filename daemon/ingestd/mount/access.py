@@ -52,8 +52,7 @@ class Mount:
         self.up = self.is_slow = False
         self.identity: MountIdentity | None = None
         self.problem = "it has not been looked at yet"
-        self.error: MountUnavailable | None = None
-        """what the last check raised, if it failed"""
+        self.error: MountUnavailable | None = None  # what the last check raised, if it failed
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self.sync_inode = 0
         """inode of the folder with the sentinels at the last check; 0: there was none"""
@@ -62,8 +61,7 @@ class Mount:
         self.listing_problem: str | None = None
         """why the last listing of that folder did not end; None if it did"""
         self._checked_at = self._lost_at = -math.inf
-        self._root = str(settings.root)
-        self._path = settings.root
+        self._root, self._path = str(settings.root), settings.root
         self._pool = HelperPool(settings.root, self._mounted)
         self.prober = Prober(settings.root, self._mounted)
 
@@ -73,16 +71,15 @@ class Mount:
             identity = self.identify()
             self.approve(identity)
         except MountUnavailable as error:
-            self.lose(str(error))
-            self.error = error
+            self.lose(str(error), error)
             raise
         self.up, self.identity = True, identity
         self._checked_at = time.monotonic()
         return identity
 
-    def lose(self, problem: str) -> None:
+    def lose(self, problem: str, error: MountUnavailable | None = None) -> None:
         """Counts as absent until a check succeeds."""
-        self.up, self.problem, self.error = False, problem, None
+        self.up, self.problem, self.error = False, problem, error
         self._lost_at = time.monotonic()
 
     def identify(self) -> MountIdentity:
@@ -153,9 +150,8 @@ class Mount:
     ) -> Listing:
         """All bundles handed over, from one listing, and the manifests of the `awaited` ones that it names.
 
-        `on_alive()` is called for each part of it.
-
-        Raises MountUnavailable, and ListingEndless; `listing` then has what was listed before.
+        `on_alive()` is called for each part of it. Raises MountUnavailable, and ListingEndless; `listing` then has what
+        was listed before.
         """
         receiver = ListingReceiver(self._root, Listing() if listing is None else listing)
         with self._helper(Use.LISTING, "sync/") as helper:
@@ -216,12 +212,11 @@ class Mount:
 
         Ends early, but not before the first item, when the documents need more than `window` bytes of memory, or the
         reads of too many items hang. Those of a remote mount, and those that are to be, are read in threads: one
-        without a sign of life for mount.deadline gets a reading that says that. Otherwise MountSilent is raised. Raises
-        MountUnavailable, which is HelperFailed or, when too many reads hang for this `bundle` or all, ReadsHang.
+        without a sign of life for mount.deadline gets a reading that says that; otherwise MountSilent is raised. Raises
+        MountUnavailable, such as HelperFailed; BundleHangs or ReadsHang if too many hang for this `bundle` or for all.
         """
         receiver = ReadingsReceiver(items)
         request = self._request_for(items, window, in_threads)
-        # A helper with threads notices itself which of them are silent.
         seconds = self.settings.deadline if request.workers == 1 else self.settings.deadline + SLACK_SECONDS
         with self._helper(Use.ITEMS, bundle=bundle) as helper:
             helper.send(request, seconds)
@@ -235,12 +230,10 @@ class Mount:
             helper.hangs_at = receiver.hanging
 
     def _request_for(self, items: list[ItemRequest], window: int, in_threads: bool) -> wire.ReadItems:
-        settings = self.settings
-        limits = wire.DocumentLimits(
-            settings.max_document_bytes, settings.max_item_documents, settings.max_item_document_bytes
-        )
+        own = self.settings
+        limits = wire.DocumentLimits(own.max_document_bytes, own.max_item_documents, own.max_item_document_bytes)
         workers = REMOTE_WORKERS if in_threads or self.is_remote else 1
-        return wire.ReadItems(self._root, items, settings.verify, limits, window, workers, settings.deadline)
+        return wire.ReadItems(self._root, items, own.verify, limits, window, workers, own.deadline)
 
     def hanging_items(self) -> set[str]:
         """The folders of items whose reads hang in the kernel."""
@@ -248,7 +241,7 @@ class Mount:
 
     @property
     def hanging_problem(self) -> str | None:
-        """Why no items are read at all: the reads of too many hang in the kernel."""
+        """Why no items are read at all: too many hang in the kernel."""
         return self._pool.problem(Use.ITEMS)
 
     @property

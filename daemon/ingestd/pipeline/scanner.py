@@ -5,7 +5,6 @@ names it, and by a slow rotation: another digest under the same sync_id is a re-
 """
 
 import math
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from ingestd.errors import ListingEndless, MountSilent, MountUnavailable
 from ingestd.mount.records import Listing
 from ingestd.pipeline import broken_listings
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.full_scans import FullScans
 from ingestd.pipeline.ignored_names import IgnoredNames
 from ingestd.pipeline.lanes import Lane, Task
 from ingestd.pipeline.names import Names
@@ -54,17 +54,12 @@ class Scanner:
         self._reported = 0
         self._retries_at = 0.0
         self._limit: ScanLimit | None = None
-        self._lock = threading.Lock()
-        # Guarded by the lock.
-        self._is_demanded = False
-        self._full_due_at = 0.0
-        self._last_success: float | None = None
+        self._full = FullScans(context.settings.mount.rescan_interval)
 
     @property
     def last_success(self) -> float | None:
         """Wall-clock time of the last full scan that ended well."""
-        with self._lock:
-            return self._last_success
+        return self._full.last_success
 
     @property
     def unrecorded(self) -> int:
@@ -103,8 +98,7 @@ class Scanner:
 
     def demand_full(self) -> None:
         """Makes the next round a full scan, also while one runs; wake the service afterwards."""
-        with self._lock:
-            self._is_demanded = True
+        self._full.demand()
 
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
@@ -118,8 +112,7 @@ class Scanner:
         Reads without an answer for `patience` seconds go on afterwards, for the rounds to come; `limit` ends the scan.
         """
         self._limit = limit
-        with self._lock:
-            self._is_demanded = True
+        self._full.demand()
         self._reads.wait_for_slow()
         return sorted(self._run(patience, math.inf))
 
@@ -129,7 +122,7 @@ class Scanner:
         self._reported = 0
         self._round_ends_at = time.monotonic() + longest
         try:
-            if self._is_full_due():
+            if self._full.due_at() <= time.monotonic():
                 self._scan_fully(patience)
             elif self._has_work():
                 self._context.mount.check()
@@ -144,10 +137,6 @@ class Scanner:
         if len(self._recorder.changed) > self._reported:
             self._reported = len(self._recorder.changed)
             self._on_recorded()
-
-    def _is_full_due(self) -> bool:
-        with self._lock:
-            return self._is_demanded or time.monotonic() >= self._full_due_at
 
     def _has_work(self) -> bool:
         return bool(self._names) or self._reads.needs_round or self._next_retry_at() <= time.monotonic()
@@ -167,11 +156,9 @@ class Scanner:
 
     def _delay(self) -> float:
         now = time.monotonic()
-        with self._lock:
-            full_due_in = 0.0 if self._is_demanded else max(0.0, self._full_due_at - now)
         retry_in = self._next_retry_at() - now
         # Due retries are those that this round had to leave.
-        delay = min(full_due_in, retry_in if retry_in > 0 else RETRY_GAP)
+        delay = min(max(0.0, self._full.due_at() - now), retry_in if retry_in > 0 else RETRY_GAP)
         return min(delay, READ_POLL) if self._names or self._reads.pending else delay
 
     def _read_due(self) -> None:
@@ -190,9 +177,7 @@ class Scanner:
             self._read_due()
 
     def _scan_fully(self, patience: float) -> None:
-        """A full scan. One that fails stays due; one that is demanded after this begins follows it."""
-        with self._lock:
-            self._is_demanded, self._full_due_at = False, 0.0
+        self._full.begin()
         self._recorder.load()
         self._scan_counted(patience)
 
@@ -213,7 +198,7 @@ class Scanner:
         try:
             self._context.mount.list_sentinels(listing, on_alive=tick, awaited=awaited)
         except ListingEndless as error:
-            self._put_off()
+            self._full.put_off()
             broken_listings.note(self._context, error)
             self._read_listed(listing, patience)
             raise
@@ -228,7 +213,7 @@ class Scanner:
         self._names.add_listed(self.settling.appeared(awaited, listing.manifests))
         self._read_listed(listing, patience)
         self._rotate(listing.sync_ids & self._recorder.known, patience)
-        self._note_success()
+        self._full.note_success()
 
     def _read_listed(self, listing: Listing, patience: float) -> None:
         """Reads what is new in a listing, which need not be complete: of what it lacks nothing is known."""
@@ -237,21 +222,11 @@ class Scanner:
         self._read_due()
         self._read_all(patience)
 
-    def _put_off(self) -> None:
-        """Makes the next full scan due as after a good one: to list so much takes long, and is rarely of use."""
-        with self._lock:
-            self._full_due_at = time.monotonic() + self._context.settings.mount.rescan_interval
-
     def _rotate(self, known: set[str], patience: float) -> None:
         self._rotation.begin_turn(known)
         while time.monotonic() < self._round_ends_at and (group := self._rotation.next_group(known)):
             self._submit(group, Lane.AGAIN)
             self._read_all(patience)
-
-    def _note_success(self) -> None:
-        with self._lock:
-            self._last_success = time.time()
-            self._full_due_at = time.monotonic() + self._context.settings.mount.rescan_interval
 
     def _read_all(self, patience: float) -> None:
         """Reads and records all that is named, and what began before; leaves reads that are silent for too long."""
