@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ingestd.mount.records import ManifestReading
+from ingestd.pipeline import full_scans, settling
 from ingestd.pipeline import scanner as scanner_module
-from ingestd.pipeline import settling
 from ingestd.pipeline.context import Context
 from support.world import World, manifest_of
 
@@ -70,6 +70,6 @@ def write_sentinel(world: World, sync_id: str) -> Path:
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Replaces the clock of the scanner."""
     made = Clock()
-    for module in (scanner_module, settling):
+    for module in (scanner_module, settling, full_scans):
         monkeypatch.setattr(module, "time", made)
     return made

@@ -50,7 +50,7 @@ def found(threads: ItemThreads) -> tuple[list[int], list[int]]:
     return [one.ordinal for one in readings], [one.ordinal for one in readings if one.problem]
 
 
-@pytest.mark.parametrize("hanging", [set(), {0}, {19}, {0, 1}, {0, 1, 2, 3}, {3, 9, 10, 19}, set(range(15))], ids=str)
+@pytest.mark.parametrize("hanging", [set(), {0}, {19}, {0, 1}, {0, 1, 2, 3}, {3, 9, 10, 19}, set(range(15))], ids=len)
 @pytest.mark.parametrize("count", [1, 2, 16])
 def test_all_items_but_those_that_hang_are_read(made: list[Mount], hanging: set[int], count: int) -> None:
     threads = make(made, 20, hanging).threads(count)
