@@ -109,7 +109,10 @@ WHERE id = :batch_id;
 UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL WHERE id = :batch_id;
 
 -- name: finish!
-UPDATE ingest_batch SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{not_failed}}
+-- What was imported is not invalid any more: its time has come. What was recorded without its envelope is recorded again.
+UPDATE ingest_batch
+SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{not_failed}},
+    invalid_basis = IF(:status = 'invalid' OR manifest_completed_at IS NULL, invalid_basis, NULL)
 WHERE id = :batch_id;
 
 -- name: fail!

@@ -61,7 +61,7 @@ def _preflight(tx: Tx, context: Context, sync_id: str, manifest: Manifest, index
     active = job.active(tx, known.id)
     if active and active.state is JobState.RUNNING:
         raise NotEligible(f"job {active.id} is importing batch {sync_id} right now")
-    if known.status is BatchStatus.INVALID:
+    if known.is_invalid:
         raise NotEligible(f"batch {sync_id} is invalid: {known.last_error}")
     if known.manifest_sha256 != manifest.sha256:
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")

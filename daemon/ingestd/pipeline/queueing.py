@@ -88,7 +88,8 @@ def _plan(context: Context, known: Batch, request: QueueRequest) -> None:
         preflight_if_needed(context, known, again=request.force)
     except NotEligible:
         # Somebody else may have queued the batch meanwhile, and a worker claimed it: then that job is the answer.
-        if context.db.read(lambda tx: job.active(tx, known.id)) is None:
+        active = context.db.read(lambda tx: job.active(tx, known.id))
+        if active is None or (request.force and active.state is not JobState.RUNNING):
             raise
 
 

@@ -21,7 +21,7 @@ def refresh(tx: Tx, batch_id: int) -> BatchStatus:
 
 def without_job(tx: Tx, known: Batch) -> BatchStatus:
     """Status of a batch that has no active job."""
-    if known.status is BatchStatus.INVALID or known.manifest_completed_at is None:
+    if known.is_invalid or known.manifest_completed_at is None:
         return BatchStatus.INVALID
     if removal.find(tx, known.id, known.manifest_sha256).is_held:
         return BatchStatus.HELD
