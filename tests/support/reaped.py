@@ -7,4 +7,6 @@ from support.wait import until
 
 def until_reaped(mount: Mount) -> None:
     """Waits until no killed helper is left."""
-    until(lambda: mount.prober.is_reaped and not any(mount._pool.hung(use) for use in Use), what="for helpers to end")
+    probers = (mount.prober, mount._answers)
+    hung = mount._pool.hung
+    until(lambda: all(one.is_reaped for one in probers) and not any(map(hung, Use)), what="for helpers to end")

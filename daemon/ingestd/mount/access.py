@@ -19,6 +19,7 @@ from ingestd.mount import wire
 from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.listing_receiver import ListingReceiver
+from ingestd.mount.manifest_answers import ManifestAnswers
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, MountPoint, mount_point
 from ingestd.mount.prober import Prober
@@ -62,8 +63,10 @@ class Mount:
         """why the last listing of that folder did not end; None if it did"""
         self._checked_at = self._lost_at = -math.inf
         self._root, self._path = str(settings.root), settings.root
+        self._limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
         self._pool = HelperPool(settings.root, self._mounted)
         self.prober = Prober(settings.root, self._mounted)
+        self._answers = ManifestAnswers(settings.root, self._mounted)
 
     def check(self) -> MountIdentity:
         """The identity of the file system at the root; sets `up`. Raises MountUnavailable, or what `approve` raises."""
@@ -95,7 +98,7 @@ class Mount:
             hint = "mount it, or set mount.require_mount = false for a plain folder"
             raise MountUnavailable(f"nothing is mounted at {self._root}; {hint}")
         if not isinstance(reply, wire.RootInfo):
-            raise MountUnavailable(f"the mount is not readable: {problem_of(reply)}")
+            raise MountUnavailable(f"the mount is not readable: {wire.problem_of(reply)}")
         self.sync_inode = reply.sync_inode
         self._note_covered(reply.sync_dev not in (0, reply.st_dev))
         return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
@@ -178,7 +181,7 @@ class Mount:
         """
         seconds = self.settings.deadline if deadline is None else deadline
         request = wire.ReadManifest(
-            self._root, sync_id, self.settings.max_manifest_bytes, limits_of(self.settings), known_sha256, only_short
+            self._root, sync_id, self.settings.max_manifest_bytes, self._limits, known_sha256, only_short
         )
         try:
             return self._receive_manifest(request, seconds, on_alive)
@@ -187,6 +190,10 @@ class Mount:
                 raise
             # The helper itself reports what it cannot read. Why it ended is unknown, and says nothing about the mount.
             raise ManifestUnsettled([f"sync/{sync_id}.json cannot be read: {error.__cause__}"]) from error
+
+    def manifest_answers(self, sync_id: str, seconds: float) -> bool:
+        """Whether reading the beginning of a manifest ends within so many seconds: one that hangs costs no helper."""
+        return self._answers.answers(sync_id, seconds)
 
     def _receive_manifest(
         self, request: wire.ReadManifest, seconds: float, on_alive: Callable[[], None]
@@ -271,6 +278,7 @@ class Mount:
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""
         self.prober.close()
+        self._answers.close()
         self._pool.close()
 
     def _ask(self, request: wire.Request, seconds: float) -> wire.Reply:
@@ -288,12 +296,3 @@ class Mount:
         except MountUnavailable:
             self._checked_at = -math.inf
             raise
-
-
-def problem_of(reply: wire.Reply) -> str:
-    return reply.problem or "" if isinstance(reply, wire.Failure) else f"unexpected {type(reply).__name__}"
-
-
-def limits_of(settings: MountSettings) -> Limits:
-    """The settings that limit the content of a manifest."""
-    return Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})

@@ -24,7 +24,7 @@ class ListingReceiver:
     def add(self, reply: wire.Reply) -> None:
         """Raises MountUnavailable for a reply that is not a part, and ListingEndless."""
         if not isinstance(reply, wire.ListingPart):
-            raise MountUnavailable(f"the mount cannot be listed: {_problem_of(reply)}")
+            raise MountUnavailable(f"the mount cannot be listed: {wire.problem_of(reply)}")
         self._name_count += reply.name_count
         self.listing.sync_ids.update(reply.sync_ids)
         self.listing.manifests.update(reply.manifests)
@@ -42,7 +42,3 @@ class ListingReceiver:
             counted = f"{self._name_count} names, {len(self.listing.sync_ids)} different sentinels, in {seconds:.0f} s"
             remedy = "mount it again, or move bundles elsewhere that were imported long ago"
             raise ListingEndless(f"the listing of {self._root}/sync does not end ({counted}); {remedy}")
-
-
-def _problem_of(reply: wire.Reply) -> str:
-    return reply.problem if isinstance(reply, wire.Failure) else f"unexpected {type(reply).__name__}"

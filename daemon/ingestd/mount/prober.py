@@ -57,6 +57,8 @@ class Prober:
     def wait(self, seconds: float) -> None:
         """Waits so long for answers, or takes all that came. Those that are lost with their helper count as such."""
         busy = [helper for helper in self._helpers if helper.is_busy]
+        if not busy:
+            time.sleep(seconds)
         for helper in busy:
             helper.wait(seconds / len(busy))
         for spare in self._helpers[1:]:
@@ -70,6 +72,11 @@ class Prober:
     def silent_for(self, sync_id: str) -> float:
         """Seconds for which a manifest has not answered."""
         return max(helper.silent_for(sync_id) for helper in self._helpers)
+
+    def end_idle(self) -> None:
+        """Ends the helpers that are asked nothing."""
+        for helper in self._helpers:
+            helper.end_idle()
 
     def close(self) -> None:
         """Ends the helpers; reads that hang in them end as soon as their mount answers. Idempotent."""

@@ -187,6 +187,10 @@ def decode_reply(body: bytes) -> Reply:
     return reply
 
 
+def problem_of(reply: Reply) -> str:
+    return reply.problem if isinstance(reply, Failure) else f"unexpected {type(reply).__name__}"
+
+
 def never() -> bool:
     return False
 
