@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ingestd import service
-from ingestd.errors import HelperFailed, Shortage
+from ingestd.errors import HelperFailed, OtherRelease, Shortage
 from ingestd.model import RequestKind
 from ingestd.mount import access, helper_pool
 from ingestd.mount.access import Mount
@@ -24,6 +24,7 @@ from ingestd.pipeline.requests import RequestRunner
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
 from ingestd.service import Service
+from ingestd.web.api.health import reasons_of_mount
 from support.faulty_helper import inject
 from support.logged import logged_by
 from support.mounts import Folder
@@ -170,6 +171,32 @@ def test_a_bundle_is_not_stuck_but_read_again(world: World, monkeypatch: pytest.
                 scanner.scan()
     assert not scanner.stuck
     assert scanner.scan() == [sync_id]
+
+
+@pytest.mark.parametrize("code", [NO_THREADS, NO_DESCRIPTORS])
+def test_a_listing_that_lacks_something_says_nothing_about_the_folder(
+    world: World, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    sync_id, context = world.put(photo("a")), world.context()
+    scanner = Scanner(context)
+    with monkeypatch.context() as patched:
+        inject(patched, code)
+        with pytest.raises(Shortage):
+            scanner.scan()
+    context.mount.check()
+    assert reasons_of_mount(context.mount) == []
+    assert world.sql("SELECT listing_problem FROM ingest_mount WHERE listing_problem IS NOT NULL") == []
+    assert scanner.scan() == [sync_id]
+
+
+def test_a_listing_after_another_release_was_installed_says_nothing_about_the_folder(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.context()
+    monkeypatch.setattr(context.mount, "list_sentinels", raising(OtherRelease("another release was installed")))
+    with pytest.raises(OtherRelease):
+        Scanner(context).scan()
+    assert context.mount.listing_problem is None
 
 
 @each_shortage

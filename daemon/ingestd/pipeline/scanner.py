@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from ingestd.errors import ListingEndless, MountSilent, MountUnavailable
+from ingestd.errors import ListingEndless, MountSilent, MountUnavailable, OtherRelease, Shortage
 from ingestd.mount.records import Listing
 from ingestd.pipeline import broken_listings
 from ingestd.pipeline.context import Context
@@ -201,6 +201,8 @@ class Scanner:
             self._full.put_off()
             broken_listings.note(self._context, error)
             self._read_listed(listing, patience)
+            raise
+        except (Shortage, OtherRelease):
             raise
         except MountUnavailable as error:
             self._context.mount.check()  # an absent mount says nothing about the folder
