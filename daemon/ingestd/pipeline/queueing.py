@@ -7,23 +7,16 @@ import structlog
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused, no_batch
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
-from ingestd.pipeline import removals
+from ingestd.pipeline import removals, scopes
 from ingestd.pipeline.cancelling import require_active
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import append_job_event, hold_back_successors, must_wait
 from ingestd.pipeline.preflight import preflight, read
 from ingestd.records import Batch, Job
-from ingestd.store import batch, item, job, removal
+from ingestd.store import batch, job, removal
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
-
-SCOPE_NAMES = {
-    Scope.ALL: "all items",
-    Scope.FAILED: "only failed items",
-    Scope.DEFERRED: "only deferred items",
-    Scope.REIMPORT: "a re-import",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +58,37 @@ def enqueue(
 ) -> Queued:
     """Queues a batch for import. Its manifest is read again, and planned if its digest has no plan yet.
 
-    A batch of more than `plan_up_to` items is neither read nor planned unless that is needed for an approval: its job
-    does that. `on_queued` wakes the workers. Raises NotFound, NotEligible, RemovalRefused (recorded in the ledger),
-    ManifestError, MountUnavailable.
+    A batch of more than `plan_up_to` items is not planned unless that is needed for an approval or a verdict: its job
+    does that. It is read only if the request names its manifest. `on_queued` wakes the workers. Raises NotFound,
+    NotEligible, RemovalRefused (recorded in the ledger), ManifestError, MountUnavailable.
     """
     known = _find(context, request.sync_id)
     active, reviewed = context.db.read(lambda tx: (job.active(tx, known.id), _reviewed(tx, request, known)))
-    # An approval records what it allows, so there must be a plan.
-    is_approval = request.force or known.status is BatchStatus.HELD
-    is_left_to_job = plan_up_to is not None and known.item_count > plan_up_to and not is_approval
-    if not is_left_to_job and (active is None or (request.force and active.state is not JobState.RUNNING)):
-        _plan(context, known, request)
+    if active is None or active.state is not JobState.RUNNING:
+        _prepare(context, known, request, is_left_to_job=active is not None or _is_left_to_job(known, plan_up_to))
     result = context.db.transaction(lambda tx: _enqueue(tx, context, reviewed))
     if isinstance(result, RemovalRefused):
         raise result
     on_queued()
     return result
+
+
+def _is_left_to_job(known: Batch, plan_up_to: int | None) -> bool:
+    """Whether the job of a batch plans it: a large one that need not be approved or found valid before."""
+    is_large = plan_up_to is not None and known.item_count > plan_up_to
+    return is_large and known.status is not BatchStatus.HELD and not known.is_invalid
+
+
+def _prepare(context: Context, known: Batch, request: QueueRequest, *, is_left_to_job: bool) -> None:
+    """Plans a batch unless its job does. Raises NotEligible if a manifest that its job would read is not the named one.
+
+    An approval records what it allows, so there must be a plan.
+    """
+    named = request.reviewed_sha256
+    if request.force or not is_left_to_job:
+        _plan(context, known, request)
+    elif named is not None and not read(context, known.sync_id, named).is_unchanged:
+        raise _delivered_again(known)
 
 
 def _plan(context: Context, known: Batch, request: QueueRequest) -> None:
@@ -138,7 +146,7 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
     except RemovalRefused as refusal:
         removals.hold(tx, known, refusal, phase="queue", requested_by=request.requested_by)
         return refusal
-    _require_items(tx, known, request.scope)
+    scopes.require_items(tx, known, request.scope)
     made = job.find(tx, insert(tx, context, known, request))
     assert made is not None
     return Queued(made, is_new=True)
@@ -147,18 +155,14 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
 def _require_reviewed(known: Batch, sha256: str | None) -> None:
     """Raises NotEligible when another manifest took the place of the one that was reviewed."""
     if known.manifest_sha256 != sha256:
-        raise NotEligible(
-            f"batch {known.sync_id} was delivered again meanwhile; review what it changes now with"
-            " `ingestd preflight`, then queue it again"
-        )
+        raise _delivered_again(known)
 
 
-def _require_items(tx: Tx, known: Batch, scope: Scope) -> None:
-    """Raises NotEligible when a request for failed or deferred items finds none."""
-    if scope not in (Scope.FAILED, Scope.DEFERRED):
-        return
-    if not item.tally(tx, known.id)[scope.value] and not item.container_tally(tx, known.id)[scope.value]:
-        raise NotEligible(f"batch {known.sync_id} has no {scope.value} items or containers")
+def _delivered_again(known: Batch) -> NotEligible:
+    return NotEligible(
+        f"batch {known.sync_id} was delivered again meanwhile; review what it changes now with"
+        " `ingestd preflight`, then queue it again"
+    )
 
 
 def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int:
@@ -174,7 +178,7 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int
         state=state,
         priority=priority,
         scope=request.scope,
-        manifest_sha256=_taken_digest(known, request.scope),
+        manifest_sha256=scopes.taken_digest(known, request.scope),
         requested_by=request.requested_by,
         items_total=known.item_count,
     )
@@ -184,18 +188,13 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int
     return job_id
 
 
-def _taken_digest(known: Batch, scope: Scope) -> str | None:
-    """The digest whose content a job takes up. A job for some items has none: a sweep may have to queue the others."""
-    return known.manifest_sha256 if scope.takes_everything else None
-
-
 def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     """Takes up in a locked active job what a request asks for. Raises NotEligible if the job cannot take it up."""
     changes = _changes(tx, known, active, request)
     if active.state is JobState.RUNNING:
         _require_unchanged(known, active, changes)
         return _take_over(tx, active, request)
-    _require_items(tx, known, request.scope)
+    scopes.require_items(tx, known, request.scope)
     if "force" in changes:
         removals.approve(tx, known, request.requested_by, request.max_removals)
     if "scope" in changes:
@@ -229,45 +228,19 @@ def _changes(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> dict[s
         changes["priority"] = "a new priority"
     if request.force and not removals.is_forced(known):
         changes["force"] = "force"
-    if _asks_for_more(tx, known, active, request):
-        changes["scope"] = SCOPE_NAMES[request.scope]
+    if scopes.asks_for_more(tx, known, active, request.scope, is_plain=request.is_plain):
+        changes["scope"] = scopes.NAMES[request.scope]
     return changes
-
-
-def _asks_for_more(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> bool:
-    """Whether a request is for items that an active job leaves out.
-
-    A request without options is for the whole batch. One for another priority, or for force, leaves the items of a job
-    as a person chose them.
-    """
-    if active.state is JobState.RUNNING:
-        return _comes_too_late(tx, known, active, request)
-    if active.scope.covers(request.scope):
-        return False
-    return request.scope is not Scope.ALL or request.is_plain or active.scope is Scope.REVIVAL
-
-
-def _comes_too_late(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> bool:
-    """The same of a running job, which has passed some of the items already."""
-    if request.scope is Scope.ALL:
-        return request.is_plain and _leaves_out_any(tx, known, active.scope)
-    return request.scope is not active.scope
-
-
-def _leaves_out_any(tx: Tx, known: Batch, scope: Scope) -> bool:
-    """Whether a batch has items or containers to import that are not of a scope."""
-    counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
-    return any(counts[decision] for decision in item.OPEN if decision not in item.TAKEN_BY[scope])
 
 
 def _rescope(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     """Makes a queued job import more. Raises NotEligible for failed and deferred items, which no job takes both."""
     if {active.scope, request.scope} == {Scope.FAILED, Scope.DEFERRED}:
         raise NotEligible(
-            f"job {active.id} of batch {known.sync_id} is queued for {SCOPE_NAMES[active.scope]}; queue the batch"
+            f"job {active.id} of batch {known.sync_id} is queued for {scopes.NAMES[active.scope]}; queue the batch"
             " without `only` to import all that is left, or cancel the job first"
         )
-    job.rescope(tx, active.id, request.scope, _taken_digest(known, request.scope))
+    job.rescope(tx, active.id, request.scope, scopes.taken_digest(known, request.scope))
     append_job_event(
         tx, "job_rescoped", known.id, active.id, active.priority, request.requested_by, scope=request.scope.value
     )
