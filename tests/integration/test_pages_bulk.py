@@ -76,6 +76,19 @@ def test_the_confirmation_shows_what_would_be_queued(world: World, web_client: W
     assert world.sql("SELECT DISTINCT priority, requested_by FROM import_job WHERE state = 'queued'") == [(7, "olivia")]
 
 
+def test_what_may_be_valid_by_now_can_be_queued(world: World, web_client: WebClient, olivia: Visitor) -> None:
+    """Queueing checks it again: here its sentinel was away when its job ran."""
+    sync_id = web_client.put(photo("a"))
+    world.sql(
+        "UPDATE ingest_batch SET status = 'invalid', invalid_basis = 'absence', last_error = 'away' WHERE sync_id = %s",
+        sync_id,
+    )
+    page = olivia.post("/confirm", {"sync_id": [sync_id]}).page
+    assert selected(page) == [sync_id]
+    assert olivia.submit(page, "/queue").one("h1").text == "1 of 1 queued"
+    assert world.status(sync_id) == "queued"
+
+
 def test_one_batch_is_confirmed_in_the_singular(web_client: WebClient, olivia: Visitor) -> None:
     sync_id = web_client.put(photo("a"))
     page = olivia.post("/confirm", {"sync_id": sync_id}).page

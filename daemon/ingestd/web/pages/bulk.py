@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 
 from ingestd.errors import IngestdError
-from ingestd.model import Action, BatchStatus, JobState
+from ingestd.model import Action, BatchStatus, InvalidBasis, JobState
 from ingestd.pipeline import queueing
 from ingestd.records import ListedBatch
 from ingestd.store.queries import batches
@@ -92,12 +92,15 @@ class Bulk:
 
 
 def why_not(batch: ListedBatch | None) -> str | None:
-    """Why a batch cannot be queued now; None if it can, or has a job whose priority can be changed."""
+    """Why a batch cannot be queued now; None if it can, or has a job whose priority can be changed.
+
+    Queueing checks an invalid batch again, unless its bytes are what makes it invalid.
+    """
     if batch is None:
         return "unknown batch"
     if batch.job_state is JobState.RUNNING:
         return "its job is running"
-    if batch.status is BatchStatus.INVALID:
+    if batch.status is BatchStatus.INVALID and batch.invalid_basis in (None, InvalidBasis.BYTES):
         return f"it is invalid: {batch.last_error}"
     if batch.status is BatchStatus.HELD:
         return f"it is held, and is approved on its own page: {batch.last_error}"
