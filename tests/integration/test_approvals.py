@@ -6,9 +6,13 @@ import pytest
 
 from ingestd.errors import NotEligible, RemovalRefused
 from ingestd.pipeline import queueing
+from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.sweeps import Sweeper
+from ingestd.pipeline.worker_pool import claim
+from support.refusals import refused_events
 from support.removals import entries, events, imported, live, names, queue
 from support.world import World, photo
 
@@ -110,3 +114,76 @@ def test_an_approval_can_name_its_manifest(world: World) -> None:
     queue(context, removal, force=True, reviewed_sha256=reviewed)
     assert world.run_next(context) == "done"
     assert live(world) == 6
+
+
+# what was approved for a number of rows
+
+
+@pytest.fixture
+def approved(world: World) -> tuple[Context, str]:
+    """A removal of nine, three of which are live, that was approved for three; and the library has all nine by now."""
+    context = world.context(queue={"removal_limit": 2})
+    imported(world, context, 3)
+    removal = deliver(world, 9)
+    world.scan(context)
+    with pytest.raises(RemovalRefused):
+        queue(context, removal)
+    queue(context, removal, force=True, max_removals=3)
+    return context, removal
+
+
+def grow(world: World, context: Context) -> None:
+    """The job of the removal is not the next one."""
+    world.sql("UPDATE import_job SET priority = 900 WHERE state = 'queued'")
+    assert world.import_all(context, world.put(*map(photo, names(9)[3:]))) == ["done"]
+    assert live(world) == 9
+
+
+def put_back(_world: World, _context: Context, _removal: str) -> None:
+    """It stays queued."""
+
+
+def cancelled(_world: World, context: Context, removal: str) -> None:
+    cancel(context, removal, "olivia")
+
+
+def made_waiting(world: World, _context: Context, _removal: str) -> None:
+    world.sql("UPDATE import_job SET state = 'waiting' WHERE state = 'queued'")
+
+
+def failed(world: World, context: Context, removal: str) -> None:
+    with refused_events(world, "import_started"):
+        assert world.run_next(context) == "failed"
+    assert world.status(removal) == "failed"
+
+
+@pytest.mark.parametrize("before", [put_back, cancelled, made_waiting, failed])
+def test_an_approval_for_no_more_than_some_rows_holds_also_for_an_approved_manifest(
+    world: World, approved: tuple[Context, str], before: Any
+) -> None:
+    context, removal = approved
+    before(world, context, removal)
+    grow(world, context)
+    with pytest.raises(NotEligible, match="would remove 9 assets by now, more than the 3 that were reviewed"):
+        queue(context, removal, force=True, max_removals=3)
+    queue(context, removal, force=True, max_removals=9)
+    assert live(world) == 9
+
+
+def test_a_running_job_cannot_take_up_a_lower_number_of_rows(world: World, approved: tuple[Context, str]) -> None:
+    context, removal = approved
+    assert claim(context, "w", str(this_instance())) is not None
+    queue(context, removal, force=True, max_removals=3)
+    with pytest.raises(NotEligible, match="more than the 2 that were reviewed"):
+        queue(context, removal, force=True, max_removals=2)
+
+
+def test_each_job_has_its_own_approval_in_the_ledger(world: World, approved: tuple[Context, str]) -> None:
+    context, removal = approved
+    cancelled(world, context, removal)
+    grow(world, context)
+    queue(context, removal, force=True, max_removals=9)
+    queue(context, removal, force=True, max_removals=9)
+    assert [event["assets"] for event in events(world, removal, "removal_approved")] == [3, 9]
+    assert world.run_next(context) == "done"
+    assert live(world) == 0

@@ -191,6 +191,8 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int
 def _amend(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
     """Takes up in a locked active job what a request asks for. Raises NotEligible if the job cannot take it up."""
     changes = _changes(tx, known, active, request)
+    if request.force and "force" not in changes:
+        removals.require_at_most(tx, known, request.max_removals)
     if active.state is JobState.RUNNING:
         _require_unchanged(known, active, changes)
         return _take_over(tx, active, request)

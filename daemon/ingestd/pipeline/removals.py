@@ -123,19 +123,23 @@ def update_hold(context: Context, tx: Tx, known: Batch) -> None:
     batch.hold(tx, known.id, reason)
 
 
+def require_at_most(tx: Tx, known: Batch, count: int | None) -> StoredRemovals:
+    """Returns the counts of a batch. Raises NotEligible if it would remove more than `count` rows; None: any number."""
+    stored = removal.find(tx, known.id, known.manifest_sha256)
+    if count is not None and stored.expected.total > count:
+        raise NotEligible(
+            f"batch {known.sync_id} would remove {stored.expected} by now, more than the {count} that were reviewed;"
+            " review it with `ingestd preflight`, then approve it again"
+        )
+    return stored
+
+
 def approve(tx: Tx, known: Batch, requested_by: str, at_most: int | None) -> None:
     """Allows the present manifest of a batch to exceed the limit. The ledger records what was refused.
 
     If the count is another one by now, the ledger has both. Raises NotEligible if it is more than `at_most` rows.
     """
-    if is_forced(known):
-        return
-    stored = removal.find(tx, known.id, known.manifest_sha256)
-    if at_most is not None and stored.expected.total > at_most:
-        raise NotEligible(
-            f"batch {known.sync_id} would remove {stored.expected} by now, more than the {at_most} that were reviewed;"
-            " review it with `ingestd preflight`, then approve it again"
-        )
+    stored = require_at_most(tx, known, at_most)
     counts = stored.refused if stored.is_held else stored.expected
     now = {"now": stored.expected.as_dict()} if counts != stored.expected else {}
     batch.set_force(tx, known.id)
