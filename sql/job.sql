@@ -71,6 +71,9 @@ WHERE b.prior_sync_id = :sync_id AND j.state = 'queued' ORDER BY b.id;
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
 WHERE j.active_batch_id = :batch_id FOR UPDATE;
 
+-- name: is_queued$
+SELECT 1 FROM import_job WHERE id = :job_id AND state = 'queued';
+
 -- name: hold_back!
 UPDATE import_job SET state = 'waiting' WHERE id = :job_id AND state = 'queued';
 

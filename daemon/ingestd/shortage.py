@@ -30,10 +30,13 @@ def shortage_of(error: BaseException) -> Shortage | None:
 
 
 def underlying_shortage(error: BaseException) -> Shortage | None:
-    """The shortage from which an error came, through all errors in between."""
+    """The shortage from which an error came, through all errors in between.
+
+    A socket of a server that is asked by too many gives EAGAIN: that is the server's.
+    """
     at: BaseException | None = error
     while at is not None:
-        if (shortage := shortage_of(at)) is not None:
+        if (shortage := shortage_of(at)) is not None and getattr(at, "errno", None) != errno.EAGAIN:
             return shortage
         at = at.__cause__ or at.__context__
     return None

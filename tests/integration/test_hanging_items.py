@@ -8,7 +8,7 @@ import pytest
 from ingestd.mount import helper_pool
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
-from ingestd.pipeline import claim_pace
+from ingestd.pipeline import unsettled
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import grace
@@ -24,8 +24,8 @@ DEADLINE = 1.0
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim_pace, "FIRST_UNSETTLED", 0.2)
-    monkeypatch.setattr(claim_pace, "MAX_UNSETTLED", 0.2)
+    monkeypatch.setattr(unsettled, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(unsettled, "MAX_PAUSE", 0.2)
     monkeypatch.setattr(grace, "IN_WORKER_SECONDS", 0.05)
 
 

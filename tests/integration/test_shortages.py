@@ -16,7 +16,7 @@ from ingestd.mount import access, helper_pool
 from ingestd.mount.access import Mount
 from ingestd.pipeline import delivery
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import chunk_writer, container_writer, prepared_chunk, suspects
+from ingestd.pipeline.importer import chunk_writer, container_writer, grace, prepared_chunk, suspects
 from ingestd.pipeline.importer import run as run_module
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.recording import Recorder
@@ -119,10 +119,10 @@ def test_a_job_that_lacks_memory_is_set_aside_for_a_while(
         inject(patched, "pass")
         patched.setattr(suspects, "PAUSE", 0.01)
         patched.setattr(*PLACES[place], raising(MemoryError()))
-        assert world.run_next(context) == "released"
+        assert world.run_next(context) == "aside"
         demand_put_back(world, sync_id)
         (job_id,) = context.unsettled.now()
-        patched.setattr(context.unsettled._jobs[job_id], "since", -1000.0)
+        context.unsettled._waits[job_id].waited[grace.MEMORY] = 100.0
         assert world.run_next(context) == "failed"
     assert world.one("SELECT retry_at IS NOT NULL FROM ingest_batch") == 1
 

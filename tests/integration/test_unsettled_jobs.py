@@ -1,6 +1,7 @@
 """A job whose bundle cannot be read at present is set aside: it keeps no worker, and runs once that can be read."""
 
 import errno
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ import pytest
 
 from ingestd.mount import reader
 from ingestd.mount.records import ManifestReading
-from ingestd.pipeline import claim_pace
+from ingestd.pipeline import claim_pace, unsettled
+from ingestd.pipeline import looks as looks_module
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import grace
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import WorkerPool
+from ingestd.pipeline.worker_pool import WorkerPool, is_open
+from ingestd.store import control
 from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.reaped import until_reaped
 from support.wait import until
 from support.world import World, cover, photo
 
@@ -27,8 +31,8 @@ Trouble = Callable[[World, FaultyFuse, str], Callable[[], object]]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim_pace, "FIRST_UNSETTLED", 0.2)
-    monkeypatch.setattr(claim_pace, "MAX_UNSETTLED", 0.2)
+    monkeypatch.setattr(unsettled, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(unsettled, "MAX_PAUSE", 0.2)
     monkeypatch.setattr(grace, "IN_WORKER_SECONDS", 0.05)
     monkeypatch.setattr(grace, "WHOLE_SECONDS", 0.0)
     monkeypatch.setattr(reader, "MAX_PAUSE", 0.1)
@@ -57,10 +61,11 @@ def bundle(world: World, name: str) -> str:
     return sync_id
 
 
-def run_all(pool: WorkerPool) -> None:
-    """One worker runs all jobs that may be claimed now."""
-    while pool.claim_and_run(0) == 0.0:
+def run_all(pool: WorkerPool) -> float:
+    """One worker runs all jobs that may be claimed now; returns the seconds until it looks again."""
+    while (delay := pool.claim_and_run(0)) == 0.0:
         pass
+    return delay
 
 
 def is_imported(world: World, pool: WorkerPool, sync_id: str) -> bool:
@@ -220,15 +225,183 @@ def test_each_item_has_the_whole_time_since_the_last_progress(world: World, faul
     faulty.fail(first)
     faulty.fail(second)
     run_all(pool)
-    began = context.unsettled.since(job_id, grace.ITEMS)
-    assert began is not None
+    until(lambda: run_all(pool) and (context.unsettled.waited(job_id, grace.ITEMS) or 0.0) > 0.5)
     del faulty.faults[first]
     until(lambda: decided(world, pool, late) == 1, what=lambda: str(world.decisions(late)))
-    again = context.unsettled.since(job_id, grace.ITEMS)
-    assert again is not None
-    assert again > began
+    assert (context.unsettled.waited(job_id, grace.ITEMS) or 0.0) < 0.5
 
 
 def decided(world: World, pool: WorkerPool, sync_id: str) -> int:
     run_all(pool)
     return list(world.decisions(sync_id).values()).count("created")
+
+
+def queued(world: World, context: Context, *sync_ids: str) -> WorkerPool:
+    world.scan(context)
+    for sync_id in sync_ids:
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    return WorkerPool(context, this_instance())
+
+
+@pytest.mark.parametrize("beside", ["failed", "two failed", "deferred", "failed cover"])
+def test_it_is_given_up_also_beside_items_that_are_tried_again_each_time(
+    world: World, faulty: FaultyFuse, beside: str
+) -> None:
+    context = make_context(world, faulty, 1.2)
+    others = {
+        "failed": [photo("a")], "two failed": [photo("a"), photo("z")],
+        "deferred": [cover("lost", "nowhere")], "failed cover": [photo("p"), cover("a", "p")],
+    }[beside]  # fmt: skip
+    late = world.put(photo("b"), *others)
+    for item in others:
+        for file in (world.root / item.get("path", "nowhere")).glob("*.jpg"):
+            file.write_bytes(b"longer than the manifest says")
+    world.file(f"{photo('b')['path']}/source/source.json", b"{}")
+    pool = queued(world, context, late)
+    document_error(world, faulty, late)
+    until(
+        lambda: (run_all(pool), world.one("SELECT state FROM import_job"))[1] == "done",
+        what=lambda: str(world.events(late)),
+    )
+    assert world.decisions(late)[photo("b")["hash"]] == "failed:file_unreadable"
+    assert [kind for kind, _ in world.events(late)].count("job_released") < 15
+
+
+def test_it_is_given_up_where_two_causes_take_turns(world: World, faulty: FaultyFuse) -> None:
+    context = make_context(world, faulty, 1.2)
+    late = bundle(world, "b")
+    pool = queued(world, context, late)
+    document_error(world, faulty, late)
+    heal: list[Callable[[], object]] = []
+
+    def has_ended() -> bool:
+        run_all(pool)
+        heal.pop()() if heal else heal.append(sentinel_away(world, faulty, late))
+        return world.one("SELECT state FROM import_job") in ("done", "failed")
+
+    until(has_ended, what=lambda: str(world.events(late)))
+
+
+@pytest.mark.parametrize("trouble", [document_error, sentinel_away])
+def test_an_outage_of_the_mount_does_not_use_up_its_time(world: World, faulty: FaultyFuse, trouble: Trouble) -> None:
+    context = make_context(world, faulty, 3.0)
+    late = bundle(world, "b")
+    pool = queued(world, context, late)
+    heal = trouble(world, faulty, late)
+    run_all(pool)
+    away = world.root.rename(world.root.with_name("away"))
+    until(lambda: not is_open(context))
+    over = time.monotonic() + 3.2
+    until(lambda: pool.claim_and_run(0) > 0 and time.monotonic() > over)
+    away.rename(world.root)
+    until(lambda: is_open(context))
+    run_all(pool)
+    assert world.status(late) == "queued"
+    heal()
+    until(lambda: is_imported(world, pool, late))
+
+
+def test_what_is_set_aside_makes_claims_no_slower(world: World, faulty: FaultyFuse, context: Context) -> None:
+    """Also while its release takes longer than its pause."""
+    late, healthy = bundle(world, "b"), bundle(world, "healthy")
+    pool = queued(world, context, late, healthy)
+    document_error(world, faulty, late)
+    real = context.unsettled.add
+
+    def add_long_before(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        context.unsettled.add = real  # type: ignore[method-assign]
+        until(lambda: not context.unsettled.now())
+
+    context.unsettled.add = add_long_before  # type: ignore[method-assign]
+    assert pool.claim_and_run(0) == 0.0
+    until(lambda: pool.claim_and_run(0) == 0.0 and world.status(healthy) == "imported", seconds=10)
+
+
+def test_while_claims_are_slow_it_does_not_take_the_place_of_others(
+    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim_pace, "FIRST_PAUSE", 0.1)
+    late = [bundle(world, f"b{number}") for number in range(8)]
+    healthy = bundle(world, "healthy")
+    pool = queued(world, context, *late, healthy)
+    for number in range(8):
+        faulty.fail(f"{photo(f'b{number}')['path']}/source/source.json")
+    pool._pace.released(time.monotonic())
+    until(lambda: pool.claim_and_run(0) < 1.0 and world.status(healthy) == "imported", seconds=10)
+    kinds = [kind for sync_id in late for kind, _ in world.events(sync_id)]
+    assert kinds.count("job_claimed") <= 16
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_those_that_may_always_be_tried_leave_every_other_claim_to_others(
+    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(unsettled, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(unsettled, "MAX_PAUSE", 0.0)
+    late = [bundle(world, f"b{number}") for number in range(count)]
+    pool = queued(world, context, *late)
+    for number in range(count):
+        faulty.fail(f"{photo(f'b{number}')['path']}/source/source.json")
+    until(lambda: pool.claim_and_run(0) == 0.0 and len(context.unsettled.known()) == count)
+    healthy = bundle(world, "healthy")
+    queued(world, context, healthy)
+    for _ in range(2):
+        assert pool.claim_and_run(0) == 0.0
+    assert world.status(healthy) == "imported"
+
+
+def test_looks_take_no_helpers_where_manifests_hang(
+    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks_module, "LOOK_SECONDS", 0.2)
+    late, healthy = [world.put(photo(f"b{number}")) for number in range(34)], world.put(photo("healthy"))
+    pool = queued(world, context, *late)
+    heal = [sentinel_away(world, faulty, sync_id) for sync_id in late]
+    run_all(pool)
+    for sync_id, cure in zip(late, heal, strict=True):
+        faulty.hang(f"sync/{sync_id}.json", "open")
+        cure()
+    until(lambda: run_all(pool) and len(faulty.met) >= 34, what=lambda: str(len(faulty.met)))
+    assert context.mount.hung_manifests <= 4
+    enqueue(context, QueueRequest(healthy, "tester"))
+    until(lambda: is_imported(world, pool, healthy))
+    faulty.clear()
+    until(lambda: all(is_imported(world, pool, sync_id) for sync_id in late))
+    until_reaped(context.mount)
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_stopping_waits_for_one_look_at_most(world: World, faulty: FaultyFuse, context: Context, count: int) -> None:
+    late = [world.put(photo(f"b{number}")) for number in range(count)]
+    pool = queued(world, context, *late)
+    for sync_id in late:
+        cut_short(world, faulty, sync_id)
+    run_all(pool)
+    looks, real = Looks(context), context.mount.read_manifest
+
+    def stop_and_read(*arguments: Any, **options: Any) -> ManifestReading:
+        pool.stop()
+        return real(*arguments, **options)
+
+    context.mount.read_manifest = stop_and_read  # type: ignore[method-assign]
+    until(lambda: (pool.claim_and_run(0), looks.count)[1] >= 1)
+    assert looks.count == 1
+
+
+@pytest.mark.parametrize("why", ["cancelled", "paused", "taken by another host"])
+def test_what_cannot_be_claimed_is_not_looked_at(world: World, context: Context, faulty: FaultyFuse, why: str) -> None:
+    late = world.put(photo("b"))
+    pool = queued(world, context, late)
+    sentinel_away(world, faulty, late)
+    run_all(pool)
+    if why == "cancelled":
+        cancel(context, late, "olivia")
+    elif why == "paused":
+        context.db.transaction(lambda tx: control.pause(tx, "olivia", None))
+    else:
+        world.sql("UPDATE import_job SET state = 'running'")
+    looks = Looks(context)
+    over = time.monotonic() + 1.0
+    until(lambda: (pool.claim_and_run(0), time.monotonic())[1] > over)
+    assert looks.count == 0

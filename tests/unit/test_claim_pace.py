@@ -110,59 +110,27 @@ def test_an_outage_that_comes_and_goes_costs_few_claims(clock: Clock, period: fl
 # jobs that are set aside
 
 
-def test_the_pauses_of_a_job_grow_and_end_with_its_time(clock: Clock) -> None:
-    aside, began, pauses = SetAside(2.0, 60.0), clock.now, []
-    while clock.now < began + 300.0:
-        aside.add(7, "cause", 300.0)
-        pause = clock.now
-        while 7 in aside:
-            clock.now += 0.5
-        pauses.append(clock.now - pause)
-    assert pauses[:6] == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
-    assert clock.now == began + 300.0
-    assert aside.since(7, "cause") == began
-
-
-def test_another_cause_begins_a_time_of_its_own(clock: Clock) -> None:
-    aside = SetAside(2.0, 60.0)
-    aside.add(7, "manifest", 300.0)
-    clock.now += 200.0
-    aside.add(7, "items", 300.0)
-    assert (aside.since(7, "manifest"), aside.since(7, "items")) == (None, clock.now)
-
-
-def test_a_job_whose_pause_is_over_is_not_set_aside_though_its_time_goes_on(clock: Clock) -> None:
-    """Released for another reason, it must slow down claims like any other."""
-    aside = SetAside(2.0, 60.0)
-    aside.add(7, "cause", 300.0)
-    assert (7 in aside, aside.now()) == (True, [7])
-    clock.now += 2.0
-    assert (7 in aside, aside.now()) == (False, [])
-    assert aside.since(7, "cause") == clock.now - 2.0
+def test_a_job_is_set_aside_for_pauses_that_grow(clock: Clock) -> None:
+    aside, pauses = SetAside(20.0, 600.0), []
+    for _ in range(7):
+        aside.add(7)
+        began = clock.now
+        while aside.now() == [7]:
+            clock.now += 1.0
+        pauses.append(clock.now - began)
+    assert pauses == [20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0]
+    aside.forget(7)
+    aside.add(7)
+    clock.now += 20.0
+    assert aside.now() == []
 
 
 def test_a_job_that_another_process_ended_is_forgotten(clock: Clock) -> None:
     aside = SetAside(2.0, 60.0)
-    aside.add(7, "cause")
-    clock.now += claim_pace.FORGET_SECONDS + 3.0
+    for _ in range(4):
+        aside.add(7)
+    clock.now += claim_pace.FORGET_SECONDS + 17.0
     assert aside.now() == []
-    assert aside.since(7, "cause") is None
-
-
-def test_jobs_with_names_are_looked_at_before_they_are_claimed(clock: Clock) -> None:
-    aside = SetAside(2.0, 60.0)
-    for job_id in (7, 8, 9):
-        aside.add(job_id, "manifest", 300.0, f"bundle {job_id}")
-    assert aside.take_due(16) == {}
+    aside.add(7)
     clock.now += 2.0
-    assert aside.now() == [7, 8, 9], "each waits for a look"
-    assert aside.take_due(2) == {7: "bundle 7", 8: "bundle 8"}
-    assert aside.take_due(2) == {9: "bundle 9"}
-    assert aside.take_due(2) == {}, "others are looking at them"
-    aside.end(7)
-    aside.add(8, "manifest", 300.0)
-    assert aside.now() == [8, 9]
-    clock.now += 4.0
-    assert aside.take_due(16) == {8: "bundle 8"}
-    clock.now += 300.0
-    assert aside.now() == [], "their time is over, and a run has the last word"
+    assert aside.now() == [], "its pauses are short again"

@@ -4,16 +4,13 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ingestd.backoff import backoff
 
 FIRST_PAUSE, MAX_PAUSE = 2.0, 60.0
 FIRST_ASIDE, MAX_ASIDE = 20.0, 600.0
 """of jobs whose end could not be recorded: longer than the gap between two trials, so that another job is tried then"""
-FIRST_UNSETTLED, MAX_UNSETTLED = 2.0, 60.0
-"""of jobs whose bundles cannot be read at present"""
-FORGET_SECONDS, TAKEN_SECONDS = 3600.0, 60.0
+FORGET_SECONDS = 3600.0
 TRIAL_SECONDS = 10.0
 CALM_SECONDS = 300.0
 
@@ -69,27 +66,6 @@ class ClaimPace:
             return was_slow
 
 
-@dataclass(slots=True)
-class _Aside:
-    """A job that was set aside for a cause, first at `since`, until `until`, and `over_at` at most; monotonic times.
-
-    One with a name is looked at after its pause, and claimed once it was found ready.
-    """
-
-    cause: str
-    name: str
-    since: float
-    over_at: float
-    pauses: Iterator[float]
-    until: float = -math.inf
-    is_ready: bool = False
-
-    def is_aside(self, now: float) -> bool:
-        if now >= self.over_at or self.is_ready:
-            return False
-        return bool(self.name) or now < self.until
-
-
 class SetAside:
     """Jobs that this process leaves to themselves, each for pauses that grow from `first` to `longest`. Thread-safe.
 
@@ -99,49 +75,16 @@ class SetAside:
     def __init__(self, first: float, longest: float) -> None:
         self._first, self._longest = first, longest
         self._lock = threading.Lock()
-        self._jobs: dict[int, _Aside] = {}
+        self._jobs: dict[int, tuple[Iterator[float], float]] = {}
 
-    def __contains__(self, job_id: int) -> bool:
-        """Whether a job is not to be claimed now."""
-        aside = self._jobs.get(job_id)
-        return aside is not None and aside.is_aside(time.monotonic())
-
-    def add(self, job_id: int, cause: str, seconds: float = math.inf, name: str = "") -> None:
-        """Sets a job aside; not after `seconds` since it was first set aside for this cause. `name`: for `take_due`."""
+    def add(self, job_id: int) -> None:
+        """Sets a job aside."""
         with self._lock:
-            now = time.monotonic()
-            aside = self._jobs.get(job_id)
-            if aside is None or aside.cause != cause:
-                pauses = backoff(self._first, self._longest)
-                aside = self._jobs[job_id] = _Aside(cause, name, now, now + seconds, pauses)
-            aside.until, aside.is_ready = min(now + next(aside.pauses), max(now, aside.over_at)), False
-
-    def take_due(self, limit: int) -> dict[int, str]:
-        """Jobs with names whose pause is over: the caller sets each aside again, or ends that.
-
-        Meanwhile they are left to it, for a minute.
-        """
-        with self._lock:
-            now = time.monotonic()
-            due = [job_id for job_id, aside in self._jobs.items() if aside.is_aside(now) and aside.until <= now]
-            taken = {job_id: self._jobs[job_id] for job_id in due[:limit]}
-            for aside in taken.values():
-                aside.until = now + TAKEN_SECONDS
-            return {job_id: aside.name for job_id, aside in taken.items()}
-
-    def end(self, job_id: int) -> None:
-        """Ends the pause of a job; the time that it may take goes on."""
-        with self._lock:
-            if job_id in self._jobs:
-                self._jobs[job_id].is_ready = True
-
-    def since(self, job_id: int, cause: str) -> float | None:
-        """When a job was first set aside for this cause (monotonic); None if it was not."""
-        aside = self._jobs.get(job_id)
-        return None if aside is None or aside.cause != cause else aside.since
+            pauses, _ = self._jobs.get(job_id, (backoff(self._first, self._longest), 0.0))
+            self._jobs[job_id] = pauses, time.monotonic() + next(pauses)
 
     def forget(self, job_id: int) -> None:
-        """A run of this job came to its end, or came further."""
+        """A run of this job came to its end."""
         with self._lock:
             self._jobs.pop(job_id, None)
 
@@ -149,6 +92,6 @@ class SetAside:
         """The jobs that are not to be claimed now. Those that were not claimed for long are forgotten."""
         with self._lock:
             now = time.monotonic()
-            for job_id in [job_id for job_id, aside in self._jobs.items() if aside.until + FORGET_SECONDS < now]:
+            for job_id in [job_id for job_id, (_, until) in self._jobs.items() if until + FORGET_SECONDS < now]:
                 del self._jobs[job_id]
-            return [job_id for job_id, aside in self._jobs.items() if aside.is_aside(now)]
+            return [job_id for job_id, (_, until) in self._jobs.items() if now < until]

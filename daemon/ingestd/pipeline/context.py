@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 from ingestd.config import Settings
 from ingestd.mount.access import Mount
-from ingestd.pipeline import claim_pace
-from ingestd.pipeline.claim_pace import SetAside
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.passes import Passes
 from ingestd.pipeline.source_gate import SourceGate
+from ingestd.pipeline.unsettled import Unsettled
 from ingestd.service import tick
 from ingestd.store.connection import limits_for
 from ingestd.store.db import Database
@@ -23,7 +22,7 @@ class Context:
     mount: Mount
     instruments: Instruments = field(default_factory=Instruments)
     passes: Passes = field(default_factory=Passes)
-    unsettled: SetAside = field(default_factory=lambda: SetAside(claim_pace.FIRST_UNSETTLED, claim_pace.MAX_UNSETTLED))
+    unsettled: Unsettled = field(default_factory=Unsettled)
     gate: SourceGate = field(init=False)
 
     def __post_init__(self) -> None:

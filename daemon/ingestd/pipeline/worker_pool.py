@@ -16,18 +16,16 @@ from ingestd.errors import (
     DatabaseUnavailable,
     IngestdError,
     LeaseLost,
-    ManifestUnsettled,
     MountUnavailable,
-    Unavailable,
 )
 from ingestd.model import Lease, Patience
-from ingestd.pipeline import claim_pace, delivery, ordering
+from ingestd.pipeline import claim_pace, ordering
 from ingestd.pipeline.claim_pace import ClaimPace, SetAside
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
-from ingestd.pipeline.importer.grace import MANIFEST
 from ingestd.pipeline.importer.run import Run
+from ingestd.pipeline.looks import look_again
 from ingestd.service import Service
 from ingestd.store import batch, control, job, ledger, request
 from ingestd.store.attempts import KeepWaiting
@@ -40,8 +38,8 @@ log = structlog.get_logger()
 UNTIL_WOKEN = 3600.0
 GATE_SECONDS, HANGING_SECONDS = 1.0, 5.0
 """how old a look at the mount may be; seconds between looks at whether too many reads hang"""
-MAX_LOOKS, LOOK_SECONDS = 16, 2.0
-"""manifests of jobs that are set aside, which a worker looks at before it claims, and the longest silence of one"""
+MAX_LOOKS = 16
+"""manifests of jobs that are set aside, which a worker without another job looks at"""
 
 
 class WorkerPool:
@@ -55,6 +53,7 @@ class WorkerPool:
         self._leases: dict[int, Lease] = {}
         self._pace, self._aside = ClaimPace(), SetAside(claim_pace.FIRST_ASIDE, claim_pace.MAX_ASIDE)
         self._unreleased: dict[int, Lease] = {}
+        self._claims = 0
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
@@ -103,23 +102,33 @@ class WorkerPool:
         if delay > 0.0:
             return delay
         self._release_again()
-        look_again(self._context)
-        lease = claim(
-            self._context,
-            worker_id(slot),
-            self._instance,
-            keep_waiting=self._keep_waiting,
-            without=[*self._aside.now(), *self._context.unsettled.now()],
-        )
+        look_again(self._context, self._stopping.is_set, 1)
+        lease = self._claim(slot)
         if lease is None:
             self._pace.unused()
+            if look_again(self._context, self._stopping.is_set, MAX_LOOKS):
+                return 0.0
             return claim_pace.FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
         outcome = self._run(slot, lease)
-        self._context.instruments.jobs_finished.labels(outcome).inc()
-        self._context.instruments.job_duration.labels(outcome).observe(time.monotonic() - lease.claimed_at)
+        ended = "released" if outcome == "aside" else outcome
+        self._context.instruments.jobs_finished.labels(ended).inc()
+        self._context.instruments.job_duration.labels(ended).observe(time.monotonic() - lease.claimed_at)
         self._keep_pace(lease, outcome)
         self._on_finished()
         return 0.0
+
+    def _claim(self, slot: int) -> Lease | None:
+        """Claims a job. Every other time, those that were set aside come last: there may be thousands of them."""
+        unsettled = self._context.unsettled
+        waiting, known = unsettled.now(), unsettled.known()
+        self._claims += 1
+        if self._claims % 2 and len(known) > len(waiting) and (lease := self._claim_without(slot, known)) is not None:
+            return lease
+        return self._claim_without(slot, waiting)
+
+    def _claim_without(self, slot: int, job_ids: list[int]) -> Lease | None:
+        without = [*self._aside.now(), *job_ids]
+        return claim(self._context, worker_id(slot), self._instance, keep_waiting=self._keep_waiting, without=without)
 
     def _run(self, slot: int, lease: Lease) -> str:
         self._leases[slot] = lease
@@ -131,13 +140,12 @@ class WorkerPool:
             del self._leases[slot]
 
     def _keep_pace(self, lease: Lease, outcome: str) -> None:
-        if outcome == "released" and lease.job_id in self._context.unsettled:
-            return  # for a reason of its own, which says nothing about other jobs
         if outcome in ("released", "lost"):
             self._pace.released(lease.claimed_at)
             return
         self._aside.forget(lease.job_id)
-        self._context.unsettled.forget(lease.job_id)
+        if outcome != "aside":  # what is set aside has a reason of its own, and says nothing about other jobs
+            self._context.unsettled.forget(lease.job_id)
         if self._pace.ended():
             self.wake()
 
@@ -154,10 +162,10 @@ class WorkerPool:
             return "lost"
         except IngestdError as error:
             log.error("job_not_released", job_id=lease.job_id, error=str(error))
-            self._aside.add(lease.job_id, reason)
+            self._aside.add(lease.job_id)
             self._unreleased[lease.job_id] = lease
             return "lost"
-        self._aside.add(lease.job_id, reason)
+        self._aside.add(lease.job_id)
         _log_release(lease, reason)
         return "released"
 
@@ -181,26 +189,6 @@ def is_open(context: Context) -> bool:
     except MountUnavailable:
         return False
     return True
-
-
-def look_again(context: Context) -> None:
-    """Ends the pauses of jobs whose manifests can be read again; a claim for each look would fill the ledger."""
-    seconds = context.settings.mount.settle_seconds
-    for job_id, sync_id in context.unsettled.take_due(MAX_LOOKS).items():
-        if is_unsettled(context, sync_id):
-            context.unsettled.add(job_id, MANIFEST, seconds)
-        else:
-            context.unsettled.end(job_id)
-
-
-def is_unsettled(context: Context, sync_id: str) -> bool:
-    try:
-        delivery.read(context, sync_id, deadline=LOOK_SECONDS, only_short=True)
-    except (ManifestUnsettled, Unavailable):
-        return True
-    except Exception:  # noqa: BLE001  its run finds out what that means
-        return False
-    return False
 
 
 def claim(

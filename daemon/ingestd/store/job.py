@@ -173,6 +173,11 @@ def queued(tx: Tx) -> QueuedWork:
     return QueuedWork(*map(bool, _sql.queued(tx.connection)))
 
 
+def is_queued(tx: Tx, job_id: int) -> bool:
+    """Whether a job waits to be claimed."""
+    return bool(_sql.is_queued(tx.connection, job_id=job_id))
+
+
 def claim_next(
     tx: Tx, worker_id: str, instance: str, patience: Patience, without: Sequence[int] = ()
 ) -> Claimed | None:

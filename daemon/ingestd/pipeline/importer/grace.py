@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from ingestd.errors import NotSettled
-from ingestd.pipeline.claim_pace import SetAside
+from ingestd.pipeline.unsettled import Unsettled
 
 IN_WORKER_SECONDS, WHOLE_SECONDS = 0.1, 1.0
 """how long a run waits in its worker, and mount.settle_seconds that are so short that it waits for all of them"""
@@ -26,10 +26,12 @@ class Grace:
     """The waits of one run for one cause. `pause(seconds)` waits, and raises when the daemon stops meanwhile."""
 
     def __init__(
-        self, aside: SetAside, job_id: int, cause: str, seconds: float, pause: Callable[[float], None]
+        self, unsettled: Unsettled, job_id: int, cause: str, seconds: float, pause: Callable[[float], None]
     ) -> None:
         self._cause, self._seconds, self._pause = cause, seconds, pause
-        self._since = aside.since(job_id, cause)
+        waited = unsettled.waited(job_id, cause)
+        self._is_first = waited is None
+        self._settled_at = time.monotonic() + seconds - (waited or 0.0)
         self._leave_at: float | None = None
         self.problem = PROBLEMS.get(cause, cause)
         """what cannot be read, for people"""
@@ -38,14 +40,14 @@ class Grace:
 
     def settled_at(self) -> float:
         """Until when (monotonic seconds) it is worth trying again what cannot be read now."""
-        return (time.monotonic() if self._since is None else self._since) + self._seconds
+        return self._settled_at
 
     def pause(self, seconds: float) -> None:
         """Waits between two tries. Raises NotSettled when this run has waited long enough."""
         now = time.monotonic()
         if self._leave_at is None:
-            patience = math.inf if self._seconds <= WHOLE_SECONDS else IN_WORKER_SECONDS
-            self._leave_at = now + (patience if self._since is None else 0.0)
+            longest = math.inf if self._seconds <= WHOLE_SECONDS else IN_WORKER_SECONDS
+            self._leave_at = now + (longest if self._is_first else 0.0)
         if now >= self._leave_at:
             raise NotSettled(self._cause, self.problem, self.sync_id)
         self._pause(min(seconds, self._leave_at - now))

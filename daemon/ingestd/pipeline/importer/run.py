@@ -24,7 +24,7 @@ from ingestd.errors import (
     Stopping,
     unforeseen,
 )
-from ingestd.model import BatchStatus, InvalidBasis, Lease
+from ingestd.model import SUCCEEDED, BatchStatus, InvalidBasis, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
@@ -61,7 +61,7 @@ class Run:
         self._identity: MountIdentity | None = None
 
     def execute(self) -> str:
-        """Runs the job; returns how the run ended: done, failed, released or lost."""
+        """Runs the job; returns how the run ended: done, failed, aside, released or lost."""
         # In a context of its own, so that the keys added to log lines end with the run.
         return copy_context().run(self._execute)
 
@@ -188,13 +188,17 @@ class Run:
             self._context.gate.refuse(expected.origin, found)
 
     def _set_aside(self, error: NotSettled) -> str:
-        """Gives the job back for a while. Where the run came further, the time that it may take begins again."""
+        """Gives the job back for a while. Where the run came further, the time that it may take begins again.
+
+        An item that failed does not count: each run takes it up again.
+        """
         job_id, unsettled = self._lease.job_id, self._context.unsettled
-        if self._progress.seen:
+        if any(self._progress.tally[decision.value] for decision in SUCCEEDED):
             unsettled.forget(job_id)
         unsettled.add(job_id, error.cause, self._context.settings.mount.settle_seconds, error.sync_id)
         problem = storable(f"waiting, and tried again: {error}")
-        return self._release(error.cause, lambda tx: batch.note_error(tx, self._lease.batch_id, problem))
+        ended = self._release(error.cause, lambda tx: batch.note_error(tx, self._lease.batch_id, problem))
+        return "aside" if ended == "released" else ended
 
     def _fail(self, error: str) -> str:
         return self._end_failed(partial(completion.fail, pauses=self._context.settings.queue.retry_pauses), error)
