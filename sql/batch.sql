@@ -3,6 +3,9 @@
 -- fragment: not_failed
 failure_count = 0, retry_at = NULL
 
+-- fragment: end_wait
+last_error = IF(earlier_error IS NULL, last_error, NULLIF(earlier_error, '')), earlier_error = NULL
+
 -- fragment: is_provisional
 -- Invalid batches whose verdict may not hold any more; those from the future only once their time has come.
 (invalid_basis IN ('absence', 'setting')
@@ -71,7 +74,7 @@ SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count
     type = :type, action = IFNULL(:action, action), status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
-    prior_sync_id = :prior_sync_id, last_error = :last_error, mount_type = :mount_type,
+    prior_sync_id = :prior_sync_id, last_error = :last_error, earlier_error = NULL, mount_type = :mount_type,
     mount_source = :mount_source, mount_fs_id = :mount_fs_id, plan_sha256 = NULL, {{not_failed}}
 WHERE id = :batch_id;
 
@@ -95,7 +98,11 @@ WHERE id = :batch_id;
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 
 -- name: note_error!
-UPDATE ingest_batch SET last_error = :error WHERE id = :batch_id;
+UPDATE ingest_batch SET earlier_error = IFNULL(earlier_error, IFNULL(last_error, '')), last_error = :error
+WHERE id = :batch_id;
+
+-- name: end_wait!
+UPDATE ingest_batch SET {{end_wait}} WHERE id = :batch_id;
 
 -- name: hold!
 UPDATE ingest_batch SET status = 'held', last_error = :error, {{not_failed}} WHERE id = :batch_id;
@@ -106,7 +113,8 @@ SET status = 'invalid', invalid_basis = :basis, last_error = :error, plan_sha256
 WHERE id = :batch_id;
 
 -- name: start!
-UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL WHERE id = :batch_id;
+UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL, {{end_wait}}
+WHERE id = :batch_id;
 
 -- name: finish!
 -- What was imported is not invalid any more: its time has come. What was recorded without its envelope is recorded again.

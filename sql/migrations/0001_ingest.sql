@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   manifest_completed_at DATETIME(6) NULL COMMENT 'first half of the version of this batch; sync_id is the second',
   prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   last_error        TEXT NULL,
+  earlier_error     TEXT NULL
+                    COMMENT 'last_error before the job was set aside; empty: there was none; NULL: it is not set aside',
   failure_count     INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'runs in a row that failed as a whole',
   retry_at          DATETIME(6) NULL COMMENT 'when a sweep queues it again after such a run',
   discovered_at     DATETIME(6) NOT NULL,

@@ -14,6 +14,7 @@ def refresh(tx: Tx, batch_id: int) -> BatchStatus:
     if active is not None:
         status = BatchStatus.IMPORTING if active.state is JobState.RUNNING else BatchStatus.QUEUED
     else:
+        batch.end_wait(tx, batch_id)
         status = without_job(tx, known)
     batch.set_status(tx, batch_id, status)
     return status

@@ -118,8 +118,13 @@ def hold(tx: Tx, batch_id: int, error: str) -> None:
 
 
 def note_error(tx: Tx, batch_id: int, error: str) -> None:
-    """Records why a batch waits; the end of its next run replaces that."""
+    """Records why the job of a batch is set aside, until it is claimed again or the wait ends otherwise."""
     _sql.note_error(tx.connection, batch_id=batch_id, error=error)
+
+
+def end_wait(tx: Tx, batch_id: int) -> None:
+    """Shows the error of the last run again in place of the reason why the job was set aside."""
+    _sql.end_wait(tx.connection, batch_id=batch_id)
 
 
 def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
