@@ -97,6 +97,9 @@ WHERE id = :batch_id;
 -- name: set_status!
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 
+-- name: set_error!
+UPDATE ingest_batch SET last_error = :error WHERE id = :batch_id;
+
 -- name: note_error!
 UPDATE ingest_batch SET earlier_error = IFNULL(earlier_error, IFNULL(last_error, '')), last_error = :error
 WHERE id = :batch_id;

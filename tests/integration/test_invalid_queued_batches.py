@@ -106,6 +106,23 @@ def test_what_was_imported_rests_on_no_earlier_verdict(world: World) -> None:
     assert world.decisions(sync_id) != {}
 
 
+@pytest.mark.parametrize("failing", [False, True])
+def test_what_another_host_imported_within_its_limits_stays_so(world: World, failing: bool) -> None:
+    """It was recorded without its envelope, which the next scan adds."""
+    sync_id = queued_then_invalid(world, strict(world), beyond_limit)
+    if failing:
+        world.file(f"{photo('b')['path']}/0.jpg", b"not of the size that the manifest says")
+    lax = world.context()
+    assert world.run_next(lax) == "done"
+    status = "partial" if failing else "imported"
+    assert world.status(sync_id) == status
+    decisions, error = world.decisions(sync_id), standing(world)[2]
+    world.scan(lax)
+    assert standing(world) == (status, None, error)
+    assert world.decisions(sync_id) == decisions
+    assert world.one("SELECT item_count FROM ingest_batch") == 3
+
+
 def test_it_is_not_approved(world: World) -> None:
     """An approval records what a plan allows, and there is none."""
     context = strict(world)

@@ -73,7 +73,7 @@ def standing(world: World) -> tuple[object, ...]:
 def set_aside(world: World, faulty: FaultyFuse, context: Context, sync_id: str, trouble: Trouble) -> None:
     enqueue(context, QueueRequest(sync_id, "tester", scope=Scope.REIMPORT))
     trouble(world, faulty, sync_id)
-    assert world.run_next(context) == "released"
+    assert world.run_next(context) == "aside"
     status, error = standing(world)
     assert status == "queued"
     assert str(error).startswith("waiting, and tried again: ")
@@ -104,7 +104,7 @@ def test_it_is_shown_again_after_each_run_that_could_not_read(
 ) -> None:
     sync_id = partial(world, context)
     set_aside(world, faulty, context, sync_id, document_error)
-    assert world.run_next(context) == "released"
+    assert world.run_next(context) == "aside"
     assert str(standing(world)[1]).startswith("waiting, and tried again: ")
     cancelled(world, context, sync_id)
     assert standing(world)[1] == "1 item failed"

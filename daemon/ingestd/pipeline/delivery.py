@@ -14,7 +14,7 @@ from ingestd.errors import BatchIsRunning, ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import Action, BatchStatus, InvalidBasis, JobState, Origin
-from ingestd.pipeline import ordering, removals, sightings, staging
+from ingestd.pipeline import ordering, removals, sightings, staging, status
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
@@ -144,9 +144,19 @@ def _check_again(
     if delivered.manifest is not None and columns["invalid_basis"] is None:
         ledger.append(tx, known.id, "batch_valid", phase="scan", earlier_basis=known.invalid_basis)
         staging.restage(tx, known.id, delivered.manifest)
+        _keep_import(tx, known)
         _resume(tx, context, known)
     _append_invalid(tx, known.id, columns)
     return columns
+
+
+def _keep_import(tx: Tx, known: Batch) -> None:
+    """Keeps the outcome of a run that has imported the manifest since, on a host on which it was valid."""
+    sha256 = known.plan_sha256
+    if sha256 is not None and sha256 == known.manifest_sha256 and job.is_imported(tx, known.id, sha256):
+        batch.set_plan(tx, known.id, sha256)
+        batch.set_error(tx, known.id, known.last_error)
+        status.refresh(tx, known.id)
 
 
 def _resume(tx: Tx, context: Context, known: Batch) -> None:
@@ -171,8 +181,8 @@ def change(
 ) -> None:
     """Records another digest under a known sync_id: appends `manifest_changed`, resets changed items to pending."""
     sightings.note_change(tx, context, known, delivered.sha256)
-    status = BatchStatus.QUEUED.value if queued else columns["status"]
-    batch.redeliver(tx, known.id, {**columns, "status": status})
+    status_now = BatchStatus.QUEUED.value if queued else columns["status"]
+    batch.redeliver(tx, known.id, {**columns, "status": status_now})
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}
     ledger.append(tx, known.id, "manifest_changed", **payload)
     if phase == "scan":  # the end of a run has this event, too

@@ -117,6 +117,10 @@ def hold(tx: Tx, batch_id: int, error: str) -> None:
     _sql.hold(tx.connection, batch_id=batch_id, error=error)
 
 
+def set_error(tx: Tx, batch_id: int, error: str | None) -> None:
+    _sql.set_error(tx.connection, batch_id=batch_id, error=error)
+
+
 def note_error(tx: Tx, batch_id: int, error: str) -> None:
     """Records why the job of a batch is set aside, until it is claimed again or the wait ends otherwise."""
     _sql.note_error(tx.connection, batch_id=batch_id, error=error)
