@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ingestd.errors import RemovalRefused
+from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.store.queries.live import live
 from support.removals import entries, events
@@ -66,6 +67,14 @@ def test_an_approval_is_recorded_once(world: World, web_client: WebClient, held:
         enqueue(web_client.context, QueueRequest(held, "tester", force=True))
     assert len(events(world, held, "removal_approved")) == 1
     assert world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", held) is None
+
+
+def test_a_batch_that_is_within_the_limit_by_now_has_no_error(world: World, web_client: WebClient, held: str) -> None:
+    standing = "SELECT status, last_error FROM ingest_batch WHERE sync_id = %s"
+    enqueue(web_client.context, QueueRequest(held, "tester"))
+    assert world.sql(standing, held) == [("queued", None)]
+    cancel(web_client.context, held, "tester")
+    assert world.sql(standing, held) == [("ready", None)]
 
 
 def deliver_more(world: World, held: str) -> None:

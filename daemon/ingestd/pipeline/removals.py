@@ -53,6 +53,7 @@ def check(context: Context, tx: Tx, known: Batch) -> None:
         raise refused(known.sync_id, stored, limit)
     if stored.is_held:
         removal.end_hold(tx, known.id)
+        batch.set_error(tx, known.id, None)
 
 
 def refused(sync_id: str, stored: StoredRemovals, limit: int) -> RemovalRefused:
