@@ -91,7 +91,7 @@ WHERE id = :batch_id;
 UPDATE ingest_batch SET plan_sha256 = :sha256 WHERE id = :batch_id;
 
 -- name: set_force!
-UPDATE ingest_batch SET force_sha256 = manifest_sha256, last_error = IF(status = 'held', NULL, last_error)
+UPDATE ingest_batch SET force_sha256 = manifest_sha256, force_limit = :limit, last_error = IF(status = 'held', NULL, last_error)
 WHERE id = :batch_id;
 
 -- name: set_status!
@@ -108,7 +108,8 @@ WHERE id = :batch_id;
 UPDATE ingest_batch SET {{end_wait}} WHERE id = :batch_id;
 
 -- name: hold!
-UPDATE ingest_batch SET status = 'held', last_error = :error, {{not_failed}} WHERE id = :batch_id;
+UPDATE ingest_batch SET status = 'held', last_error = :error, force_sha256 = NULL, force_limit = NULL, {{not_failed}}
+WHERE id = :batch_id;
 
 -- name: invalidate!
 UPDATE ingest_batch

@@ -6,7 +6,7 @@
 -- fragment: batch_columns
 -- Record: Batch.
 b.id, b.sync_id, b.type, b.action, b.status, b.invalid_basis, b.source_host, b.item_count, b.total_bytes, b.manifest_sha256,
-       b.plan_sha256, b.force_sha256, b.manifest_completed_at, b.prior_sync_id, b.discovered_at, b.started_at,
+       b.plan_sha256, b.force_sha256, b.force_limit, b.manifest_completed_at, b.prior_sync_id, b.discovered_at, b.started_at,
        b.completed_at, b.last_error, b.failure_count, b.retry_at
 
 -- fragment: job_columns

@@ -40,6 +40,7 @@ class Batch:
     manifest_sha256: str | None
     plan_sha256: str | None = field(metadata={"description": "The manifest that the present plan was made for."})
     force_sha256: str | None = field(metadata={"description": "The manifest allowed to exceed queue.removal_limit."})
+    force_limit: int | None = field(metadata={"description": "How many rows that allows to remove; null: any number."})
     manifest_completed_at: datetime | None
     prior_sync_id: str | None
     discovered_at: datetime

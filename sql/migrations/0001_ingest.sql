@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   plan_sha256       CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   force_sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
                     COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',
+  force_limit       BIGINT UNSIGNED NULL COMMENT 'how many rows that allows to remove in all; NULL: any number',
   manifest_summary  JSON NULL,
   manifest_completed_at DATETIME(6) NULL COMMENT 'first half of the version of this batch; sync_id is the second',
   prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ingestd.errors import NotEligible, RemovalRefused
-from ingestd.pipeline import queueing
+from ingestd.pipeline import queueing, removals
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -174,7 +174,7 @@ def test_a_running_job_cannot_take_up_a_lower_number_of_rows(world: World, appro
     context, removal = approved
     assert claim(context, "w", str(this_instance())) is not None
     queue(context, removal, force=True, max_removals=3)
-    with pytest.raises(NotEligible, match="more than the 2 that were reviewed"):
+    with pytest.raises(NotEligible, match="can no longer take up force"):
         queue(context, removal, force=True, max_removals=2)
 
 
@@ -187,3 +187,69 @@ def test_each_job_has_its_own_approval_in_the_ledger(world: World, approved: tup
     assert [event["assets"] for event in events(world, removal, "removal_approved")] == [3, 9]
     assert world.run_next(context) == "done"
     assert live(world) == 0
+
+
+GROWN = "would remove 9 assets by now, more than the 3 rows that were approved"
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_grows_between_an_approval_and_its_run_is_held_again(world: World, limit: int, times: int) -> None:
+    context = world.context(queue={"removal_limit": limit})
+    imported(world, context, 3)
+    removal = deliver(world, 9)
+    world.scan(context)
+    with pytest.raises(RemovalRefused):
+        queue(context, removal)
+    for _ in range(times):
+        queue(context, removal, force=True, max_removals=3)
+    grow(world, context)
+    assert world.run_next(context) == "failed"
+    assert (live(world), world.status(removal)) == (9, "held")
+    assert GROWN in str(world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", removal))
+    with pytest.raises(RemovalRefused):
+        queue(context, removal)
+    queue(context, removal, force=True, max_removals=9)
+    assert world.run_next(context) == "done"
+    assert live(world) == 0
+
+
+def test_what_grows_during_the_run_is_held_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context(queue={"removal_limit": 0}, worker={"chunk_items": 2})
+    imported(world, context, 3)
+    removal = deliver(world, 9)
+    world.scan(context)
+    preflight(context, removal)
+    queue(context, removal, force=True, max_removals=3)
+    grow(world, context)
+    with monkeypatch.context() as patched:
+        patched.setattr(removals, "check", lambda *_: None)  # as if it grew after that
+        assert world.run_next(context) == "failed"
+    assert live(world) >= 6
+    assert world.status(removal) == "held"
+
+
+def test_an_approval_of_any_number_allows_what_came_since(world: World) -> None:
+    context = world.context(queue={"removal_limit": 2})
+    imported(world, context, 3)
+    removal = deliver(world, 9)
+    world.scan(context)
+    queue(context, removal, force=True)
+    grow(world, context)
+    assert world.run_next(context) == "done"
+    assert live(world) == 0
+
+
+@pytest.mark.parametrize(("first", "second", "left"), [(None, 9, 0), (9, 20, 0), (20, 9, 0)])
+def test_the_last_approval_of_a_queued_job_counts(
+    world: World, first: int | None, second: int | None, left: int
+) -> None:
+    context = world.context(queue={"removal_limit": 2})
+    imported(world, context, 9)
+    removal = deliver(world, 9)
+    world.scan(context)
+    for count in (first, second):
+        queue(context, removal, force=True, max_removals=count)
+        assert world.one("SELECT force_limit FROM ingest_batch WHERE sync_id = %s", removal) == count
+    assert world.run_next(context) == "done"
+    assert live(world) == left

@@ -140,7 +140,7 @@ def _enqueue(tx: Tx, context: Context, request: QueueRequest) -> Queued | Remova
         raise NotEligible(f"batch {request.sync_id} is invalid: {known.last_error}")
     if request.force:
         removals.approve(tx, known, request.requested_by, request.max_removals)
-        known = replace(known, force_sha256=known.manifest_sha256)
+        known = replace(known, force_sha256=known.manifest_sha256, force_limit=request.max_removals)
     try:
         removals.check(context, tx, known)
     except RemovalRefused as refusal:
@@ -228,7 +228,7 @@ def _changes(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> dict[s
     changes = {}
     if request.priority not in (None, active.priority):
         changes["priority"] = "a new priority"
-    if request.force and not removals.is_forced(known):
+    if request.force and not (removals.is_forced(known) and known.force_limit == request.max_removals):
         changes["force"] = "force"
     if scopes.asks_for_more(tx, known, active, request.scope, is_plain=request.is_plain):
         changes["scope"] = scopes.NAMES[request.scope]

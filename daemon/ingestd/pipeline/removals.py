@@ -43,17 +43,26 @@ def _still_removed(tx: Tx, batch_id: int, stored: StoredRemovals) -> StoredRemov
 def check(context: Context, tx: Tx, known: Batch) -> None:
     """Raises RemovalRefused when a batch would remove more rows than queue.removal_limit.
 
-    An operator's force, given for the present digest, lifts the limit. A count within the limit ends a hold.
+    An operator's force, given for the present digest, lifts the limit to what was approved. A count within it ends a
+    hold.
     """
-    limit = context.settings.queue.removal_limit
-    if is_forced(known):
+    if is_unlimited(known):
         return
     stored = removal.find(tx, known.id, known.manifest_sha256)
-    if stored.unapproved > limit and stored.has_more:
-        raise refused(known.sync_id, stored, limit)
+    count = count_for(context, known, known.manifest_sha256 or "")
+    if stored.has_more and count.is_beyond(stored):
+        raise count.refusal(stored)
     if stored.is_held:
         removal.end_hold(tx, known.id)
         batch.set_error(tx, known.id, None)
+
+
+def beyond_approval(sync_id: str, stored: StoredRemovals, limit: int) -> RemovalRefused:
+    return RemovalRefused(
+        f"batch {sync_id} would remove {stored.expected} by now, more than the {limit} rows that were approved;"
+        " review it with `ingestd preflight`, then allow it with `ingestd queue --force`",
+        stored.expected.as_dict(),
+    )
 
 
 def refused(sync_id: str, stored: StoredRemovals, limit: int) -> RemovalRefused:
@@ -78,12 +87,12 @@ def may_have_grown(context: Context, tx: Tx, known: Batch, manifest: Manifest) -
     """
     if manifest.action is Action.REMOVE:
         return True
-    if is_forced(known):
+    if is_unlimited(known):
         return False
     if any(container.complete for container in manifest.containers()):
         return True
     stored = removal.find(tx, known.id, manifest.sha256)
-    left = context.settings.queue.removal_limit - (stored.removed.total - stored.approved)
+    left = count_for(context, known, manifest.sha256).left(stored)
     return removal.count_live_files(tx, known.id, left + 1) > left
 
 
@@ -92,10 +101,16 @@ def is_forced(known: Batch) -> bool:
     return known.force_sha256 is not None and known.force_sha256 == known.manifest_sha256
 
 
+def is_unlimited(known: Batch) -> bool:
+    """Whether that was allowed for any number of rows."""
+    return is_forced(known) and known.force_limit is None
+
+
 def count_for(context: Context, known: Batch, sha256: str) -> "RemovalCount":
     """Counts the removals of one run of a batch, whose row is locked."""
-    limit = None if is_forced(known) else context.settings.queue.removal_limit
-    return RemovalCount(known.id, known.sync_id, sha256, limit)
+    is_approved = is_forced(known)
+    limit = known.force_limit if is_approved else context.settings.queue.removal_limit
+    return RemovalCount(known.id, known.sync_id, sha256, limit, is_approved)
 
 
 def hold(tx: Tx, known: Batch, refusal: RemovalRefused, *, phase: str, requested_by: str) -> None:
@@ -143,7 +158,7 @@ def approve(tx: Tx, known: Batch, requested_by: str, at_most: int | None) -> Non
     stored = require_at_most(tx, known, at_most)
     counts = stored.refused if stored.is_held else stored.expected
     now = {"now": stored.expected.as_dict()} if counts != stored.expected else {}
-    batch.set_force(tx, known.id)
+    batch.set_force(tx, known.id, at_most)
     removal.end_hold(tx, known.id)
     removal.approve(tx, known.id)
     payload = {"phase": "queue", "requested_by": requested_by, **counts.as_dict(), **now}
@@ -152,12 +167,16 @@ def approve(tx: Tx, known: Batch, requested_by: str, at_most: int | None) -> Non
 
 @dataclass(frozen=True, slots=True)
 class RemovalCount:
-    """Counts what one run removes, in the transactions that remove it. `limit` None: an operator lifted it."""
+    """Counts what one run removes, in the transactions that remove it.
+
+    `limit`: how many rows may be removed without approval, or, if that `is_approved`, in all; None: any number.
+    """
 
     batch_id: int
     sync_id: str
     sha256: str
     limit: int | None
+    is_approved: bool = False
 
     def add(self, tx: Tx, removed: Removals) -> None:
         """Counts rows that the transaction is about to take out of sight.
@@ -167,14 +186,30 @@ class RemovalCount:
         if not removed.total:
             return
         if self.limit is not None:
-            self._require_within(tx, removed, self.limit)
-        removal.add(tx, self.batch_id, self.sha256, removed, approved=self.limit is None)
+            self._require_within(tx, removed)
+        removal.add(tx, self.batch_id, self.sha256, removed, approved=self.is_approved)
 
-    def _require_within(self, tx: Tx, removed: Removals, limit: int) -> None:
+    def left(self, stored: StoredRemovals) -> int:
+        """How many more rows may be removed. Needs a limit."""
+        assert self.limit is not None
+        return self.limit - (stored.removed.total - (0 if self.is_approved else stored.approved))
+
+    def is_beyond(self, stored: StoredRemovals) -> bool:
+        """Whether what is expected exceeds the limit."""
+        if self.limit is None:
+            return False
+        return (stored.expected.total if self.is_approved else stored.unapproved) > self.limit
+
+    def refusal(self, stored: StoredRemovals) -> RemovalRefused:
+        """What is expected exceeds the limit. Needs a limit."""
+        assert self.limit is not None
+        return (beyond_approval if self.is_approved else refused)(self.sync_id, stored, self.limit)
+
+    def _require_within(self, tx: Tx, removed: Removals) -> None:
         stored = removal.lock(tx, self.batch_id, self.sha256)
-        if stored.removed.total + removed.total - stored.approved <= limit:
+        if removed.total <= self.left(stored):
             return
         stored = _still_removed(tx, self.batch_id, stored)
         after = replace(stored, expected=stored.removed + removed)
-        if after.unapproved > limit:
-            raise refused(self.sync_id, after, limit)
+        if self.is_beyond(after):
+            raise self.refusal(after)

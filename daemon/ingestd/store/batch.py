@@ -108,9 +108,9 @@ def set_plan(tx: Tx, batch_id: int, sha256: str) -> None:
     _sql.set_plan(tx.connection, batch_id=batch_id, sha256=sha256)
 
 
-def set_force(tx: Tx, batch_id: int) -> None:
-    """Allows removals beyond the limit, for the present digest of the batch only."""
-    _sql.set_force(tx.connection, batch_id=batch_id)
+def set_force(tx: Tx, batch_id: int, limit: int | None) -> None:
+    """Allows removals beyond the limit, up to another one, for the present digest of the batch only."""
+    _sql.set_force(tx.connection, batch_id=batch_id, limit=limit)
 
 
 def hold(tx: Tx, batch_id: int, error: str) -> None:
