@@ -77,9 +77,9 @@ def noted_probes(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[str]
     probed: list[str] = []
     ask = context.mount.prober.ask
 
-    def noting(sync_id: str) -> bool:
+    def noting(sync_id: str) -> None:
         probed.append(sync_id)
-        return ask(sync_id)
+        ask(sync_id)
 
     monkeypatch.setattr(context.mount.prober, "ask", noting)
     return probed

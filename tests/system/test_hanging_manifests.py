@@ -1,13 +1,18 @@
 """Manifests whose read hangs in the kernel, where no signal reaches it, and a mount that is slow at each operation."""
 
+import os
+import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
-from ingestd.errors import MountSilent, MountUnavailable, StillSilent
-from ingestd.mount import helper_pool
+from ingestd.errors import MountSilent, MountUnavailable, Shortage, StillSilent
+from ingestd.mount import helper_pool, probe_helper
+from ingestd.mount import prober as prober_module
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import MAX_ABANDONED, Use
+from ingestd.mount.helper_process import HelperProcess
 from ingestd.pipeline import reads
 from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
@@ -204,3 +209,89 @@ def test_what_hangs_in_a_mount_that_was_replaced_does_not_count(
     finally:
         faulty.clear()
     until_reaped(mount)
+
+
+@pytest.fixture
+def pinging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_helper, "PING_AFTER", 0.1)
+    monkeypatch.setattr(probe_helper, "PING_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("pinging")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_helper_of_probes_sends_no_reader_to_what_hangs(
+    world: World, faulty: FaultyFuse, number: signal.Signals
+) -> None:
+    context = world.context(mount={"root": faulty.point, "deadline": 5.0})
+    scanner, prober = Scanner(context), context.mount.prober
+    scanner.scan()
+    bad = hang(world, faulty, MAX_ABANDONED[Use.MANIFEST] + 8)
+    scanner.name(bad)
+    until(lambda: scanner.run_once() and len(prober._probes) == len(bad))
+    helper = prober._helpers[0]._helper
+    assert helper is not None
+    os.kill(helper._process.pid, number)
+    for _ in range(2):
+        healthy = world.put(photo("healthy"))
+        scanner.name([healthy])
+        record(scanner, world, {healthy})
+        assert context.mount.hung_manifests <= reads.READERS[Lane.SHORT]
+        until(lambda: scanner.run_once() and prober._helpers[0]._helper not in (None, helper))
+    faulty.clear()
+    record(scanner, world, bad)
+    until_reaped(context.mount)
+
+
+def test_manifests_that_find_no_place_among_those_that_hang_are_not_read(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(prober_module, "MAX_PROBES", 3)
+    context = world.context(mount={"root": faulty.point, "deadline": 1.0})
+    scanner, prober = Scanner(context), context.mount.prober
+    scanner.scan()
+    bad = hang(world, faulty, 20)
+    scanner.name(bad)
+    until(lambda: scanner.run_once() and len(prober._probes) == len(bad))
+    healthy = world.put(photo("healthy"))
+    scanner.name([healthy])
+    scanner.scan()
+    assert context.mount.hung_manifests <= reads.READERS[Lane.SHORT]
+    assert scanner.unrecorded_names == bad | {healthy}
+    clock.now += 900.0
+    until(lambda: scanner.run_once() and scanner.stuck == len(bad) + 1)
+    (problem,) = world.sql("SELECT payload FROM ingest_event WHERE payload LIKE %s", f"%{healthy}%")[0]
+    assert "so many manifests hang in the mount" in problem
+    faulty.clear()
+    clock.now += 900.0
+    record(scanner, world, bad | {healthy})
+    until_reaped(context.mount)
+
+
+@pytest.mark.usefixtures("pinging")
+def test_what_cannot_be_probed_for_lack_of_something_is_reported_as_that(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.context(mount={"root": faulty.point, "deadline": 3.0})
+    scanner = Scanner(context)
+    scanner.scan()
+    bad = hang(world, faulty, 2)
+    scanner.name(bad)
+    until(lambda: scanner.run_once() and len(context.mount.prober._helpers[0]) == len(bad))
+    helper = context.mount.prober._helpers[0]._helper
+    assert helper is not None
+    healthy = world.put(photo("healthy"))
+    with monkeypatch.context() as patched:
+        patched.setattr(probe_helper, "HelperProcess", lacking)
+        helper._process.kill()
+        scanner.name([healthy])
+        with pytest.raises(Shortage, match="can't start"):
+            until(lambda: scanner.run_once() < 0)
+    assert scanner.stuck == 0
+    until(lambda: [scanner.run_once()] and (healthy, "new") in recorded(world))
+    faulty.clear()
+    record(scanner, world, bad)
+    until_reaped(context.mount)
+
+
+def lacking(_is_cancelled: Callable[[], bool]) -> HelperProcess:
+    raise Shortage("can't start new process")

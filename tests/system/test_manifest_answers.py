@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.errors import MountUnavailable, Shortage
-from ingestd.mount import manifest_answers, prober
+from ingestd.mount import manifest_answers, probe_helper
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_process import HelperProcess
 from support.faulty_fuse import FaultyFuse, Step
@@ -144,7 +144,7 @@ def test_starting_a_helper_does_not_count_as_silence(
         time.sleep(2.5)
         return HelperProcess(is_cancelled)
 
-    monkeypatch.setattr(prober, "HelperProcess", started_late)
+    monkeypatch.setattr(probe_helper, "HelperProcess", started_late)
     assert mount.manifest_answers(world.put(photo("good")), 2.0)
 
 

@@ -1,38 +1,73 @@
 """The helper that finds out which manifests can be read: what it does when they, their mount or it itself hang."""
 
+import errno
 import os
 import resource
 import signal
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ingestd.errors import OtherRelease, Shortage
+from ingestd.mount import access, probe_helper
 from ingestd.mount import prober as prober_module
-from ingestd.mount.prober import Prober
+from ingestd.mount.helper_process import HelperProcess
+from ingestd.mount.mountinfo import MountPoint
+from ingestd.mount.prober import RESTART_SECONDS, Prober
 from support.faulty_fuse import FaultyFuse
+from support.faulty_helper import inject
 from support.hanging_manifests import hang
 from support.reaped import until_reaped
 from support.wait import until
 from support.world import World, photo
 
+DIES = """
+import os
+from ingestd.mount import manifests
+manifests.try_to_read = lambda root, sync_id: os._exit(1)
+"""
+NO_THREADS = """
+import threading
+def start(self): raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
 
-def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(world: World, faulty: FaultyFuse) -> None:
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_arguments: Any, **_options: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("hangs_again", [False, True])
+def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(
+    world: World, faulty: FaultyFuse, hangs_again: bool
+) -> None:
     mount = world.context(mount={"root": faulty.point, "deadline": 1.0}).mount
     (bad,) = hang(world, faulty, 1)
     prober = mount.prober
-    assert prober.ask(bad)
+    prober.ask(bad)
     until(lambda: faulty.met)
     prober.wait(0.2)
     assert (prober.is_busy, prober.take(bad)) == (True, None)
     again = FaultyFuse(world.root, faulty.point)
     again.mount()
+    silent_for = prober.silent_for(bad)
     try:
-        other = world.put(photo("other"))
-        assert prober.ask(other)
-        assert prober.take(bad) is not None, "the answer of the former mount is not waited for"
-        prober.wait(5.0)
-        assert prober.take(other) is not None
+        if hangs_again:
+            again.hang(f"sync/{bad}.json")
+            until(lambda: waited(prober) and again.met)
+            assert prober.silent_for(bad) < silent_for, "it was silent in the former mount"
+            assert waited(prober).take(bad) is None
+            again.clear()
+        until(lambda: waited(prober).take(bad) is not None)
         assert not prober.is_busy
     finally:
         again.unmount()
@@ -40,29 +75,53 @@ def test_what_is_probed_in_a_mount_that_was_replaced_is_probed_again(world: Worl
     until_reaped(mount)
 
 
+def test_a_mount_that_cannot_be_identified_is_not_another_one(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    (bad,), prober = hang(world, faulty, 1), mount.prober
+    prober.ask(bad)
+    until(lambda: faulty.met)
+    looks: list[Path] = []
+
+    def fail(root: Path) -> MountPoint:
+        looks.append(root)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(access, "mount_point", fail)
+    helper = prober._helpers[0]._helper
+    until(lambda: waited(prober) and len(looks) > 2)
+    assert (prober._helpers[0]._helper, prober.take(bad)) == (helper, None)
+    faulty.clear()
+    until_reaped(mount)
+
+
 def test_a_probe_does_not_wait_for_more_than_the_first_read(world: World, faulty: FaultyFuse) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     sync_id = world.put(photo("drips"))
     faulty.slow(f"sync/{sync_id}.json", 0.05)
-    assert mount.prober.ask(sync_id)
+    mount.prober.ask(sync_id)
     mount.prober.wait(5.0)
     assert mount.prober.take(sync_id) is not None
     assert faulty.met == [f"sync/{sync_id}.json"]
 
 
-def test_a_probe_whose_helper_dies_is_answered(world: World, faulty: FaultyFuse) -> None:
-    mount = world.context(mount={"root": faulty.point}).mount
+def test_what_answered_before_is_asked_again(world: World, faulty: FaultyFuse) -> None:
+    prober = world.context(mount={"root": faulty.point}).mount.prober
     (bad,) = hang(world, faulty, 1)
-    assert mount.prober.ask(bad)
-    helper = mount.prober._helpers[0]._helper
-    assert helper is not None
+    path = f"sync/{bad}.json"
+    prober.ask(bad)
+    until(lambda: faulty.met)
     faulty.clear()
-    helper._process.kill()
-    mount.prober.wait(5.0)
-    assert mount.prober.take(bad) is not None
-    assert mount.prober.ask(bad), "by another one"
-    mount.prober.wait(5.0)
-    assert mount.prober.take(bad) is not None
+    other = world.put(photo("other"))
+    prober.ask(other)
+    until(lambda: waited(prober).take(other) is not None and not prober.is_busy)
+    faulty.hang(path)
+    prober.ask(bad)
+    until(lambda: faulty.met == [path, path])
+    assert waited(prober).take(bad) is None
+    faulty.clear()
+    until(lambda: waited(prober).take(bad) is not None)
 
 
 def waited(prober: Prober) -> Prober:
@@ -72,26 +131,139 @@ def waited(prober: Prober) -> Prober:
 
 @pytest.fixture
 def pinging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prober_module, "PING_AFTER", 0.1)
-    monkeypatch.setattr(prober_module, "PING_SECONDS", 0.5)
+    monkeypatch.setattr(probe_helper, "PING_AFTER", 0.1)
+    monkeypatch.setattr(probe_helper, "PING_SECONDS", 0.5)
+
+
+def pid_of(prober: Prober) -> int:
+    helper = prober._helpers[0]._helper
+    assert helper is not None
+    return helper._process.pid
 
 
 @pytest.mark.usefixtures("pinging")
-def test_a_frozen_helper_of_probes_is_replaced(world: World, faulty: FaultyFuse) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_what_hangs_is_asked_again_when_its_helper_is_lost(
+    world: World, faulty: FaultyFuse, number: signal.Signals
+) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    bad, prober = sorted(hang(world, faulty, 5)), mount.prober
+    for sync_id in bad:
+        prober.ask(sync_id)
+    until(lambda: len(faulty.met) == len(bad))
+    silent_for, first = prober.silent_for(bad[0]), pid_of(prober)
+    os.kill(first, number)
+    good = world.put(photo("good"))
+    prober.ask(good)
+    until(lambda: waited(prober).take(good) is not None, what="for the answer of another helper")
+    assert pid_of(prober) != first
+    until(lambda: len(faulty.met) == 2 * len(bad))
+    assert [sync_id for sync_id in bad if prober.take(sync_id) is not None] == []
+    assert prober.silent_for(bad[0]) > silent_for
+    faulty.clear()
+    until(lambda: not waited(prober).is_busy)
+    until_reaped(mount)
+
+
+def test_helpers_that_end_each_time_are_started_once_a_second(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     sync_id, prober = world.put(photo("a")), mount.prober
-    assert prober.ask(sync_id)
-    prober.wait(5.0)
-    assert prober.take(sync_id) is not None
-    helper = prober._helpers[0]._helper
-    assert helper is not None
-    os.kill(helper._process.pid, signal.SIGSTOP)
-    assert prober.ask(sync_id)
-    until(lambda: not waited(prober).is_busy, what="for the end of the helper")
-    assert prober.take(sync_id) is not None
-    assert prober.ask(sync_id)
-    prober.wait(5.0)
-    assert prober.take(sync_id) is not None
+    starts: list[float] = []
+
+    def started(is_cancelled: Callable[[], bool]) -> HelperProcess:
+        starts.append(time.monotonic())
+        return HelperProcess(is_cancelled)
+
+    monkeypatch.setattr(probe_helper, "HelperProcess", started)
+    with monkeypatch.context() as patched:
+        inject(patched, DIES)
+        prober.ask(sync_id)
+        until(lambda: waited(prober) and len(starts) > 2)
+        assert (prober.is_busy, prober.take(sync_id)) == (True, None)
+    assert min(after - before for before, after in pairwise(starts)) >= RESTART_SECONDS
+    until(lambda: waited(prober).take(sync_id) is not None)
+    assert prober.problem is None
+
+
+@pytest.mark.parametrize("code", ["raise MemoryError", "import os; os._exit(76)", "", NO_THREADS])
+def test_what_cannot_be_probed_for_lack_of_something_stays_asked(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    mount = world.context(mount={"root": faulty.point, "deadline": 0.2}).mount
+    (bad,), good, prober = hang(world, faulty, 1), world.put(photo("good")), mount.prober
+    with monkeypatch.context() as patched:
+        inject(patched, code)
+        if not code:
+            patched.setattr(subprocess, "Popen", raising(OSError(errno.EAGAIN, "Resource temporarily unavailable")))
+        for sync_id in (bad, good):
+            prober.ask(sync_id)
+        until(lambda: waited(prober).problem is not None)
+        assert [prober.take(sync_id) for sync_id in (bad, good)] == [None, None]
+        if code != NO_THREADS:
+            assert waited(prober).silent_for(good) == 0.0
+            with pytest.raises(OtherRelease if "76" in code else Shortage):
+                mount.manifest_answers(good, 0.1)
+    if code == NO_THREADS:
+        os.kill(pid_of(prober), signal.SIGKILL)
+    until(lambda: waited(prober).take(good) is not None)
+    until(lambda: faulty.met)
+    assert waited(prober).take(bad) is None
+    assert prober.problem is None
+    faulty.clear()
+    until_reaped(mount)
+
+
+@pytest.mark.usefixtures("pinging")
+def test_a_helper_that_lacks_descriptors_for_a_while_is_kept(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    (bad,), prober = hang(world, faulty, 1), mount.prober
+    prober.ask(bad)
+    until(lambda: faulty.met)
+    first = pid_of(prober)
+    with few_descriptors(prober, 0):
+        until(lambda: isinstance(waited(prober).problem, Shortage))
+        assert (pid_of(prober), prober.take(bad)) == (first, None)
+    good = world.put(photo("good"))
+    prober.ask(good)
+    until(lambda: waited(prober).take(good) is not None)
+    assert (pid_of(prober), prober.problem, prober.take(bad)) == (first, None, None)
+    faulty.clear()
+    until_reaped(mount)
+
+
+def test_what_hangs_in_lost_helpers_has_a_limit(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prober_module, "MAX_PROBES", 3)
+    mount = world.context(mount={"root": faulty.point}).mount
+    bad, prober = hang(world, faulty, 3), mount.prober
+    for sync_id in bad:
+        prober.ask(sync_id)
+    for count in (3, 6):
+        until(lambda count=count: waited(prober) and len(faulty.met) == count)  # type: ignore[misc]
+        os.kill(pid_of(prober), signal.SIGKILL)
+    good = world.put(photo("good"))
+    prober.ask(good)
+    for _ in range(15):
+        assert waited(prober).take(good) is None
+    assert len(faulty.met) == 6
+    faulty.clear()
+    until(lambda: waited(prober).take(good) is not None)
+    until(lambda: not waited(prober).is_busy)
+    until_reaped(mount)
+
+
+def test_nothing_is_awaited_once_it_is_closed(world: World, faulty: FaultyFuse) -> None:
+    mount = world.context(mount={"root": faulty.point}).mount
+    (bad,), prober = hang(world, faulty, 1), mount.prober
+    prober.ask(bad)
+    until(lambda: faulty.met)
+    prober.close()
+    prober.ask(world.put(photo("good")))
+    assert waited(prober).take(bad) is not None
+    faulty.clear()
     until_reaped(mount)
 
 
@@ -99,7 +271,7 @@ def test_a_frozen_helper_of_probes_is_replaced(world: World, faulty: FaultyFuse)
 def test_a_helper_whose_probes_hang_is_kept(world: World, faulty: FaultyFuse) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     (bad,), prober = hang(world, faulty, 1), mount.prober
-    assert prober.ask(bad)
+    prober.ask(bad)
     helper, pings = prober._helpers[0]._helper, []
     assert helper is not None
     send = helper.send
@@ -114,11 +286,12 @@ def test_without_descriptors_what_hangs_is_not_taken_for_readable(world: World, 
     mount = world.context(mount={"root": faulty.point}).mount
     prober = mount.prober
     healthy = world.put(photo("healthy"))
-    assert prober.ask(healthy)
+    prober.ask(healthy)
     until(lambda: waited(prober).take(healthy) is not None)
     bad = sorted(hang(world, faulty, 6))
     with few_descriptors(prober, 4):
-        assert all(prober.ask(sync_id) for sync_id in [*bad, healthy])
+        for sync_id in [*bad, healthy]:
+            prober.ask(sync_id)
         until(lambda: faulty.met)
         for _ in range(10):
             prober.wait(0.1)

@@ -23,6 +23,11 @@ def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prober_module, "max_probes", lambda: EACH)
 
 
+def ask(prober: Prober, *sync_ids: str) -> None:
+    for sync_id in sync_ids:
+        prober.ask(sync_id)
+
+
 def sizes(prober: Prober) -> list[int]:
     return [len(helper) for helper in prober._helpers]
 
@@ -31,9 +36,9 @@ def sizes(prober: Prober) -> list[int]:
 def test_a_manifest_is_answered_beside_those_that_hang(world: World, faulty: FaultyFuse, count: int) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     bad, prober = hang(world, faulty, count), mount.prober
-    assert all(prober.ask(sync_id) for sync_id in bad)
+    ask(prober, *bad)
     good = world.put(photo("good"))
-    assert prober.ask(good)
+    ask(prober, good)
     until(lambda: waited(prober).take(good) is not None, what="for the answer")
     assert (sum(sizes(prober)), max(sizes(prober))) == (count, min(count, EACH))
     assert all(prober.take(sync_id) is None for sync_id in bad)
@@ -46,14 +51,18 @@ def test_a_manifest_is_answered_beside_those_that_hang(world: World, faulty: Fau
     until_reaped(mount)
 
 
-def test_what_all_helpers_may_not_open_files_for_is_not_asked(world: World, faulty: FaultyFuse) -> None:
+def test_what_all_helpers_may_not_open_files_for_waits(world: World, faulty: FaultyFuse) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     bad, prober = hang(world, faulty, EACH * MAX_HELPERS), mount.prober
-    assert all(prober.ask(sync_id) for sync_id in bad)
-    assert not prober.ask(world.put(photo("good")))
-    assert all(prober.ask(sync_id) for sync_id in bad), "they are asked already"
+    ask(prober, *bad)
+    good = world.put(photo("good"))
+    ask(prober, good, *bad)
+    for _ in range(3):
+        assert (waited(prober).take(good), prober.silent_for(good)) == (None, 0.0)
     assert sizes(prober) == [EACH] * MAX_HELPERS
+    assert all(prober.silent_for(sync_id) > 0 for sync_id in bad)
     faulty.clear()
+    until(lambda: waited(prober).take(good) is not None)
     until_reaped(mount)
 
 
@@ -63,6 +72,9 @@ def test_no_more_than_the_limit_is_asked_in_all(
     monkeypatch.setattr(prober_module, "MAX_PROBES", 3)
     mount = world.context(mount={"root": faulty.point}).mount
     bad, prober = hang(world, faulty, 4), mount.prober
-    assert [prober.ask(sync_id) for sync_id in bad] == [True, True, True, False]
+    ask(prober, *bad)
+    assert (sum(sizes(prober)), prober.is_busy) == (3, True)
     faulty.clear()
+    until(lambda: not waited(prober).is_busy)
+    assert all(prober.take(sync_id) is not None for sync_id in bad)
     until_reaped(mount)

@@ -6,7 +6,7 @@ A mount that is absent, replaced or silent raises MountUnavailable, which never 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -62,6 +62,7 @@ class Mount:
         self.listing_problem: str | None = None
         """why the last listing of that folder did not end; None if it did"""
         self._checked_at = self._lost_at = -math.inf
+        self._mount_id = 0
         self._root, self._path = str(settings.root), settings.root
         self._limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
         self._pool = HelperPool(settings.root, self._mounted)
@@ -269,11 +270,10 @@ class Mount:
             raise kind(f"what is mounted cannot be found out: {error.strerror}") from error
 
     def _mounted(self) -> int:
-        """The number of the mount at the root, which no other gets while reads hang there; 0 if it is unknown."""
-        try:
-            return mount_point(self._path).mount_id
-        except OSError:
-            return 0
+        """The number of the mount at the root, as last known: a lack of descriptors must not look like another one."""
+        with suppress(OSError):
+            self._mount_id = mount_point(self._path).mount_id
+        return self._mount_id
 
     def close(self) -> None:
         """Ends all helpers, also while callers wait for a reply: they get MountUnavailable. Idempotent."""

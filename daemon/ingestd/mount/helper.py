@@ -56,6 +56,7 @@ def handle(request: wire.Request, channel: ReplyChannel) -> None:
 def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
     match request:
         case wire.InspectRoot(root):
+            probes.begin()
             channel.send(inspect_root(root, channel.keep_alive))
         case wire.ListSentinels(root, awaited):
             sync_folder.list_sentinels(root, channel.send, awaited)

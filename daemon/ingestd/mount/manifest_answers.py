@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingestd.errors import MountUnavailable
-from ingestd.mount.prober import START_SECONDS, Prober
+from ingestd.mount.probe_helper import START_SECONDS
+from ingestd.mount.prober import Prober
 from ingestd.mount.wire import LATE_SECONDS
 from ingestd.shortage import memory_shortage, shortage_of
 
@@ -17,7 +18,7 @@ POLL_SECONDS, IDLE_SECONDS = 0.05, 60.0
 
 @dataclass
 class Question:
-    """What one or more callers want to know of a manifest. `is_asked`: it was asked, or there was no place for it."""
+    """What one or more callers want to know of a manifest. `is_asked`: its time has begun."""
 
     callers: int = 0
     is_asked: bool = False
@@ -44,13 +45,15 @@ class ManifestAnswers:
     def answers(self, sync_id: str, seconds: float) -> bool:
         """Whether reading the beginning of a manifest ends within so many seconds, well or not.
 
-        The time that a helper needs to start is not counted. Raises Shortage if there is no thread for it, and
-        MountUnavailable once this is closed, also while a caller waits.
+        The time that a helper needs to start is not counted. Raises MountUnavailable if it cannot be asked, such as
+        Shortage if there is no thread or helper for it, or once this is closed, also while a caller waits.
         """
         question = self._join(sync_id)
         try:
             is_answered = waited(question, seconds)
             self._require_open()
+            if not is_answered and (problem := self._prober.problem) is not None:
+                raise type(problem)(str(problem))
             return is_answered
         finally:
             self._leave(sync_id, question)
@@ -123,12 +126,9 @@ class ManifestAnswers:
             return not self._is_running
 
     def _begin_probes(self) -> None:
-        self._prober.wait(0.0)
         with self._changed:
-            questions = dict(self._questions)
-        for sync_id, question in questions.items():
-            if not question.is_asked:
-                self._prober.take(sync_id)  # that it answered before says nothing of now
+            new = {sync_id: question for sync_id, question in self._questions.items() if not question.is_asked}
+        for sync_id, question in new.items():
             self._prober.ask(sync_id)
             question.is_asked = True
 

@@ -21,38 +21,44 @@ class Probes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None]] = deque()
-        self._working = 0
+        self._starting = 0
 
     def add(self, root: str, sync_id: str, answer: Callable[[], None]) -> None:
-        """Calls `answer` once the beginning of a manifest can be read. Raises RuntimeError if there is no thread."""
+        """Calls `answer` once the beginning of a manifest can be read.
+
+        Raises RuntimeError if there is no thread for it yet; a later `begin` starts one, or one that ends its work.
+        """
         with self._lock:
             self._waiting.append(lambda: probe(root, sync_id, answer))
-            self._working += 1
-        try:
-            threading.Thread(target=self._work, daemon=True).start()
-        except RuntimeError:
-            with self._lock:
-                self._working -= 1
-                if self._working or not self._waiting:
-                    return  # one that works now does it next
-                self._waiting.clear()
-            raise
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts a thread for each that waits for one. Raises RuntimeError if there are too few."""
+        while self._must_start():
+            try:
+                threading.Thread(target=self._work, daemon=True).start()
+            except RuntimeError:
+                with self._lock:
+                    self._starting -= 1
+                raise
+
+    def _must_start(self) -> bool:
+        with self._lock:
+            is_due = len(self._waiting) > self._starting
+            self._starting += is_due
+            return is_due
 
     def _work(self) -> None:
-        try:
-            while (work := self._take()) is not None:
-                work()
-        except BaseException:
-            with self._lock:
-                self._working -= 1
-            raise
-
-    def _take(self) -> Callable[[], None] | None:
         with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
-            self._working -= 1
-            return None
+            self._starting -= 1
+            work = self._next()
+        while work is not None:
+            work()
+            with self._lock:
+                work = self._next()
+
+    def _next(self) -> Callable[[], None] | None:
+        return self._waiting.popleft() if self._waiting else None
 
 
 def probe(root: str, sync_id: str, answer: Callable[[], None]) -> None:

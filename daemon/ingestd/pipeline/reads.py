@@ -57,7 +57,7 @@ class Reads:
         self._threads = dict.fromkeys(Lane, 0)
         self._pending: dict[str, Task] = {}
         self._slow: set[str] = set()
-        self._probe_until = -math.inf
+        self._probe_until = self._probes_moved_at = -math.inf
         self._long_taken = 0
 
     def __contains__(self, sync_id: str) -> bool:
@@ -167,8 +167,12 @@ class Reads:
         return task
 
     def _work_probes(self) -> None:
-        """Sends on what answers, in the order of the answers, and gives up what has been silent for mount.deadline."""
+        """Sends on what answers, and gives up what was silent for mount.deadline.
+
+        So it does with what waits to be probed when nothing has answered for so long.
+        """
         waiting: dict[str, Task] = {}
+        self._probes_moved_at = time.monotonic()
         while self._begin_probes(waiting):
             self._context.mount.prober.wait(PROBE_POLL)
             for task in list(waiting.values()):
@@ -176,6 +180,8 @@ class Reads:
                 if outcome is not None:
                     del waiting[task.sync_id]
                     self._outcomes.put(outcome)
+                    if not outcome.is_silent:
+                        self._probes_moved_at = time.monotonic()
 
     def _begin_probes(self, waiting: dict[str, Task]) -> bool:
         """Begins all probes that are queued; False, and the thread ends, when nothing is left to wait for."""
@@ -186,21 +192,25 @@ class Reads:
                 self._threads[Lane.PROBE] -= 1
                 return False
         for task in tasks:
-            if self._context.mount.prober.ask(task.sync_id):
-                waiting[task.sync_id] = task
-            else:
-                self._outcomes.put(Outcome(task, next_task=self._after_probe(task)))
+            self._context.mount.prober.ask(task.sync_id)
+            waiting[task.sync_id] = task
         return True
 
     def _probed(self, task: Task) -> Outcome | None:
         """What follows from a probe; None if it is not over."""
-        prober = self._context.mount.prober
+        prober, deadline = self._context.mount.prober, self._context.settings.mount.deadline
         seconds = prober.take(task.sync_id)
         if seconds is not None:
             return Outcome(task, next_task=self._after_probe(task) if seconds < SLOW_PROBE else task.moved(Lane.APART))
-        if prober.silent_for(task.sync_id) < self._context.settings.mount.deadline:
+        if prober.silent_for(task.sync_id) >= deadline:
+            return Outcome(task, error=StillSilent("reading it hangs in the mount"), is_silent=True)
+        if time.monotonic() - self._probes_moved_at < deadline or not prober.is_waiting(task.sync_id):
             return None
-        return Outcome(task, error=StillSilent("reading it hangs in the mount"), is_silent=True)
+        if prober.problem is not None:
+            # It concerns all of them: it is reported with one, and the others go on waiting.
+            return Outcome(task, error=prober.problem)
+        problem = "so many manifests hang in the mount that it is not read before one of them answers; mount it again"
+        return Outcome(task, error=StillSilent(problem), is_silent=True)
 
     @staticmethod
     def _after_probe(task: Task) -> Task:
