@@ -57,3 +57,27 @@ def test_a_removal_of_the_same_entries_is_counted(world: World, context: Context
     world.scan(strict)
     with pytest.raises(RemovalRefused, match="would remove 3 assets"):
         queue(strict, sync_id)
+
+
+@pytest.mark.parametrize("way", ["scan", "queue"])
+@pytest.mark.parametrize(("content", "table"), [(ASSETS, "asset"), (COVERS, "asset_cover")])
+def test_each_action_is_carried_out_once_the_limit_is_raised(
+    world: World, context: Context, content: Content, table: str, way: str
+) -> None:
+    """A manifest beyond a limit is recorded without its action."""
+    strict = world.context(mount={"max_items": 2})
+    sync_id = deliver(world, context, "update", 2, content)
+    there = live(world, table)
+    for day, action in ((3, "remove"), (4, "update"), (5, "remove")):
+        world.put(*content["items"], sync_id=sync_id, action=action, day=day)
+        world.scan(strict)
+        assert world.one("SELECT invalid_basis FROM ingest_batch WHERE sync_id = %s", sync_id) == "setting"
+        if way == "scan":
+            world.scan(context)
+        queue(context, sync_id)
+        assert world.run_next(context) == "done"
+        assert live(world, table) == (there if action == "update" else 0)
+        world.scan(context)
+        assert world.sql("SELECT status, action FROM ingest_batch WHERE sync_id = %s", sync_id) == [
+            ("imported", action)
+        ]

@@ -143,7 +143,7 @@ def _check_again(
     batch.note_overturned(tx, known.id, context.settings.mount.rescan_interval)
     if delivered.manifest is not None and columns["invalid_basis"] is None:
         ledger.append(tx, known.id, "batch_valid", phase="scan", earlier_basis=known.invalid_basis)
-        staging.restage(tx, known.id, delivered.manifest)
+        _restage(tx, known, delivered.manifest)
         _keep_import(tx, known)
         _resume(tx, context, known)
     _append_invalid(tx, known.id, columns)
@@ -190,11 +190,16 @@ def change(
     removal.end_hold(tx, known.id)
     removal.discard_plan(tx, known.id)
     if delivered.manifest is not None:
-        if (delivered.manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
-            item.reset(tx, known.id)  # the same entries ask for something else
-        staging.restage(tx, known.id, delivered.manifest)
+        _restage(tx, known, delivered.manifest)
     if queued:
         ordering.hold_back_again(tx, known)
+
+
+def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:
+    """Resets changed items, or all where the same entries ask for something else; `known` has the action before."""
+    if (manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
+        item.reset(tx, known.id)
+    staging.restage(tx, known.id, manifest)
 
 
 def columns_of(delivered: Delivery) -> dict[str, Any]:
