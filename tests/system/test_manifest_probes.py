@@ -37,6 +37,15 @@ import threading
 def start(self): raise RuntimeError("can't start new thread")
 threading.Thread.start = start
 """
+NO_THREADS_WHILE = """
+import os, threading
+real = threading.Thread.start
+def start(self):
+    if os.path.exists({lack!r}):
+        raise RuntimeError("can't start new thread")
+    real(self)
+threading.Thread.start = start
+"""
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -216,6 +225,25 @@ def test_what_cannot_be_probed_for_lack_of_something_stays_asked(
 
 
 @pytest.mark.usefixtures("pinging")
+def test_a_helper_that_lacks_threads_for_a_while_is_kept(
+    world: World, faulty: FaultyFuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prober = world.context(mount={"root": faulty.point, "deadline": 0.2}).mount.prober
+    good, lack = world.put(photo("good")), tmp_path / "lack"
+    lack.touch()
+    inject(monkeypatch, NO_THREADS_WHILE.format(lack=str(lack)))
+    prober.ask(good)
+    first = pid_of(prober)
+    until(lambda: isinstance(waited(prober).problem, Shortage))
+    before = prober.silent_for(good)
+    until(lambda: waited(prober).silent_for(good) < before, what="for its time to begin again")
+    assert prober.take(good) is None
+    lack.unlink()
+    until(lambda: waited(prober).take(good) is not None)
+    assert (pid_of(prober), prober.problem) == (first, None)
+
+
+@pytest.mark.usefixtures("pinging")
 def test_a_helper_that_lacks_descriptors_for_a_while_is_kept(world: World, faulty: FaultyFuse) -> None:
     mount = world.context(mount={"root": faulty.point}).mount
     (bad,), prober = hang(world, faulty, 1), mount.prober
@@ -233,10 +261,12 @@ def test_a_helper_that_lacks_descriptors_for_a_while_is_kept(world: World, fault
     until_reaped(mount)
 
 
+@pytest.mark.usefixtures("pinging")
 def test_what_hangs_in_lost_helpers_has_a_limit(
     world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prober_module, "MAX_PROBES", 3)
+    monkeypatch.setattr(prober_module, "RESTART_SECONDS", 0.0)
     mount = world.context(mount={"root": faulty.point}).mount
     bad, prober = hang(world, faulty, 3), mount.prober
     for sync_id in bad:
@@ -246,9 +276,12 @@ def test_what_hangs_in_lost_helpers_has_a_limit(
         os.kill(pid_of(prober), signal.SIGKILL)
     good = world.put(photo("good"))
     prober.ask(good)
-    for _ in range(15):
-        assert waited(prober).take(good) is None
-    assert len(faulty.met) == 6
+    until(
+        lambda: all(waited(prober).is_waiting(sync_id) for sync_id in (*bad, good)), what="for the loss of the helper"
+    )
+    for _ in range(5):
+        assert waited(prober).is_waiting(good)
+    assert (len(faulty.met), prober.take(good)) == (6, None)
     faulty.clear()
     until(lambda: waited(prober).take(good) is not None)
     until(lambda: not waited(prober).is_busy)
