@@ -121,10 +121,10 @@ UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), com
 WHERE id = :batch_id;
 
 -- name: finish!
--- What was imported is not invalid any more: its time has come. What was recorded without its envelope is recorded again.
+-- What was imported is not invalid any more: its time has come.
 UPDATE ingest_batch
 SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{not_failed}},
-    invalid_basis = IF(:status = 'invalid' OR manifest_completed_at IS NULL, invalid_basis, NULL)
+    invalid_basis = IF(:status = 'invalid', invalid_basis, NULL)
 WHERE id = :batch_id;
 
 -- name: fail!

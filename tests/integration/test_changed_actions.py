@@ -59,7 +59,7 @@ def test_a_removal_of_the_same_entries_is_counted(world: World, context: Context
         queue(strict, sync_id)
 
 
-@pytest.mark.parametrize("way", ["scan", "queue"])
+@pytest.mark.parametrize("way", ["scan", "queue", "queued before"])
 @pytest.mark.parametrize(("content", "table"), [(ASSETS, "asset"), (COVERS, "asset_cover")])
 def test_each_action_is_carried_out_once_the_limit_is_raised(
     world: World, context: Context, content: Content, table: str, way: str
@@ -69,6 +69,8 @@ def test_each_action_is_carried_out_once_the_limit_is_raised(
     sync_id = deliver(world, context, "update", 2, content)
     there = live(world, table)
     for day, action in ((3, "remove"), (4, "update"), (5, "remove")):
+        if way == "queued before":
+            queue(context, sync_id)
         world.put(*content["items"], sync_id=sync_id, action=action, day=day)
         world.scan(strict)
         assert world.one("SELECT invalid_basis FROM ingest_batch WHERE sync_id = %s", sync_id) == "setting"

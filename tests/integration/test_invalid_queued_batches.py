@@ -108,7 +108,7 @@ def test_what_was_imported_rests_on_no_earlier_verdict(world: World) -> None:
 
 @pytest.mark.parametrize("failing", [False, True])
 def test_what_another_host_imported_within_its_limits_stays_so(world: World, failing: bool) -> None:
-    """It was recorded without its envelope, which the next scan adds."""
+    """It was recorded without its envelope, which the run adds."""
     sync_id = queued_then_invalid(world, strict(world), beyond_limit)
     if failing:
         world.file(f"{photo('b')['path']}/0.jpg", b"not of the size that the manifest says")

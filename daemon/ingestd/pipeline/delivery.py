@@ -14,7 +14,7 @@ from ingestd.errors import BatchIsRunning, ManifestError
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import Action, BatchStatus, InvalidBasis, JobState, Origin
-from ingestd.pipeline import ordering, removals, sightings, staging, status
+from ingestd.pipeline import ordering, removals, sightings, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
@@ -144,19 +144,9 @@ def _check_again(
     if delivered.manifest is not None and columns["invalid_basis"] is None:
         ledger.append(tx, known.id, "batch_valid", phase="scan", earlier_basis=known.invalid_basis)
         _restage(tx, known, delivered.manifest)
-        _keep_import(tx, known)
         _resume(tx, context, known)
     _append_invalid(tx, known.id, columns)
     return columns
-
-
-def _keep_import(tx: Tx, known: Batch) -> None:
-    """Keeps the outcome of a run that has imported the manifest since, on a host on which it was valid."""
-    sha256 = known.plan_sha256
-    if sha256 is not None and sha256 == known.manifest_sha256 and job.is_imported(tx, known.id, sha256):
-        batch.set_plan(tx, known.id, sha256)
-        batch.set_error(tx, known.id, known.last_error)
-        status.refresh(tx, known.id)
 
 
 def _resume(tx: Tx, context: Context, known: Batch) -> None:
@@ -181,8 +171,8 @@ def change(
 ) -> None:
     """Records another digest under a known sync_id: appends `manifest_changed`, resets changed items to pending."""
     sightings.note_change(tx, context, known, delivered.sha256)
-    status_now = BatchStatus.QUEUED.value if queued else columns["status"]
-    batch.redeliver(tx, known.id, {**columns, "status": status_now})
+    status = BatchStatus.QUEUED.value if queued else columns["status"]
+    batch.redeliver(tx, known.id, {**columns, "status": status})
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}
     ledger.append(tx, known.id, "manifest_changed", **payload)
     if phase == "scan":  # the end of a run has this event, too
@@ -193,6 +183,14 @@ def change(
         _restage(tx, known, delivered.manifest)
     if queued:
         ordering.hold_back_again(tx, known)
+
+
+def complete(tx: Tx, known: Batch, delivered: Delivery, manifest: Manifest) -> None:
+    """Records what the manifest of a batch says that a run reads, and that was recorded as invalid without that."""
+    batch.redeliver(tx, known.id, {**columns_of(delivered), "status": known.status.value})
+    ledger.append(tx, known.id, "batch_valid", phase="import", earlier_basis=known.invalid_basis)
+    _restage(tx, known, manifest)
+    ordering.hold_back_again(tx, known)
 
 
 def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:

@@ -118,12 +118,15 @@ class Opening:
         return Opened(manifest, bundle, self._record_start(tx, manifest), plan, removed), None
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
-        """The batch under its row lock, brought up to date, and whether another manifest was read than was recorded."""
+        """The batch under its row lock, brought up to date, and whether the manifest that was read was recorded now."""
         known = batch.lock_by_id(tx, self.lease.batch_id)
-        if known.manifest_sha256 == delivered.sha256:
+        if known.manifest_sha256 != delivered.sha256:
+            columns = delivery.columns_of(delivered)
+            delivery.change(tx, self.context, known, delivered, columns, queued=True, phase="import")
+        elif known.manifest_completed_at is None and delivered.manifest is not None:
+            delivery.complete(tx, known, delivered, delivered.manifest)
+        else:
             return known, False
-        columns = delivery.columns_of(delivered)
-        delivery.change(tx, self.context, known, delivered, columns, queued=True, phase="import")
         return batch.lock_by_id(tx, known.id), True
 
     def _time_problem(self, tx: Tx, manifest: Manifest) -> str | None:
