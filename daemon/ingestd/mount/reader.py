@@ -94,7 +94,8 @@ class ItemReader:
             if not items or is_enough(items):
                 return items
             self._mount.require_same(self._identity)
-            self._pause(min(pause, max(0.0, deadline - time.monotonic())))
+            if (left := deadline - time.monotonic()) > 0:  # else what is untried has to be read alone, now
+                self._pause(min(pause, left))
             attempt.read(items)
         raise AssertionError("pauses do not end")
 

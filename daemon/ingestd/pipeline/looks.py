@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from ingestd.errors import ManifestUnsettled, Unavailable
+from ingestd.errors import ManifestTakesLong, ManifestUnsettled, Unavailable
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer.grace import MANIFEST
@@ -11,7 +11,7 @@ from ingestd.store import control, job
 from ingestd.store.db import Tx
 
 LOOK_SECONDS, ROUND_SECONDS = 2.0, 2.0
-"""the longest silence of one manifest, and after which no further look begins"""
+"""the longest look at one manifest, and after which no further look begins"""
 
 
 def look_again(context: Context, is_stopping: Callable[[], bool], limit: int) -> bool:
@@ -23,15 +23,15 @@ def look_again(context: Context, is_stopping: Callable[[], bool], limit: int) ->
         if not due:
             break
         ((job_id, sync_id),) = due.items()
-        any_ready |= _look(context, job_id, sync_id)
+        any_ready |= _look(context, job_id, sync_id, is_stopping)
     return any_ready
 
 
-def _look(context: Context, job_id: int, sync_id: str) -> bool:
+def _look(context: Context, job_id: int, sync_id: str, is_stopping: Callable[[], bool]) -> bool:
     may_be_claimed, is_queued = context.db.read(lambda tx: _state(tx, job_id), keep_waiting=lambda: False)
     if not is_queued:
         context.unsettled.forget(job_id)
-    elif may_be_claimed and not is_unsettled(context, sync_id):
+    elif may_be_claimed and not is_unsettled(context, sync_id, is_stopping):
         context.unsettled.end(job_id)
         return True
     elif may_be_claimed:
@@ -44,11 +44,18 @@ def _state(tx: Tx, job_id: int) -> tuple[bool, bool]:
     return not control.is_paused(tx), job.is_queued(tx, job_id)
 
 
-def is_unsettled(context: Context, sync_id: str) -> bool:
+def is_unsettled(context: Context, sync_id: str, is_stopping: Callable[[], bool]) -> bool:
+    """Whether a manifest cannot be read yet. One that takes long can be: its run has all the time."""
     if not context.mount.manifest_answers(sync_id, LOOK_SECONDS):
         return True
+    end = time.monotonic() + LOOK_SECONDS
+
+    def go_on() -> None:
+        if is_stopping() or time.monotonic() >= end:
+            raise ManifestTakesLong(f"the manifest of {sync_id} takes long to read")
+
     try:
-        delivery.read(context, sync_id, deadline=LOOK_SECONDS, only_short=True)
+        delivery.read(context, sync_id, on_alive=go_on, deadline=LOOK_SECONDS, only_short=True)
     except (ManifestUnsettled, Unavailable):
         return True
     except Exception:  # noqa: BLE001  its run finds out what that means

@@ -1,5 +1,6 @@
 """The limit on removals: checked before a batch is queued and before its first write, and counted with every write."""
 
+import math
 from dataclasses import dataclass, replace
 
 from ingestd.errors import NotEligible, RemovalRefused
@@ -92,7 +93,7 @@ def may_have_grown(context: Context, tx: Tx, known: Batch, manifest: Manifest) -
     if any(container.complete for container in manifest.containers()):
         return True
     stored = removal.find(tx, known.id, manifest.sha256)
-    left = count_for(context, known, manifest.sha256).left(stored)
+    left = int(count_for(context, known, manifest.sha256).left(stored))
     return removal.count_live_files(tx, known.id, left + 1) > left
 
 
@@ -108,9 +109,10 @@ def is_unlimited(known: Batch) -> bool:
 
 def count_for(context: Context, known: Batch, sha256: str) -> "RemovalCount":
     """Counts the removals of one run of a batch, whose row is locked."""
-    is_approved = is_forced(known)
-    limit = known.force_limit if is_approved else context.settings.queue.removal_limit
-    return RemovalCount(known.id, known.sync_id, sha256, limit, is_approved)
+    allowed = 0.0
+    if is_forced(known):
+        allowed = math.inf if known.force_limit is None else known.force_limit
+    return RemovalCount(known.id, known.sync_id, sha256, context.settings.queue.removal_limit, allowed)
 
 
 def hold(tx: Tx, known: Batch, refusal: RemovalRefused, *, phase: str, requested_by: str) -> None:
@@ -169,14 +171,15 @@ def approve(tx: Tx, known: Batch, requested_by: str, at_most: int | None) -> Non
 class RemovalCount:
     """Counts what one run removes, in the transactions that remove it.
 
-    `limit`: how many rows may be removed without approval, or, if that `is_approved`, in all; None: any number.
+    `limit`: how many rows may be removed without approval; `allowed`: how many an approval allows in all. An approval
+    never allows less than the limit.
     """
 
     batch_id: int
     sync_id: str
     sha256: str
-    limit: int | None
-    is_approved: bool = False
+    limit: int
+    allowed: float = 0.0
 
     def add(self, tx: Tx, removed: Removals) -> None:
         """Counts rows that the transaction is about to take out of sight.
@@ -185,31 +188,30 @@ class RemovalCount:
         """
         if not removed.total:
             return
-        if self.limit is not None:
-            self._require_within(tx, removed)
-        removal.add(tx, self.batch_id, self.sha256, removed, approved=self.is_approved)
+        is_approved = self.allowed == math.inf or self._is_approved(tx, removed)
+        removal.add(tx, self.batch_id, self.sha256, removed, approved=is_approved)
 
-    def left(self, stored: StoredRemovals) -> int:
-        """How many more rows may be removed. Needs a limit."""
-        assert self.limit is not None
-        return self.limit - (stored.removed.total - (0 if self.is_approved else stored.approved))
+    def left(self, stored: StoredRemovals) -> float:
+        """How many more rows may be removed."""
+        unapproved = stored.removed.total - stored.approved
+        return max(self.limit - unapproved, self.allowed - stored.removed.total)
 
     def is_beyond(self, stored: StoredRemovals) -> bool:
-        """Whether what is expected exceeds the limit."""
-        if self.limit is None:
-            return False
-        return (stored.expected.total if self.is_approved else stored.unapproved) > self.limit
+        """Whether what is expected exceeds what is allowed."""
+        return stored.unapproved > self.limit and stored.expected.total > self.allowed
 
     def refusal(self, stored: StoredRemovals) -> RemovalRefused:
-        """What is expected exceeds the limit. Needs a limit."""
-        assert self.limit is not None
-        return (beyond_approval if self.is_approved else refused)(self.sync_id, stored, self.limit)
+        """For what exceeds it."""
+        if not self.allowed:
+            return refused(self.sync_id, stored, self.limit)
+        return beyond_approval(self.sync_id, stored, int(self.allowed))
 
-    def _require_within(self, tx: Tx, removed: Removals) -> None:
+    def _is_approved(self, tx: Tx, removed: Removals) -> bool:
+        """Whether these rows are within the approval. Raises RemovalRefused if they are beyond the limit as well."""
         stored = removal.lock(tx, self.batch_id, self.sha256)
-        if removed.total <= self.left(stored):
-            return
-        stored = _still_removed(tx, self.batch_id, stored)
-        after = replace(stored, expected=stored.removed + removed)
-        if self.is_beyond(after):
-            raise self.refusal(after)
+        if removed.total > self.left(stored):
+            stored = _still_removed(tx, self.batch_id, stored)
+            after = replace(stored, expected=stored.removed + removed)
+            if self.is_beyond(after):
+                raise self.refusal(after)
+        return stored.removed.total + removed.total <= self.allowed

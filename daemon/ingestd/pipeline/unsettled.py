@@ -34,9 +34,9 @@ class _Wait:
         return self.waited_for(self.cause, now) >= self.limit
 
     def is_set_aside(self, now: float) -> bool:
-        if self.is_ready or self.is_over(now):
+        if self.is_ready:
             return False
-        return bool(self.name) or now < self.tried_at + self.pause
+        return now < self.tried_at + self.pause or (bool(self.name) and not self.is_over(now))
 
     @property
     def due_at(self) -> float:
@@ -67,7 +67,7 @@ class Unsettled:
             wait = self._waits.setdefault(job_id, _Wait(backoff(FIRST_PAUSE, MAX_PAUSE), now))
             wait.waited[wait.cause] = wait.waited_for(wait.cause, now)
             wait.waited.setdefault(cause, 0.0)
-            wait.pause = min(next(wait.pauses), max(0.0, limit - wait.waited[cause]))
+            wait.pause = max(FIRST_PAUSE / 2, min(next(wait.pauses), limit - wait.waited[cause]))
             wait.tried_at, wait.cause, wait.name, wait.limit = now, cause, name, limit
             wait.is_ready, wait.taken_until = False, 0.0
 

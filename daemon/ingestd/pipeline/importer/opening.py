@@ -23,9 +23,6 @@ from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
-ANSWER_SECONDS = 5.0
-"""of silence after which a manifest counts as hanging, where others do"""
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -90,7 +87,7 @@ class Opening:
     def _require_answer(self, sync_id: str) -> None:
         """Where manifests hang, each read of one more would cost one more helper, until no manifest is read at all."""
         mount = self.context.mount
-        if mount.hung_manifests and not mount.manifest_answers(sync_id, ANSWER_SECONDS):
+        if mount.hung_manifests and not mount.manifest_answers(sync_id, mount.settings.deadline):
             raise MountSilent(f"reading sync/{sync_id}.json hangs in the mount; mount it again")
 
     def _prepare(
