@@ -253,3 +253,54 @@ def test_the_last_approval_of_a_queued_job_counts(
         assert world.one("SELECT force_limit FROM ingest_batch WHERE sync_id = %s", removal) == count
     assert world.run_next(context) == "done"
     assert live(world) == left
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(("reviewed", "more"), [(0, 2), (1, 1), (3, 4)])
+def test_an_approval_never_allows_less_than_the_limit(world: World, force: bool, reviewed: int, more: int) -> None:
+    context = world.context(queue={"removal_limit": 8})
+    if reviewed:
+        imported(world, context, reviewed)
+    removal = deliver(world, reviewed + more)
+    world.scan(context)
+    preflight(context, removal)
+    queue(context, removal, force=force)
+    world.sql("UPDATE import_job SET priority = 900 WHERE state = 'queued'")
+    assert world.import_all(context, world.put(*map(photo, names(9)[reviewed : reviewed + more]))) == ["done"]
+    assert world.run_next(context) == "done"
+    assert live(world) == 0
+
+
+def test_rows_beyond_an_approval_count_toward_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunk by chunk: otherwise each of them would be within it."""
+    context = world.context(queue={"removal_limit": 2}, worker={"chunk_items": 1})
+    imported(world, context, 1)
+    removal = deliver(world, 9)
+    world.scan(context)
+    preflight(context, removal)
+    queue(context, removal, force=True)
+    world.sql("UPDATE import_job SET priority = 900 WHERE state = 'queued'")
+    assert world.import_all(context, world.put(*map(photo, names(9)[1:]))) == ["done"]
+    monkeypatch.setattr(removals, "check", lambda *_: None)  # as if they came after that
+    assert world.run_next(context) == "failed"
+    assert live(world) >= 6
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_the_same_approval_again_changes_nothing(world: World, state: str, is_planned: bool) -> None:
+    context = world.context(queue={"removal_limit": 2})
+    imported(world, context, 9)
+    removal = deliver(world, 9)
+    world.scan(context)
+    if is_planned:
+        preflight(context, removal)
+    queue(context, removal, force=True)
+    limit = world.one("SELECT force_limit FROM ingest_batch WHERE sync_id = %s", removal)
+    assert limit == (9 if is_planned else None)
+    if state == "running":
+        assert claim(context, "w", str(this_instance())) is not None
+    for _ in range(2):
+        queue(context, removal, force=True)
+    assert world.one("SELECT force_limit FROM ingest_batch WHERE sync_id = %s", removal) == limit
+    assert len(events(world, removal, "removal_approved")) == 1

@@ -1,6 +1,7 @@
 """A job whose bundle cannot be read at present is set aside: it keeps no worker, and runs once that can be read."""
 
 import errno
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ingestd.errors import MountUnavailable
 from ingestd.mount import reader
 from ingestd.mount.records import ManifestReading
 from ingestd.pipeline import claim_pace, unsettled
@@ -20,6 +22,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import WorkerPool, is_open
 from ingestd.store import control
 from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_helper import MARKED, inject
 from support.reaped import until_reaped
 from support.wait import until
 from support.world import World, cover, photo
@@ -389,6 +392,83 @@ def test_stopping_waits_for_one_look_at_most(world: World, faulty: FaultyFuse, c
     assert looks.count == 1
 
 
+def test_looks_that_are_silent_do_not_slow_down_claims(
+    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks_module, "LOOK_SECONDS", 0.2)
+    late, healthy = ([world.put(photo(f"{name}{number}")) for number in range(8)] for name in ("b", "h"))
+    pool = queued(world, context, *late)
+    heal = [sentinel_away(world, faulty, sync_id) for sync_id in late]
+    run_all(pool)
+    for sync_id, cure in zip(late, heal, strict=True):
+        faulty.hang(f"sync/{sync_id}.json", "open")
+        cure()
+    queued(world, context, *healthy)
+    until(lambda: pool._looks.look(1) or faulty.met)
+    met = len(faulty.met)
+    for sync_id in healthy:
+        assert pool.claim_and_run(0) == 0.0
+        assert world.status(sync_id) == "imported"
+    assert len(faulty.met) <= met + 1
+    faulty.clear()
+
+
+@pytest.mark.parametrize("ends_by", ["time", "stop"])
+def test_a_look_at_a_manifest_that_comes_in_drips_ends(
+    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch, ends_by: str
+) -> None:
+    late = world.put(photo("b"))
+    pool = queued(world, context, late)
+    heal = sentinel_away(world, faulty, late)
+    run_all(pool)
+    heal()
+    faulty.drip(f"sync/{late}.json", 0.2)
+    if ends_by == "stop":
+        monkeypatch.setattr(looks_module, "LOOK_SECONDS", 600.0)
+
+        def stop() -> None:
+            until(lambda: faulty.met)
+            pool.stop()
+
+        stopping = threading.Thread(target=stop)
+        stopping.start()
+        until(lambda: pool.claim_and_run(0) and pool._stopping.is_set())
+        stopping.join()
+    else:
+        until(lambda: pool._looks.look(1), what="for the end of the look: the run has all the time")
+    faulty.clear()
+
+
+@pytest.mark.parametrize("seconds", [2.0, 6.0])
+def test_a_slow_manifest_is_read_although_another_one_hangs(
+    world: World, faulty: FaultyFuse, context: Context, seconds: float
+) -> None:
+    slow, other = world.put(photo("slow")), world.put(photo("other"))
+    pool = queued(world, context, slow)
+    faulty.hang(f"sync/{other}.json")
+    with pytest.raises(MountUnavailable):
+        context.mount.read_manifest(other, deadline=0.3)
+    faulty.slow(f"sync/{slow}.json", seconds, "open")
+    assert is_imported(world, pool, slow)
+    faulty.clear()
+
+
+@pytest.mark.parametrize("word", ["{}", '"raise"', '"memory"', '"hang"', '"kill"'])
+def test_it_is_given_up_beside_an_item_that_is_read_alone(
+    world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    inject(monkeypatch, MARKED)
+    mount = {"root": str(faulty.point), "settle_seconds": 1.2, "deadline": 0.5}
+    context = world.context(mount=mount)
+    late = world.put(photo("b"), photo("c"))
+    world.file(f"{photo('b')['path']}/source/source.json", b"{}")
+    world.file(f"{photo('c')['path']}/source/source.json", word.encode())
+    pool = queued(world, context, late)
+    document_error(world, faulty, late)
+    until(lambda: pool.claim_and_run(0) and world.one("SELECT state FROM import_job") == "done")
+    assert [kind for kind, _ in world.events(late)].count("job_released") < 25
+
+
 @pytest.mark.parametrize("why", ["cancelled", "paused", "taken by another host"])
 def test_what_cannot_be_claimed_is_not_looked_at(world: World, context: Context, faulty: FaultyFuse, why: str) -> None:
     late = world.put(photo("b"))
@@ -405,3 +485,16 @@ def test_what_cannot_be_claimed_is_not_looked_at(world: World, context: Context,
     over = time.monotonic() + 1.0
     until(lambda: (pool.claim_and_run(0), time.monotonic())[1] > over)
     assert looks.count == 0
+
+
+def test_after_a_pause_of_the_queue_it_is_looked_at_soon(world: World, context: Context, faulty: FaultyFuse) -> None:
+    late = world.put(photo("b"))
+    pool = queued(world, context, late)
+    heal = sentinel_away(world, faulty, late)
+    run_all(pool)
+    context.db.transaction(lambda tx: control.pause(tx, "olivia", None))
+    over = time.monotonic() + 1.0
+    until(lambda: pool.claim_and_run(0) and time.monotonic() > over)
+    heal()
+    context.db.transaction(control.resume)
+    until(lambda: is_imported(world, pool, late), seconds=10)

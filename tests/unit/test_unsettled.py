@@ -104,3 +104,16 @@ def test_all_have_their_turn(clock: Clock, limit: int) -> None:
             looked.add(job_id)
             unsettled.add(job_id, "manifest", 100_000.0, name)
     assert len(looked) == 100
+
+
+@pytest.mark.parametrize("seconds", [4.0, 100.0, 240.0])
+def test_the_time_of_tries_counts(clock: Clock, seconds: float) -> None:
+    unsettled, tries = Unsettled(), 0
+    while (unsettled.waited(7, "items") or 0.0) < LIMIT:
+        began_at = clock.now
+        clock.now += seconds
+        unsettled.add(7, "items", LIMIT, began_at=began_at)
+        while unsettled.now():
+            clock.now += 0.5
+        tries += 1
+    assert tries <= LIMIT / min(seconds, LIMIT * module.MAX_SHARE) + 1

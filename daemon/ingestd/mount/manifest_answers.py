@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingestd.errors import MountUnavailable
+from ingestd.errors import MountUnavailable, ReadsHang
 from ingestd.mount.probe_helper import START_SECONDS
 from ingestd.mount.prober import Prober
 from ingestd.mount.wire import LATE_SECONDS
@@ -50,10 +50,10 @@ class ManifestAnswers:
         """
         question = self._join(sync_id)
         try:
-            is_answered = waited(question, seconds)
+            is_answered = self._waited(sync_id, question, seconds)
             self._require_open()
-            if not is_answered and (problem := self._prober.problem) is not None:
-                raise type(problem)(str(problem))
+            if not is_answered:
+                self._require_place(sync_id, question)
             return is_answered
         finally:
             self._leave(sync_id, question)
@@ -66,6 +66,33 @@ class ManifestAnswers:
                 question.answered.set()
             self._changed.notify_all()
         self._prober.close()
+
+    def _waited(self, sync_id: str, question: Question, seconds: float) -> bool:
+        """Whether a question is answered in time, of which only that counts in which a helper probes it.
+
+        A pause of this process does not count, either. It has START_SECONDS to find a helper.
+        """
+        time_to_ask = START_SECONDS
+        while min(seconds, time_to_ask) > 0:
+            began = time.monotonic()
+            if question.answered.wait(min(POLL_SECONDS, seconds)):
+                return True
+            passed = min(time.monotonic() - began, LATE_SECONDS)
+            if self._is_probed(sync_id, question):
+                seconds -= passed
+            else:
+                time_to_ask -= passed
+        return False
+
+    def _is_probed(self, sync_id: str, question: Question) -> bool:
+        return question.is_asked and not self._prober.is_waiting(sync_id)
+
+    def _require_place(self, sync_id: str, question: Question) -> None:
+        """Raises MountUnavailable where silence says nothing about the manifest."""
+        if (problem := self._prober.problem) is not None:
+            raise type(problem)(str(problem))
+        if not self._is_probed(sync_id, question):
+            raise ReadsHang("so many manifests hang in the mount that no more are read; mount it again")
 
     def _join(self, sync_id: str) -> Question:
         with self._changed:
@@ -138,18 +165,3 @@ class ManifestAnswers:
                 if question.is_asked and self._prober.take(sync_id) is not None:
                     question.answered.set()
                     self._forget(sync_id, question)
-
-
-def waited(question: Question, seconds: float) -> bool:
-    """Whether a question is answered in time, which begins when it is asked. A pause of this process does not count."""
-    time_to_ask = START_SECONDS
-    while min(seconds, time_to_ask) > 0:
-        began = time.monotonic()
-        if question.answered.wait(min(POLL_SECONDS, seconds)):
-            return True
-        passed = min(time.monotonic() - began, LATE_SECONDS)
-        if question.is_asked:
-            seconds -= passed
-        else:
-            time_to_ask -= passed
-    return False

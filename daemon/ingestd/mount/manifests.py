@@ -59,14 +59,19 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) 
             _send_checked(data, request, send, alive)
 
 
-def try_to_read(root: str, sync_id: str) -> None:
-    """Reads the first block of a manifest, for a caller that only wants to know whether that ends.
+PROBE_READS = 2
 
-    Not all of it: one that comes in drips takes long, but does not hang. Raises Shortage.
+
+def try_to_read(root: str, sync_id: str) -> None:
+    """Reads the beginning of a manifest, for a caller that only wants to know whether that ends.
+
+    A small one to its end, because what is cached may be all but that. Not all of a long one, or of one that comes in
+    drips: those take long, but do not hang. Raises Shortage.
     """
     try:
         with suppress(NoSentinel, BadEntry), open_manifest(root, sync_id) as fd:
-            next(read_blocks(fd), None)
+            for _ in zip(range(PROBE_READS), read_blocks(fd), strict=False):
+                pass
     except OSError as error:
         require_descriptors(error)
 

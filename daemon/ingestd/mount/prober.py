@@ -138,14 +138,12 @@ class Prober:
     def _place(self) -> None:
         """Gives what waits to helpers that have a place for it."""
         while self._unplaced and (helper := self._helper_with_place()) is not None:
-            was_running = helper.is_running
             try:
                 helper.probe(self._unplaced[0])
             except LOST as error:
                 self._lose(helper, error)
                 return
-            if not was_running:
-                self.problem = None
+            self.problem = None  # if this is lacking something, too, the helper says that at once
             self._probes[self._unplaced.popleft()].since = time.monotonic()
 
     def _helper_with_place(self) -> ProbeHelper | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from ingestd.errors import BatchIsRunning, ManifestError
+from ingestd.errors import BatchIsRunning, ManifestError, MountSilent
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import Action, BatchStatus, InvalidBasis, JobState, Origin
@@ -63,18 +63,29 @@ def read(
     on_alive: Callable[[], None] = tick,
     deadline: float | None = None,
     only_short: bool = False,
+    is_probed: bool = False,
 ) -> Delivery:
     """Reads the manifest of a bundle. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
 
     `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
     `on_alive()` is called now and then while a long manifest is read. `deadline` is the longest silence in seconds, by
-    default mount.deadline. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB.
+    default mount.deadline. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB. `is_probed`: that
+    reading it ends is known, or found out otherwise.
     """
+    if not is_probed:
+        _require_answer(context, sync_id, context.settings.mount.deadline if deadline is None else deadline)
     reading = context.mount.read_manifest(sync_id, known_sha256, on_alive, deadline=deadline, only_short=only_short)
     is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
     return Delivery(
         sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged, context.mount.origin
     )
+
+
+def _require_answer(context: Context, sync_id: str, seconds: float) -> None:
+    """Where manifests hang, each read of one more would cost one more helper, until no manifest is read at all."""
+    mount = context.mount
+    if mount.hung_manifests and not mount.manifest_answers(sync_id, seconds):
+        raise MountSilent(f"reading sync/{sync_id}.json hangs in the mount; mount it again")
 
 
 def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> bool:

@@ -35,6 +35,8 @@ class QueueRequest:
     reviewed_sha256: str | None = None
     max_removals: int | None = None
     job_id: int | None = None
+    names_count: bool = False
+    """whether the person named `max_removals`, and not the plan"""
 
     @property
     def is_plain(self) -> bool:
@@ -108,7 +110,8 @@ def _reviewed(tx: Tx, request: QueueRequest, known: Batch) -> QueueRequest:
     sha256, count = request.reviewed_sha256 or known.manifest_sha256, request.max_removals
     if count is None and sha256 is not None and sha256 == known.plan_sha256:
         count = removal.find(tx, known.id, sha256).expected.total
-    return replace(request, reviewed_sha256=sha256, max_removals=count)
+    is_named = request.max_removals is not None
+    return replace(request, reviewed_sha256=sha256, max_removals=count, names_count=is_named)
 
 
 def preflight_if_needed(context: Context, known: Batch, *, again: bool = False) -> None:
@@ -223,12 +226,19 @@ def _require_unchanged(known: Batch, active: Job, changes: dict[str, str]) -> No
         )
 
 
+def _is_allowed(known: Batch, request: QueueRequest) -> bool:
+    """Whether what `force` asks for was approved. Only a number that a person named makes an approval smaller."""
+    if not removals.is_forced(known) or request.names_count:
+        return removals.is_forced(known) and known.force_limit == request.max_removals
+    return known.force_limit is None or (request.max_removals is not None and request.max_removals <= known.force_limit)
+
+
 def _changes(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> dict[str, str]:
     """What a request would change about an active job, in words."""
     changes = {}
     if request.priority not in (None, active.priority):
         changes["priority"] = "a new priority"
-    if request.force and not (removals.is_forced(known) and known.force_limit == request.max_removals):
+    if request.force and not _is_allowed(known, request):
         changes["force"] = "force"
     if scopes.asks_for_more(tx, known, active, request.scope, is_plain=request.is_plain):
         changes["scope"] = scopes.NAMES[request.scope]

@@ -259,6 +259,7 @@ class Reads:
             on_alive=require_time,
             deadline=deadline,
             only_short=only_short,
+            is_probed=True,  # by its lane, where manifests may hang
         )
 
     def _blame(self, task: Task, error: MountUnavailable) -> Outcome:

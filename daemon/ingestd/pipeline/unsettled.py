@@ -10,6 +10,7 @@ from ingestd.backoff import backoff
 
 FIRST_PAUSE, MAX_PAUSE = 2.0, 60.0
 FORGET_SECONDS, TAKEN_SECONDS = 3600.0, 60.0
+MAX_SHARE = 0.25
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class _Wait:
     waited: dict[str, float] = field(default_factory=dict)
 
     def waited_for(self, cause: str, now: float) -> float:
-        since_try = min(now - self.tried_at, 1.5 * self.pause + 1.0) if cause == self.cause else 0.0
+        since_try = min(max(0.0, now - self.tried_at), 1.5 * self.pause + 1.0) if cause == self.cause else 0.0
         return self.waited.get(cause, 0.0) + since_try
 
     def is_over(self, now: float) -> bool:
@@ -57,16 +58,19 @@ class Unsettled:
         self._lock = threading.Lock()
         self._waits: dict[int, _Wait] = {}
 
-    def add(self, job_id: int, cause: str, limit: float, name: str = "") -> None:
+    def add(self, job_id: int, cause: str, limit: float, name: str = "", began_at: float | None = None) -> None:
         """Sets a job aside after a try in vain, for `limit` seconds of waiting for this cause at most.
 
+        The try `began_at` (monotonic seconds; None: now), and counts with the time that it took, up to MAX_SHARE of the
+        limit: it may have had other things to do.
         With the `name` of a bundle, it stays aside until a look at its manifest finds it ready.
         """
         with self._lock:
             now = time.monotonic()
-            wait = self._waits.setdefault(job_id, _Wait(backoff(FIRST_PAUSE, MAX_PAUSE), now))
-            wait.waited[wait.cause] = wait.waited_for(wait.cause, now)
-            wait.waited.setdefault(cause, 0.0)
+            began_at = now if began_at is None else began_at
+            wait = self._waits.setdefault(job_id, _Wait(backoff(FIRST_PAUSE, MAX_PAUSE), began_at))
+            wait.waited[wait.cause] = wait.waited_for(wait.cause, began_at)
+            wait.waited[cause] = wait.waited.get(cause, 0.0) + min(now - began_at, limit * MAX_SHARE)
             wait.pause = max(FIRST_PAUSE / 2, min(next(wait.pauses), limit - wait.waited[cause]))
             wait.tried_at, wait.cause, wait.name, wait.limit = now, cause, name, limit
             wait.is_ready, wait.taken_until = False, 0.0
@@ -88,6 +92,12 @@ class Unsettled:
             for job_id in due:
                 self._waits[job_id].taken_until = now + TAKEN_SECONDS
             return {job_id: self._waits[job_id].name for job_id in due}
+
+    def put_back(self, job_id: int) -> None:
+        """A job that was taken is looked at another time."""
+        with self._lock:
+            if job_id in self._waits:
+                self._waits[job_id].taken_until = 0.0
 
     def end(self, job_id: int) -> None:
         """The job may be claimed; the time that it was waited for still counts."""

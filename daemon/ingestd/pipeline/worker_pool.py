@@ -25,7 +25,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.looks import look_again
+from ingestd.pipeline.looks import Looks
 from ingestd.service import Service
 from ingestd.store import batch, control, job, ledger, request
 from ingestd.store.attempts import KeepWaiting
@@ -53,7 +53,7 @@ class WorkerPool:
         self._leases: dict[int, Lease] = {}
         self._pace, self._aside = ClaimPace(), SetAside(claim_pace.FIRST_ASIDE, claim_pace.MAX_ASIDE)
         self._unreleased: dict[int, Lease] = {}
-        self._claims = 0
+        self._claims, self._looks = 0, Looks(context, self._stopping.is_set)
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
@@ -102,11 +102,11 @@ class WorkerPool:
         if delay > 0.0:
             return delay
         self._release_again()
-        look_again(self._context, self._stopping.is_set, 1)
-        lease = self._claim(slot)
+        self._looks.before_claim()
+        lease = None if self._stopping.is_set() else self._claim(slot)
         if lease is None:
             self._pace.unused()
-            if look_again(self._context, self._stopping.is_set, MAX_LOOKS):
+            if self._looks.look(MAX_LOOKS):
                 return 0.0
             return claim_pace.FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
         outcome = self._run(slot, lease)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from structlog.contextvars import bind_contextvars
 
-from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, MountSilent, PriorFirst, RemovalRefused
+from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, PriorFirst, RemovalRefused
 from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, BatchStatus, Lease
 from ingestd.mount.mountinfo import MountIdentity
@@ -66,7 +66,6 @@ class Opening:
         settled_at = self.grace.settled_at()
         for pause in pauses():
             try:
-                self._require_answer(sync_id)
                 delivered = delivery.read(self.context, sync_id, on_alive=self.fence.on_step)
                 manifest = delivered.manifest
                 break
@@ -83,12 +82,6 @@ class Opening:
                 self.fence.fenced(lambda tx: self._current_batch(tx, delivered))
             raise delivered.problem
         return delivered, manifest
-
-    def _require_answer(self, sync_id: str) -> None:
-        """Where manifests hang, each read of one more would cost one more helper, until no manifest is read at all."""
-        mount = self.context.mount
-        if mount.hung_manifests and not mount.manifest_answers(sync_id, mount.settings.deadline):
-            raise MountSilent(f"reading sync/{sync_id}.json hangs in the mount; mount it again")
 
     def _prepare(
         self, tx: Tx, delivered: Delivery, manifest: Manifest, bundle: Bundle

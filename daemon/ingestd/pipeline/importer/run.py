@@ -193,9 +193,11 @@ class Run:
         An item that failed does not count: each run takes it up again.
         """
         job_id, unsettled = self._lease.job_id, self._context.unsettled
+        began_at: float | None = self._lease.claimed_at
         if any(self._progress.tally[decision.value] for decision in SUCCEEDED):
             unsettled.forget(job_id)
-        unsettled.add(job_id, error.cause, self._context.settings.mount.settle_seconds, error.sync_id)
+            began_at = None
+        unsettled.add(job_id, error.cause, self._context.settings.mount.settle_seconds, error.sync_id, began_at)
         problem = storable(f"waiting, and tried again: {error}")
         ended = self._release(error.cause, lambda tx: batch.note_error(tx, self._lease.batch_id, problem))
         return "aside" if ended == "released" else ended
