@@ -24,6 +24,7 @@ from ingestd.store import control
 from support.faulty_fuse import FaultyFuse, faulty_fuse
 from support.faulty_helper import MARKED, inject
 from support.reaped import until_reaped
+from support.scale import IS_SOAK
 from support.wait import until
 from support.world import World, cover, photo
 
@@ -358,14 +359,14 @@ def test_looks_take_no_helpers_where_manifests_hang(
     world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(looks_module, "LOOK_SECONDS", 0.2)
-    late, healthy = [world.put(photo(f"b{number}")) for number in range(34)], world.put(photo("healthy"))
+    late, healthy = [world.put(photo(f"b{number}")) for number in range(12)], world.put(photo("healthy"))
     pool = queued(world, context, *late)
     heal = [sentinel_away(world, faulty, sync_id) for sync_id in late]
     run_all(pool)
     for sync_id, cure in zip(late, heal, strict=True):
         faulty.hang(f"sync/{sync_id}.json", "open")
         cure()
-    until(lambda: run_all(pool) and len(faulty.met) >= 34, what=lambda: str(len(faulty.met)))
+    until(lambda: run_all(pool) and len(faulty.met) >= 12, what=lambda: str(len(faulty.met)))
     assert context.mount.hung_manifests <= 4
     enqueue(context, QueueRequest(healthy, "tester"))
     until(lambda: is_imported(world, pool, healthy))
@@ -396,14 +397,15 @@ def test_looks_that_are_silent_do_not_slow_down_claims(
     world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(looks_module, "LOOK_SECONDS", 0.2)
-    late, healthy = ([world.put(photo(f"{name}{number}")) for number in range(8)] for name in ("b", "h"))
+    late, healthy = ([world.put(photo(f"{name}{number}")) for number in range(6)] for name in ("b", "h"))
     pool = queued(world, context, *late)
     heal = [sentinel_away(world, faulty, sync_id) for sync_id in late]
     run_all(pool)
     for sync_id, cure in zip(late, heal, strict=True):
         faulty.hang(f"sync/{sync_id}.json", "open")
         cure()
-    queued(world, context, *healthy)
+    for sync_id in healthy:
+        enqueue(context, QueueRequest(sync_id, "tester"), plan_up_to=0)
     until(lambda: pool._looks.look(1) or faulty.met)
     met = len(faulty.met)
     for sync_id in healthy:
@@ -439,7 +441,8 @@ def test_a_look_at_a_manifest_that_comes_in_drips_ends(
     faulty.clear()
 
 
-@pytest.mark.parametrize("seconds", [2.0, 6.0])
+@pytest.mark.soak
+@pytest.mark.parametrize("seconds", [6.0] if IS_SOAK else [1.0])
 def test_a_slow_manifest_is_read_although_another_one_hangs(
     world: World, faulty: FaultyFuse, context: Context, seconds: float
 ) -> None:

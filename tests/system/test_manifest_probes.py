@@ -412,8 +412,8 @@ def test_a_shortage_that_has_passed_is_not_reported(
     "read", [preflight, lambda context, sync_id: enqueue(context, QueueRequest(sync_id, "tester"))]
 )
 def test_commands_take_few_helpers_where_manifests_hang(world: World, faulty: FaultyFuse, read: Any) -> None:
-    context = world.context(mount={"root": faulty.point, "deadline": 0.5})
-    known = [world.put(photo(str(number))) for number in range(34)]
+    context = world.context(mount={"root": faulty.point, "deadline": 0.3})
+    known = [world.put(photo(str(number))) for number in range(12)]
     world.scan(context)
     for sync_id in known:
         faulty.hang(f"sync/{sync_id}.json", "open")

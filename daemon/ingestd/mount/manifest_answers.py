@@ -80,8 +80,10 @@ class ManifestAnswers:
             passed = min(time.monotonic() - began, LATE_SECONDS)
             if self._is_probed(sync_id, question):
                 seconds -= passed
-            else:
+            elif self._prober.problem is None:
                 time_to_ask -= passed
+            else:  # what is lacking is known: to wait longer than for an answer is of no use
+                time_to_ask = min(time_to_ask, seconds) - passed
         return False
 
     def _is_probed(self, sync_id: str, question: Question) -> bool:
