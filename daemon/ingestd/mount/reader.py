@@ -89,13 +89,14 @@ class ItemReader:
         """Reads again what may succeed later, until `is_enough` or the deadline; returns what is still worth a try."""
         for pause in pauses():
             items = self._waiting(attempt)
-            if time.monotonic() >= deadline and not attempt.untried:
+            is_over = time.monotonic() >= deadline
+            if is_over and not attempt.untried:
                 return []
             if not items or is_enough(items):
                 return items
             self._mount.require_same(self._identity)
-            if (left := deadline - time.monotonic()) > 0:  # else what is untried has to be read alone, now
-                self._pause(min(pause, left))
+            if not is_over:  # else what is untried has to be read alone, now
+                self._pause(min(pause, max(0.0, deadline - time.monotonic())))
             attempt.read(items)
         raise AssertionError("pauses do not end")
 
