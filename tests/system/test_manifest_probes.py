@@ -127,7 +127,8 @@ def test_what_answered_before_is_asked_again(world: World, faulty: FaultyFuse) -
     faulty.clear()
     other = world.put(photo("other"))
     prober.ask(other)
-    until(lambda: waited(prober).take(other) is not None and not prober.is_busy)
+    until(lambda: not waited(prober).is_busy)
+    assert prober.take(other) is not None
     faulty.hang(path)
     prober.ask(bad)
     until(lambda: faulty.met == [path, path])
