@@ -9,6 +9,7 @@ from ingestd.mount import item_threads
 from ingestd.mount.item_threads import ItemThreads
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.window import WindowFull
+from support.scarce import limit_threads
 from support.wait import until
 
 SOON, LATE = 0.05, 60.0
@@ -115,15 +116,6 @@ def test_an_error_of_an_item_is_raised_in_its_place(made: list[Mount], error: Ex
 
 def test_without_threads_nothing_is_read(made: list[Mount], monkeypatch: pytest.MonkeyPatch) -> None:
     mount = make(made, 3, set())
-    left = [1]
-
-    def start(self: threading.Thread) -> None:
-        if not left:
-            raise RuntimeError("can't start new thread")
-        left.pop()
-        begin(self)
-
-    begin = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", start)
+    limit_threads(monkeypatch).append(1)
     with pytest.raises(RuntimeError):
         list(mount.threads().each())

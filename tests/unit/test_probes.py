@@ -6,23 +6,13 @@ import pytest
 
 from ingestd.mount import manifests
 from ingestd.mount.probes import Probes
+from support.scarce import limit_threads
 from support.wait import until
 
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each thread that may still be started."""
-    left: list[int] = []
-
-    def start(self: threading.Thread) -> None:
-        if not left:
-            raise RuntimeError("can't start new thread")
-        left.pop()
-        begin(self)
-
-    begin = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", start)
-    return left
+    return limit_threads(monkeypatch)
 
 
 @pytest.mark.parametrize("count", [1, 2])
