@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.faulty_fuse import FaultyFuse, faulty_fuse
 from support.scanning import Clock, set_clock
 from support.web_client import Visitor, WebClient, serving, settings_of
 from support.world import World
@@ -24,3 +25,11 @@ def olivia(web_client: WebClient) -> Visitor:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return set_clock(monkeypatch)
+
+
+@pytest.fixture
+def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
+    """The folder of the world, mounted with the faults that a test sets."""
+    with faulty_fuse(world.root, tmp_path / "mnt") as made:
+        yield made
+        made.clear()

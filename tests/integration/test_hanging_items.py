@@ -1,8 +1,5 @@
 """Items whose reads hang in the kernel, where no signal reaches them: they stop neither their bundle nor others."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from ingestd.mount import helper_pool
@@ -10,13 +7,12 @@ from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.pipeline import unsettled
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import grace
-from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import HANGING_SECONDS, WorkerPool
-from support.faulty_fuse import FaultyFuse, Step, faulty_fuse
+from ingestd.pipeline.worker_pool import HANGING_SECONDS
+from support.faulty_fuse import FaultyFuse, Step
 from support.reaped import until_reaped
 from support.wait import until
+from support.workers import is_imported, queued, run_all
 from support.world import World, photo
 
 DEADLINE = 1.0
@@ -30,13 +26,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
-        made.clear()
-
-
-@pytest.fixture
 def context(world: World, faulty: FaultyFuse) -> Context:
     return world.context(mount={"root": str(faulty.point), "deadline": DEADLINE, "settle_seconds": 600.0})
 
@@ -45,24 +34,6 @@ def bundle(world: World, name: str, count: int) -> tuple[str, list[str]]:
     """A bundle of photos, and their folders."""
     items = [photo(f"{name} {number}") for number in range(count)]
     return world.put(*items), [item["path"] for item in items]
-
-
-def queue(world: World, context: Context, *sync_ids: str) -> WorkerPool:
-    world.scan(context)
-    for sync_id in sync_ids:
-        enqueue(context, QueueRequest(sync_id, "tester"))
-    return WorkerPool(context, this_instance())
-
-
-def run_all(pool: WorkerPool) -> float:
-    while (delay := pool.claim_and_run(0)) == 0.0:
-        pass
-    return delay
-
-
-def is_imported(world: World, pool: WorkerPool, sync_id: str) -> bool:
-    run_all(pool)
-    return world.status(sync_id) == "imported"
 
 
 @pytest.mark.parametrize("step", ["read", "open", "lookup"])
@@ -74,7 +45,7 @@ def test_they_delay_no_other_item_and_no_other_bundle(
     for path in paths[:hanging]:
         world.file(f"{path}/source/source.json", b"{}")
         faulty.hang(f"{path}/source/source.json" if step == "read" else f"{path}/0.jpg", step)
-    pool = queue(world, context, late, healthy)
+    pool = queued(world, context, late, healthy)
     until(
         lambda: is_imported(world, pool, healthy) and len(context.mount.hanging_items()) == hanging,
         what=lambda: f"{len(context.mount.hanging_items())} hang; {world.decisions(late)}; {world.events(late)}",
@@ -89,7 +60,7 @@ def test_they_delay_no_other_item_and_no_other_bundle(
 def test_what_hangs_is_not_read_again_meanwhile(world: World, faulty: FaultyFuse, context: Context) -> None:
     late, (path,) = bundle(world, "late", 1)
     faulty.hang(f"{path}/0.jpg", "open")
-    pool = queue(world, context, late)
+    pool = queued(world, context, late)
 
     def was_released_often() -> bool:
         run_all(pool)
@@ -107,7 +78,7 @@ def test_a_bundle_may_hold_some_helpers_only(
     (late, paths), (healthy, _) = bundle(world, "late", 90), bundle(world, "healthy", 2)
     for path in paths:
         faulty.hang(f"{path}/0.jpg", "open")
-    pool = queue(world, context, late, healthy)
+    pool = queued(world, context, late, healthy)
     until(lambda: (run_all(pool), world.status(late))[1] == "failed")
     error = str(world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", late))
     assert error.endswith(", so no more of its items are read; mount it again")
@@ -124,7 +95,7 @@ def test_with_too_many_nothing_is_claimed_and_nothing_fails(
     healthy, _ = bundle(world, "healthy", 1)
     for _, (path,) in late:
         faulty.hang(f"{path}/0.jpg", "lookup")
-    pool = queue(world, context, *(sync_id for sync_id, _ in late), healthy)
+    pool = queued(world, context, *(sync_id for sync_id, _ in late), healthy)
     assert run_all(pool) == HANGING_SECONDS
     assert context.mount.hanging_problem is not None
     assert "2 reads hang in the mount" in context.mount.hanging_problem
@@ -142,7 +113,7 @@ def test_a_run_that_meets_too_many_is_released(
 ) -> None:
     """They may have begun to hang for another worker after its job was claimed."""
     (late, (path,)), (healthy, _) = bundle(world, "late", 1), bundle(world, "healthy", 1)
-    pool = queue(world, context, late, healthy)
+    pool = queued(world, context, late, healthy)
     monkeypatch.setitem(helper_pool.MAX_ABANDONED, Use.ITEMS, 1)
     monkeypatch.setattr(Mount, "hanging_problem", None)
     faulty.hang(f"{path}/0.jpg", "lookup")

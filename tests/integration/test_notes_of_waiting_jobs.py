@@ -1,8 +1,7 @@
 """The reason why a job is set aside is shown for as long as it waits. Then the error of the last run is shown again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +12,12 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import claim
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse
 from support.world import World, photo
 
 DOCUMENT = f"{photo('b')['path']}/source/source.json"
 Trouble = Callable[[World, FaultyFuse, str], None]
 End = Callable[[World, Context, str], object]
-
-
-@pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
 
 
 @pytest.fixture

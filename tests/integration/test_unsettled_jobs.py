@@ -3,8 +3,7 @@
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,11 +20,12 @@ from ingestd.pipeline.importer import grace
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import WorkerPool, is_open
 from ingestd.store import control
-from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.faulty_fuse import FaultyFuse
 from support.faulty_helper import MARKED, inject
 from support.reaped import until_reaped
 from support.scale import IS_SOAK
 from support.wait import until
+from support.workers import is_imported, queued, run_all
 from support.world import World, cover, photo
 
 LATE = 600.0
@@ -40,12 +40,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grace, "IN_WORKER_SECONDS", 0.05)
     monkeypatch.setattr(grace, "WHOLE_SECONDS", 0.0)
     monkeypatch.setattr(reader, "MAX_PAUSE", 0.1)
-
-
-@pytest.fixture
-def faulty(world: World, tmp_path: Path) -> Iterator[FaultyFuse]:
-    with faulty_fuse(world.root, tmp_path / "mnt") as made:
-        yield made
 
 
 def make_context(world: World, faulty: FaultyFuse, settle_seconds: float) -> Context:
@@ -63,18 +57,6 @@ def bundle(world: World, name: str) -> str:
     for path in (photo(name)["path"], photo(f"{name} too")["path"]):
         world.file(f"{path}/source/source.json", b"{}")
     return sync_id
-
-
-def run_all(pool: WorkerPool) -> float:
-    """One worker runs all jobs that may be claimed now; returns the seconds until it looks again."""
-    while (delay := pool.claim_and_run(0)) == 0.0:
-        pass
-    return delay
-
-
-def is_imported(world: World, pool: WorkerPool, sync_id: str) -> bool:
-    run_all(pool)
-    return world.status(sync_id) == "imported"
 
 
 def cut_short(world: World, _faulty: FaultyFuse, sync_id: str) -> Callable[[], object]:
@@ -238,13 +220,6 @@ def test_each_item_has_the_whole_time_since_the_last_progress(world: World, faul
 def decided(world: World, pool: WorkerPool, sync_id: str) -> int:
     run_all(pool)
     return list(world.decisions(sync_id).values()).count("created")
-
-
-def queued(world: World, context: Context, *sync_ids: str) -> WorkerPool:
-    world.scan(context)
-    for sync_id in sync_ids:
-        enqueue(context, QueueRequest(sync_id, "tester"))
-    return WorkerPool(context, this_instance())
 
 
 @pytest.mark.parametrize("beside", ["failed", "two failed", "deferred", "failed cover"])
