@@ -73,6 +73,9 @@ def test_health_and_readiness(world: World, site: Site) -> None:
 def test_readiness_says_what_keeps_the_mount_from_being_read(
     site: Site, monkeypatch: pytest.MonkeyPatch, error: MountUnavailable, reason: str
 ) -> None:
+    # The service of pre-flights checks the mount too, at a moment of its own.
+    site.preflights.stop()
+    assert site.preflights.join(PATIENCE)
     site.context.mount.check()
     monkeypatch.setattr(Mount, "identify", Mock(side_effect=error))
     with pytest.raises(MountUnavailable):
