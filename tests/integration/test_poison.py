@@ -19,7 +19,7 @@ from support.uncovered import NOT_MEASURED
 from support.world import World, md5
 
 WORKERS = """
-import os, sys, threading
+import os, sys, threading, time
 from pathlib import Path
 from ingestd.config import load
 from ingestd.pipeline.context import make_context
@@ -42,7 +42,8 @@ def work():
     chunk_writer.write = write
     context = make_context(load(Path(config)))
     Rescuer(context, this_instance()).run_once()
-    lease = claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))
+    while (lease := claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))) is None:
+        time.sleep(0.01)  # the server may not have noticed yet that the worker before is dead, and holds its locks
     outcome = Run(context, lease, threading.Event()).execute()
     context.mount.close()
     context.db.close()
