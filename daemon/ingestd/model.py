@@ -51,6 +51,11 @@ class Scope(StrEnum):
         """Whether nothing of the manifest is left for another job."""
         return self in (Scope.ALL, Scope.REIMPORT)
 
+    @property
+    def leaves_out_some(self) -> bool:
+        """Whether a person asks for some items only."""
+        return self in (Scope.FAILED, Scope.DEFERRED)
+
     def covers(self, other: "Scope") -> bool:
         """Whether a job of this scope imports everything that a job of another scope would."""
         return other is self or self is Scope.REIMPORT or (self is Scope.ALL and other is not Scope.REIMPORT)

@@ -78,13 +78,14 @@ def test_a_plain_request_widens_a_job_for_some_items(
 
 @pytest.mark.parametrize("whole", [Scope.ALL, Scope.REIMPORT])
 @pytest.mark.parametrize("narrow", [Scope.FAILED, Scope.DEFERRED])
-def test_a_job_for_all_items_covers_a_request_for_some(
+def test_a_job_for_all_items_refuses_a_request_for_only_some(
     world: World, mixed: tuple[Context, str], whole: Scope, narrow: Scope
 ) -> None:
     context, sync_id = mixed
     ask(context, sync_id, scope=whole)
     before = world.events(sync_id)
-    assert ask(context, sync_id, scope=narrow).job.scope is whole
+    with pytest.raises(NotEligible, match=f"these among them; to import only {narrow} items, cancel the job first"):
+        ask(context, sync_id, scope=narrow)
     assert (world.events(sync_id), world.one("SELECT scope FROM import_job ORDER BY id DESC LIMIT 1")) == (
         before,
         whole,

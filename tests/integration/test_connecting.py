@@ -125,6 +125,7 @@ def test_a_wrong_setting_is_one_sentence(site: Site, name: str) -> None:
         assert "\n" not in str(raised.value).strip()
 
 
+@pytest.mark.soak
 def test_a_server_of_another_kind_is_one_sentence(site: Site) -> None:
     random = Random(7)
     greetings = [

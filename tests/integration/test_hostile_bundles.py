@@ -64,6 +64,7 @@ def test_a_half_written_manifest_is_waited_for_beside_a_healthy_one(world: World
     assert hostile in scanner._recorder.settling
 
 
+@pytest.mark.soak
 def test_bad_items_fail_alone_in_a_long_manifest(world: World) -> None:
     context = world.context()
     items: list[Any] = [photo(f"p{number}", files=0) for number in range(scaled(300, 30_000))]

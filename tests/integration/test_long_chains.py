@@ -10,6 +10,7 @@ from support.scale import scaled
 from support.world import World
 
 LENGTH = scaled(300, 1500)
+pytestmark = pytest.mark.soak
 STATES = "SELECT state, COUNT(*) FROM import_job GROUP BY state ORDER BY state"
 
 

@@ -24,6 +24,7 @@ MODES = {
 NORMAL = ("oracle, compact", "ansi, latin1")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("mode", MODES if IS_SOAK else NORMAL)
 def test_defaults_of_the_server_do_not_matter(tmp_path: Path, mode: str) -> None:
     with unstarted_server(*MODES[mode]) as server, running(server):

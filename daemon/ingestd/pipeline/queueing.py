@@ -240,18 +240,19 @@ def _changes(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> dict[s
         changes["priority"] = "a new priority"
     if request.force and not _is_allowed(known, request):
         changes["force"] = "force"
-    if scopes.asks_for_more(tx, known, active, request.scope, is_plain=request.is_plain):
+    if scopes.asks_for_others(tx, known, active, request.scope, is_plain=request.is_plain):
         changes["scope"] = scopes.NAMES[request.scope]
     return changes
 
 
 def _rescope(tx: Tx, known: Batch, active: Job, request: QueueRequest) -> Job:
-    """Makes a queued job import more. Raises NotEligible for failed and deferred items, which no job takes both."""
+    """Makes a queued job import more. Raises NotEligible for only some of its items, or for failed besides deferred."""
+    queued = f"job {active.id} of batch {known.sync_id} is queued for {scopes.NAMES.get(active.scope)}"
     if {active.scope, request.scope} == {Scope.FAILED, Scope.DEFERRED}:
-        raise NotEligible(
-            f"job {active.id} of batch {known.sync_id} is queued for {scopes.NAMES[active.scope]}; queue the batch"
-            " without `only` to import all that is left, or cancel the job first"
-        )
+        advice = "queue the batch without `only` to import all that is left, or cancel the job first"
+        raise NotEligible(f"{queued}; {advice}")
+    if active.scope.covers(request.scope):
+        raise NotEligible(f"{queued}, these among them; to import {scopes.NAMES[request.scope]}, cancel the job first")
     job.rescope(tx, active.id, request.scope, scopes.taken_digest(known, request.scope))
     append_job_event(
         tx, "job_rescoped", known.id, active.id, active.priority, request.requested_by, scope=request.scope.value

@@ -1,4 +1,4 @@
-"""Which items of a batch a job takes up, and whether a request is for more of them."""
+"""Which items of a batch a job takes up, and whether a request is for others."""
 
 from ingestd.errors import NotEligible
 from ingestd.model import JobState, Scope
@@ -16,7 +16,7 @@ NAMES = {
 
 def require_items(tx: Tx, known: Batch, scope: Scope) -> None:
     """Raises NotEligible when a request for failed or deferred items finds none."""
-    if scope not in (Scope.FAILED, Scope.DEFERRED):
+    if not scope.leaves_out_some:
         return
     if not item.tally(tx, known.id)[scope.value] and not item.container_tally(tx, known.id)[scope.value]:
         raise NotEligible(f"batch {known.sync_id} has no {scope.value} items or containers")
@@ -27,8 +27,8 @@ def taken_digest(known: Batch, scope: Scope) -> str | None:
     return known.manifest_sha256 if scope.takes_everything else None
 
 
-def asks_for_more(tx: Tx, known: Batch, active: Job, wanted: Scope, *, is_plain: bool) -> bool:
-    """Whether a request is for items that an active job leaves out.
+def asks_for_others(tx: Tx, known: Batch, active: Job, wanted: Scope, *, is_plain: bool) -> bool:
+    """Whether a request is for other items than those of an active job: for more, or only for some of them.
 
     A request without options (`is_plain`) is for the whole batch. One for another priority, or for force, leaves the
     items of a job as a person chose them.
@@ -36,7 +36,7 @@ def asks_for_more(tx: Tx, known: Batch, active: Job, wanted: Scope, *, is_plain:
     if active.state is JobState.RUNNING:
         return _comes_too_late(tx, known, active, wanted, is_plain=is_plain)
     if active.scope.covers(wanted):
-        return False
+        return wanted.leaves_out_some and active.scope is not wanted
     return wanted is not Scope.ALL or is_plain or active.scope is Scope.REVIVAL
 
 
