@@ -75,7 +75,7 @@ SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
     prior_sync_id = :prior_sync_id, last_error = :last_error, earlier_error = NULL, mount_type = :mount_type,
-    mount_source = :mount_source, mount_fs_id = :mount_fs_id, plan_sha256 = NULL, {{not_failed}}
+    mount_source = :mount_source, mount_fs_id = :mount_fs_id, plan_sha256 = NULL, is_placed = 0, {{not_failed}}
 WHERE id = :batch_id;
 
 -- name: note_overturned!
@@ -96,6 +96,16 @@ WHERE id = :batch_id;
 
 -- name: set_status!
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
+
+-- name: begin_import!
+-- A manifest that is delivered again is never older than what was imported of it before.
+UPDATE ingest_batch SET status = 'importing', imported_generation = :generation,
+       version_at = GREATEST(IFNULL(version_at, manifest_completed_at), manifest_completed_at)
+WHERE id = :batch_id;
+
+-- name: version^
+SELECT GREATEST(IFNULL(version_at, manifest_completed_at), manifest_completed_at), sync_id
+FROM ingest_batch WHERE id = :batch_id;
 
 -- name: set_error!
 UPDATE ingest_batch SET last_error = :error WHERE id = :batch_id;
@@ -162,32 +172,56 @@ SELECT b.sync_id, IF({{is_doubtful}} OR (b.former_sha256 IS NOT NULL AND NOT s.m
 FROM ingest_batch b LEFT JOIN ingest_sighting s ON s.batch_id = b.id AND s.host = :host AND s.root = :root
 WHERE b.sync_id IN :sync_ids;
 
--- name: priors
--- The prior_sync_id of the writers of some rows; needed only where two versions have the same time.
-SELECT sync_id, prior_sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND prior_sync_id IS NOT NULL;
+-- name: generations
+-- How many batches of its time each of some batches follows, one naming the next as its prior; counted up to a limit,
+-- which a circle always reaches. Those that follow none are left out.
+WITH RECURSIVE ancestor AS (
+  SELECT b.sync_id AS follower, b.sync_id, b.prior_sync_id, b.manifest_completed_at, 0 AS place
+  FROM ingest_batch b WHERE b.sync_id IN :sync_ids
+  UNION ALL
+  SELECT a.follower, p.sync_id, p.prior_sync_id, p.manifest_completed_at, a.place + 1
+  FROM ancestor a JOIN ingest_batch p
+    ON p.sync_id = a.prior_sync_id AND p.manifest_completed_at = a.manifest_completed_at AND p.sync_id <> a.sync_id
+  WHERE a.place < :limit)
+SELECT follower, MAX(place) FROM ancestor WHERE place > 0 GROUP BY follower;
+
+-- name: unplaced
+SELECT sync_id, id FROM ingest_batch WHERE is_placed = 0 ORDER BY id LIMIT :limit;
+
+-- name: place!
+UPDATE ingest_batch SET is_placed = 1 WHERE id IN :ids;
+
+-- name: followers
+-- The batches of the same time that follow some batches, and whose import began: their ids with the one they follow, and
+-- the generation that they had then.
+WITH RECURSIVE follower AS (
+  SELECT n.id AS followed, f.id, f.sync_id, f.manifest_completed_at, 1 AS place
+  FROM ingest_batch n JOIN ingest_batch f
+    ON f.prior_sync_id = n.sync_id AND f.manifest_completed_at = n.manifest_completed_at AND f.id <> n.id
+  WHERE n.id IN :ids
+  UNION
+  SELECT p.followed, f.id, f.sync_id, f.manifest_completed_at, p.place + 1
+  FROM follower p JOIN ingest_batch f
+    ON f.prior_sync_id = p.sync_id AND f.manifest_completed_at = p.manifest_completed_at AND f.id <> p.id
+  WHERE p.place < :limit)
+SELECT DISTINCT f.followed, b.id, b.sync_id, b.manifest_completed_at, b.imported_generation
+FROM follower f JOIN ingest_batch b ON b.id = f.id WHERE b.imported_generation IS NOT NULL;
+
+-- name: has_others$
+-- Whether the import of other batches of a time began.
+SELECT EXISTS (SELECT 1 FROM ingest_batch
+               WHERE manifest_completed_at = :completed_at AND imported_generation IS NOT NULL AND id NOT IN :ids);
+
+-- name: imported_generation$
+SELECT imported_generation FROM ingest_batch WHERE id = :batch_id;
 
 -- name: versions
-SELECT sync_id, manifest_completed_at, prior_sync_id FROM ingest_batch
+SELECT manifest_completed_at, sync_id FROM ingest_batch
 WHERE sync_id IN :sync_ids AND manifest_completed_at IS NOT NULL;
 
 -- name: free
 -- Those of some batches whose rows no other transaction holds. In autocommit it holds them for no longer than it takes.
 SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
-
--- name: count_ancestors$
--- How many batches of the same time a batch follows, one naming the next as its prior; counted up to a limit, which a
--- circle always reaches.
-WITH RECURSIVE ancestor AS (
-  SELECT p.prior_sync_id, p.manifest_completed_at, 1 AS place
-  FROM ingest_batch b JOIN ingest_batch p
-    ON p.sync_id = b.prior_sync_id AND p.manifest_completed_at = b.manifest_completed_at
-  WHERE b.id = :batch_id
-  UNION ALL
-  SELECT p.prior_sync_id, p.manifest_completed_at, a.place + 1
-  FROM ancestor a JOIN ingest_batch p
-    ON p.sync_id = a.prior_sync_id AND p.manifest_completed_at = a.manifest_completed_at
-  WHERE a.place < :limit)
-SELECT COUNT(*) FROM ancestor;
 
 -- name: never_queued
 -- Consumable batches whose present manifest never had a job since it was recorded; a cancelled batch stays cancelled.

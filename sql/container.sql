@@ -1,7 +1,7 @@
 -- One kind of container, its rows and its members: loaded once with `gallery` and once with `collection` as {{kind}}.
 
 -- fragment: row_columns
-id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, complete_at, complete_sync_id
+id, hash, title, deleted_at IS NOT NULL, synced_at, sync_id, titled_at, titled_by, complete_at, complete_sync_id
 
 -- fragment: planned
 -- The members that readers see when a planned batch comes to its containers: after it has written its assets.
@@ -18,13 +18,14 @@ SELECT {{row_columns}} FROM asset_{{kind}} WHERE hash = :hash FOR UPDATE;
 SELECT {{row_columns}} FROM asset_{{kind}} WHERE hash IN :hashes;
 
 -- name: insert$
-INSERT INTO asset_{{kind}} (hash, title, synced_at, sync_id, complete_at, complete_sync_id, deleted_at)
-VALUES (:hash, :title, :synced_at, :sync_id, :complete_at, :complete_sync_id, IF(:deleted, UTC_TIMESTAMP(6), NULL))
+INSERT INTO asset_{{kind}} (hash, title, synced_at, sync_id, titled_at, titled_by, complete_at, complete_sync_id, deleted_at)
+VALUES (:hash, :title, :synced_at, :sync_id, :titled_at, :titled_by, :complete_at, :complete_sync_id,
+        IF(:deleted, UTC_TIMESTAMP(6), NULL))
 RETURNING id;
 
 -- name: update!
-UPDATE asset_{{kind}} SET title = :title, synced_at = :synced_at, sync_id = :sync_id, complete_at = :complete_at,
-       complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
+UPDATE asset_{{kind}} SET title = :title, synced_at = :synced_at, sync_id = :sync_id, titled_at = :titled_at,
+       titled_by = :titled_by, complete_at = :complete_at, complete_sync_id = :complete_sync_id, deleted_at = IF(:deleted, IFNULL(deleted_at, UTC_TIMESTAMP(6)), NULL)
 WHERE id = :id;
 
 -- name: members

@@ -18,6 +18,7 @@ GRANT SELECT, INSERT, UPDATE ON asset_file TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_source TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_ai_run TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_cover TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON asset_other_cover TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_gallery TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_gallery_item TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset_collection TO 'ingestd'@'localhost';

@@ -108,7 +108,7 @@ WHERE batch_id = :batch_id AND in_manifest = 1;
 SELECT decision, COUNT(*) FROM ingest_batch_container WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision;
 
 -- name: undecided_containers
-SELECT id, type, hash FROM ingest_batch_container
+SELECT id, type, hash, decision = 'deferred' FROM ingest_batch_container
 WHERE batch_id = :batch_id AND in_manifest = 1 AND decision IN :decisions ORDER BY ordinal;
 
 -- name: decide_container!

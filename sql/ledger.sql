@@ -10,7 +10,8 @@ SELECT id FROM ingest_event WHERE id = :event_id AND event_type = :event_type AN
 LOCK IN SHARE MODE;
 
 -- name: append_items!
--- Events for items that were just decided, built from their rows, in order of the manifest; keys sorted.
+-- Events for items that were just decided, built from their rows, in order of the manifest; keys sorted. An item that was
+-- superseded names the bundle whose statement holds.
 INSERT INTO ingest_event (batch_id, event_type, payload)
 SELECT i.batch_id, CONCAT('item_', i.decision),
        CONCAT('{"cover_hash":', IFNULL(JSON_QUOTE(i.cover_hash), 'null'),
@@ -18,6 +19,10 @@ SELECT i.batch_id, CONCAT('item_', i.decision),
               ',"hash":', JSON_QUOTE(i.asset_hash),
               ',"phase":"item_import"',
               IFNULL(CONCAT(',"reason":', JSON_QUOTE(i.reason)), ''),
+              IFNULL(CONCAT(',"superseded_by":', JSON_QUOTE(IF(i.asset_type = 'cover', c.sync_id, a.sync_id))), ''),
               ',"target_ids":', IFNULL(i.target_ids, '{}'),
               ',"type":', JSON_QUOTE(i.asset_type), '}')
-FROM ingest_batch_item i WHERE i.id IN :ids ORDER BY i.ordinal;
+FROM ingest_batch_item i
+LEFT JOIN asset a ON a.id = i.asset_id AND (i.reason = 'superseded' OR (i.decision = 'linked' AND i.asset_type <> 'cover'))
+LEFT JOIN asset_cover c ON c.asset_id = a.id AND i.asset_type = 'cover'
+WHERE i.id IN :ids ORDER BY i.ordinal;

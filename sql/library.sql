@@ -14,8 +14,13 @@ STRAIGHT_JOIN asset a ON a.hash = j.hash
 {{assets_by_hash}} FOR UPDATE;
 
 -- name: covers
-SELECT asset_id, cover_hash, path, deleted_at IS NOT NULL, synced_at, sync_id, bytes, sha256
+SELECT asset_id, cover_hash, path, bytes, sha256, deleted_at IS NOT NULL, synced_at, sync_id, linked_at, linked_by,
+       is_delivered, delivered_at, delivered_by
 FROM asset_cover WHERE asset_id IN :ids;
+
+-- name: other_covers
+SELECT asset_id, cover_hash, path, bytes, sha256, unlinked_at, unlinked_by, delivered_at, delivered_by
+FROM asset_other_cover WHERE asset_id IN :ids;
 
 -- name: insert_assets!
 INSERT INTO asset (asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id, created_at,
@@ -27,12 +32,30 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        path VARCHAR(1024) PATH '$[3]', entry_sha256 CHAR(64) PATH '$[4]', documents_sha256 CHAR(64) PATH '$[5]',
        deleted TINYINT PATH '$[6]')) j;
 
--- name: update_assets!
+-- name: insert_named!
+-- Assets that are named, but neither delivered nor removed yet.
+INSERT INTO asset (hash, deleted_at)
+SELECT j.hash, UTC_TIMESTAMP(6)
+FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) PATH '$')) j;
+
+-- name: bury_assets!
+-- Removals of assets that were only named before.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
-       id BIGINT UNSIGNED PATH '$[0]', title VARCHAR(1000) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
-       entry_sha256 CHAR(64) PATH '$[3]', documents_sha256 CHAR(64) PATH '$[4]')) j
+       id BIGINT UNSIGNED PATH '$[0]', asset_type VARCHAR(32) PATH '$[1]', title VARCHAR(1000) PATH '$[2]',
+       path VARCHAR(1024) PATH '$[3]')) j
 STRAIGHT_JOIN asset a ON a.id = j.id
-SET a.title = j.title, a.path = j.path, a.entry_sha256 = j.entry_sha256, a.documents_sha256 = j.documents_sha256,
+SET a.asset_type = j.asset_type, a.title = j.title, a.path = j.path, a.synced_at = :synced_at, a.sync_id = :sync_id,
+    a.updated_at = UTC_TIMESTAMP(6);
+
+-- name: update_assets!
+-- `is_new`: an asset that was only named before.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', asset_type VARCHAR(32) PATH '$[1]', is_new TINYINT PATH '$[2]',
+       title VARCHAR(1000) PATH '$[3]', path VARCHAR(1024) PATH '$[4]',
+       entry_sha256 CHAR(64) PATH '$[5]', documents_sha256 CHAR(64) PATH '$[6]')) j
+STRAIGHT_JOIN asset a ON a.id = j.id
+SET a.asset_type = j.asset_type, a.created_at = IF(j.is_new, UTC_TIMESTAMP(6), a.created_at),
+    a.title = j.title, a.path = j.path, a.entry_sha256 = j.entry_sha256, a.documents_sha256 = j.documents_sha256,
     a.synced_at = :synced_at, a.sync_id = :sync_id, a.updated_at = UTC_TIMESTAMP(6), a.deleted_at = NULL;
 
 -- name: advance_assets!
@@ -80,18 +103,33 @@ VALUES (:asset_id, :kind, :sha256, :document, :synced_at, :sync_id)
 ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
 
 -- name: write_covers!
-INSERT INTO asset_cover (asset_id, cover_hash, path, bytes, sha256, synced_at, sync_id, deleted_at)
-SELECT j.asset_id, j.cover_hash, j.path, j.bytes, j.sha256, :synced_at, :sync_id,
-       IF(j.deleted, UTC_TIMESTAMP(6), NULL)
+INSERT INTO asset_cover (asset_id, cover_hash, path, bytes, sha256, deleted_at, synced_at, sync_id, linked_at, linked_by,
+                         is_delivered, delivered_at, delivered_by)
+SELECT j.asset_id, j.cover_hash, j.path, j.bytes, j.sha256, IF(j.deleted, UTC_TIMESTAMP(6), NULL), j.synced_at,
+       j.sync_id, j.linked_at, j.linked_by, j.is_delivered, j.delivered_at, j.delivered_by
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        asset_id BIGINT UNSIGNED PATH '$[0]', cover_hash CHAR(32) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
-       bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]', deleted TINYINT PATH '$[5]')) j
+       bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]', deleted TINYINT PATH '$[5]',
+       synced_at DATETIME(6) PATH '$[6]', sync_id CHAR(36) PATH '$[7]', linked_at DATETIME(6) PATH '$[8]',
+       linked_by CHAR(36) PATH '$[9]', is_delivered TINYINT PATH '$[10]', delivered_at DATETIME(6) PATH '$[11]',
+       delivered_by CHAR(36) PATH '$[12]')) j
 ON DUPLICATE KEY UPDATE cover_hash = VALUES(cover_hash), path = VALUES(path), bytes = VALUES(bytes),
-       sha256 = VALUES(sha256), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
-       deleted_at = VALUES(deleted_at);
+       sha256 = VALUES(sha256), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id), linked_at = VALUES(linked_at),
+       linked_by = VALUES(linked_by), is_delivered = VALUES(is_delivered), delivered_at = VALUES(delivered_at),
+       delivered_by = VALUES(delivered_by),
+       deleted_at = IF(VALUES(deleted_at) IS NULL, NULL, IFNULL(deleted_at, VALUES(deleted_at)));
 
--- name: advance_covers!
-UPDATE asset_cover SET synced_at = :synced_at, sync_id = :sync_id WHERE asset_id IN :ids;
+-- name: write_other_covers!
+INSERT INTO asset_other_cover (asset_id, cover_hash, path, bytes, sha256, unlinked_at, unlinked_by, delivered_at,
+                               delivered_by)
+SELECT j.asset_id, j.cover_hash, j.path, j.bytes, j.sha256, j.unlinked_at, j.unlinked_by, j.delivered_at, j.delivered_by
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       asset_id BIGINT UNSIGNED PATH '$[0]', cover_hash CHAR(32) PATH '$[1]', path VARCHAR(1024) PATH '$[2]',
+       bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]', unlinked_at DATETIME(6) PATH '$[5]',
+       unlinked_by CHAR(36) PATH '$[6]', delivered_at DATETIME(6) PATH '$[7]', delivered_by CHAR(36) PATH '$[8]')) j
+ON DUPLICATE KEY UPDATE path = VALUES(path), bytes = VALUES(bytes), sha256 = VALUES(sha256),
+       unlinked_at = VALUES(unlinked_at), unlinked_by = VALUES(unlinked_by), delivered_at = VALUES(delivered_at),
+       delivered_by = VALUES(delivered_by);
 
 -- name: hashes
 SELECT hash FROM asset WHERE id IN :ids;
@@ -102,5 +140,5 @@ SELECT a.hash, a.id, a.deleted_at IS NULL
 FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
 STRAIGHT_JOIN asset a ON a.hash = j.hash LOCK IN SHARE MODE;
 
--- name: live_assets
-SELECT hash, id FROM asset WHERE hash IN :hashes AND deleted_at IS NULL;
+-- name: named
+SELECT hash, id, deleted_at IS NULL FROM asset WHERE hash IN :hashes;

@@ -4,17 +4,19 @@ The importer applies them to locked rows; the pre-flight uses them for its forec
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from ingestd.model import (
+    MAX_GENERATION,
     SUCCEEDED,
     Action,
     BatchStatus,
+    Covers,
     Decision,
     Member,
     Reason,
     StoredAsset,
     StoredContainer,
-    StoredCover,
     Verdict,
     Version,
 )
@@ -23,14 +25,12 @@ from ingestd.wording import counted
 
 def is_older(incoming: Version, row: Version | None) -> bool:
     """Whether a bundle must not overwrite a row, because a newer bundle wrote it last."""
-    if row is None or incoming.sync_id == row.sync_id:
-        return False
-    if incoming.completed_at != row.completed_at:
-        return incoming.completed_at < row.completed_at
-    names, is_named = incoming.prior == row.sync_id, row.prior == incoming.sync_id
-    if names != is_named:
-        return is_named
-    return incoming.sync_id < row.sync_id
+    return row is not None and incoming.sync_id != row.sync_id and age(incoming) < age(row)
+
+
+def age(version: Version) -> tuple[datetime, int, str]:
+    """What versions are compared by: time; at equal times the number of those that it follows; at last sync_id."""
+    return (version.completed_at, version.generation, version.sync_id)
 
 
 def advances(incoming: Version, row: Version | None) -> bool:
@@ -43,23 +43,23 @@ def advances(incoming: Version, row: Version | None) -> bool:
 
 def places_by_version(versions: Iterable[Version], sync_ids: Sequence[str]) -> list[int]:
     """The places, in `sync_ids`, of batches in order of version; those without a version come last."""
-    ranks = {sync_id: rank for rank, sync_id in enumerate(oldest_first(versions))}
+    ranks = {version.sync_id: rank for rank, version in enumerate(sorted(versions, key=age))}
     return sorted(range(len(sync_ids)), key=lambda place: ranks.get(sync_ids[place], len(ranks)))
 
 
-def oldest_first(versions: Iterable[Version]) -> list[str]:
-    """sync_ids in order of version: by time; at equal times after the batch that it names as prior, then by sync_id."""
-    known = {version.sync_id: version for version in sorted(versions, key=lambda v: (v.completed_at, v.sync_id))}
-    placed: dict[str, None] = {}
-    for version in known.values():
-        chain: dict[str, None] = {}
-        following: Version | None = version
-        while following and following.sync_id not in placed and following.sync_id not in chain:
-            chain[following.sync_id] = None
-            prior = known.get(following.prior or "")
-            following = prior if prior and prior.completed_at == following.completed_at else None
-        placed.update(reversed(chain.items()))
-    return list(placed)
+def versions(known: Mapping[str, tuple[datetime, str | None]]) -> list[Version]:
+    """The versions of bundles, of which the time and the prior are known, by sync_id."""
+    return [Version(at, sync_id, _generation(known, sync_id)) for sync_id, (at, _) in known.items()]
+
+
+def _generation(known: Mapping[str, tuple[datetime, str | None]], sync_id: str) -> int:
+    """A circle leads to the greatest."""
+    for generation in range(MAX_GENERATION):
+        at, prior = known[sync_id]
+        if prior is None or prior == sync_id or prior not in known or known[prior][0] != at:
+            return generation
+        sync_id = prior
+    return MAX_GENERATION
 
 
 def skip(incoming: Version, row: Version | None) -> Verdict:
@@ -67,6 +67,8 @@ def skip(incoming: Version, row: Version | None) -> Verdict:
 
 
 CREATED = Verdict(Decision.CREATED)
+LINKED = Verdict(Decision.LINKED)
+UNCHANGED = Verdict(Decision.SKIPPED, Reason.UNCHANGED)
 SUPERSEDED = Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
 TOMBSTONED = Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
 
@@ -83,15 +85,15 @@ def decide_asset(
 ) -> Verdict:
     """The verdict on an asset. `documents_sha256` None: not read yet, as in a forecast; counts as unchanged.
 
-    `cover_differs`: the entry itself names a cover, and another one is linked.
+    `cover_differs`: the entry itself names a cover, and readers would see another one than before.
     """
-    if stored is None:
-        return _decide_absent(action)
+    if stored is None or stored.asset_type is None:
+        return TOMBSTONED if action is Action.REMOVE else CREATED
     if stored.asset_type != asset_type:
         error = f"hash {stored.hash} is known as {stored.asset_type}, delivered as {asset_type}"
         return Verdict(Decision.FAILED, Reason.TYPE_CONFLICT, error)
     if is_older(incoming, stored.version):
-        return SUPERSEDED
+        return LINKED if cover_differs and not stored.deleted and action is not Action.REMOVE else SUPERSEDED
     if action is Action.REMOVE:
         return skip(incoming, stored.version) if stored.deleted else Verdict(Decision.REMOVED)
     identical = (
@@ -103,44 +105,44 @@ def decide_asset(
     return skip(incoming, stored.version) if identical else Verdict(Decision.UPDATED)
 
 
-def _decide_absent(action: Action) -> Verdict:
-    return TOMBSTONED if action is Action.REMOVE else CREATED
-
-
 def decide_cover(
-    action: Action, wanted: StoredCover, parent_hash: str, parent: StoredAsset | None, stored: StoredCover | None
+    action: Action,
+    hash_: str,
+    incoming: Version,
+    parent_hash: str,
+    parent: StoredAsset | None,
+    before: Covers,
+    after: Covers,
 ) -> Verdict:
-    """The verdict on a cover item. `wanted` is the delivered cover, with the version of its bundle."""
-    assert wanted.version is not None
+    """The verdict on a cover item, by what is known of the covers of its parent before and after it."""
+    is_live = parent is not None and not parent.deleted
     if action is Action.REMOVE:
-        return _decide_cover_removal(wanted, wanted.version, parent, stored)
-    if parent is None or parent.deleted:
+        return _decide_cover_removal(hash_, before, after)
+    if not is_live:
         return Verdict(Decision.DEFERRED, Reason.PARENT_MISSING, f"parent {parent_hash} is not live", parent_hash)
-    if stored is None:
-        return Verdict(Decision.LINKED)
-    if is_older(wanted.version, stored.version):
-        return SUPERSEDED
-    same = (stored.cover_hash, stored.path, stored.bytes, stored.sha256) == (
-        wanted.cover_hash,
-        wanted.path,
-        wanted.bytes,
-        wanted.sha256,
+    if after.visible != before.visible:
+        return LINKED
+    is_last = after.last is not None and (after.last.hash, after.last.linked, after.last.unlinked) == (
+        hash_,
+        incoming,
+        None,
     )
-    return skip(wanted.version, stored.version) if same and not stored.deleted else Verdict(Decision.LINKED)
+    return UNCHANGED if is_last else SUPERSEDED
 
 
-def _decide_cover_removal(
-    wanted: StoredCover, incoming: Version, parent: StoredAsset | None, stored: StoredCover | None
-) -> Verdict:
-    if parent is None:
-        return Verdict(Decision.SKIPPED, Reason.ABSENT)
-    if stored is None:
+def of_awaited(verdict: Verdict) -> Verdict:
+    """The verdict on a cover item that was deferred: what it says was written then, and readers see it now."""
+    return LINKED if verdict.reason is Reason.UNCHANGED else verdict
+
+
+def _decide_cover_removal(hash_: str, before: Covers, after: Covers) -> Verdict:
+    if after.visible != before.visible:
+        return Verdict(Decision.REMOVED)
+    if before.last is None:
         return TOMBSTONED
-    if is_older(incoming, stored.version):
-        return SUPERSEDED
-    if stored.cover_hash != wanted.cover_hash:
+    if before.last.hash != hash_:
         return Verdict(Decision.SKIPPED, Reason.ABSENT)
-    return skip(incoming, stored.version) if stored.deleted else Verdict(Decision.REMOVED)
+    return SUPERSEDED if before.last.unlinked is None else UNCHANGED
 
 
 def decide_container(
@@ -171,10 +173,11 @@ def _decide_container_removal(incoming: Version, stored: StoredContainer | None)
 
 
 def member_may_be_written(incoming: Version, member: Member | None, complete: Version | None) -> bool:
-    """Whether a list may write a member: a late list may add members, but must not overwrite a newer list."""
-    if member is not None:
-        return not is_older(incoming, member.version)
-    return not is_older(incoming, complete)
+    """Whether a list may write a member: a late list may add members, but must not overwrite a newer list.
+
+    A complete list is about all members: about those that it does not name, too.
+    """
+    return not (is_older(incoming, complete) or (member is not None and is_older(incoming, member.version)))
 
 
 def batch_status(planned: bool, counts: Mapping[str, int], *, finished: bool) -> BatchStatus:

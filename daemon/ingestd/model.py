@@ -1,6 +1,7 @@
 """Enums for every state, and frozen records for every row that the stages exchange."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -195,13 +196,20 @@ class Origin:
         return (self.fs_type, self.source) == (other.fs_type, other.source)
 
 
+MAX_GENERATION = 1000
+"""Bundles that follow more of their time, and those of a circle, are ordered by sync_id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The bundle that wrote a row, and its age. `prior` is the `prior_sync_id` of that bundle. Times are naive UTC."""
+    """The bundle that wrote a row, and its age. Times are naive UTC.
+
+    `generation` is how many bundles of the same time it follows, each naming the next as its prior.
+    """
 
     completed_at: datetime
     sync_id: str
-    prior: str | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +246,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class StoredAsset:
-    """The columns of an asset row that decisions depend on."""
+    """The columns of an asset row that decisions depend on.
+
+    `asset_type` None: no bundle delivered or removed it yet; it was named as a member, or as the parent of a cover.
+    """
 
     id: int
-    asset_type: str
+    asset_type: str | None
     hash: str
     entry_sha256: str | None
     documents_sha256: str | None
@@ -250,23 +261,46 @@ class StoredAsset:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCover:
-    """The columns of an asset_cover row that decisions depend on."""
+class CoverFile:
+    """The file of a cover; without a path there is none, or it was not delivered."""
 
-    asset_id: int
-    cover_hash: str
-    path: str | None
-    deleted: bool
-    version: Version | None
+    path: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """One cover of an asset, and the newest bundle that linked it, unlinked it, and delivered its file.
+
+    `unlinked` is None where a newer bundle has linked it again.
+    """
+
+    hash: str
+    linked: Version | None = None
+    unlinked: Version | None = None
+    delivered: Version | None = None
+    file: CoverFile = CoverFile()
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """What bundles have stated about the covers of one asset: the one that was linked last, and all others by hash."""
+
+    last: Cover | None = None
+    others: Mapping[str, Cover] = field(default_factory=dict)
+
+    @property
+    def visible(self) -> tuple[str, CoverFile] | None:
+        """The cover that readers see, with its file, where they see the asset."""
+        return None if self.last is None or self.last.unlinked is not None else (self.last.hash, self.last.file)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredContainer:
     """The columns of a gallery or collection row that decisions depend on.
 
-    `complete` is the version of its newest complete list.
+    `titled` is the version of the newest list with a title, `complete` that of the newest complete list.
     """
 
     id: int
@@ -274,6 +308,7 @@ class StoredContainer:
     title: str | None
     deleted: bool
     version: Version | None
+    titled: Version | None
     complete: Version | None
 
 

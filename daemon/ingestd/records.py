@@ -19,7 +19,6 @@ from ingestd.model import (
     RequestKind,
     RequestState,
     Scope,
-    Version,
 )
 from ingestd.removal_counts import StoredRemovals
 
@@ -54,11 +53,6 @@ class Batch:
     def is_invalid(self) -> bool:
         """Whether its bundle cannot be consumed, also while the status is that of its job."""
         return self.status is BatchStatus.INVALID or self.invalid_basis is not None
-
-    @property
-    def version(self) -> Version:
-        assert self.manifest_completed_at is not None, "only a consumable batch has a version"
-        return Version(self.manifest_completed_at, self.sync_id, self.prior_sync_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,12 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
                     COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',
   force_limit       BIGINT UNSIGNED NULL COMMENT 'how many rows that allows to remove in all; NULL: any number',
   manifest_summary  JSON NULL,
-  manifest_completed_at DATETIME(6) NULL COMMENT 'first half of the version of this batch; sync_id is the second',
+  manifest_completed_at DATETIME(6) NULL COMMENT 'completed_at of the present manifest',
+  version_at DATETIME(6) NULL COMMENT 'the latest completed_at of the manifests that were imported',
   prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  imported_generation INT UNSIGNED NULL COMMENT 'the generation of its version when its last import began',
+  is_placed         TINYINT UNSIGNED NOT NULL DEFAULT 0
+                    COMMENT 'a sweep has seen whether batches of the same time, imported before, follow it',
   last_error        TEXT NULL,
   earlier_error     TEXT NULL
                     COMMENT 'last_error before the job was set aside; empty: there was none; NULL: it is not set aside',
@@ -46,6 +50,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_host (source_host, id),
   KEY by_failure_count (failure_count, retry_at),
   KEY by_prior (prior_sync_id),
+  KEY by_time (manifest_completed_at),
+  KEY by_placed (is_placed, id),
   KEY by_invalid_basis (invalid_basis)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

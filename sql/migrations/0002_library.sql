@@ -3,7 +3,8 @@
 
 CREATE TABLE IF NOT EXISTS asset (
   id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  asset_type        VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  asset_type        VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
+                    COMMENT 'NULL: named by others, but neither delivered nor removed yet; deleted_at is set',
   hash              CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
   title             VARCHAR(1000) NULL,
   path              VARCHAR(1024) NULL,
@@ -63,8 +64,28 @@ CREATE TABLE IF NOT EXISTS asset_cover (
   sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   synced_at   DATETIME(6) NULL,
   sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  linked_at   DATETIME(6) NULL COMMENT 'version of the bundle that linked it; NULL: synced_at and sync_id',
+  linked_by   CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  is_delivered TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a bundle said which file it has',
+  delivered_at DATETIME(6) NULL COMMENT 'version of that bundle; NULL: the one that linked it',
+  delivered_by CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   deleted_at  DATETIME(6) NULL,
   CONSTRAINT cover_of_asset FOREIGN KEY (asset_id) REFERENCES asset (id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+-- Covers that were replaced, or unlinked before they were linked. An older bundle may still arrive; readers need none of it.
+CREATE TABLE IF NOT EXISTS asset_other_cover (
+  asset_id      BIGINT UNSIGNED NOT NULL,
+  cover_hash    CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  path          VARCHAR(1024) NULL,
+  bytes         BIGINT UNSIGNED NULL,
+  sha256        CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  unlinked_at   DATETIME(6) NULL COMMENT 'version of the bundle that unlinked it last',
+  unlinked_by   CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  delivered_at  DATETIME(6) NULL COMMENT 'version of the bundle that delivered its file last',
+  delivered_by  CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  PRIMARY KEY (asset_id, cover_hash),
+  CONSTRAINT other_cover_of_asset FOREIGN KEY (asset_id) REFERENCES asset (id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS asset_gallery (
@@ -73,6 +94,8 @@ CREATE TABLE IF NOT EXISTS asset_gallery (
   title             VARCHAR(1000) NULL,
   synced_at         DATETIME(6) NULL,
   sync_id           CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  titled_at         DATETIME(6) NULL COMMENT 'version of the newest list with a title',
+  titled_by         CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   complete_at       DATETIME(6) NULL COMMENT 'version of the newest list that called itself complete',
   complete_sync_id  CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   deleted_at        DATETIME(6) NULL,

@@ -11,7 +11,8 @@ from support.account import Do, connected
 from support.world import World, md5, photo
 
 LIBRARY = (
-    "asset", "asset_file", "asset_source", "asset_ai_run", "asset_cover", "asset_gallery", "asset_gallery_item",
+    "asset", "asset_file", "asset_source", "asset_ai_run", "asset_cover", "asset_other_cover", "asset_gallery",
+    "asset_gallery_item",
     "asset_collection", "asset_collection_item",
 )  # fmt: skip
 TABLES = ("ingest_batch", "ingest_batch_item", "ingest_batch_container", "import_job", *LIBRARY)

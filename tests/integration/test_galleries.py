@@ -16,7 +16,7 @@ def gallery(name: str, *members: str, **more: object) -> dict[str, object]:
 def members(world: World) -> dict[str, int | None]:
     rows = world.sql(
         "SELECT a.title, IF(i.deleted_at IS NULL, i.position, NULL) FROM asset_gallery_item i"
-        " JOIN asset a ON a.id = i.asset_id ORDER BY i.position, a.title"
+        " JOIN asset a ON a.id = i.asset_id WHERE a.asset_type IS NOT NULL ORDER BY i.position, a.title"
     )
     return dict(rows)
 

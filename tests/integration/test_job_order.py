@@ -140,7 +140,7 @@ def test_batches_that_follow_each_other_in_a_circle_all_run(world: World, size: 
 
 
 def test_a_chain_longer_than_the_limit_all_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordering, "MAX_CHAIN", 3)
+    monkeypatch.setattr(batch, "MAX_GENERATION", 3)
     context = world.context()
     chain: list[str] = []
     for number in range(6):

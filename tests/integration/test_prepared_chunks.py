@@ -48,10 +48,10 @@ def test_an_asset_written_after_preparation_is_decided_from_the_locked_row(
     assert recorded.count("item_updated" if known else "item_created") == 1
 
 
-def test_items_without_an_asset_are_decided_alike_too(world: World) -> None:
-    """A cover with an unknown parent, under remove: skipped, without a target."""
+def test_covers_removed_before_their_assets_came_are_remembered(world: World) -> None:
     context = world.context()
     sync_id = world.put(cover("c", "unknown"), action="remove")
     world.scan(context)
     assert world.import_all(context, sync_id) == ["done"]
-    assert world.sql("SELECT decision, reason, target_ids FROM ingest_batch_item") == [("skipped", "absent", None)]
+    assert world.sql("SELECT decision, reason FROM ingest_batch_item") == [("skipped", "tombstoned")]
+    assert world.sql("SELECT asset_type, deleted_at IS NULL FROM asset") == [(None, 0)]

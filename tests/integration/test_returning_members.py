@@ -8,6 +8,7 @@ import pymysql
 import pytest
 
 from ingestd.pipeline.removals import RemovalCount
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.store import library
 from support.removals import container, entries, imported, names, queue, removed
 from support.visible import gone, visible
@@ -78,14 +79,16 @@ def test_assets_that_return_before_the_count_are_counted(world: World, monkeypat
 
 
 def test_a_list_whose_members_return_meanwhile_keeps_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It read that none is live, and dropped all of them: five rows, more than the limit."""
+    """It reads that none is live, and waits for them; their memberships are kept meanwhile."""
     removed_members(world, "gallery")
-    context, other = world.context(queue={"removal_limit": 1}), world.context()
+    context, other = world.context(queue={"removal_limit": 1, "revive_interval": 0.001}), world.context()
     same = world.put(action="update", day=4, containers=[container("g", names(5), complete=True)])
     back = world.put(*map(photo, names(5)), day=3)
     world.scan(context)
     queue(context, same)
-    once(monkeypatch, library, "live_assets", lambda: world.import_all(other, back), before=False)
+    once(monkeypatch, library, "named", lambda: world.import_all(other, back), before=False)
+    assert world.run_next(context) == "done"
+    assert sum(row[0] == "gallery" for row in visible(world)) == 5
+    assert Sweeper(context).revive() == 1
     assert world.run_next(context) == "done"
     assert (world.status(same), removed(world, same)) == ("imported", (0, 0, 0))
-    assert sum(row[0] == "gallery" for row in visible(world)) == 5

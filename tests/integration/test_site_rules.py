@@ -42,7 +42,7 @@ RULES = {
         "ALTER TABLE asset DROP CONSTRAINT site_rule",
     ),
     "length": trigger("SET NEW.title = REPEAT('x', 70000)"),
-    "not null": trigger("SET NEW.asset_type = NULL"),
+    "not null": trigger("SET NEW.hash = NULL"),
     **{name: trigger(action) for name, action in FAILING.items()},
 }
 

@@ -1,6 +1,5 @@
 """The rules of decision, one by one."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +10,6 @@ from ingestd.decide import (
     batch_status,
     decide_asset,
     decide_container,
-    decide_cover,
     member_may_be_written,
 )
 from ingestd.model import (
@@ -23,7 +21,6 @@ from ingestd.model import (
     Reason,
     StoredAsset,
     StoredContainer,
-    StoredCover,
     Verdict,
     Version,
 )
@@ -75,7 +72,14 @@ def test_another_type_fails_and_names_both(action: Action, version: Version | No
 @pytest.mark.parametrize("deleted", [True, False])
 @pytest.mark.parametrize("entry", [ENTRY, "f" * 64])
 def test_an_older_bundle_changes_nothing(action: Action, deleted: bool, entry: str) -> None:
-    verdict = asset(stored_asset(NEW, deleted=deleted), action, entry=entry, cover_differs=True)
+    verdict = asset(stored_asset(NEW, deleted=deleted), action, entry=entry)
+    assert verdict == Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
+
+
+@pytest.mark.parametrize(("action", "deleted"), [(Action.REMOVE, False), (Action.UPDATE, True)])
+def test_an_older_entry_links_its_cover_where_readers_see_it(action: Action, deleted: bool) -> None:
+    assert asset(stored_asset(NEW), cover_differs=True) == Verdict(Decision.LINKED)
+    verdict = asset(stored_asset(NEW, deleted=deleted), action, cover_differs=True)
     assert verdict == Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
 
 
@@ -110,69 +114,11 @@ def test_removing() -> None:
     assert again == Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=True)
 
 
-# covers
-
-
-PARENT = stored_asset()
-COVER = StoredCover(1, "c" * 32, "c/0.jpg", False, NOW, 5, "a" * 64)
-
-
-def cover(stored: StoredCover | None, action: Action = Action.UPDATE, parent: StoredAsset | None = PARENT) -> Verdict:
-    return decide_cover(action, COVER, "0" * 32, parent, stored)
-
-
-def test_a_cover_is_linked_to_a_live_parent() -> None:
-    assert cover(None) == Verdict(Decision.LINKED)
-
-
-@pytest.mark.parametrize("parent", [None, stored_asset(deleted=True)])
-def test_a_cover_waits_for_its_parent(parent: StoredAsset | None) -> None:
-    verdict = cover(None, parent=parent)
-    assert (verdict.decision, verdict.reason) == (Decision.DEFERRED, Reason.PARENT_MISSING)
-    assert verdict.waiting_for == "0" * 32
-    assert "0" * 32 in str(verdict.error)
-
-
-@pytest.mark.parametrize(
-    "changed", [{"cover_hash": "f" * 32}, {"path": "x"}, {"bytes": 6}, {"sha256": None}, {"deleted": True}]
-)
-def test_another_cover_is_linked_unless_it_is_older(changed: dict[str, object]) -> None:
-    other = replace(COVER, **changed)  # type: ignore[arg-type]
-    assert cover(replace(other, version=OLD)) == Verdict(Decision.LINKED)
-    assert cover(replace(other, version=NEW)) == Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
-
-
-@pytest.mark.parametrize(("version", "is_advanced"), [(OLD, True), (None, True), (NOW, False)])
-def test_the_same_cover_is_skipped(version: Version | None, is_advanced: bool) -> None:
-    verdict = cover(replace(COVER, version=version))
-    assert verdict == Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=is_advanced)
-
-
-@pytest.mark.parametrize(
-    ("parent", "stored", "verdict"),
-    [
-        (None, None, Verdict(Decision.SKIPPED, Reason.ABSENT)),
-        (PARENT, None, Verdict(Decision.SKIPPED, Reason.TOMBSTONED)),
-        (PARENT, replace(COVER, version=NEW), Verdict(Decision.SKIPPED, Reason.SUPERSEDED)),
-        (PARENT, replace(COVER, version=OLD), Verdict(Decision.REMOVED)),
-        (stored_asset(deleted=True), replace(COVER, version=OLD), Verdict(Decision.REMOVED)),
-        (PARENT, replace(COVER, version=OLD, cover_hash="f" * 32), Verdict(Decision.SKIPPED, Reason.ABSENT)),
-        (
-            PARENT,
-            replace(COVER, version=OLD, deleted=True),
-            Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=True),
-        ),
-    ],
-)
-def test_removing_a_cover(parent: StoredAsset | None, stored: StoredCover | None, verdict: Verdict) -> None:
-    assert cover(stored, Action.REMOVE, parent) == verdict
-
-
 # containers
 
 
 def box(version: Version | None = OLD, *, deleted: bool = False) -> StoredContainer:
-    return StoredContainer(1, "b" * 32, "Box", deleted, version, None)
+    return StoredContainer(1, "b" * 32, "Box", deleted, version, None, None)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +160,7 @@ def test_members() -> None:
     member = Member(1, 0, False, NOW)
     assert member_may_be_written(NEW, member, None)
     assert not member_may_be_written(OLD, member, None)
-    assert member_may_be_written(NOW, member, NEW), "what a newer complete list left alone is its own to change"
+    assert not member_may_be_written(NOW, member, NEW), "a complete list is about all members"
     assert member_may_be_written(OLD, None, None)
     assert not member_may_be_written(OLD, None, NOW), "a newer complete list spoke of every member"
     assert member_may_be_written(NEW, None, NOW)

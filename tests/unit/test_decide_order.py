@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ingestd import decide
 from ingestd.decide import (
     advances,
     decide_asset,
@@ -16,6 +17,7 @@ from ingestd.decide import (
     member_may_be_written,
 )
 from ingestd.model import (
+    MAX_GENERATION,
     Action,
     Decision,
     Member,
@@ -30,7 +32,7 @@ OLD, NOW, NEW = (Version(NOON + timedelta(days=day), name) for day, name in ((1,
 times = st.sampled_from([NOON, NOON + timedelta(microseconds=1), NOON + timedelta(days=1)])
 names = st.sampled_from("abcd")
 plain_versions = st.builds(Version, times, names)
-versions = st.builds(Version, times, names, st.none() | names)
+versions = st.builds(Version, times, names, st.integers(0, 2))
 actions = st.sampled_from(list(Action))
 
 
@@ -60,10 +62,49 @@ def test_completion_time_takes_precedence_over_prior(one: Version, other: Versio
 
 @pytest.mark.parametrize(("first", "second"), ["ab", "ba"])
 def test_at_the_same_time_the_one_that_names_the_other_is_newer(first: str, second: str) -> None:
-    follower, prior = Version(NOON, second, prior=first), Version(NOON, first)
+    prior, follower = decide.versions({first: (NOON, None), second: (NOON, first)})
     assert not is_older(follower, prior)
     assert is_older(prior, follower)
-    assert is_older(Version(NOON, "a"), Version(NOON, "b", prior="z")), "an unrelated prior has no effect"
+
+
+def test_priors_of_other_times_and_unknown_ones_have_no_effect() -> None:
+    known = {"a": (NOON, "z"), "b": (NOON, "a"), "c": (NOON + timedelta(days=1), "b"), "d": (NOON, "d")}
+    assert {version.sync_id: version.generation for version in decide.versions(known)} == {
+        "a": 0,
+        "b": 1,
+        "c": 0,
+        "d": 0,
+    }
+
+
+GRAPHS = list(product([None, "a", "b", "c", "d", "unknown"], repeat=4))
+"""which bundle each of four of one time names as its prior, in all combinations"""
+
+
+def test_the_order_of_versions_has_no_circles_whatever_the_priors() -> None:
+    for priors in GRAPHS:
+        known = dict(zip("abcd", [(NOON, prior) for prior in priors], strict=True))
+        found = decide.versions(known)
+        line = sorted(found, key=decide.age)
+        assert all(is_older(line[i], line[j]) and not is_older(line[j], line[i]) for i, j in combinations(range(4), 2))
+        by_id = {version.sync_id: version for version in found}
+        for version in found:
+            prior = by_id.get(known[version.sync_id][1] or "")
+            if prior and prior != version and version.generation < MAX_GENERATION:
+                assert is_older(prior, version), "a circle is the only exception"
+
+
+def test_a_generation_only_grows_while_bundles_arrive() -> None:
+    for priors in GRAPHS:
+        known = dict(zip("abcd", [(NOON, prior) for prior in priors], strict=True))
+        for arrival in permutations("abcd"):
+            before: dict[str, int] = {}
+            for count in range(1, 5):
+                now = {
+                    v.sync_id: v.generation for v in decide.versions({name: known[name] for name in arrival[:count]})
+                }
+                assert all(now[name] >= generation for name, generation in before.items())
+                before = now
 
 
 @settings(deadline=None)
@@ -77,7 +118,7 @@ def test_newer_bundle_advances_a_row() -> None:
     assert advances(NOW, None)
     assert advances(NOW, OLD)
     assert not advances(NOW, NEW)
-    assert not advances(NOW, replace(NOW, prior="x")), "it is its last writer already"
+    assert not advances(NOW, replace(NOW, generation=1)), "it is its last writer already"
     assert advances(NOW, replace(NOW, completed_at=NOON)), "its own manifest has a new time"
 
 

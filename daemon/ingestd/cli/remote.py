@@ -154,8 +154,8 @@ class Remote:
     def oldest_first(self, sync_ids: Sequence[str]) -> list[int]:
         named = {sync_id for sync_id in sync_ids if NAME.fullmatch(sync_id)}
         found = [self._patiently(partial(self._batch, sync_id)) for sync_id in sorted(named)]
-        versions = [batch.version for batch in found if batch and batch.manifest_completed_at]
-        return decide.places_by_version(versions, sync_ids)
+        known = {b.sync_id: (b.manifest_completed_at, b.prior_sync_id) for b in found if b and b.manifest_completed_at}
+        return decide.places_by_version(decide.versions(known), sync_ids)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Asks a busy daemon again when it says, for a bounded time. Raises DaemonBusy after that."""

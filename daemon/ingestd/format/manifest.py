@@ -11,7 +11,6 @@ from ingestd.format.fields import Limits
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.format.manifest_parser import Part, parse_parts
 from ingestd.format.records import Block, Envelope, Keep, RecordStore, in_memory
-from ingestd.model import Version
 
 
 class Manifest(Envelope, tag=False, frozen=True, kw_only=True):
@@ -24,10 +23,6 @@ class Manifest(Envelope, tag=False, frozen=True, kw_only=True):
     index: ManifestIndex
     item_records: RecordStore
     container_records: RecordStore
-
-    @property
-    def version(self) -> Version:
-        return Version(self.completed_at, self.sync_id, self.prior_sync_id)
 
     def entry(self, ordinal: int) -> Entry:
         """The entry at a place."""

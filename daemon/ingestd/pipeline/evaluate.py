@@ -3,10 +3,10 @@
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
-from ingestd import decide
+from ingestd import covers, decide
 from ingestd.format.entry import Entry
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import Action, Decision, Reason, StoredAsset, StoredCover, Verdict, Version
+from ingestd.model import Action, CoverFile, Covers, Decision, Reason, StoredAsset, Verdict, Version
 from ingestd.store import library
 from ingestd.store.db import Tx
 
@@ -25,12 +25,17 @@ class LibraryState:
     """The stored rows that some entries concern: assets by hash, covers by asset id."""
 
     assets: dict[str, StoredAsset] = field(default_factory=dict)
-    covers: dict[int, StoredCover] = field(default_factory=dict)
+    covers: dict[int, Covers] = field(default_factory=dict)
 
     def is_live(self, hash_: str | None) -> bool:
         """Whether readers see an asset."""
         stored = self.assets.get(hash_ or "")
         return stored is not None and not stored.deleted
+
+    def covers_of(self, hash_: str | None) -> Covers:
+        """What is known of the covers of an asset."""
+        stored = self.assets.get(hash_ or "")
+        return covers.NOTHING_KNOWN if stored is None else self.covers.get(stored.id, covers.NOTHING_KNOWN)
 
 
 def hashes_of(entries: Iterable[Entry]) -> set[str]:
@@ -61,7 +66,8 @@ def evaluate(
         return Verdict(Decision.FAILED, *failure)
     if entry.is_cover:
         return _evaluate_cover(entry, bundle, state, arriving)
-    differs = own_cover(entry, bundle, state) is not None
+    before = state.covers_of(entry.asset_hash)
+    differs = covers_after(entry, bundle, before).visible != before.visible
     stored = state.assets.get(entry.asset_hash)
     return decide.decide_asset(
         bundle.action, entry.asset_type, entry.sha256, documents_sha256, bundle.version, stored, cover_differs=differs
@@ -70,23 +76,46 @@ def evaluate(
 
 def _evaluate_cover(entry: Entry, bundle: Bundle, state: LibraryState, arriving: Container[str]) -> Verdict:
     assert entry.parent_hash is not None
-    wins = bundle.index.covers.get(entry.parent_hash)
-    if bundle.action is not Action.REMOVE and wins is not None and wins[0] != entry.asset_hash:
+    if is_outranked(entry, bundle):
         return Verdict(Decision.SKIPPED, Reason.OUTRANKED)
     parent = state.assets.get(entry.parent_hash)
     if entry.parent_hash in arriving and (parent is None or parent.deleted) and bundle.action is not Action.REMOVE:
         return Verdict(Decision.LINKED)
-    stored = state.covers.get(parent.id) if parent else None
-    wanted = wanted_cover(entry, parent.id if parent else 0, bundle.version)
-    return decide.decide_cover(bundle.action, wanted, entry.parent_hash, parent, stored)
+    before = state.covers_of(entry.parent_hash)
+    after = covers_after(entry, bundle, before)
+    return decide.decide_cover(
+        bundle.action, entry.asset_hash, bundle.version, entry.parent_hash, parent, before, after
+    )
 
 
-def wanted_cover(entry: Entry, asset_id: int, version: Version) -> StoredCover:
-    """The stored form of a cover item: its `original` file, or its first one."""
+def is_outranked(entry: Entry, bundle: Bundle) -> bool:
+    """Whether its bundle links another cover than this item to the same asset."""
+    wins = bundle.index.covers.get(entry.parent_hash or "")
+    return bundle.action is not Action.REMOVE and wins is not None and wins[0] != entry.asset_hash
+
+
+def covers_after(entry: Entry, bundle: Bundle, before: Covers) -> Covers:
+    """What is known of the covers of an asset after its entry, or after a cover item that is not outranked."""
+    if entry.is_cover and bundle.action is Action.REMOVE:
+        return covers.unlink(before, entry.asset_hash, bundle.version)
+    if entry.is_cover:
+        return covers.link(before, entry.asset_hash, bundle.version, cover_file(entry))
+    if names_cover(entry, bundle):
+        assert entry.cover_hash is not None
+        return covers.link(before, entry.cover_hash, bundle.version, None)
+    return before
+
+
+def names_cover(entry: Entry, bundle: Bundle) -> bool:
+    """Whether an asset's entry links a cover that no cover item of its bundle links."""
+    is_said = entry.cover_hash is not None and bundle.action is not Action.REMOVE
+    return is_said and bundle.index.covers.get(entry.asset_hash) == (entry.cover_hash, None)
+
+
+def cover_file(entry: Entry) -> CoverFile:
+    """The file of a cover item: its `original`, or its first one."""
     file = next((file for file in entry.files if file.variant == "original"), entry.files[0] if entry.files else None)
-    path = f"{entry.path}/{file.path}" if file else entry.path
-    size, sha256 = (file.bytes, file.sha256) if file else (None, None)
-    return StoredCover(asset_id, entry.asset_hash, path, False, version, size, sha256)
+    return CoverFile(entry.path) if file is None else CoverFile(f"{entry.path}/{file.path}", file.bytes, file.sha256)
 
 
 def dropped_files(tx: Tx, updates: Iterable[tuple[int, Entry]]) -> list[tuple[int, str]]:
@@ -94,18 +123,3 @@ def dropped_files(tx: Tx, updates: Iterable[tuple[int, Entry]]) -> list[tuple[in
     updates = list(updates)
     listed = {(id_, file.variant) for id_, entry in updates for file in entry.files}
     return sorted(library.live_files(tx, [id_ for id_, _ in updates]) - listed)
-
-
-def own_cover(entry: Entry, bundle: Bundle, state: LibraryState) -> str | None:
-    """The cover that an asset's entry must link; None if a cover item links it, or if it is linked already."""
-    if entry.cover_hash is None or bundle.action is Action.REMOVE:
-        return None
-    if bundle.index.covers.get(entry.asset_hash) != (entry.cover_hash, None):
-        return None
-    asset = state.assets.get(entry.asset_hash)
-    stored = state.covers.get(asset.id) if asset else None
-    if stored is None:
-        return entry.cover_hash
-    if decide.is_older(bundle.version, stored.version):
-        return None
-    return entry.cover_hash if stored.deleted or stored.cover_hash != entry.cover_hash else None

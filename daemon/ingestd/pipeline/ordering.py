@@ -18,23 +18,15 @@ PHASES = {
     "job_cancelled": "job_cancel",
     "retry_cancelled": "job_cancel",
 }
-MAX_CHAIN = 1000
-"""batches of one time that may follow each other; longer chains, and circles, are ordered by sync_id"""
 
 
 def must_wait(tx: Tx, batch_id: int) -> bool:
     """Whether the job of a batch waits: the batch that it names as prior has an active job and an older version.
 
-    At equal times the one that is named is older. Where that leads in a circle, sync_ids decide for every batch of the
-    circle, so that no two jobs ever wait for each other.
+    Versions are totally ordered, so that no two jobs ever wait for each other, whatever their priors.
     """
     found = job.active_prior(tx, batch_id)
-    if found is None:
-        return False
-    own, prior = found
-    if own.completed_at == prior.completed_at and batch.count_ancestors(tx, batch_id, MAX_CHAIN) == MAX_CHAIN:
-        return prior.sync_id < own.sync_id
-    return prior.completed_at <= own.completed_at
+    return found is not None and decide.is_older(found[1], found[0])
 
 
 def hold_back(tx: Tx, batch_id: int) -> None:

@@ -91,7 +91,7 @@ def make_plan(
         tx, known.id, "preflight_started",
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
     )  # fmt: skip
-    bundle = bundle_of(manifest, index)
+    bundle = bundle_of(tx, known.id, manifest, index)
     plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress)
     plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan)
     plan.removals += forecast.removed_members(tx, known.id, bundle, manifest, plan.removed_again)
@@ -104,8 +104,9 @@ def make_plan(
     return plan
 
 
-def bundle_of(manifest: Manifest, index: ManifestIndex) -> Bundle:
-    return Bundle(manifest.action, manifest.version, index)
+def bundle_of(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> Bundle:
+    """What all entries of a batch share, whose row holds this manifest."""
+    return Bundle(manifest.action, batch.version(tx, batch_id), index)
 
 
 def plan_payload(plan: Plan) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
+from ingestd.decide import of_awaited
 from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
@@ -155,8 +156,10 @@ class _Staging:
     def compare(self, part: Sequence[Entry], db: Database | None) -> _Step:
         """The rows that one part changes. The forecast reads from `db`, or in the open transaction if that is None."""
         step = _Step()
-        for entry, (verdict, removals) in zip(part, self._forecasts(part, db), strict=True):
+        for entry, (forecast, removals) in zip(part, self._forecasts(part, db), strict=True):
             row = self._existing.get(entry.identity)
+            was_deferred = row is not None and row.decision is Decision.DEFERRED and _is_unchanged(row, entry)
+            verdict = of_awaited(forecast) if was_deferred else forecast
             decision = FORECAST.get(verdict.decision, verdict.decision)
             if row is None:
                 step.new.append(_new_row(entry, decision, verdict))

@@ -12,7 +12,7 @@ import structlog
 
 from ingestd.errors import DatabaseContention, IngestdError, Unavailable
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
-from ingestd.pipeline import ordering
+from ingestd.pipeline import ordering, placing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import oldest_first
 from ingestd.pipeline.queueing import QueueRequest, insert
@@ -49,7 +49,7 @@ class Sweeper:
         return self._after(self.queue_new())
 
     def promote_and_requeue(self) -> float:
-        return self._after(self.promote() + self.retry() + self.revive())
+        return self._after(self.place() + self.promote() + self.retry() + self.revive())
 
     def _after(self, found: int) -> float:
         if found:
@@ -76,6 +76,12 @@ class Sweeper:
         found = self._context.db.read(lambda tx: job.waiting_at_equal_time(tx, self._looked_at, MAX_LOOKS))
         self._looked_at = found[-1] if len(found) == MAX_LOOKS else 0
         return found
+
+    def place(self) -> int:
+        """Queues imported batches again whose order among others has become another one by what arrived since."""
+        sync_ids = self._context.db.transaction(partial(placing.place, limit=MAX_SWEEP))
+        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in sync_ids)
+        return self._insert_all(requests, lambda tx, known, _newest: batch.has_moved(tx, known.id))
 
     def retry(self) -> int:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""

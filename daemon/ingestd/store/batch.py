@@ -1,20 +1,31 @@
 """ingest_batch rows: the delivered bundles and their state."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from ingestd.model import Action, BatchStatus, InvalidBasis, Origin, Scope, Version
+from ingestd.model import MAX_GENERATION, Action, BatchStatus, InvalidBasis, Origin, Scope, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
-from ingestd.store.values import Json
+from ingestd.store.values import Ids, Json
 
 _sql = Queries("batch")
 _batch = RowReader(Batch)
+
+
+class Follower(NamedTuple):
+    """A batch that follows another one of the same time; `generation` is that of its last import."""
+
+    followed: int
+    id: int
+    sync_id: str
+    completed_at: datetime
+    generation: int
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -135,6 +146,11 @@ def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
     _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
 
 
+def begin_import(tx: Tx, batch_id: int, generation: int) -> None:
+    """Records that the present manifest is being imported, with this generation of its version."""
+    _sql.begin_import(tx.connection, batch_id=batch_id, generation=generation)
+
+
 def invalidate(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> None:
     _sql.invalidate(tx.connection, batch_id=batch_id, error=error, basis=basis.value)
 
@@ -197,28 +213,59 @@ def digests(tx: Tx, sync_ids: Iterable[str], place: Place, max_future: float) ->
     return dict(_sql.digests(tx.connection, sync_ids=wanted, max_future_us=int(max_future * 1e6), **place._asdict()))
 
 
-def priors(tx: Tx, sync_ids: Iterable[str]) -> dict[str, str]:
-    """The `prior_sync_id` of each batch that names one, by sync_id."""
+def generations(tx: Tx, sync_ids: Iterable[str]) -> dict[str, int]:
+    """How many batches of its time each batch follows, by sync_id; those that follow none are left out."""
     wanted = tuple(sync_ids)
-    return dict(_sql.priors(tx.connection, sync_ids=wanted)) if wanted else {}
+    return dict(_sql.generations(tx.connection, sync_ids=wanted, limit=MAX_GENERATION)) if wanted else {}
 
 
 def versions(tx: Tx, sync_ids: Iterable[str]) -> list[Version]:
     """The versions of those batches that have one, in no particular order."""
     wanted = tuple(sync_id for sync_id in sync_ids if sync_id.isascii())
-    rows = _sql.versions(tx.connection, sync_ids=wanted) if wanted else ()
-    return [Version(completed_at, sync_id, prior) for sync_id, completed_at, prior in rows]
+    rows = list(_sql.versions(tx.connection, sync_ids=wanted)) if wanted else []
+    times = Counter(completed_at for completed_at, _ in rows)
+    following = generations(tx, [sync_id for completed_at, sync_id in rows if times[completed_at] > 1])
+    return [Version(completed_at, sync_id, following.get(sync_id, 0)) for completed_at, sync_id in rows]
+
+
+def version(tx: Tx, batch_id: int) -> Version:
+    """The version of a consumable batch. A manifest that is delivered again is never older than one imported before."""
+    completed_at, sync_id = _sql.version(tx.connection, batch_id=batch_id)
+    return Version(completed_at, sync_id, generations(tx, [sync_id]).get(sync_id, 0))
+
+
+def lock_unplaced(tx: Tx, limit: int) -> list[int]:
+    """Ids of batches of which no sweep has seen yet whether others follow them; left out are those that others hold."""
+    found = dict(_sql.unplaced(tx.connection, limit=limit))
+    return sorted(found[sync_id] for sync_id in free(tx, found))
+
+
+def place(tx: Tx, ids: Iterable[int]) -> None:
+    wanted = Ids(ids)
+    if wanted:
+        _sql.place(tx.connection, ids=wanted)
+
+
+def followers(tx: Tx, ids: Iterable[int]) -> list[Follower]:
+    """The batches of the same time that follow some batches, directly or not, and whose import began."""
+    return [Follower(*row) for row in _sql.followers(tx.connection, ids=Ids(ids), limit=MAX_GENERATION)]
+
+
+def has_others(tx: Tx, completed_at: datetime, ids: Iterable[int]) -> bool:
+    """Whether the import of other batches than these of one time began."""
+    return bool(_sql.has_others(tx.connection, completed_at=completed_at, ids=Ids(ids)))
+
+
+def has_moved(tx: Tx, batch_id: int) -> bool:
+    """Whether a batch follows more batches of its time now than when its last import began."""
+    generation = _sql.imported_generation(tx.connection, batch_id=batch_id)
+    return generation is not None and generation != version(tx, batch_id).generation
 
 
 def free(tx: Tx, sync_ids: Iterable[str]) -> set[str]:
-    """Those of these batches whose rows no other transaction holds. For `Database.read`."""
+    """Those of these batches whose rows no other transaction holds; they are locked until the transaction ends."""
     wanted = tuple(sync_ids)
     return {row[0] for row in _sql.free(tx.connection, sync_ids=wanted)} if wanted else set()
-
-
-def count_ancestors(tx: Tx, batch_id: int, limit: int) -> int:
-    """How many batches of the same time a batch follows, directly or not; `limit` if they are more or a circle."""
-    return int(_sql.count_ancestors(tx.connection, batch_id=batch_id, limit=limit))
 
 
 def without_active_job(tx: Tx, limit: int) -> list[int]:

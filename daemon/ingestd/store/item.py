@@ -1,7 +1,7 @@
 """ingest_batch_item and ingest_batch_container rows: what a manifest lists, and what was decided of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,14 @@ class OpenItem:
     crash_count: int
     decision: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenContainer:
+    """A container row that a run takes up; `is_deferred`: some of its members were not live before."""
+
+    id: int
+    is_deferred: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +192,14 @@ def drop_containers(tx: Tx, ids: Sequence[int]) -> None:
         _sql.drop_containers(tx.connection, ids=Ids(ids))
 
 
-def undecided_containers(tx: Tx, batch_id: int, scope: Scope) -> dict[tuple[str, str], int]:
-    """Ids, by (type, hash), of the containers that a job of `scope` takes up."""
+def undecided_containers(tx: Tx, batch_id: int, scope: Scope) -> dict[tuple[str, str], OpenContainer]:
+    """The rows, by (type, hash), of the containers that a job of `scope` takes up."""
     rows = _sql.undecided_containers(tx.connection, batch_id=batch_id, decisions=TAKEN_BY[scope])
-    return {(kind, hash_): id_ for id_, kind, hash_ in rows}
+    return {(kind, hash_): OpenContainer(id_, bool(is_deferred)) for id_, kind, hash_, is_deferred in rows}
 
 
 def decide_container(
-    tx: Tx, id_: int, verdict: Verdict, targets: dict[str, Any] | None, missing: Sequence[str]
+    tx: Tx, id_: int, verdict: Verdict, targets: Mapping[str, Any] | None, missing: Sequence[str]
 ) -> None:
     _sql.decide_container(
         tx.connection,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ingestd.errors import LeaseLost
 from ingestd.model import JobState, Lease, Patience, Scope, Version
 from ingestd.records import Job
+from ingestd.store import batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
 
@@ -122,7 +123,11 @@ def lock_active(tx: Tx, batch_id: int) -> Job | None:
 def active_prior(tx: Tx, batch_id: int) -> tuple[Version, Version] | None:
     """The versions of a batch and of its prior, if the prior has an active job."""
     row = _sql.active_prior(tx.connection, batch_id=batch_id)
-    return None if row is None else (Version(row[0], row[1], row[3]), Version(row[2], row[3]))
+    if row is None:
+        return None
+    at, sync_id, prior_at, prior = row
+    following = batch.generations(tx, [sync_id, prior]) if at == prior_at else {}
+    return Version(at, sync_id, following.get(sync_id, 0)), Version(prior_at, prior, following.get(prior, 0))
 
 
 def queued_successors(tx: Tx, sync_id: str) -> list[int]:

@@ -87,7 +87,7 @@ def test_status_with_items(configured: World, run: Run, context: Context) -> Non
     assert run("status", sync_id, "--items", "--json") == (0, "[]\n", "")
     configured.import_all(context, sync_id)
     created, deferred = run("status", sync_id, "--items").table
-    asset_id = configured.one("SELECT id FROM asset")
+    asset_id = configured.one("SELECT id FROM asset WHERE deleted_at IS NULL")
     assert (created["hash"], created["decision"], json.loads(created["target_ids"])) == (
         md5("a"), "created", {"asset_id": asset_id},
     )  # fmt: skip

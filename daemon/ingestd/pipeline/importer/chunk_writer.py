@@ -5,6 +5,7 @@ Every writer takes locks in the same order: assets by hash, then what belongs to
 
 from collections.abc import Mapping, Sequence
 
+from ingestd.format.entry import Entry
 from ingestd.model import Decision, Reason, Verdict, Version
 from ingestd.mount.records import SOURCE, Document
 from ingestd.pipeline import evaluate
@@ -82,6 +83,7 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     library.remove_files(tx, dropped)
     library.retire_documents(tx, _ids(updates, known))
     library.remove_assets(tx, bundle.version, removals)
+    library.bury_assets(tx, bundle.version, chunk.burials)
     advancing = [chunk_item for chunk_item, verdict in chunk.decided() if verdict.advances]
     library.advance_assets(tx, bundle.version, _ids(advancing, known))
     library.write_files(tx, bundle.version, chunk.files)
@@ -95,12 +97,20 @@ def _ids(items: Sequence[ChunkItem], known: Mapping[str, int]) -> list[int]:
 def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str, int]) -> None:
     """Writes documents and the covers named by entries. Both need the ids of new assets; many items have neither."""
     written = chunk.by_hash(Decision.CREATED, Decision.UPDATED)
-    more = [chunk_item for chunk_item in written if chunk_item.reading.documents or chunk_item.entry.cover_hash]
-    new = [chunk_item.entry.asset_hash for chunk_item in more if chunk_item.entry.asset_hash not in known]
-    ids = {**known, **library.live_assets(tx, new)}
-    more.sort(key=lambda chunk_item: ids[chunk_item.entry.asset_hash])
-    _write_documents(tx, bundle.version, more, ids)
-    _link_own_covers(tx, bundle, chunk.state, more, ids)
+    documented = [chunk_item for chunk_item in written if chunk_item.reading.documents]
+    named = [chunk_item.entry for chunk_item, verdict in chunk.decided() if _names_cover(chunk_item, verdict, bundle)]
+    entries = [*(chunk_item.entry for chunk_item in documented), *named]
+    new = [entry.asset_hash for entry in entries if entry.asset_hash not in known]
+    ids = {**known, **{hash_: id_ for hash_, (id_, _) in library.named(tx, new).items()}}
+    documented.sort(key=lambda chunk_item: ids[chunk_item.entry.asset_hash])
+    _write_documents(tx, bundle.version, documented, ids)
+    _link_named_covers(tx, bundle, chunk.state, named, ids)
+
+
+def _names_cover(chunk_item: ChunkItem, verdict: Verdict, bundle: Bundle) -> bool:
+    """Whether an entry says something about a cover. One that cannot be read, or that fails, says nothing."""
+    is_heard = verdict.decision is not Decision.FAILED and chunk_item.reading.problem is None
+    return is_heard and evaluate.names_cover(chunk_item.entry, bundle)
 
 
 def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
@@ -120,12 +130,12 @@ def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: 
         library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs))
 
 
-def _link_own_covers(
-    tx: Tx, bundle: Bundle, state: LibraryState, items: Sequence[ChunkItem], ids: Mapping[str, int]
+def _link_named_covers(
+    tx: Tx, bundle: Bundle, state: LibraryState, entries: Sequence[Entry], ids: Mapping[str, int]
 ) -> None:
-    rows = []
-    for chunk_item in items:
-        own = evaluate.own_cover(chunk_item.entry, bundle, state)
-        if own is not None:
-            rows.append((ids[chunk_item.entry.asset_hash], own, None, None, None, 0))
-    library.write_covers(tx, bundle.version, rows)
+    """Links the covers that entries name, also those of older entries: no newer bundle may have named one."""
+    changed = {}
+    for entry in entries:
+        before = state.covers_of(entry.asset_hash)
+        changed[ids[entry.asset_hash]] = (before, evaluate.covers_after(entry, bundle, before))
+    library.write_covers(tx, changed)

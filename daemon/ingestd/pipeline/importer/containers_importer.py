@@ -13,6 +13,7 @@ from ingestd.pipeline.importer.suspects import Suspect, Suspects
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.store import item
+from ingestd.store.item import OpenContainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,17 @@ class ContainersImporter:
         batch_id, scope = self.lease.batch_id, self.lease.scope
         rows = self.fence.read(lambda tx: item.undecided_containers(tx, batch_id, scope))
         for container in containers:
-            row_id = rows.get(container.identity)
-            if row_id is not None:
+            row = rows.get(container.identity)
+            if row is not None:
                 self.fence.check()
-                self._import(row_id, container)
+                self._import(row, container)
         self.suspects.end()
 
-    def _import(self, row_id: int, container: Container) -> None:
+    def _import(self, row: OpenContainer, container: Container) -> None:
         write = partial(
             container_writer.write,
             batch_id=self.lease.batch_id,
-            row_id=row_id,
+            row=row,
             bundle=self.bundle,
             container=container,
             removed=self.removed,
@@ -51,7 +52,7 @@ class ContainersImporter:
         except Exception as error:
             if suspects.is_of_run(error):
                 raise
-            suspect = Suspect(partial(self.fence.fenced, write), partial(self._fail, row_id, container))
+            suspect = Suspect(partial(self.fence.fenced, write), partial(self._fail, row.id, container))
             self._fail_or_wait(suspect, error)
         else:
             self.suspects.passed()
@@ -64,5 +65,5 @@ class ContainersImporter:
 
     def _fail(self, row_id: int, container: Container, verdict: Verdict) -> None:
         record = partial(container_writer.record, batch_id=self.lease.batch_id, row_id=row_id, container=container)
-        self.fence.fenced(partial(record, verdict=verdict, targets={}))
+        self.fence.fenced(partial(record, outcome=container_writer.Outcome(verdict)))
         self.instruments.item_failures.labels(verdict.reason).inc()

@@ -1,11 +1,10 @@
 """Writes a chunk of cover items: links or unlinks the covers of assets, which are locked."""
 
-from typing import Any
-
-from ingestd.model import Action, Decision, Reason, Verdict
+from ingestd.covers import NOTHING_KNOWN
+from ingestd.model import Covers, Decision, Reason, Verdict
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle
-from ingestd.pipeline.importer.prepared_chunk import PreparedChunk
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
 from ingestd.store import library
@@ -13,27 +12,34 @@ from ingestd.store.db import Tx
 
 
 def write(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
-    """Writes the covers of a confirmed chunk. If several items name one asset, the last one counts.
+    """Writes the covers of a confirmed chunk, also those of assets that are not there yet.
 
     Unlinked covers of live assets count as files that are taken out of sight.
     """
     unlinked = [item.entry for item, verdict in chunk.decided() if verdict.decision is Decision.REMOVED]
     removed.add(tx, Removals(files=sum(chunk.state.is_live(entry.parent_hash) for entry in unlinked)))
-    rows: dict[int, tuple[Any, ...]] = {}
-    advancing: list[int] = []
-    for chunk_item, verdict in chunk.decided():
-        parent = chunk.state.assets.get(chunk_item.entry.parent_hash or "")
-        if parent is None:
-            continue
-        gone = verdict.decision is Decision.REMOVED or _is_tombstone(bundle, verdict)
-        if gone or verdict.decision is Decision.LINKED:
-            wanted = evaluate.wanted_cover(chunk_item.entry, parent.id, bundle.version)
-            rows[parent.id] = (parent.id, wanted.cover_hash, wanted.path, wanted.bytes, wanted.sha256, int(gone))
-        if verdict.advances:
-            advancing.append(parent.id)
-    library.write_covers(tx, bundle.version, [rows[id_] for id_ in sorted(rows)])
-    library.advance_covers(tx, bundle.version, sorted(advancing))
+    heard = [item for item, verdict in chunk.decided() if _is_heard(item, verdict)]
+    ids = _ids(tx, chunk, heard)
+    changed: dict[int, tuple[Covers, Covers]] = {}
+    for item in heard:
+        id_ = ids[item.entry.parent_hash or ""]
+        first = chunk.state.covers.get(id_, NOTHING_KNOWN)
+        before, latest = changed.get(id_, (first, first))
+        changed[id_] = (before, evaluate.covers_after(item.entry, bundle, latest))
+    library.write_covers(tx, changed)
 
 
-def _is_tombstone(bundle: Bundle, verdict: Verdict) -> bool:
-    return bundle.action is Action.REMOVE and verdict.reason is Reason.TOMBSTONED
+def _is_heard(item: ChunkItem, verdict: Verdict) -> bool:
+    """Whether an item says something: one that fails, cannot be read or is outranked does not."""
+    is_kept = verdict.decision is not Decision.FAILED and verdict.reason is not Reason.OUTRANKED
+    return is_kept and item.reading.problem is None
+
+
+def _ids(tx: Tx, chunk: PreparedChunk, heard: list[ChunkItem]) -> dict[str, int]:
+    """The ids of all parents; those that have no row get one."""
+    known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
+    absent = {item.entry.parent_hash or "" for item in heard} - known.keys()
+    if not absent:
+        return known
+    library.insert_named(tx, absent)
+    return {**known, **{hash_: id_ for hash_, (id_, _) in library.named(tx, sorted(absent)).items()}}

@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, PriorFirst, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import SUCCEEDED, BatchStatus, Lease
+from ingestd.model import SUCCEEDED, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
 from ingestd.pipeline import delivery, ordering, preflight, removals
@@ -51,8 +51,7 @@ class Opening:
     def open(self) -> Opened:
         """Raises ManifestError, PriorFirst, RemovalRefused, NotSettled, MountUnavailable, LeaseLost."""
         delivered, manifest = self._read_manifest()
-        bundle = preflight.bundle_of(manifest, delivered.index)
-        opened, obstacle = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest, bundle))
+        opened, obstacle = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest))
         if opened.plan is not None:
             preflight.count(self.context, opened.plan)
         if obstacle is not None:
@@ -83,11 +82,10 @@ class Opening:
             raise delivered.problem
         return delivered, manifest
 
-    def _prepare(
-        self, tx: Tx, delivered: Delivery, manifest: Manifest, bundle: Bundle
-    ) -> tuple[Opened, IngestdError | None]:
+    def _prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
         known, is_changed = self._current_batch(tx, delivered)
+        bundle = preflight.bundle_of(tx, known.id, manifest, delivered.index)
         removed = removals.count_for(self.context, known, manifest.sha256)
         if problem := self._time_problem(tx, manifest):
             return Opened(manifest, bundle, 0, None, removed), ManifestFromFuture([problem])
@@ -98,14 +96,14 @@ class Opening:
             removals.recount(tx, known)
         plan = None
         if known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest):
-            plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle.index, self.fence.on_step)
+            plan = preflight.make_plan(tx, self.context.db, known, manifest, delivered.index, self.fence.on_step)
         if self.lease.scope.takes_everything:
             job.consume(tx, self.lease.job_id, manifest.sha256)
         try:
             removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, removed), refusal
-        return Opened(manifest, bundle, self._record_start(tx, manifest), plan, removed), None
+        return Opened(manifest, bundle, self._record_start(tx, manifest, bundle), plan, removed), None
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
         """The batch under its row lock, brought up to date, and whether the manifest that was read was recorded now."""
@@ -123,12 +121,12 @@ class Opening:
         max_future = self.context.settings.mount.max_future
         return delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
 
-    def _record_start(self, tx: Tx, manifest: Manifest) -> int:
+    def _record_start(self, tx: Tx, manifest: Manifest, bundle: Bundle) -> int:
         """Appends `import_started`; returns how many items are decided already."""
         tally = item.tally(tx, self.lease.batch_id)
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
-        batch.set_status(tx, self.lease.batch_id, BatchStatus.IMPORTING)
+        batch.begin_import(tx, self.lease.batch_id, bundle.version.generation)
         ledger.append(
             tx,
             self.lease.batch_id,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ingestd.decide import of_awaited
 from ingestd.format.entry import Entry
 from ingestd.model import Action, Decision, Verdict
 from ingestd.mount.records import Reading
@@ -40,7 +41,8 @@ class ChunkItem:
 class PreparedChunk:
     """A chunk of covers, or of other items, in order of the manifest, with a verdict for each and the rows to write.
 
-    `inserts` are new assets and tombstones, `updates` overwritten assets, `files` those of both; each in order of hash.
+    `inserts` are new assets and tombstones, `updates` overwritten assets, `burials` tombstones of assets that were only
+    named before, `files` those of new and overwritten assets; each in order of hash.
     A chunk that could not be prepared has a `problem`, an unforeseen error, and no verdicts.
     """
 
@@ -49,6 +51,7 @@ class PreparedChunk:
     verdicts: Sequence[Verdict]
     inserts: Sequence[Json] = ()
     updates: Sequence[Json] = ()
+    burials: Sequence[tuple[Any, ...]] = ()
     files: Sequence[Json] = ()
     problem: Exception | None = None
 
@@ -76,17 +79,25 @@ def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryStat
     made = PreparedChunk(items, state, verdicts)
     if made.is_of_covers:
         return made
-    known = state.assets
-    absent = [p for p in made.by_hash(Decision.CREATED, Decision.SKIPPED) if p.entry.asset_hash not in known]
-    updated = made.by_hash(Decision.UPDATED)
-    tombstones = bundle.action is Action.REMOVE
+    known, tombstones = state.assets, bundle.action is Action.REMOVE
+    new = [p for p in made.by_hash(Decision.CREATED, Decision.SKIPPED) if _is_new(p, state)]
+    absent = [p for p in new if p.entry.asset_hash not in known]
+    named = [p for p in new if p.entry.asset_hash in known]
+    updated = [*made.by_hash(Decision.UPDATED), *([] if tombstones else named)]
     inserts = [
         _insert(chunk_item.entry, digests[chunk_item.entry.ordinal], tombstone=tombstones) for chunk_item in absent
     ]
-    updates = [(known[p.entry.asset_hash].id, *_content(p.entry, digests[p.entry.ordinal])) for p in updated]
+    updates = [_update(p.entry, digests[p.entry.ordinal], state) for p in sorted(updated, key=_hash_of)]
+    burials = [_burial(p.entry, state) for p in named] if tombstones else []
     written = [*([] if tombstones else absent), *updated]
     files = [row for chunk_item in sorted(written, key=_hash_of) for row in _files(chunk_item.entry)]
-    return PreparedChunk(items, state, verdicts, rows_json(inserts), rows_json(updates), rows_json(files))
+    return PreparedChunk(items, state, verdicts, rows_json(inserts), rows_json(updates), burials, rows_json(files))
+
+
+def _is_new(chunk_item: ChunkItem, state: LibraryState) -> bool:
+    """Whether no bundle delivered or removed the asset before."""
+    stored = state.assets.get(chunk_item.entry.asset_hash)
+    return stored is None or stored.asset_type is None
 
 
 def _hash_of(chunk_item: ChunkItem) -> str:
@@ -96,10 +107,10 @@ def _hash_of(chunk_item: ChunkItem) -> str:
 def _verdict(chunk_item: ChunkItem, bundle: Bundle, state: LibraryState, documents: str) -> Verdict:
     reading = chunk_item.reading
     verdict = evaluate(chunk_item.entry, bundle, state, documents)
-    writes = verdict.decision in (Decision.CREATED, Decision.UPDATED, Decision.LINKED)
+    writes = verdict.decision in (Decision.CREATED, Decision.UPDATED, Decision.LINKED, Decision.DEFERRED)
     if writes and reading.problem is not None:
         return Verdict(Decision.FAILED, reading.reason, reading.problem)
-    return verdict
+    return of_awaited(verdict) if chunk_item.row.decision == Decision.DEFERRED else verdict
 
 
 def documents_sha256(reading: Reading) -> str:
@@ -116,6 +127,15 @@ def _insert(entry: Entry, documents: str, *, tombstone: bool) -> tuple[Any, ...]
     """A row of a new asset. A tombstone has no digests, so every later delivery differs from it."""
     content = (entry.title, entry.path, None, None) if tombstone else _content(entry, documents)
     return (entry.asset_type, entry.asset_hash, *content, int(tombstone))
+
+
+def _update(entry: Entry, documents: str, state: LibraryState) -> tuple[Any, ...]:
+    stored = state.assets[entry.asset_hash]
+    return (stored.id, entry.asset_type, int(stored.asset_type is None), *_content(entry, documents))
+
+
+def _burial(entry: Entry, state: LibraryState) -> tuple[Any, ...]:
+    return (state.assets[entry.asset_hash].id, entry.asset_type, entry.title, entry.path)
 
 
 def _content(entry: Entry, documents: str) -> tuple[Any, ...]:

@@ -1,0 +1,155 @@
+"""Whatever the order in which bundles arrive and are imported, readers see what the model says.
+
+A set that fails shrinks, and is printed as a table in order of arrival.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from support.order_model import Asset, Bundle, CoverItem, Listing, visible
+from support.order_sets import NAMES, in_arrival, sets_of_bundles, table
+from support.order_world import Interruption, Site, interruptions
+from support.scale import scaled
+from support.world import World
+
+OPEN: dict[str, Any] = {"queue": {"removal_limit": 10**9, "revive_interval": 0.000001}}
+
+
+def many(normal: int, soak: int) -> settings:
+    return settings(max_examples=scaled(normal, soak), deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def check(site: Site, arrival: Sequence[Bundle]) -> None:
+    assert site.seen(NAMES) == visible(arrival), table(arrival)
+
+
+# the cases that this began with
+
+
+V1, V3, V4, V5 = (Bundle(str(at), at) for at in (1, 3, 4, 5))
+REMOVE_4 = Bundle("44", 4, "remove")
+CASES = {
+    "an older entry is the last to name a cover": [
+        replace(V4, assets=(Asset("a1"),)),
+        replace(V1, assets=(Asset("a1", cover="y"),)),
+    ],
+    "a newer list has no title": [
+        replace(V5, listings=(Listing("gallery", "g"),)),
+        replace(V4, listings=(Listing("gallery", "g", "G2"),)),
+    ],
+    "a list waits for members while its gallery is removed": [
+        replace(V3, listings=(Listing("collection", "g"),)),
+        replace(V4, sync_id="45", listings=(Listing("collection", "g", members=("a1",)),)),
+        replace(REMOVE_4, listings=(Listing("collection", "g"),)),
+    ],
+    "a cover is removed before its asset came": [
+        Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"),)),
+        replace(V4, covers=(CoverItem("x", "a1"),)),
+        replace(V3, assets=(Asset("a1"),)),
+    ],
+    "a cover is removed that was not the linked one then": [
+        replace(V4, covers=(CoverItem("x", "a1"),), assets=(Asset("a1"),)),
+        Bundle("5", 5, "remove", covers=(CoverItem("y", "a1"),)),
+        Bundle("45", 4, covers=(CoverItem("y", "a1"),)),
+    ],
+    "a complete list says nothing new, and a list between names its former member": [
+        replace(V1, assets=(Asset("a1"),), listings=(Listing("gallery", "g", members=("a1",)),)),
+        replace(V3, listings=(Listing("gallery", "g", complete=True),)),
+        replace(V5, listings=(Listing("gallery", "g", complete=True),)),
+        replace(V4, listings=(Listing("gallery", "g", members=("a1",)),)),
+    ],
+    "a newer list repeats a member that a complete list between leaves out": [
+        replace(V1, assets=(Asset("a1"),), listings=(Listing("gallery", "g", members=("a1",)),)),
+        replace(V4, listings=(Listing("gallery", "g", members=("a1",)),)),
+        replace(V3, listings=(Listing("gallery", "g", complete=True),)),
+    ],
+    "the file of a cover came with an older bundle": [
+        replace(V3, assets=(Asset("a1", cover="x"),)),
+        replace(V1, assets=(Asset("a1"),), covers=(CoverItem("x", "a1", "big"),)),
+    ],
+    "what a bundle follows arrives last": [
+        Bundle("1", 3, prior="3", assets=(Asset("a1", "T1"),)),
+        Bundle("2", 3, assets=(Asset("a1", "T2"),)),
+        Bundle("3", 3),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_known_cases(world: World, case: str) -> None:
+    site = Site(world, [world.context(**OPEN)])
+    for arrival in permutations(CASES[case]):
+        site.begin_again()
+        site.import_each(arrival)
+        check(site, arrival)
+
+
+# random sets
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(scaled(1, 4)))
+def test_any_order_leaves_the_same_library(world: World, part: int) -> None:
+    site = Site(world, [world.context(**OPEN)])
+
+    @given(sets_of_bundles(), st.lists(st.randoms(use_true_random=False), min_size=scaled(1, 3), max_size=3))
+    @many(60, 2500)
+    def arrive(found: list[Bundle], shuffles: list[Any]) -> None:
+        for shuffle in [None, *shuffles]:
+            arrival = found if shuffle is None else in_arrival(shuffle.sample(found, len(found)))
+            site.begin_again()
+            site.import_each(arrival)
+            check(site, arrival)
+
+    arrive()
+
+
+@pytest.mark.soak
+def test_every_permutation_of_small_sets(world: World) -> None:
+    site = Site(world, [world.context(**OPEN)])
+
+    @given(sets_of_bundles(most=3))
+    @many(10, 300)
+    def arrive(found: list[Bundle]) -> None:
+        for arrival in {tuple(in_arrival(order)): None for order in permutations(found)}:
+            site.begin_again()
+            site.import_each(arrival)
+            check(site, arrival)
+
+    arrive()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("workers", "chunk_items"), [(1, 1), (2, 500), (4, 2)])
+def test_all_at_once(world: World, workers: int, chunk_items: int) -> None:
+    site = Site(world, [world.context(**OPEN, worker={"chunk_items": chunk_items}) for _ in range(2)])
+
+    @given(sets_of_bundles(most=6))
+    @many(12, 700)
+    def arrive(arrival: list[Bundle]) -> None:
+        site.begin_again()
+        site.import_at_once(arrival, workers)
+        check(site, arrival)
+
+    arrive()
+
+
+@pytest.mark.soak
+def test_crashes_and_repeats_change_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(world, [world.context(**OPEN, worker={"chunk_items": size}) for size in (1, 2, 500)])
+    site.interrupt(monkeypatch)
+
+    @given(sets_of_bundles(), st.lists(interruptions, max_size=4))
+    @many(25, 1500)
+    def arrive(arrival: list[Bundle], happenings: list[Interruption]) -> None:
+        site.begin_again()
+        site.import_each(arrival, happenings)
+        check(site, arrival)
+
+    arrive()
