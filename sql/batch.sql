@@ -98,12 +98,14 @@ WHERE id = :batch_id;
 UPDATE ingest_batch SET status = :status WHERE id = :batch_id;
 
 -- name: begin_import!
--- A manifest that is delivered again is never older than what was imported of it before.
-UPDATE ingest_batch SET status = 'importing', imported_generation = :generation,
-       version_at = GREATEST(IFNULL(version_at, manifest_completed_at), manifest_completed_at)
+-- The version is that of all items: it stays where only some of them are imported again.
+UPDATE ingest_batch SET status = 'importing',
+       version_at = IF(:of_all OR imported_generation IS NULL, :completed_at, version_at),
+       imported_generation = IF(:of_all OR imported_generation IS NULL, :generation, imported_generation)
 WHERE id = :batch_id;
 
 -- name: version^
+-- A manifest that is delivered again is never older than what was imported of it before.
 SELECT GREATEST(IFNULL(version_at, manifest_completed_at), manifest_completed_at), sync_id
 FROM ingest_batch WHERE id = :batch_id;
 
@@ -212,8 +214,8 @@ FROM follower f JOIN ingest_batch b ON b.id = f.id WHERE b.imported_generation I
 SELECT EXISTS (SELECT 1 FROM ingest_batch
                WHERE manifest_completed_at = :completed_at AND imported_generation IS NOT NULL AND id NOT IN :ids);
 
--- name: imported_generation$
-SELECT imported_generation FROM ingest_batch WHERE id = :batch_id;
+-- name: imported_version^
+SELECT version_at, imported_generation FROM ingest_batch WHERE id = :batch_id;
 
 -- name: versions
 SELECT manifest_completed_at, sync_id FROM ingest_batch

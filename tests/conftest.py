@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from ingestd import logs
 from ingestd.config import LogSettings
@@ -14,6 +15,9 @@ from support.kept_helpers import end_kept
 from support.private_db import migrated_server
 from support.scale import IS_SOAK
 from support.world import World, empty
+
+settings.register_profile("unshrunk", phases=(Phase.reuse, Phase.generate))
+"""for `--hypothesis-profile`: a test fails as soon as it finds something, and does not look for a smaller example"""
 
 
 def pytest_configure() -> None:

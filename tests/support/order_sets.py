@@ -1,12 +1,15 @@
 """Random sets of bundles for tests of the order of arrival, and a table of one for people to read."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import hypothesis.strategies as st
 
 from support.order_model import Asset, Bundle, CoverItem, Listing
 
+T = TypeVar("T")
 ASSETS = ("a1", "a2", "a3")
 COVERS = ("x", "y")
 FILES = ("original", "small")
@@ -17,56 +20,85 @@ NAMES = (*ASSETS, *COVERS, "g", "h")
 """everything that a hash is made from"""
 
 _some = st.frozensets
-assets = st.builds(
-    Asset,
-    st.sampled_from(ASSETS),
-    st.sampled_from([None, "T1", "T2"]),
-    _some(st.sampled_from(FILES)),
-    _some(st.sampled_from(DOCUMENTS), max_size=1),
-    st.sampled_from([None, None, *COVERS]),
+
+
+class Theme(NamedTuple):
+    """What the bundles of a set speak about. The fewer things, the more statements about each."""
+
+    assets: tuple[str, ...] = ASSETS
+    entries: int = 2
+    covers: int = 2
+    listings: int = 2
+    containers: tuple[tuple[str, str], ...] = CONTAINERS
+
+
+THEMES = (
+    Theme(),
+    Theme(assets=ASSETS[:1], entries=1, listings=0),
+    Theme(entries=1, covers=0, listings=1, containers=CONTAINERS[:1]),
 )
-covers = st.builds(CoverItem, st.sampled_from(COVERS), st.sampled_from(ASSETS), st.sampled_from([None, "big", "large"]))
-members = st.lists(st.sampled_from(ASSETS), unique=True, max_size=3).map(tuple)
-listings = st.builds(
-    lambda key, title, listed, complete: Listing(key[0], key[1], title, listed, complete),
-    st.sampled_from(CONTAINERS),
-    st.sampled_from([None, "G1", "G2"]),
-    members,
-    st.booleans(),
-)
+"""all of it, the covers of one asset, the members of one gallery"""
+
+
+def assets(theme: Theme) -> st.SearchStrategy[Asset]:
+    return st.builds(
+        Asset,
+        st.sampled_from(theme.assets),
+        st.sampled_from([None, "T1", "T2"]),
+        _some(st.sampled_from(FILES)),
+        _some(st.sampled_from(DOCUMENTS), max_size=1),
+        st.sampled_from([None, None, *COVERS]) if theme.covers else st.none(),
+    )
+
+
+def covers(theme: Theme) -> st.SearchStrategy[CoverItem]:
+    files = st.sampled_from([None, "big", "large"])
+    return st.builds(CoverItem, st.sampled_from(COVERS), st.sampled_from(theme.assets), files)
+
+
+def listings(theme: Theme) -> st.SearchStrategy[Listing]:
+    members = st.lists(st.sampled_from(theme.assets), unique=True, max_size=3).map(tuple)
+    title = st.sampled_from([None, "G1", "G2"])
+    return st.builds(
+        lambda key, title, listed, complete: Listing(key[0], key[1], title, listed, complete),
+        st.sampled_from(theme.containers), title, members, st.booleans(),
+    )  # fmt: skip
 
 
 @st.composite
-def bundles(draw: st.DrawFn, sync_id: str) -> Bundle:
+def bundles(draw: st.DrawFn, sync_id: str, theme: Theme) -> Bundle:
     """One bundle. Few times, so that many are equal."""
+
+    def some(of: st.SearchStrategy[T], most: int, identity: Callable[[T], object]) -> tuple[T, ...]:
+        return tuple(draw(st.lists(of, max_size=most, unique_by=identity))) if most else ()
+
     return Bundle(
         sync_id,
         at=draw(st.integers(1, 3)),
         action=draw(st.sampled_from(["create", "update", "update", "remove"])),
         prior=draw(st.sampled_from([None, None, *SYNC_IDS[:6]])),
-        assets=tuple(draw(st.lists(assets, max_size=2, unique_by=lambda asset: asset.hash))),
-        covers=tuple(draw(st.lists(covers, max_size=2, unique_by=lambda item: (item.hash, item.asset)))),
-        listings=tuple(draw(st.lists(listings, max_size=2, unique_by=lambda listing: (listing.kind, listing.hash)))),
+        assets=some(assets(theme), theme.entries, lambda asset: asset.hash),
+        covers=some(covers(theme), theme.covers, lambda item: (item.hash, item.asset)),
+        listings=some(listings(theme), theme.listings, lambda listing: (listing.kind, listing.hash)),
     )
 
 
 @st.composite
-def sets_of_bundles(draw: st.DrawFn, most: int = 5) -> list[Bundle]:
+def sets_of_bundles(draw: st.DrawFn, most: int = 6) -> list[Bundle]:
     """Up to so many bundles, in an order of arrival; some are delivered again with other content.
 
-    These follow no other: what their former manifests stated could not be imported again if that arrived late.
+    These follow no other: what their former manifests stated could not be imported again if that arrived late. And
+    none of their time follows them.
     """
-    found: dict[str, Bundle] = {}
-    arrival = []
+    theme = draw(st.sampled_from(THEMES))
     sync_ids = draw(st.lists(st.sampled_from(SYNC_IDS[:6]), min_size=1, max_size=most))
+    repeated = {sync_id for sync_id in sync_ids if sync_ids.count(sync_id) > 1}
+    deliveries: Counter[str] = Counter()
+    arrival = []
     for sync_id in sync_ids:
-        bundle, earlier = draw(bundles(sync_id)), found.get(sync_id)
-        if sync_ids.count(sync_id) > 1:
-            bundle = replace(bundle, prior=None)
-        if earlier is not None:
-            bundle = replace(bundle, at=earlier.at, delivery=earlier.delivery + 1)
-        found[sync_id] = bundle
-        arrival.append(bundle)
+        bundle = replace(draw(bundles(sync_id, theme)), delivery=deliveries[sync_id])
+        deliveries[sync_id] += 1
+        arrival.append(replace(bundle, prior=None) if {sync_id, bundle.prior} & repeated else bundle)
     return arrival
 
 

@@ -34,4 +34,4 @@ def _moved(tx: Tx, followers: list[Follower]) -> list[Follower]:
     """Those of some followers of one time whose place among others has changed: not where all of that time follow."""
     if not batch.has_others(tx, followers[0].completed_at, {follower.id for follower in followers}):
         return []
-    return [follower for follower in followers if batch.has_moved(tx, follower.id)]
+    return [follower for follower in followers if batch.has_moved(tx, follower.id, batch.version(tx, follower.id))]

@@ -13,7 +13,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Verdict
+from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Reason, Verdict
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
@@ -163,13 +163,13 @@ class _Staging:
             decision = FORECAST.get(verdict.decision, verdict.decision)
             if row is None:
                 step.new.append(_new_row(entry, decision, verdict))
-            elif _stands(row, entry, planning=self._forecast is not None):
+            elif _stands(row, entry, None if self._forecast is None else verdict):
                 step.changed += _moved_row(row, entry)
                 self.plan.note_again(row, decision)
             else:
                 step.changed += _changed_row(row, entry, decision, verdict)
             # A run leaves alone what succeeded, and tries again what failed or waits.
-            is_done = row is not None and row.decision in SUCCEEDED and _is_unchanged(row, entry)
+            is_done = row is not None and row.decision in SUCCEEDED and _stands(row, entry, verdict)
             self.plan.removals += NO_REMOVALS if is_done else removals
             self.plan.note(entry, Decision.WILL_SKIP if is_done else decision, verdict.error)
         return step
@@ -183,9 +183,15 @@ class _Staging:
         return db.read(lambda tx: forecast(tx, part), keep_waiting=lambda: False)
 
 
-def _stands(row: StagedItem, entry: Entry, *, planning: bool) -> bool:
-    """Whether a row keeps its decision. A forecast never replaces what an import decided, and sweeps look for."""
-    return _is_unchanged(row, entry) and (row.decision in DECIDED or not planning)
+def _stands(row: StagedItem, entry: Entry, forecast: Verdict | None) -> bool:
+    """Whether a row keeps its decision. A forecast never replaces what an import decided, and sweeps look for.
+
+    Except where the other entries decide which cover of a bundle counts, and now they are others.
+    """
+    if not _is_unchanged(row, entry) or forecast is None:
+        return _is_unchanged(row, entry)
+    was_outranked, is_outranked = (reason == Reason.OUTRANKED for reason in (row.reason, forecast.reason))
+    return row.decision in DECIDED and (was_outranked == is_outranked or row.decision not in SUCCEEDED)
 
 
 def _is_unchanged(row: StagedItem, entry: Entry) -> bool:

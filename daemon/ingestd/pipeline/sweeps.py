@@ -81,7 +81,7 @@ class Sweeper:
         """Queues imported batches again whose order among others has become another one by what arrived since."""
         sync_ids = self._context.db.transaction(partial(placing.place, limit=MAX_SWEEP))
         requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in sync_ids)
-        return self._insert_all(requests, lambda tx, known, _newest: batch.has_moved(tx, known.id))
+        return self._insert_all(requests, _has_moved)
 
     def retry(self) -> int:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""
@@ -142,3 +142,7 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsD
         return False
     insert(tx, context, known, request)
     return True
+
+
+def _has_moved(tx: Tx, known: Batch, _newest: Job | None) -> bool:
+    return batch.has_moved(tx, known.id, batch.version(tx, known.id))

@@ -146,9 +146,10 @@ def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
     _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
 
 
-def begin_import(tx: Tx, batch_id: int, generation: int) -> None:
-    """Records that the present manifest is being imported, with this generation of its version."""
-    _sql.begin_import(tx.connection, batch_id=batch_id, generation=generation)
+def begin_import(tx: Tx, batch_id: int, version: Version, *, of_all: bool) -> None:
+    """Records that the present manifest is being imported, and the version if that is of all that it says."""
+    at, generation = version.completed_at, version.generation
+    _sql.begin_import(tx.connection, batch_id=batch_id, completed_at=at, generation=generation, of_all=of_all)
 
 
 def invalidate(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> None:
@@ -256,10 +257,10 @@ def has_others(tx: Tx, completed_at: datetime, ids: Iterable[int]) -> bool:
     return bool(_sql.has_others(tx.connection, completed_at=completed_at, ids=Ids(ids)))
 
 
-def has_moved(tx: Tx, batch_id: int) -> bool:
-    """Whether a batch follows more batches of its time now than when its last import began."""
-    generation = _sql.imported_generation(tx.connection, batch_id=batch_id)
-    return generation is not None and generation != version(tx, batch_id).generation
+def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
+    """Whether the version of a batch was another one when its last import began."""
+    completed_at, generation = _sql.imported_version(tx.connection, batch_id=batch_id)
+    return generation is not None and (completed_at, generation) != (now.completed_at, now.generation)
 
 
 def free(tx: Tx, sync_ids: Iterable[str]) -> set[str]:

@@ -91,7 +91,7 @@ class Opening:
             return Opened(manifest, bundle, 0, None, removed), ManifestFromFuture([problem])
         if is_changed and ordering.must_wait(tx, known.id):
             return Opened(manifest, bundle, 0, None, removed), PriorFirst("its prior has an active job")
-        if job.begin_reimport(tx, self.lease.job_id):
+        if self._repeats_all(tx, bundle):
             item.reset(tx, known.id)
             removals.recount(tx, known)
         plan = None
@@ -104,6 +104,12 @@ class Opening:
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, removed), refusal
         return Opened(manifest, bundle, self._record_start(tx, manifest, bundle), plan, removed), None
+
+    def _repeats_all(self, tx: Tx, bundle: Bundle) -> bool:
+        """Whether decided items are taken up, too: by a re-import, and where the version of the batch has changed."""
+        is_reimport = job.begin_reimport(tx, self.lease.job_id)
+        is_moved = self.lease.scope.takes_everything and batch.has_moved(tx, self.lease.batch_id, bundle.version)
+        return is_reimport or is_moved
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
         """The batch under its row lock, brought up to date, and whether the manifest that was read was recorded now."""
@@ -126,7 +132,7 @@ class Opening:
         tally = item.tally(tx, self.lease.batch_id)
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
-        batch.begin_import(tx, self.lease.batch_id, bundle.version.generation)
+        batch.begin_import(tx, self.lease.batch_id, bundle.version, of_all=self.lease.scope.takes_everything)
         ledger.append(
             tx,
             self.lease.batch_id,
