@@ -1,178 +1,162 @@
-"""Changes to the rules and the SQL that the tests of the order of arrival must notice: file, before, after."""
+"""Faults for the rules and the SQL of the order of arrival, one at a time; the tests must notice each of them."""
 
-MUTATIONS = [
-    (
-        "daemon/ingestd/decide.py",
-        "return (version.completed_at, version.generation, version.sync_id)",
-        "return (version.completed_at, 0, version.sync_id)",
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """A fault: text of a file, which occurs once in it, and what replaces it."""
+
+    file: str
+    before: str
+    after: str
+
+    def apply(self, root: Path) -> None:
+        """Makes the fault in a copy of the project. Raises ValueError when the text does not occur once."""
+        path = root / self.file
+        text = path.read_text()
+        if text.count(self.before) != 1:
+            raise ValueError(f"{self.file} has {text.count(self.before)} times: {self.before}")
+        path.write_text(text.replace(self.before, self.after))
+
+
+DECIDE = "daemon/ingestd/decide.py"
+COVERS = "daemon/ingestd/covers.py"
+STAGING = "daemon/ingestd/pipeline/staging.py"
+PLACING = "daemon/ingestd/pipeline/placing.py"
+OPENING = "daemon/ingestd/pipeline/importer/opening.py"
+CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
+COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
+CHUNK = "daemon/ingestd/pipeline/importer/chunk_writer.py"
+PREPARED = "daemon/ingestd/pipeline/importer/prepared_chunk.py"
+STORE = "daemon/ingestd/store/library.py"
+AGE = "return (version.completed_at, version.generation, version.sync_id)"
+MAY_WRITE = "return not (is_older(incoming, complete) or (member is not None and is_older(incoming, member.version)))"
+STILL_UNLINKED = "unlinked = cover.unlinked if cover.unlinked and is_older(version, cover.unlinked) else None"
+NOT_UNLINKED = "if is_older(version, cover.linked) or is_older(version, cover.unlinked):"
+IS_HEARD = "return is_kept and item.reading.problem is None"
+DELIVERED = "delivered = (version(delivered_at, delivered_by) or linked) if is_delivered else None"
+
+MUTATIONS = {
+    "priors do not count": Mutation(DECIDE, AGE, "return (version.completed_at, 0, version.sync_id)"),
+    "sync_ids do not count": Mutation(DECIDE, AGE, "return (version.completed_at, version.generation, '')"),
+    "a cover of an older entry counts as superseded": Mutation(
+        DECIDE, "return LINKED if cover_differs and", "return LINKED if not cover_differs and"
     ),
-    (
-        "daemon/ingestd/decide.py",
-        "return (version.completed_at, version.generation, version.sync_id)",
-        "return (version.completed_at, version.generation, '')",
+    "a removal of an older bundle wins": Mutation(
+        DECIDE,
+        "if is_older(incoming, stored.version):\n        return LINKED",
+        "if is_older(incoming, stored.version) and action is not Action.REMOVE:\n        return LINKED",
     ),
-    (
-        "daemon/ingestd/decide.py",
-        "        return LINKED if cover_differs and not stored.deleted and action is not Action.REMOVE else SUPERSEDED",
-        "        return SUPERSEDED if True else LINKED",
+    "a complete list forbids nothing to known members": Mutation(
+        DECIDE, MAY_WRITE, "return not (is_older(incoming, complete) if member is None else False)"
     ),
-    (
-        "daemon/ingestd/decide.py",
-        "return not (is_older(incoming, complete) or (member is not None and is_older(incoming, member.version)))",
-        "return not (is_older(incoming, complete) if member is None else is_older(incoming, member.version))",
+    "members compare with their own version only": Mutation(
+        DECIDE, MAY_WRITE, "return not (member is not None and is_older(incoming, member.version))"
     ),
-    (
-        "daemon/ingestd/decide.py",
-        "return not (is_older(incoming, complete) or (member is not None and is_older(incoming, member.version)))",
-        "return not (member is not None and is_older(incoming, member.version))",
+    "members compare with the complete list only": Mutation(
+        DECIDE, MAY_WRITE, "return not is_older(incoming, complete)"
     ),
-    ("daemon/ingestd/covers.py", "    if file is None or is_older(version, cover.delivered):", "    if file is None:"),
-    (
-        "daemon/ingestd/covers.py",
-        "    if last is not None and is_older(version, last.linked):\n        return _with(covers, cover)",
-        "    if last is not None and is_older(version, last.linked):\n        return covers",
+    "files of covers have no version": Mutation(
+        COVERS, "if file is None or is_older(version, cover.delivered):", "if file is None:"
     ),
-    (
-        "daemon/ingestd/covers.py",
-        "    if last is not None and is_older(version, last.linked):\n        return _with(covers, cover)\n",
-        "",
+    "files of covers that are not linked are lost": Mutation(
+        COVERS, "        return _with(covers, cover)\n    unlinked", "        return covers\n    unlinked"
     ),
-    (
-        "daemon/ingestd/covers.py",
-        "unlinked = cover.unlinked if cover.unlinked and is_older(version, cover.unlinked) else None",
-        "unlinked = None",
+    "any link counts": Mutation(COVERS, "    if last is not None and is_older(version, last.linked):", "    if False:"),
+    "a link ends newer removals": Mutation(COVERS, STILL_UNLINKED, "unlinked = None"),
+    "a link ends no removal": Mutation(COVERS, STILL_UNLINKED, "unlinked = cover.unlinked"),
+    "the cover before is not kept": Mutation(
+        COVERS, "Covers(linked, {**covers.others, last.hash: replace(last, linked=None)})", "Covers(linked, {})"
     ),
-    (
-        "daemon/ingestd/covers.py",
-        "unlinked = cover.unlinked if cover.unlinked and is_older(version, cover.unlinked) else None",
-        "unlinked = cover.unlinked",
+    "a removal ends newer links": Mutation(COVERS, NOT_UNLINKED, "if is_older(version, cover.unlinked):"),
+    "an older removal replaces a newer one": Mutation(COVERS, NOT_UNLINKED, "if is_older(version, cover.linked):"),
+    "what is said of other covers is lost": Mutation(
+        COVERS, "    return Covers(covers.last, {**covers.others, cover.hash: cover})", "    return covers"
     ),
-    (
-        "daemon/ingestd/covers.py",
-        "    return Covers(linked, {**covers.others, last.hash: replace(last, linked=None)})",
-        "    return Covers(linked, covers.others)",
+    "no title removes the title": Mutation(CONTAINER, "container.title is not None and not", "not"),
+    "titles have no version of their own": Mutation(
+        CONTAINER, "decide.is_older(version, before.titled)", "decide.is_older(version, before.version)"
     ),
-    (
-        "daemon/ingestd/covers.py",
-        "    if is_older(version, cover.linked) or is_older(version, cover.unlinked):",
-        "    if is_older(version, cover.unlinked):",
-    ),
-    (
-        "daemon/ingestd/covers.py",
-        "    if is_older(version, cover.linked) or is_older(version, cover.unlinked):",
-        "    if is_older(version, cover.linked):",
-    ),
-    (
-        "daemon/ingestd/covers.py",
-        "    return Covers(covers.last, {**covers.others, cover.hash: cover})",
-        "    return covers",
-    ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "    if container.title is not None and not decide.is_older(version, before.titled):",
-        "    if not decide.is_older(version, before.titled):",
-    ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "    if container.title is not None and not decide.is_older(version, before.titled):",
-        "    if container.title is not None and not decide.is_older(version, before.version):",
-    ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
+    "any complete list is the newest": Mutation(
+        CONTAINER,
         "    if container.complete and not decide.is_older(version, before.complete):",
         "    if container.complete:",
     ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "    if not decide.is_older(version, before.version):\n        after = replace(after, version=version, deleted=False)",
-        "    if before.version is None or not decide.is_older(version, before.version) and not before.deleted:\n        after = replace(after, version=version, deleted=False)",
+    "a list does not return a removed container": Mutation(
+        CONTAINER,
+        "after = replace(after, version=version, deleted=False)",
+        "after = replace(after, version=version)",
     ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "before if is_older else replace(before, version=version, deleted=True)",
-        "replace(before, version=version, deleted=True)",
+    "any removal of a container counts": Mutation(CONTAINER, "before if is_older else replace(", "replace("),
+    "repeated memberships keep the older version": Mutation(
+        CONTAINER, "elif decide.advances(version, member.version):", "elif False:"
     ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "        elif decide.advances(version, member.version):",
-        "        elif False:",
+    "complete lists remove newer members": Mutation(
+        CONTAINER,
+        "return container.complete and not member.deleted and not decide.is_older(version, member.version)",
+        "return container.complete and not member.deleted",
     ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "    return container.complete and not member.deleted and not decide.is_older(version, member.version)",
-        "    return container.complete and not member.deleted",
+    "lists that are not complete remove members": Mutation(
+        CONTAINER, "return container.complete and not member.deleted", "return not member.deleted"
     ),
-    (
-        "daemon/ingestd/pipeline/importer/container_writer.py",
-        "    if absent:\n        library.insert_named(tx, absent)\n        named |= library.named(tx, sorted(absent))",
-        "    container = replace_members(container, [m for m in container.members if m in named])",
+    "deferred cover items say nothing": Mutation(
+        COVER, IS_HEARD, f"{IS_HEARD} and verdict.decision is not Decision.DEFERRED"
     ),
-    (
-        "daemon/ingestd/pipeline/importer/cover_writer.py",
-        "    heard = [item for item, verdict in chunk.decided() if _is_heard(item, verdict)]",
-        "    heard = [item for item, verdict in chunk.decided() if _is_heard(item, verdict) and verdict.decision is not Decision.DEFERRED]",
+    "skipped cover items say nothing": Mutation(
+        COVER, IS_HEARD, f"{IS_HEARD} and verdict.decision is not Decision.SKIPPED"
     ),
-    (
-        "daemon/ingestd/pipeline/importer/cover_writer.py",
-        "    heard = [item for item, verdict in chunk.decided() if _is_heard(item, verdict)]",
-        "    heard = [item for item, verdict in chunk.decided() if _is_heard(item, verdict) and verdict.decision is not Decision.SKIPPED]",
+    "only the last cover item of a chunk says something": Mutation(
+        COVER, "before, latest = changed.get(id_, (first, first))", "before, latest = first, first"
     ),
-    (
-        "daemon/ingestd/pipeline/importer/cover_writer.py",
-        "        before, latest = changed.get(id_, (first, first))",
-        "        before, latest = first, first",
+    "outranked cover items say something": Mutation(COVER, "and verdict.reason is not Reason.OUTRANKED", ""),
+    "older entries say nothing of covers": Mutation(
+        CHUNK,
+        "is_heard = verdict.decision is not Decision.FAILED and",
+        "is_heard = verdict.decision in (Decision.CREATED, Decision.UPDATED) and",
     ),
-    (
-        "daemon/ingestd/pipeline/importer/chunk_writer.py",
-        "    is_heard = verdict.decision is not Decision.FAILED and chunk_item.reading.problem is None",
-        "    is_heard = verdict.decision in (Decision.CREATED, Decision.UPDATED)",
+    "assets that were only named get no type": Mutation(
+        PREPARED, "return (stored.id, entry.asset_type, int(", "return (stored.id, None, int("
     ),
-    (
-        "daemon/ingestd/pipeline/importer/prepared_chunk.py",
-        "    return (stored.id, entry.asset_type, int(stored.asset_type is None), *_content(entry, documents))",
-        "    return (stored.id, None, int(stored.asset_type is None), *_content(entry, documents))",
+    "links count from the last change of a cover": Mutation(
+        STORE, "linked = version(linked_at, linked_by) or written", "linked = written"
     ),
-    (
-        "daemon/ingestd/store/library.py",
-        "    linked = version(linked_at, linked_by) or written",
-        "    linked = written",
+    "files count from the link of a cover": Mutation(STORE, DELIVERED, "delivered = linked if is_delivered else None"),
+    "covers always have a file": Mutation(
+        STORE, DELIVERED, "delivered = version(delivered_at, delivered_by) or linked"
     ),
-    (
-        "daemon/ingestd/store/library.py",
-        "    delivered = (version(delivered_at, delivered_by) or linked) if is_delivered else None",
-        "    delivered = linked if is_delivered else None",
+    "links of unlinked covers are not stored": Mutation(
+        STORE, "linked = None if cover.linked == written else cover.linked", "linked = None"
     ),
-    (
-        "daemon/ingestd/store/library.py",
-        "    delivered = (version(delivered_at, delivered_by) or linked) if is_delivered else None",
-        "    delivered = (version(delivered_at, delivered_by) or linked)",
+    "priors of rows do not count": Mutation(
+        STORE, "following = batch.generations(tx, sorted(ties))", "following: dict[str | None, int] = {}"
     ),
-    (
-        "daemon/ingestd/store/library.py",
-        "    linked = None if cover.linked == written else cover.linked",
-        "    linked = None",
+    "late priors change nothing": Mutation(
+        PLACING,
+        "return [follower for follower in followers if",
+        "return [follower for follower in followers if False and",
     ),
-    ("daemon/ingestd/store/library.py", "    following = batch.generations(tx, sorted(ties))", "    following = {}"),
-    (
-        "daemon/ingestd/pipeline/placing.py",
-        "        return []\n    return [follower for",
-        "        return []\n    return [] and [follower for",
-    ),
-    (
+    "priors of another time count": Mutation(
         "sql/batch.sql",
-        "p.manifest_completed_at = a.manifest_completed_at AND p.sync_id <> a.sync_id",
-        "p.sync_id <> a.sync_id",
+        "ON p.sync_id = a.prior_sync_id AND p.manifest_completed_at = a.manifest_completed_at AND",
+        "ON p.sync_id = a.prior_sync_id AND",
     ),
-    (
+    "removals of the linked cover are not stored": Mutation(
         "sql/library.sql",
         "unlinked_at = VALUES(unlinked_at), unlinked_by = VALUES(unlinked_by), delivered_at",
         "delivered_at",
     ),
-    (
-        "sql/library.sql",
-        "ON DUPLICATE KEY UPDATE path = VALUES(path), bytes = VALUES(bytes), sha256 = VALUES(sha256),\n       unlinked_at",
-        "ON DUPLICATE KEY UPDATE\n       unlinked_at",
+    "titles keep their first writer": Mutation(
+        "sql/container.sql", "titled_by = :titled_by, complete_at", "titled_by = titled_by, complete_at"
     ),
-    ("sql/container.sql", "titled_by = :titled_by, complete_at", "titled_by = titled_by, complete_at"),
-    ("sql/library.sql", "a.synced_at = :synced_at, a.sync_id = :sync_id,\n    a.updated_at", "a.updated_at"),
-]
+    "unchanged assets keep their version": Mutation(
+        DECIDE, "return not same_writer and not is_older(incoming, row)", "return False"
+    ),
+    "cover items stay outranked": Mutation(
+        STAGING, "(was_outranked == is_outranked or row.decision not in SUCCEEDED)", "True"
+    ),
+    "unchanged items of a newer delivery say nothing": Mutation(
+        OPENING, "return is_reimport or is_moved", "return is_reimport"
+    ),
+    "a re-import leaves out what is decided": Mutation(OPENING, "return is_reimport or is_moved", "return is_moved"),
+}
