@@ -14,6 +14,7 @@ PROJECT = Path(__file__).parents[2]
 TESTS = (
     "tests/unit/test_covers.py",
     "tests/unit/test_decide_order.py",
+    "tests/integration/test_order_decisions.py",
     "tests/integration/test_order_of_arrival.py",
 )
 FAILED = 1
