@@ -6,25 +6,14 @@ one transaction per item.
 
 import os
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from common import LOADED, Bench, bench, lean_item, median, put, report, timed
-
-from ingestd.pipeline.context import make_context
-from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.scanner import Scanner
-from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
+from common import Bench, bench, lean_item, median, put, report, timed
+from importing import LOADED, import_all, load_data
 
 ITEMS = int(os.environ.get("ITEMS", "100000"))
 LOOPED = max(100, ITEMS // 50)
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-TRIGGER = "ingest_event_is_authentic"
 VERIFY = os.environ.get("VERIFY", "none")
 
 
@@ -58,7 +47,7 @@ def one_round(world: Bench, items: list[dict[str, Any]]) -> tuple[float, float, 
     """Seconds of the import, of LOAD DATA of its rows, and of the loop over the first LOOPED items."""
     world.empty()
     ours = import_with_ingestd(world, items)
-    load = load_data(world)
+    load = load_data(world, LOADED)
     world.empty()
     loop = timed(lambda: loop_over(world, items[:LOOPED]))
     return ours, load, loop
@@ -66,72 +55,10 @@ def one_round(world: Bench, items: list[dict[str, Any]]) -> tuple[float, float, 
 
 def import_with_ingestd(world: Bench, items: list[dict[str, Any]]) -> float:
     """Seconds from claim to done."""
-    for old in (world.root / "sync").iterdir():
-        old.unlink()
     put(world, items)
-    context = make_context(world.settings(mount={"verify": VERIFY}, queue={"auto": ["create"]}))
-    try:
-        Scanner(context).scan()
-        assert Sweeper(context).queue_new() == 1
-        seconds = timed(lambda: run_one(context))
-    finally:
-        context.mount.close()
-        context.db.close()
+    seconds = import_all(world, mount={"verify": VERIFY})
     assert world.sql("SELECT status, item_count FROM ingest_batch") == [("imported", len(items))]
     return seconds
-
-
-def run_one(context: Any) -> None:
-    lease = claim(context, "bench/pid:1/0", str(this_instance()))
-    assert lease is not None
-    assert Run(context, lease, threading.Event()).execute() == "done"
-
-
-def load_data(world: Bench) -> float:
-    """Seconds to load exactly the same final rows into the same, emptied tables."""
-    files = {table: world.server.folder / "files" / f"{table}.tsv" for table in LOADED}
-    columns = {table: columns_of(world, table) for table in LOADED}
-    for table, file in files.items():
-        file.unlink(missing_ok=True)
-        key = "asset_id" if table == "asset_file" else "id"
-        names = ", ".join(columns[table])
-        world.sql(f"SELECT {names} INTO OUTFILE '{file}' CHARACTER SET binary FROM {table} ORDER BY {key}")
-    before = checksums(world)
-    world.empty()
-    with without_ledger_trigger(world):
-        seconds = timed(lambda: load_files(world, files, columns))
-    assert checksums(world) == before, "the loaded rows are not the same"
-    return seconds
-
-
-@contextmanager
-def without_ledger_trigger(world: Bench) -> Iterator[None]:
-    """As in a restore, where triggers come after the rows: this one would set the time of the events again."""
-    ((_, _, statement, *_),) = world.sql(f"SHOW CREATE TRIGGER {TRIGGER}")
-    world.sql(f"DROP TRIGGER {TRIGGER}")
-    yield
-    world.sql(statement)
-
-
-def columns_of(world: Bench, table: str) -> list[str]:
-    rows = world.sql(f"SHOW COLUMNS FROM {table}")
-    return [name for name, *_, extra in rows if "GENERATED" not in extra]
-
-
-def checksums(world: Bench) -> list[tuple[Any, ...]]:
-    return world.sql(f"CHECKSUM TABLE {', '.join(LOADED)}")
-
-
-def load_files(world: Bench, files: dict[str, Path], columns: dict[str, list[str]]) -> None:
-    """One transaction for all tables, as a restore would do it."""
-    connection = world.owner()
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        for table, file in files.items():
-            names = ", ".join(columns[table])
-            cursor.execute(f"LOAD DATA INFILE '{file}' INTO TABLE {table} CHARACTER SET binary ({names})")
-        cursor.execute("COMMIT")
-    connection.close()
 
 
 def loop_over(world: Bench, items: list[dict[str, Any]]) -> None:

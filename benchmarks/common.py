@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,12 @@ from ingestd.config import LogSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.store.migrate import migrate
 
-LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
-"""The tables that a lean bundle is written to, parents first."""
-EMPTIED = (*reversed(LOADED), "asset_source", "asset_ai_run", "ingest_batch_tally", "ingest_batch_removal")
+EMPTIED = (
+    "asset_file", "asset_source", "asset_ai_run", "asset_cover", "asset_other_cover", "asset_gallery_item",
+    "asset_gallery", "asset", "ingest_event", "import_job", "ingest_batch_item", "ingest_batch_container",
+    "ingest_batch_tally", "ingest_batch_removal", "ingest_batch",
+)  # fmt: skip
+"""what the bundles of benchmarks are written to"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,13 @@ def lean_item(number: int, salt: str) -> dict[str, Any]:
     return {"type": "photo", "hash": hash_, "path": f"photo/{hash_}", "title": f"Photo {number}", "files": files}
 
 
-def put(bench: Bench, items: list[dict[str, Any]]) -> str:
+def put(bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = ()) -> str:
     """Delivers a bundle, the sentinel last; returns its sync_id."""
     sync_id = str(uuid.uuid4())
     manifest = {
         "sync_id": sync_id, "type": "event", "action": "create", "status": "completed",
         "created_at": "2026-04-12T21:35:35Z", "completed_at": "2026-04-12T21:35:35Z",
-        "verification": {"passed": True}, "items": items,
+        "verification": {"passed": True}, "items": items, "containers": list(containers),
     }  # fmt: skip
     sync = bench.root / "sync"
     (sync / f"{sync_id}.json").write_text(json.dumps(manifest))
