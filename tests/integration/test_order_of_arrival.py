@@ -3,7 +3,7 @@
 A set that fails shrinks, and is printed as a table in order of arrival.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -23,6 +23,16 @@ OPEN: dict[str, Any] = {"queue": {"removal_limit": 10**9, "revive_interval": 0.0
 
 def many(normal: int, soak: int) -> settings:
     return settings(max_examples=scaled(normal, soak), deadline=None, suppress_health_check=list(HealthCheck))
+
+
+shuffles = st.lists(st.randoms(use_true_random=False), min_size=scaled(1, 3), max_size=scaled(2, 3))
+
+
+def orders(found: Sequence[Bundle], shuffled: Sequence[Any]) -> Iterator[Sequence[Bundle]]:
+    """A set in the order in which it was found, and in some random ones: four in all in `make soak`."""
+    yield found
+    for shuffle in shuffled:
+        yield in_arrival(shuffle.sample(found, len(found)))
 
 
 def check(site: Site, arrival: Sequence[Bundle]) -> None:
@@ -58,6 +68,11 @@ CASES = {
         Bundle("5", 5, "remove", covers=(CoverItem("y", "a1"),)),
         Bundle("45", 4, covers=(CoverItem("y", "a1"),)),
     ],
+    "two covers of an asset are removed at once": [
+        replace(V1, assets=(Asset("a1", cover="x"),)),
+        Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"), CoverItem("y", "a1"))),
+        replace(V3, covers=(CoverItem("y", "a1"),)),
+    ],
     "a complete list says nothing new, and a list between names its former member": [
         replace(V1, assets=(Asset("a1"),), listings=(Listing("gallery", "g", members=("a1",)),)),
         replace(V3, listings=(Listing("gallery", "g", complete=True),)),
@@ -73,6 +88,16 @@ CASES = {
         replace(V3, assets=(Asset("a1", cover="x"),)),
         replace(V1, assets=(Asset("a1"),), covers=(CoverItem("x", "a1", "big"),)),
     ],
+    "a bundle delivers another cover item first when it is delivered again": [
+        replace(V1, assets=(Asset("a1"),)),
+        replace(V3, covers=(CoverItem("x", "a1"), CoverItem("y", "a1"))),
+        replace(V3, covers=(CoverItem("y", "a1"), CoverItem("x", "a1")), delivery=1),
+    ],
+    "a bundle is delivered again with a later time, another one between": [
+        replace(V1, assets=(Asset("a1", "T1"),)),
+        replace(V3, assets=(Asset("a1", "T3"),)),
+        replace(V1, at=4, assets=(Asset("a1", "T1"),), delivery=1),
+    ],
     "what a bundle follows arrives last": [
         Bundle("1", 3, prior="3", assets=(Asset("a1", "T1"),)),
         Bundle("2", 3, assets=(Asset("a1", "T2"),)),
@@ -84,7 +109,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_known_cases(world: World, case: str) -> None:
     site = Site(world, [world.context(**OPEN)])
-    for arrival in permutations(CASES[case]):
+    for order in permutations(CASES[case]):
+        arrival = in_arrival(order)
         site.begin_again()
         site.import_each(arrival)
         check(site, arrival)
@@ -98,11 +124,10 @@ def test_known_cases(world: World, case: str) -> None:
 def test_any_order_leaves_the_same_library(world: World, part: int) -> None:
     site = Site(world, [world.context(**OPEN)])
 
-    @given(sets_of_bundles(), st.lists(st.randoms(use_true_random=False), min_size=scaled(1, 3), max_size=3))
-    @many(60, 2500)
-    def arrive(found: list[Bundle], shuffles: list[Any]) -> None:
-        for shuffle in [None, *shuffles]:
-            arrival = found if shuffle is None else in_arrival(shuffle.sample(found, len(found)))
+    @given(sets_of_bundles(), shuffles)
+    @many(80, 2500)
+    def arrive(found: list[Bundle], shuffled: list[Any]) -> None:
+        for arrival in orders(found, shuffled):
             site.begin_again()
             site.import_each(arrival)
             check(site, arrival)
@@ -130,12 +155,13 @@ def test_every_permutation_of_small_sets(world: World) -> None:
 def test_all_at_once(world: World, workers: int, chunk_items: int) -> None:
     site = Site(world, [world.context(**OPEN, worker={"chunk_items": chunk_items}) for _ in range(2)])
 
-    @given(sets_of_bundles(most=6))
-    @many(12, 700)
-    def arrive(arrival: list[Bundle]) -> None:
-        site.begin_again()
-        site.import_at_once(arrival, workers)
-        check(site, arrival)
+    @given(sets_of_bundles(), shuffles)
+    @many(10, 500)
+    def arrive(found: list[Bundle], shuffled: list[Any]) -> None:
+        for arrival in orders(found, shuffled):
+            site.begin_again()
+            site.import_at_once(arrival, workers)
+            check(site, arrival)
 
     arrive()
 
