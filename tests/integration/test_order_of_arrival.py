@@ -68,6 +68,16 @@ CASES = {
         Bundle("5", 5, "remove", covers=(CoverItem("y", "a1"),)),
         Bundle("45", 4, covers=(CoverItem("y", "a1"),)),
     ],
+    "another cover was linked when a cover is removed": [
+        replace(V1, assets=(Asset("a1", cover="x"),)),
+        replace(V3, covers=(CoverItem("y", "a1"),)),
+        Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"),)),
+    ],
+    "the file of a cover came twice before it was linked again": [
+        replace(V1, assets=(Asset("a1"),), covers=(CoverItem("x", "a1", "big"),)),
+        replace(V3, covers=(CoverItem("x", "a1", "large"),)),
+        replace(V4, assets=(Asset("a1", cover="x"),)),
+    ],
     "two covers of an asset are removed at once": [
         replace(V1, assets=(Asset("a1", cover="x"),)),
         Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"), CoverItem("y", "a1"))),
