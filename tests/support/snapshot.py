@@ -35,10 +35,10 @@ PRESENCE = {
 """times of the work, and who did it: compared is whether there is one. Other times come from the bundles"""
 EFFORT = {
     "claim_token", "writes", "items_at_claim", "isolate_items", "reset_count", "release_count", "crash_count",
-    "heartbeat_us", "stale_us",
+    "heartbeat_us", "stale_us", "is_placed",
 }  # fmt: skip
-"""counts of attempts, which interruptions raise, and settings of the host that claimed it last; `support.histories`
-compares the counts with the ledger"""
+"""counts of attempts, which interruptions raise, settings of the host that claimed it last, and whether a sweep has
+looked at it; `support.histories` compares the counts with the ledger"""
 NUMBERED = {"asset_id": "asset", "gallery_id": "asset_gallery", "collection_id": "asset_collection"}
 
 
