@@ -106,7 +106,8 @@ class Chain:
         names = [f"{self._name}-{number}" for number in range(ITEMS)]
         chosen = sorted(self._random.sample(names, ITEMS if prior is None else ITEMS // 2))
         items = [self._photo(name, may_fail=place > MEMBERS and place % 4 > 0) for place, name in enumerate(chosen)]
-        items += [cover(f"c-{name}-{self._day}", name) for name in chosen[::4]] + [cover("never", f"absent-{self._name}")]
+        items += [cover(f"c-{name}-{self._day}", name) for name in chosen[::4]]
+        items.append(cover("never", f"absent-{self._name}"))
         kind = self._random.choice(["gallery", "collection"])
         complete = self._random.random() < 0.5
         listed = {"type": kind, "hash": md5(self._name), "title": f"{self._name} {self._day}", "complete": complete}
