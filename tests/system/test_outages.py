@@ -160,6 +160,6 @@ def test_an_outage_leaves_few_traces(small_world: World, daemons: Daemons, outag
         what=lambda: f"for the imports; log: {process.log}",
     )
     assert small_world.one("SELECT COUNT(*) FROM asset") == BUNDLES * ITEMS
-    states = small_world.sql("SELECT DISTINCT state, reset_count FROM import_job WHERE %s", 1)
-    assert states == [("done", 0)]
+    states = small_world.sql("SELECT DISTINCT state, reset_count, last_error FROM import_job WHERE %s", 1)
+    assert states == [("done", 0, None)], process.log
     assert process.terminate(15) == 0

@@ -17,7 +17,7 @@ import pytest
 
 import ingestd
 from ingestd.errors import ManifestUnsettled, MountSilent, MountUnavailable, OtherRelease
-from ingestd.mount import access, helper_process
+from ingestd.mount import access, helper_process, wire
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.helper_process import HelperProcess, close_all
@@ -59,7 +59,9 @@ def test_idle_helpers_that_something_ended_are_not_used(make_mount: MakeMount) -
     mount = make_mount()
     with ExitStack() as borrowed:
         for _ in range(4):
-            borrowed.enter_context(mount._pool.borrow(Use.CHECK))
+            helper = borrowed.enter_context(mount._pool.borrow(Use.CHECK))
+            helper.send(wire.InspectRoot(mount._root), LATE)
+            helper.receive(LATE)
     dead = helpers()
     assert len(dead) == 4
     for pid in dead:
