@@ -80,6 +80,20 @@ CASES = {
         replace(V3, covers=(CoverItem("x", "a1", "large"),)),
         replace(V4, assets=(Asset("a1", cover="x"),)),
     ],
+    "a cover that was replaced is removed, and was linked again before": [
+        replace(V1, assets=(Asset("a1"),), covers=(CoverItem("x", "a1", "big"),)),
+        replace(V3, covers=(CoverItem("y", "a1"),)),
+        replace(V4, covers=(CoverItem("x", "a1"),)),
+        Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"),)),
+    ],
+    "three bundles of one time give a title": [
+        Bundle(name, 3, listings=(Listing("gallery", "g", f"G{name}"),)) for name in ("1", "2", "3")
+    ],
+    "a prior of another time does not count": [
+        Bundle("1", 3, prior="3", assets=(Asset("a1", "T1"),)),
+        Bundle("2", 3, assets=(Asset("a1", "T2"),)),
+        Bundle("3", 1),
+    ],
     "two covers of an asset are removed at once": [
         replace(V1, assets=(Asset("a1", cover="x"),)),
         Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"), CoverItem("y", "a1"))),
