@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
@@ -28,14 +29,13 @@ def sync_id_of(name: str) -> str:
 
 
 def deliver(world: World, bundle: Bundle) -> str:
-    """Writes the bundle and its files to the mount; returns its sync_id. Each delivery has folders of its own."""
-    folder = f"{bundle.sync_id}.{bundle.delivery}"
-    items = [*(_asset(asset, folder) for asset in bundle.assets), *(_cover(item, folder) for item in bundle.covers)]
+    """Writes the bundle and its files to the mount; returns its sync_id."""
     for asset in bundle.assets:
         for name in asset.documents:
-            world.file(f"{folder}/{asset.hash}/source/data/{name}.json", f'"{name}"'.encode())
+            world.file(f"{_path(asset)}/source/data/{name}.json", f'"{name}"'.encode())
     return world.put(
-        *items,
+        *map(_asset, bundle.assets),
+        *map(_cover, bundle.covers),
         sync_id=sync_id_of(bundle.sync_id),
         action=bundle.action,
         completed_at=TIME.format(*divmod(bundle.at, 60)),
@@ -44,23 +44,29 @@ def deliver(world: World, bundle: Bundle) -> str:
     )
 
 
-def _asset(asset: Asset, folder: str) -> dict[str, Any]:
+def _path(content: Asset | CoverItem) -> str:
+    """A folder for this content, so that the same content is the same entry, whatever delivers it."""
+    values = [sorted(value) if isinstance(value, frozenset) else value for value in astuple(content)]
+    return f"{content.hash}/{md5(repr(values))}"
+
+
+def _asset(asset: Asset) -> dict[str, Any]:
     return {
         "type": "photo",
         "hash": md5(asset.hash),
-        "path": f"{folder}/{asset.hash}",
+        "path": _path(asset),
         "title": asset.title,
         "cover_hash": None if asset.cover is None else md5(asset.cover),
         "files": [{"variant": name, "path": f"{name}.jpg", "bytes": 1} for name in sorted(asset.files)],
     }
 
 
-def _cover(item: CoverItem, folder: str) -> dict[str, Any]:
+def _cover(item: CoverItem) -> dict[str, Any]:
     named = {"type": "cover", "hash": md5(item.hash), "parent_hash": md5(item.asset)}
     if item.file is None:
         return named
     files = [{"variant": "original", "path": f"{item.file}.jpg", "bytes": 1}]
-    return {**named, "path": f"{folder}/{item.asset}/{item.hash}", "files": files}
+    return {**named, "path": _path(item), "files": files}
 
 
 def _listing(listing: Listing) -> dict[str, Any]:
