@@ -158,5 +158,4 @@ MUTATIONS = {
     "unchanged items of a newer delivery say nothing": Mutation(
         OPENING, "return is_reimport or is_moved", "return is_reimport"
     ),
-    "a re-import leaves out what is decided": Mutation(OPENING, "return is_reimport or is_moved", "return is_moved"),
 }
