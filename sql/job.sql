@@ -57,10 +57,10 @@ RETURNING id;
 
 -- name: active_prior^
 -- A batch and the one that it names as prior, if that has an active job: their times and sync_ids.
-SELECT b.manifest_completed_at, b.sync_id, p.manifest_completed_at, p.sync_id
+SELECT b.version_at, b.sync_id, p.version_at, p.sync_id
 FROM ingest_batch b JOIN ingest_batch p ON p.sync_id = b.prior_sync_id
 JOIN import_job a ON a.active_batch_id = p.id
-WHERE b.id = :batch_id AND p.id <> b.id AND p.manifest_completed_at IS NOT NULL;
+WHERE b.id = :batch_id AND p.id <> b.id AND p.version_at IS NOT NULL;
 
 -- name: queued_successors
 -- Queued jobs of batches that name a batch as their prior: the ids of their batches.
@@ -97,7 +97,7 @@ UPDATE import_job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6) WHERE 
 SELECT j.id FROM import_job j
 JOIN ingest_batch b ON b.id = j.batch_id
 LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id
-                            AND p.manifest_completed_at <= b.manifest_completed_at
+                            AND p.version_at <= b.version_at
 LEFT JOIN import_job a ON a.active_batch_id = p.id
 WHERE j.state = 'waiting' AND a.id IS NULL
 ORDER BY j.priority, j.id;
@@ -107,7 +107,7 @@ ORDER BY j.priority, j.id;
 SELECT j.id FROM import_job j
 JOIN ingest_batch b ON b.id = j.batch_id
 JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id
-                       AND p.manifest_completed_at = b.manifest_completed_at
+                       AND p.version_at = b.version_at
 JOIN import_job a ON a.active_batch_id = p.id
 WHERE j.state = 'waiting' AND j.id > :after
 ORDER BY j.id LIMIT :limit;

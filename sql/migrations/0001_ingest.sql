@@ -26,9 +26,12 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   force_limit       BIGINT UNSIGNED NULL COMMENT 'how many rows that allows to remove in all; NULL: any number',
   manifest_summary  JSON NULL,
   manifest_completed_at DATETIME(6) NULL COMMENT 'completed_at of the present manifest',
-  version_at DATETIME(6) NULL COMMENT 'the latest completed_at of the manifests that were imported',
-  prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  imported_version_at DATETIME(6) NULL COMMENT 'the latest completed_at of the manifests that were imported',
   imported_generation INT UNSIGNED NULL COMMENT 'the generation of its version when its last import began',
+  version_at DATETIME(6) AS (IFNULL(GREATEST(IFNULL(imported_version_at, manifest_completed_at), manifest_completed_at),
+                                    imported_version_at)) VIRTUAL
+             COMMENT 'the time of its version: never before that of what was imported',
+  prior_sync_id     CHAR(36) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   is_placed         TINYINT UNSIGNED NOT NULL DEFAULT 0
                     COMMENT 'a sweep has seen whether batches of the same time, imported before, follow it',
   last_error        TEXT NULL,
@@ -50,7 +53,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_host (source_host, id),
   KEY by_failure_count (failure_count, retry_at),
   KEY by_prior (prior_sync_id),
-  KEY by_time (manifest_completed_at),
+  KEY by_time (version_at),
   KEY by_placed (is_placed, id),
   KEY by_invalid_basis (invalid_basis)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;

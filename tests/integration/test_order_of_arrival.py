@@ -95,9 +95,9 @@ CASES = {
         Bundle("3", 1),
     ],
     "two covers of an asset are removed at once": [
-        replace(V1, assets=(Asset("a1", cover="x"),)),
+        replace(V1, covers=(CoverItem("y", "a1"),)),
+        replace(V3, assets=(Asset("a1", cover="x"),)),
         Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"), CoverItem("y", "a1"))),
-        replace(V3, covers=(CoverItem("y", "a1"),)),
     ],
     "a complete list says nothing new, and a list between names its former member": [
         replace(V1, assets=(Asset("a1"),), listings=(Listing("gallery", "g", members=("a1",)),)),

@@ -138,7 +138,7 @@ MUTATIONS = {
     ),
     "priors of another time count": Mutation(
         "sql/batch.sql",
-        "ON p.sync_id = a.prior_sync_id AND p.manifest_completed_at = a.manifest_completed_at AND",
+        "ON p.sync_id = a.prior_sync_id AND p.version_at = a.version_at AND",
         "ON p.sync_id = a.prior_sync_id AND",
     ),
     "removals of the linked cover are not stored": Mutation(

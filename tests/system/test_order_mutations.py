@@ -26,7 +26,7 @@ FAILED = 1
 @pytest.mark.parametrize("fault", MUTATIONS)
 def test_tests_notice_each_fault(tmp_path: Path, fault: str) -> None:
     copy = tmp_path / "project"
-    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns(".*", "build", "__pycache__"))
+    shutil.copytree(PROJECT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "__pycache__"))
     MUTATIONS[fault].apply(copy)
     environment = {name: value for name, value in os.environ.items() if name != "SOAK" and "PYTEST" not in name}
     done = subprocess.run(

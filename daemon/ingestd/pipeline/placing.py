@@ -1,37 +1,47 @@
 """Bundles of one time whose order becomes known late: what was imported in another order is imported again.
 
 At equal times a bundle is newer than those that it follows. If one of these arrives after it, it may have to be newer
-than others of that time that were taken for newer before. Its re-import lets it overwrite what they wrote.
+than others of that time that counted as newer before. Its re-import lets it overwrite what they wrote.
 """
 
 from itertools import groupby
 from operator import attrgetter
 
+from ingestd.model import MAX_GENERATION
 from ingestd.store import batch
 from ingestd.store.batch import Follower
 from ingestd.store.db import Tx
 
 
 def place(tx: Tx, limit: int) -> list[str]:
-    """Looks at new batches; returns the sync_ids of those to import again, whose order they change.
+    """Looks at new batches; returns the sync_ids of those to queue again, whose order they change.
 
-    A batch counts as placed when no other has to be imported again because of it.
+    A batch counts as placed when none that follows it is to be imported again because of it. It is looked at once more
+    while one that follows it is being imported, perhaps with the order from before. What was delivered again and not
+    imported since, or was cancelled, is left alone: when a person queues it, its run takes up everything.
     """
     ids = batch.lock_unplaced(tx, limit)
     if not ids:
         return []
-    moved = [follower for followers in _by_time(batch.followers(tx, ids)) for follower in _moved(tx, followers)]
-    batch.place(tx, sorted(set(ids) - {follower.followed for follower in moved}))
-    return sorted({follower.sync_id for follower in moved})
-
-
-def _by_time(followers: list[Follower]) -> list[list[Follower]]:
-    time = attrgetter("completed_at")
-    return [list(group) for _, group in groupby(sorted(followers, key=time), key=time)]
+    by_time = attrgetter("version_at")
+    groups = groupby(sorted(batch.followers(tx, ids), key=by_time), key=by_time)
+    open_times, moved = set(), []
+    for version_at, followers in ((at, list(group)) for at, group in groups):
+        again = _moved(tx, followers)
+        moved += again
+        if again or any(follower.is_running for follower in followers):
+            open_times.add(version_at)
+    batch.place(tx, [id_ for id_, version_at in batch.times(tx, ids).items() if version_at not in open_times])
+    return sorted(follower.sync_id for follower in moved)
 
 
 def _moved(tx: Tx, followers: list[Follower]) -> list[Follower]:
-    """Those of some followers of one time whose place among others has changed: not where all of that time follow."""
-    if not batch.has_others(tx, followers[0].completed_at, {follower.id for follower in followers}):
+    """Those of all followers of one time that are to be imported again, because their generation has changed.
+
+    Where all of that time follow, and none in a circle, each generation grows alike: their order is the same.
+    """
+    generations = batch.generations(tx, [follower.sync_id for follower in followers])
+    in_circle = MAX_GENERATION in generations.values()
+    if not in_circle and not batch.has_others(tx, followers[0].version_at, {follower.id for follower in followers}):
         return []
-    return [follower for follower in followers if batch.has_moved(tx, follower.id, batch.version(tx, follower.id))]
+    return [f for f in followers if f.may_be_queued and f.generation != generations.get(f.sync_id, 0)]

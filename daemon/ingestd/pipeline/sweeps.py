@@ -145,4 +145,5 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsD
 
 
 def _has_moved(tx: Tx, known: Batch, _newest: Job | None) -> bool:
-    return batch.has_moved(tx, known.id, batch.version(tx, known.id))
+    """Whether the version of a batch has changed since its present manifest was imported."""
+    return batch.is_imported(tx, known.id) and batch.has_moved(tx, known.id, batch.version(tx, known.id))

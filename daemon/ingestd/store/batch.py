@@ -19,13 +19,14 @@ _batch = RowReader(Batch)
 
 
 class Follower(NamedTuple):
-    """A batch that follows another one of the same time; `generation` is that of its last import."""
+    """A batch that follows another one of the same time. `generation` is that of its last import, None at the first."""
 
-    followed: int
     id: int
     sync_id: str
-    completed_at: datetime
-    generation: int
+    version_at: datetime
+    generation: int | None
+    is_running: bool
+    may_be_queued: bool
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -247,14 +248,29 @@ def place(tx: Tx, ids: Iterable[int]) -> None:
         _sql.place(tx.connection, ids=wanted)
 
 
+def times(tx: Tx, ids: Iterable[int]) -> dict[int, datetime | None]:
+    """The times of the versions of some batches, by id; None where it is not known."""
+    return dict(_sql.times(tx.connection, ids=Ids(ids)))
+
+
 def followers(tx: Tx, ids: Iterable[int]) -> list[Follower]:
     """The batches of the same time that follow some batches, directly or not, and whose import began."""
-    return [Follower(*row) for row in _sql.followers(tx.connection, ids=Ids(ids), limit=MAX_GENERATION)]
+    return [
+        Follower(id_, sync_id, version_at, generation, bool(is_running), bool(may_be_queued))
+        for id_, sync_id, version_at, generation, is_running, may_be_queued in _sql.followers(
+            tx.connection, ids=Ids(ids)
+        )
+    ]
 
 
-def has_others(tx: Tx, completed_at: datetime, ids: Iterable[int]) -> bool:
+def has_others(tx: Tx, version_at: datetime, ids: Iterable[int]) -> bool:
     """Whether the import of other batches than these of one time began."""
-    return bool(_sql.has_others(tx.connection, completed_at=completed_at, ids=Ids(ids)))
+    return bool(_sql.has_others(tx.connection, version_at=version_at, ids=Ids(ids)))
+
+
+def is_imported(tx: Tx, batch_id: int) -> bool:
+    """Whether the present manifest was imported, and no job was cancelled or failed since."""
+    return bool(_sql.is_imported(tx.connection, batch_id=batch_id))
 
 
 def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
