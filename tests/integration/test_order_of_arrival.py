@@ -18,7 +18,7 @@ from support.order_world import Interruption, Site, interruptions
 from support.scale import scaled
 from support.world import World
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(scaled(600, 7200))
 """a busy machine needs several times as long as an idle one"""
 OPEN: dict[str, Any] = {"queue": {"removal_limit": 10**9, "revive_interval": 0.000001}}
 
