@@ -64,6 +64,16 @@ WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.
   AND (i.asset_type = 'cover') = :covers
 ORDER BY i.ordinal LIMIT :limit;
 
+-- name: contested_covers
+-- What the items of a batch say about the covers of those assets of which one such item failed.
+WITH statement AS (
+  SELECT IF(asset_type = 'cover', parent_hash, asset_hash) AS asset, IF(asset_type = 'cover', asset_hash, cover_hash) AS cover,
+         asset_type <> 'cover' AS is_entry, id, ordinal, crash_count, decision, IFNULL(reason, '') AS reason
+  FROM ingest_batch_item
+  WHERE batch_id = :batch_id AND in_manifest = 1 AND (asset_type = 'cover' OR cover_hash IS NOT NULL))
+SELECT asset, cover, is_entry, id, ordinal, crash_count, decision, reason FROM statement
+WHERE asset IN (SELECT asset FROM statement WHERE decision = 'failed') ORDER BY ordinal;
+
 -- name: decide!
 -- Decisions with an error of their own, which are about no asset.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (

@@ -19,7 +19,9 @@ SELECT i.batch_id, CONCAT('item_', i.decision),
               ',"hash":', JSON_QUOTE(i.asset_hash),
               ',"phase":"item_import"',
               IFNULL(CONCAT(',"reason":', JSON_QUOTE(i.reason)), ''),
-              IFNULL(CONCAT(',"superseded_by":', JSON_QUOTE(IF(i.asset_type = 'cover', c.sync_id, a.sync_id))), ''),
+              IFNULL(CONCAT(',"superseded_by":', JSON_QUOTE(
+                CASE WHEN i.asset_type <> 'cover' THEN a.sync_id WHEN c.cover_hash = i.asset_hash THEN c.sync_id
+                     ELSE IFNULL(c.linked_by, c.sync_id) END)), ''),
               ',"target_ids":', IFNULL(i.target_ids, '{}'),
               ',"type":', JSON_QUOTE(i.asset_type), '}')
 FROM ingest_batch_item i

@@ -74,6 +74,32 @@ def test_a_cover_item_names_the_newer_bundle_that_unlinked_it(world: World) -> N
     assert decided(world, older) == [("item_skipped", "superseded", removal)]
 
 
+def test_a_cover_item_names_the_bundle_that_linked_another_which_is_unlinked_by_now(world: World) -> None:
+    newer, _, older = import_late(
+        world,
+        (3, {"items": [photo("a"), cover("x", "a")]}),
+        (5, {"items": [cover("x", "a")], "action": "remove"}),
+        (2, {"items": [cover("y", "a")]}),
+    )
+    assert decided(world, older) == [("item_skipped", "superseded", newer)]
+
+
+def test_a_cover_item_counts_where_the_last_one_fails(world: World) -> None:
+    missing = {"path": "gone", "files": [{"variant": "original", "path": "gone.jpg", "bytes": 1}]}
+    sync_id = world.put(photo("a"), cover("x", "a"), cover("y", "a", **missing))
+    (world.root / "gone/gone.jpg").unlink()
+    assert world.import_all(world.context(), sync_id) == ["done"]
+    assert decided(world, sync_id) == [
+        ("item_created", None, None),
+        ("item_skipped", "outranked", None),
+        ("item_failed", "file_missing", None),
+        ("item_linked", None, None),
+    ]
+    assert world.sql("SELECT items_done, items_total FROM import_job") == [(3, 3)]
+    finished = [payload["tally"] for kind, payload in world.events(sync_id) if kind == "import_finished"]
+    assert {name: count for name, count in finished[0].items() if count} == {"created": 1, "failed": 1, "linked": 1}
+
+
 def test_an_older_list_names_the_bundle_that_holds(world: World) -> None:
     _, newer, older = import_late(
         world,

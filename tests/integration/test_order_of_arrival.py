@@ -124,6 +124,17 @@ CASES = {
         replace(V3, assets=(Asset("a1", "T3"),)),
         replace(V1, at=4, assets=(Asset("a1", "T1"),), delivery=1),
     ],
+    "an entry names a cover whose item fails": [
+        replace(V1, assets=(Asset("a1", cover="x"),), covers=(CoverItem("x", "a1", "big", fails=True),)),
+    ],
+    "an entry that names a cover fails": [
+        replace(V1, assets=(Asset("a1"),)),
+        replace(V3, assets=(Asset("a1", cover="y", fails=True),), covers=(CoverItem("x", "a1", "big"),)),
+    ],
+    "the last cover item fails": [
+        replace(V1, assets=(Asset("a1", cover="z"),)),
+        replace(V3, covers=(CoverItem("x", "a1"), CoverItem("y", "a1"), CoverItem("z", "a1", fails=True))),
+    ],
     "what a bundle follows arrives last": [
         Bundle("1", 3, prior="3", assets=(Asset("a1", "T1"),)),
         Bundle("2", 3, assets=(Asset("a1", "T2"),)),

@@ -4,29 +4,31 @@ A model to read: no SQL, no versions in rows, nothing kept for later. `visible` 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MAX_ANCESTORS = 1000
 
 
 @dataclass(frozen=True)
 class Asset:
-    """The entry of an asset. `cover` None says nothing about the cover."""
+    """The entry of an asset. `cover` None says nothing about the cover. `fails`: one of its files is missing."""
 
     hash: str
     title: str | None = None
     files: frozenset[str] = frozenset()
     documents: frozenset[str] = frozenset()
     cover: str | None = None
+    fails: bool = False
 
 
 @dataclass(frozen=True)
 class CoverItem:
-    """A cover with its file, for one asset."""
+    """A cover with its file, for one asset. `fails`: another file of it is missing."""
 
     hash: str
     asset: str
     file: str | None = None
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def visible(bundles: Iterable[Bundle]) -> dict[str, object]:
     """Live assets by hash: (title, files, documents, cover with its file); live containers: (title, live members)."""
     library = Library()
     for bundle in in_order(bundles):
-        _remove(library, bundle) if bundle.action == "remove" else _apply(library, bundle)
+        _remove(library, bundle) if bundle.action == "remove" else _apply(library, _without_failed(bundle))
     return {**_assets(library), **_containers(library)}
 
 
@@ -104,6 +106,12 @@ def ancestors(bundles: Mapping[str, Bundle], sync_id: str) -> int:
 
 
 # what a bundle says
+
+
+def _without_failed(bundle: Bundle) -> Bundle:
+    """Items that fail say nothing. A removal needs no files."""
+    assets = tuple(asset for asset in bundle.assets if not asset.fails)
+    return replace(bundle, assets=assets, covers=tuple(item for item in bundle.covers if not item.fails))
 
 
 def _apply(library: Library, bundle: Bundle) -> None:

@@ -133,8 +133,8 @@ MUTATIONS = {
     ),
     "late priors change nothing": Mutation(
         PLACING,
-        "return [follower for follower in followers if",
-        "return [follower for follower in followers if False and",
+        "return [f for f in followers if",
+        "return [f for f in followers if False and",
     ),
     "priors of another time count": Mutation(
         "sql/batch.sql",

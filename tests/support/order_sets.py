@@ -11,7 +11,7 @@ from support.order_model import Asset, Bundle, CoverItem, Listing
 
 T = TypeVar("T")
 ASSETS = ("a1", "a2", "a3")
-COVERS = ("x", "y")
+COVERS = ("x", "y", "z")
 FILES = ("original", "small")
 DOCUMENTS = ("meaning", "notes")
 CONTAINERS = (("gallery", "g"), ("gallery", "h"), ("collection", "g"))
@@ -20,6 +20,7 @@ NAMES = (*ASSETS, *COVERS, "g", "h")
 """everything that a hash is made from"""
 
 _some = st.frozensets
+fails = st.sampled_from([False] * 7 + [True])
 
 
 class Theme(NamedTuple):
@@ -48,12 +49,13 @@ def assets(theme: Theme) -> st.SearchStrategy[Asset]:
         _some(st.sampled_from(FILES)),
         _some(st.sampled_from(DOCUMENTS), max_size=1),
         st.sampled_from([None, None, *COVERS]) if theme.covers else st.none(),
+        fails,
     )
 
 
 def covers(theme: Theme) -> st.SearchStrategy[CoverItem]:
     files = st.sampled_from([None, "big", "large"])
-    return st.builds(CoverItem, st.sampled_from(COVERS), st.sampled_from(theme.assets), files)
+    return st.builds(CoverItem, st.sampled_from(COVERS), st.sampled_from(theme.assets), files, fails)
 
 
 def listings(theme: Theme) -> st.SearchStrategy[Listing]:
@@ -115,14 +117,18 @@ def table(arrival: Sequence[Bundle]) -> str:
     return "\n".join(line for bundle in arrival for line in _lines(bundle))
 
 
+FAILS = {False: "", True: ", fails"}
+
+
 def _lines(bundle: Bundle) -> Iterable[str]:
     prior = f" after {bundle.prior}" if bundle.prior else ""
     yield f"{bundle.action} {bundle.sync_id} at {bundle.at}{prior}"
     for asset in bundle.assets:
         cover = f" cover {asset.cover}" if asset.cover else ""
-        yield f"  {asset.hash} {asset.title!r} files {sorted(asset.files)} documents {sorted(asset.documents)}{cover}"
+        content = f"files {sorted(asset.files)} documents {sorted(asset.documents)}{cover}"
+        yield f"  {asset.hash} {asset.title!r} {content}{FAILS[asset.fails]}"
     for item in bundle.covers:
-        yield f"  cover {item.hash} of {item.asset}, file {item.file}"
+        yield f"  cover {item.hash} of {item.asset}, file {item.file}{FAILS[item.fails]}"
     for listing in bundle.listings:
         kind = "complete" if listing.complete else "delta"
         yield f"  {listing.kind} {listing.hash} {listing.title!r} {kind} {' '.join(listing.members)}"

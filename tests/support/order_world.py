@@ -20,6 +20,7 @@ from support.order_model import Asset, Bundle, CoverItem, Listing
 from support.world import World, empty, md5
 
 TIME = "2026-04-01T{:02d}:{:02d}:00Z"
+MISSING = "missing.jpg"
 SYNC_ID = "00000000-0000-4000-8000-{:0>12}"
 
 
@@ -33,7 +34,7 @@ def deliver(world: World, bundle: Bundle) -> str:
     for asset in bundle.assets:
         for name in asset.documents:
             world.file(f"{_path(asset)}/source/data/{name}.json", f'"{name}"'.encode())
-    return world.put(
+    sync_id = world.put(
         *map(_asset, bundle.assets),
         *map(_cover, bundle.covers),
         sync_id=sync_id_of(bundle.sync_id),
@@ -42,6 +43,9 @@ def deliver(world: World, bundle: Bundle) -> str:
         prior_sync_id=None if bundle.prior is None else sync_id_of(bundle.prior),
         containers=[_listing(listing) for listing in bundle.listings],
     )
+    for path in (*map(_path, bundle.assets), *map(_path, bundle.covers)):
+        (world.root / path / MISSING).unlink(missing_ok=True)
+    return sync_id
 
 
 def _path(content: Asset | CoverItem) -> str:
@@ -57,16 +61,24 @@ def _asset(asset: Asset) -> dict[str, Any]:
         "path": _path(asset),
         "title": asset.title,
         "cover_hash": None if asset.cover is None else md5(asset.cover),
-        "files": [{"variant": name, "path": f"{name}.jpg", "bytes": 1} for name in sorted(asset.files)],
+        "files": [*map(_file, sorted(asset.files)), *_missing(asset)],
     }
+
+
+def _file(name: str, variant: str | None = None) -> dict[str, Any]:
+    return {"variant": variant or name, "path": f"{name}.jpg", "bytes": 1}
+
+
+def _missing(item: Asset | CoverItem) -> list[dict[str, Any]]:
+    return [{"variant": "missing", "path": MISSING, "bytes": 1}] if item.fails else []
 
 
 def _cover(item: CoverItem) -> dict[str, Any]:
     named = {"type": "cover", "hash": md5(item.hash), "parent_hash": md5(item.asset)}
-    if item.file is None:
+    if item.file is None and not item.fails:
         return named
-    files = [{"variant": "original", "path": f"{item.file}.jpg", "bytes": 1}]
-    return {**named, "path": _path(item), "files": files}
+    delivered = [] if item.file is None else [_file(item.file, "original")]
+    return {**named, "path": _path(item), "files": [*delivered, *_missing(item)]}
 
 
 def _listing(listing: Listing) -> dict[str, Any]:

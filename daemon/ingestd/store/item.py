@@ -54,6 +54,15 @@ class OpenItem:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverStatement:
+    """What one item of a batch says about the cover of an asset; `is_entry`: it is the entry of that asset."""
+
+    row: OpenItem
+    cover_hash: str
+    is_entry: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OpenContainer:
     """A container row that a run takes up; `is_deferred`: some of its members were not live before."""
 
@@ -142,13 +151,21 @@ def container_tally(tx: Tx, batch_id: int) -> Counter[str]:
     return Counter(dict(_sql.container_tally(tx.connection, batch_id=batch_id)))
 
 
-def chunk(tx: Tx, batch_id: int, scope: Scope, *, covers: bool, after: int, limit: int) -> list[OpenItem]:
+def chunk(tx: Tx, *, batch_id: int, scope: Scope, covers: bool, after: int, limit: int) -> list[OpenItem]:
     """The next items, by ordinal, that a job of `scope` takes up: covers, or all others."""
     query = _sql.revival_chunk if scope is Scope.REVIVAL else _sql.chunk
     wanted: dict[str, Any] = {"batch_id": batch_id, "covers": covers, "after": after, "limit": limit}
     if scope is not Scope.REVIVAL:
         wanted["decisions"] = TAKEN_BY[scope]
     return [OpenItem(*row) for row in query(tx.connection, **wanted)]
+
+
+def contested_covers(tx: Tx, batch_id: int) -> dict[str, list[CoverStatement]]:
+    """The statements about covers of each asset that has several in a batch, of which one failed."""
+    found: dict[str, list[CoverStatement]] = {}
+    for asset, cover_hash, is_entry, *row in _sql.contested_covers(tx.connection, batch_id=batch_id):
+        found.setdefault(asset, []).append(CoverStatement(OpenItem(*row), cover_hash, bool(is_entry)))
+    return {asset: statements for asset, statements in found.items() if len(statements) > 1}
 
 
 def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict]]) -> None:

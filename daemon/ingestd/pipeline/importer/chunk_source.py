@@ -22,7 +22,6 @@ from ingestd.pipeline.evaluate import Bundle, LibraryState, load_state
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.prefetch import prefetch
-from ingestd.store import item
 from ingestd.store.db import Database, Tx
 from ingestd.store.item import OpenItem
 
@@ -35,6 +34,12 @@ AHEAD_RETRY_SECONDS = 5.0
 MAX_LATE = 1000
 
 
+class Select(Protocol):
+    """The next items of a batch after ordinal `after`, in order."""
+
+    def __call__(self, tx: Tx, /, *, after: int, limit: int) -> list[OpenItem]: ...
+
+
 class Read(Protocol):
     """Runs work that only reads, and returns its result."""
 
@@ -43,7 +48,7 @@ class Read(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChunkSource:
-    """The chunks of one run: the covers of its batch (`covers`), or all other items.
+    """The chunks of some items of one run: covers, or others.
 
     `read` reads from `db` and waits out its outages; it is used in the thread of the run only.
     """
@@ -54,7 +59,7 @@ class ChunkSource:
     manifest: Manifest
     bundle: Bundle
     reader: ItemReader
-    covers: bool
+    select: Select
     late: dict[int, ChunkItem] = field(default_factory=dict)
     """items by ordinal that could not be read at present"""
 
@@ -103,8 +108,7 @@ class ChunkSource:
                 return
 
     def _rows(self, after: int, limit: int) -> list[OpenItem]:
-        batch_id, scope = self.lease.batch_id, self.lease.scope
-        return self.read(lambda tx: item.chunk(tx, batch_id, scope, covers=self.covers, after=after, limit=limit))
+        return self.read(lambda tx: self.select(tx, after=after, limit=limit))
 
     def _next(self, rows: Sequence[OpenItem]) -> tuple[int, list[ChunkItem]]:
         """The first of some items, as many as fit into memory with what was read, and the last ordinal looked at."""

@@ -25,6 +25,13 @@ class Progress:
         self.seen += count
         self.tally[decision.value] += count
 
+    def take_back(self, decision: Decision) -> None:
+        """Forgets the decision of an item that is taken up again."""
+        if self.tally[decision.value] > 0:
+            self.note(decision, -1)
+        else:
+            self.terminal -= 1
+
 
 def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
     """Ends a run that handled all of its items, whatever was decided of them."""

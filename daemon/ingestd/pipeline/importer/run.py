@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 
@@ -24,12 +24,12 @@ from ingestd.errors import (
     Stopping,
     unforeseen,
 )
-from ingestd.model import SUCCEEDED, BatchStatus, InvalidBasis, Lease
+from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, InvalidBasis, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import completion
-from ingestd.pipeline.importer.chunk_source import ChunkSource
+from ingestd.pipeline.importer import completion, next_covers
+from ingestd.pipeline.importer.chunk_source import ChunkSource, Select
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
@@ -39,13 +39,18 @@ from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.passes import Part
 from ingestd.shortage import shortage_of
-from ingestd.store import batch
+from ingestd.store import batch, item
 from ingestd.store.db import Tx
+from ingestd.store.item import OpenItem
 
 log = structlog.get_logger()
 
 MAX_ERROR = 4000
 """characters of an error that the rows of batch and job keep"""
+
+
+def _listed(rows: Sequence[OpenItem], _tx: Tx, /, *, after: int, limit: int) -> list[OpenItem]:
+    return [row for row in rows if row.ordinal > after][:limit]
 
 
 class Run:
@@ -105,12 +110,33 @@ class Run:
 
     def _import_items(self, opened: Opened, identity: MountIdentity) -> None:
         """Imports all items but covers, then the covers, whose parents exist by then."""
+        scope, batch_id = self._lease.scope, self._lease.batch_id
         late_until = self._listings_late_until()
-        source = partial(ChunkSource, self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle)
-        of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
         for part, cause in ((Part.ITEM, ITEMS), (Part.COVER, COVERS)):
-            chunks = source(self._reader(identity, late_until, cause), covers=part is Part.COVER)
-            ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
+            select = partial(item.chunk, batch_id=batch_id, scope=scope, covers=part is Part.COVER)
+            self._import_part(opened, part, self._reader(identity, late_until, cause), select)
+        while again := self._elected(opened):
+            for part, cause in ((Part.ITEM, ITEMS), (Part.COVER, COVERS)):
+                rows = [row for row in again if opened.manifest.entry(row.ordinal).is_cover is (part is Part.COVER)]
+                self._import_part(opened, part, self._reader(identity, late_until, cause), partial(_listed, rows))
+
+    def _import_part(self, opened: Opened, part: Part, reader: ItemReader, select: Select) -> None:
+        of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
+        chunks = ChunkSource(
+            self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle, reader, select
+        )
+        ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
+
+    def _elected(self, opened: Opened) -> list[OpenItem]:
+        """Items to take up again, because another one that counted in their place has failed."""
+        if not self._progress.tally[Decision.FAILED.value] or opened.bundle.action is Action.REMOVE:
+            return []
+        again = self._fence.read(lambda tx: next_covers.elect(tx, self._lease.batch_id, opened.bundle))
+        for row in again:
+            self._progress.take_back(Decision(row.decision))
+        if again:
+            self._fence.fenced(lambda _tx: None, done=-len(again))
+        return again
 
     def _reader(self, identity: MountIdentity, late_until: float, cause: str) -> ItemReader:
         grace, fence = self._grace(cause), self._fence
