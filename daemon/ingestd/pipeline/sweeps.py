@@ -23,6 +23,8 @@ from ingestd.store.db import Tx
 log = structlog.get_logger()
 
 MAX_SWEEP = 500
+MAX_PLACED = 5000
+"""new batches that a sweep places: cheap, since hardly any is followed by others of its time"""
 MAX_LOCKED_SECONDS = 1.0
 """What takes longer than that to find locked is not a row."""
 MAX_LOOKS = 20
@@ -79,7 +81,7 @@ class Sweeper:
 
     def place(self) -> int:
         """Queues imported batches again whose order among others has become another one by what arrived since."""
-        sync_ids = self._context.db.transaction(partial(placing.place, limit=MAX_SWEEP))
+        sync_ids = self._context.db.transaction(partial(placing.place, limit=MAX_PLACED))
         requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in sync_ids)
         return self._insert_all(requests, _has_moved)
 
