@@ -133,8 +133,8 @@ MUTATIONS = {
     ),
     "late priors change nothing": Mutation(
         PLACING,
-        "return [f for f in followers if",
-        "return [f for f in followers if False and",
+        "return [follower for follower in candidates if",
+        "return [follower for follower in candidates if False and",
     ),
     "priors of another time count": Mutation(
         "sql/batch.sql",

@@ -40,8 +40,9 @@ def _moved(tx: Tx, followers: list[Follower]) -> list[Follower]:
 
     Where all of that time follow, and none in a circle, each generation grows alike: their order is the same.
     """
-    generations = batch.generations(tx, [follower.sync_id for follower in followers])
+    candidates = [follower for follower in followers if follower.may_be_queued]
+    generations = batch.generations(tx, [follower.sync_id for follower in candidates])
     in_circle = MAX_GENERATION in generations.values()
     if not in_circle and not batch.has_others(tx, followers[0].version_at, {follower.id for follower in followers}):
         return []
-    return [f for f in followers if f.may_be_queued and f.generation != generations.get(f.sync_id, 0)]
+    return [follower for follower in candidates if follower.generation != generations.get(follower.sync_id, 0)]
