@@ -162,7 +162,7 @@ def test_any_order_leaves_the_same_library(world: World, part: int) -> None:
     site = Site(world, [world.context(**OPEN)])
 
     @given(sets_of_bundles(), shuffles)
-    @many(80, 2500)
+    @many(50, 2500)
     def arrive(found: list[Bundle], shuffled: list[Any]) -> None:
         for arrival in orders(found, shuffled):
             site.begin_again()
