@@ -7,7 +7,8 @@ not the linked one, or not known at all, when that was said. The file of a cover
 from dataclasses import replace
 
 from ingestd.decide import is_older
-from ingestd.model import Cover, CoverFile, Covers, Version
+from ingestd.library_records import Cover, CoverFile, Covers
+from ingestd.model import Version
 
 NOTHING_KNOWN = Covers()
 

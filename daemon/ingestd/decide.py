@@ -6,20 +6,8 @@ The importer applies them to locked rows; the pre-flight uses them for its forec
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from ingestd.model import (
-    MAX_GENERATION,
-    SUCCEEDED,
-    Action,
-    BatchStatus,
-    Covers,
-    Decision,
-    Member,
-    Reason,
-    StoredAsset,
-    StoredContainer,
-    Verdict,
-    Version,
-)
+from ingestd.library_records import Covers, Member, StoredAsset, StoredContainer
+from ingestd.model import MAX_GENERATION, SUCCEEDED, Action, BatchStatus, Decision, Reason, Verdict, Version
 from ingestd.wording import counted
 
 

@@ -94,6 +94,12 @@ CASES = {
         Bundle("2", 3, assets=(Asset("a1", "T2"),)),
         Bundle("3", 1),
     ],
+    "a cover is removed twice, and linked between": [
+        replace(V1, assets=(Asset("a1"),)),
+        Bundle("5", 5, "remove", covers=(CoverItem("x", "a1"),)),
+        Bundle("3", 3, "remove", covers=(CoverItem("x", "a1"),)),
+        replace(V4, covers=(CoverItem("x", "a1"),)),
+    ],
     "two covers of an asset are removed at once": [
         replace(V1, covers=(CoverItem("y", "a1"),)),
         replace(V3, assets=(Asset("a1", cover="x"),)),

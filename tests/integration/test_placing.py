@@ -10,7 +10,7 @@ import pytest
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.store import batch
+from ingestd.store import versions
 from support.order_world import sync_id_of
 from support.world import World, photo
 
@@ -155,16 +155,16 @@ def test_a_prior_that_arrives_while_its_follower_begins_is_not_missed(
     put(world, OLDER, photo("a", title="of the follower"), prior=PRIOR)
     put(world, NEWER, photo("a", title="of the other"))
     world.import_all(context, NEWER)
-    begin = batch.begin_import
+    begin = versions.begin_import
 
     def begin_late(*arguments: Any, **more: Any) -> None:
-        monkeypatch.setattr(batch, "begin_import", begin)
+        monkeypatch.setattr(versions, "begin_import", begin)
         put(world, PRIOR)
         world.scan(elsewhere)
         assert Sweeper(elsewhere).place() == 0
         begin(*arguments, **more)
 
-    monkeypatch.setattr(batch, "begin_import", begin_late)
+    monkeypatch.setattr(versions, "begin_import", begin_late)
     world.import_all(context, OLDER)
     assert title(world) == "of the other"
     sweep(world, context)

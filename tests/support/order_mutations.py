@@ -29,7 +29,8 @@ CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
 COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
 CHUNK = "daemon/ingestd/pipeline/importer/chunk_writer.py"
 PREPARED = "daemon/ingestd/pipeline/importer/prepared_chunk.py"
-STORE = "daemon/ingestd/store/library.py"
+STORE = "daemon/ingestd/store/asset_covers.py"
+VERSIONS = "daemon/ingestd/store/versions.py"
 AGE = "return (version.completed_at, version.generation, version.sync_id)"
 MAY_WRITE = "return not (is_older(incoming, complete) or (member is not None and is_older(incoming, member.version)))"
 STILL_UNLINKED = "unlinked = cover.unlinked if cover.unlinked and is_older(version, cover.unlinked) else None"
@@ -129,7 +130,7 @@ MUTATIONS = {
         STORE, "linked = None if cover.linked == written else cover.linked", "linked = None"
     ),
     "priors of rows do not count": Mutation(
-        STORE, "following = batch.generations(tx, sorted(ties))", "following: dict[str | None, int] = {}"
+        VERSIONS, "following = generations(tx, sorted(ties))", "following: dict[str | None, int] = {}"
     ),
     "late priors change nothing": Mutation(
         PLACING,
@@ -137,12 +138,12 @@ MUTATIONS = {
         "return [follower for follower in candidates if False and",
     ),
     "priors of another time count": Mutation(
-        "sql/batch.sql",
+        "sql/version.sql",
         "ON p.sync_id = a.prior_sync_id AND p.version_at = a.version_at AND",
         "ON p.sync_id = a.prior_sync_id AND",
     ),
     "removals of the linked cover are not stored": Mutation(
-        "sql/library.sql",
+        "sql/cover.sql",
         "unlinked_at = VALUES(unlinked_at), unlinked_by = VALUES(unlinked_by), delivered_at",
         "delivered_at",
     ),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ingestd.covers import NOTHING_KNOWN, link, unlink
 from ingestd.decide import decide_cover
-from ingestd.model import Action, CoverFile, Covers, Decision, Reason, StoredAsset, Verdict, Version
+from ingestd.library_records import CoverFile, Covers, StoredAsset
+from ingestd.model import Action, Decision, Reason, Verdict, Version
 
 NOON = datetime(2026, 4, 12, 12)
 OLD, NOW, NEW = (Version(NOON + timedelta(days=day), name) for day, name in ((1, "c"), (2, "b"), (3, "a")))

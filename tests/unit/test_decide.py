@@ -12,18 +12,8 @@ from ingestd.decide import (
     decide_container,
     member_may_be_written,
 )
-from ingestd.model import (
-    SUCCEEDED,
-    Action,
-    BatchStatus,
-    Decision,
-    Member,
-    Reason,
-    StoredAsset,
-    StoredContainer,
-    Verdict,
-    Version,
-)
+from ingestd.library_records import Member, StoredAsset, StoredContainer
+from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Reason, Verdict, Version
 
 NOON = datetime(2026, 4, 12, 12)
 ENTRY, DOCUMENTS = "e" * 64, "d" * 64

@@ -16,15 +16,8 @@ from ingestd.decide import (
     is_older,
     member_may_be_written,
 )
-from ingestd.model import (
-    MAX_GENERATION,
-    Action,
-    Decision,
-    Member,
-    Reason,
-    StoredAsset,
-    Version,
-)
+from ingestd.library_records import Member, StoredAsset
+from ingestd.model import MAX_GENERATION, Action, Decision, Reason, Version
 
 NOON = datetime(2026, 4, 12, 12)
 OLD, NOW, NEW = (Version(NOON + timedelta(days=day), name) for day, name in ((1, "c"), (2, "b"), (3, "a")))

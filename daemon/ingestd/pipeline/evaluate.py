@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from ingestd import covers, decide
 from ingestd.format.entry import Entry
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import Action, CoverFile, Covers, Decision, Reason, StoredAsset, Verdict, Version
-from ingestd.store import library
+from ingestd.library_records import CoverFile, Covers, StoredAsset
+from ingestd.model import Action, Decision, Reason, Verdict, Version
+from ingestd.store import asset_covers, library
 from ingestd.store.db import Tx
 
 
@@ -49,7 +50,7 @@ def load_state(tx: Tx, bundle: Bundle, entries: Iterable[Entry], *, lock: bool =
     assets = library.assets(tx, hashes_of(entries), bundle.version, lock=lock)
     named = [e.parent_hash if e.is_cover else e.asset_hash for e in entries if e.is_cover or e.cover_hash]
     ids = [assets[hash_].id for hash_ in named if hash_ in assets]
-    return LibraryState(assets, library.covers(tx, ids, bundle.version))
+    return LibraryState(assets, asset_covers.find(tx, ids, bundle.version))
 
 
 def evaluate(

@@ -11,7 +11,8 @@ from ingestd.errors import unforeseen
 from ingestd.format.container import CONTAINER_TYPES, Container
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.model import Action, Decision, Reason, Scope, StoredContainer, Verdict
+from ingestd.library_records import StoredContainer
+from ingestd.model import Action, Decision, Reason, Scope, Verdict
 from ingestd.pipeline.evaluate import Bundle, LibraryState, dropped_files, evaluate, load_state
 from ingestd.pipeline.staging import Forecast, Forecaster, Plan
 from ingestd.removal_counts import NO_REMOVALS, Removals

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ingestd import decide
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
-from ingestd.store import batch, job, ledger
+from ingestd.store import batch, job, ledger, versions
 from ingestd.store.db import Tx
 
 PHASES = {
@@ -64,10 +64,10 @@ def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:
     """
     if len(sync_ids) < 2:
         return list(range(len(sync_ids)))
-    versions = context.db.read(lambda tx: batch.versions(tx, sync_ids))
-    known = {version.sync_id for version in versions}
+    found = context.db.read(lambda tx: versions.versions(tx, sync_ids))
+    known = {version.sync_id for version in found}
     held = known - context.db.read(lambda tx: batch.free(tx, known))
-    return sorted(decide.places_by_version(versions, sync_ids), key=lambda place: sync_ids[place] in held)
+    return sorted(decide.places_by_version(found, sync_ids), key=lambda place: sync_ids[place] in held)
 
 
 def append_job_event(

@@ -8,9 +8,9 @@ from itertools import groupby
 from operator import attrgetter
 
 from ingestd.model import MAX_GENERATION
-from ingestd.store import batch
-from ingestd.store.batch import Follower
+from ingestd.store import versions
 from ingestd.store.db import Tx
+from ingestd.store.versions import Follower
 
 
 def place(tx: Tx, limit: int) -> list[str]:
@@ -20,18 +20,18 @@ def place(tx: Tx, limit: int) -> list[str]:
     while one that follows it is being imported, perhaps with the order from before. What was delivered again and not
     imported since, or was cancelled, is left alone: when a person queues it, its run takes up everything.
     """
-    ids = batch.lock_unplaced(tx, limit)
+    ids = versions.lock_unplaced(tx, limit)
     if not ids:
         return []
     by_time = attrgetter("version_at")
-    groups = groupby(sorted(batch.followers(tx, ids), key=by_time), key=by_time)
+    groups = groupby(sorted(versions.followers(tx, ids), key=by_time), key=by_time)
     open_times, moved = set(), []
     for version_at, followers in ((at, list(group)) for at, group in groups):
         again = _moved(tx, followers)
         moved += again
         if again or any(follower.is_running for follower in followers):
             open_times.add(version_at)
-    batch.place(tx, [id_ for id_, version_at in batch.times(tx, ids).items() if version_at not in open_times])
+    versions.place(tx, [id_ for id_, version_at in versions.times(tx, ids).items() if version_at not in open_times])
     return sorted(follower.sync_id for follower in moved)
 
 
@@ -41,8 +41,8 @@ def _moved(tx: Tx, followers: list[Follower]) -> list[Follower]:
     Where all of that time follow, and none in a circle, each generation grows alike: their order is the same.
     """
     candidates = [follower for follower in followers if follower.may_be_queued]
-    generations = batch.generations(tx, [follower.sync_id for follower in candidates])
+    generations = versions.generations(tx, [follower.sync_id for follower in candidates])
     in_circle = MAX_GENERATION in generations.values()
-    if not in_circle and not batch.has_others(tx, followers[0].version_at, {follower.id for follower in followers}):
+    if not in_circle and not versions.has_others(tx, followers[0].version_at, {follower.id for follower in followers}):
         return []
     return [follower for follower in candidates if follower.generation != generations.get(follower.sync_id, 0)]

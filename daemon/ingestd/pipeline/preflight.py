@@ -18,7 +18,7 @@ from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
-from ingestd.store import batch, job, ledger
+from ingestd.store import batch, job, ledger, versions
 from ingestd.store.db import Database, Tx
 
 log = structlog.get_logger()
@@ -106,7 +106,7 @@ def make_plan(
 
 def bundle_of(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> Bundle:
     """What all entries of a batch share, whose row holds this manifest."""
-    return Bundle(manifest.action, batch.version(tx, batch_id), index)
+    return Bundle(manifest.action, versions.version(tx, batch_id), index)
 
 
 def plan_payload(plan: Plan) -> dict[str, Any]:

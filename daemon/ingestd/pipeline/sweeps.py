@@ -17,7 +17,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import oldest_first
 from ingestd.pipeline.queueing import QueueRequest, insert
 from ingestd.records import Batch, Job
-from ingestd.store import batch, job
+from ingestd.store import batch, job, versions
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -148,4 +148,4 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsD
 
 def _has_moved(tx: Tx, known: Batch, _newest: Job | None) -> bool:
     """Whether the version of a batch has changed since its present manifest was imported."""
-    return batch.is_imported(tx, known.id) and batch.has_moved(tx, known.id, batch.version(tx, known.id))
+    return versions.is_imported(tx, known.id) and versions.has_moved(tx, known.id, versions.version(tx, known.id))

@@ -1,32 +1,20 @@
 """ingest_batch rows: the delivered bundles and their state."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from ingestd.model import MAX_GENERATION, Action, BatchStatus, InvalidBasis, Origin, Scope, Version
+from ingestd.model import Action, BatchStatus, InvalidBasis, Origin, Scope
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
-from ingestd.store.values import Ids, Json
+from ingestd.store.values import Json
 
 _sql = Queries("batch")
 _batch = RowReader(Batch)
-
-
-class Follower(NamedTuple):
-    """A batch that follows another one of the same time. `generation` is that of its last import, None at the first."""
-
-    id: int
-    sync_id: str
-    version_at: datetime
-    generation: int | None
-    is_running: bool
-    may_be_queued: bool
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -147,12 +135,6 @@ def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
     _sql.set_status(tx.connection, batch_id=batch_id, status=status.value)
 
 
-def begin_import(tx: Tx, batch_id: int, version: Version, *, of_all: bool) -> None:
-    """Records that the present manifest is being imported, and the version if that is of all that it says."""
-    at, generation = version.completed_at, version.generation
-    _sql.begin_import(tx.connection, batch_id=batch_id, completed_at=at, generation=generation, of_all=of_all)
-
-
 def invalidate(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> None:
     _sql.invalidate(tx.connection, batch_id=batch_id, error=error, basis=basis.value)
 
@@ -213,70 +195,6 @@ def digests(tx: Tx, sync_ids: Iterable[str], place: Place, max_future: float) ->
     if not wanted:
         return {}
     return dict(_sql.digests(tx.connection, sync_ids=wanted, max_future_us=int(max_future * 1e6), **place._asdict()))
-
-
-def generations(tx: Tx, sync_ids: Iterable[str]) -> dict[str, int]:
-    """How many batches of its time each batch follows, by sync_id; those that follow none are left out."""
-    wanted = tuple(sync_ids)
-    return dict(_sql.generations(tx.connection, sync_ids=wanted, limit=MAX_GENERATION)) if wanted else {}
-
-
-def versions(tx: Tx, sync_ids: Iterable[str]) -> list[Version]:
-    """The versions of those batches that have one, in no particular order."""
-    wanted = tuple(sync_id for sync_id in sync_ids if sync_id.isascii())
-    rows = list(_sql.versions(tx.connection, sync_ids=wanted)) if wanted else []
-    times = Counter(completed_at for completed_at, _ in rows)
-    following = generations(tx, [sync_id for completed_at, sync_id in rows if times[completed_at] > 1])
-    return [Version(completed_at, sync_id, following.get(sync_id, 0)) for completed_at, sync_id in rows]
-
-
-def version(tx: Tx, batch_id: int) -> Version:
-    """The version of a consumable batch. A manifest that is delivered again is never older than one imported before."""
-    completed_at, sync_id = _sql.version(tx.connection, batch_id=batch_id)
-    return Version(completed_at, sync_id, generations(tx, [sync_id]).get(sync_id, 0))
-
-
-def lock_unplaced(tx: Tx, limit: int) -> list[int]:
-    """Ids of batches of which no sweep has seen yet whether others follow them; left out are those that others hold."""
-    found = dict(_sql.unplaced(tx.connection, limit=limit))
-    return sorted(found[sync_id] for sync_id in free(tx, found))
-
-
-def place(tx: Tx, ids: Iterable[int]) -> None:
-    wanted = Ids(ids)
-    if wanted:
-        _sql.place(tx.connection, ids=wanted)
-
-
-def times(tx: Tx, ids: Iterable[int]) -> dict[int, datetime | None]:
-    """The times of the versions of some batches, by id; None where it is not known."""
-    return dict(_sql.times(tx.connection, ids=Ids(ids)))
-
-
-def followers(tx: Tx, ids: Iterable[int]) -> list[Follower]:
-    """The batches of the same time that follow some batches, directly or not, and whose import began."""
-    return [
-        Follower(id_, sync_id, version_at, generation, bool(is_running), bool(may_be_queued))
-        for id_, sync_id, version_at, generation, is_running, may_be_queued in _sql.followers(
-            tx.connection, ids=Ids(ids)
-        )
-    ]
-
-
-def has_others(tx: Tx, version_at: datetime, ids: Iterable[int]) -> bool:
-    """Whether the import of other batches than these of one time began."""
-    return bool(_sql.has_others(tx.connection, version_at=version_at, ids=Ids(ids)))
-
-
-def is_imported(tx: Tx, batch_id: int) -> bool:
-    """Whether the present manifest was imported, and no job was cancelled or failed since."""
-    return bool(_sql.is_imported(tx.connection, batch_id=batch_id))
-
-
-def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
-    """Whether the version of a batch was another one when its last import began."""
-    completed_at, generation = _sql.imported_version(tx.connection, batch_id=batch_id)
-    return generation is not None and (completed_at, generation) != (now.completed_at, now.generation)
 
 
 def free(tx: Tx, sync_ids: Iterable[str]) -> set[str]:

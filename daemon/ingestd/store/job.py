@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ingestd.errors import LeaseLost
 from ingestd.model import JobState, Lease, Patience, Scope, Version
 from ingestd.records import Job
-from ingestd.store import batch
+from ingestd.store import versions
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
 
@@ -126,7 +126,7 @@ def active_prior(tx: Tx, batch_id: int) -> tuple[Version, Version] | None:
     if row is None:
         return None
     at, sync_id, prior_at, prior = row
-    following = batch.generations(tx, [sync_id, prior]) if at == prior_at else {}
+    following = versions.generations(tx, [sync_id, prior]) if at == prior_at else {}
     return Version(at, sync_id, following.get(sync_id, 0)), Version(prior_at, prior, following.get(prior, 0))
 
 

@@ -1,20 +1,17 @@
 """The library's rows: assets with their files, documents and covers; galleries and collections with their members."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ingestd.format.container import CONTAINER_TYPES
-from ingestd.model import Cover, CoverFile, Covers, Member, StoredAsset, StoredContainer, Version
-from ingestd.store import batch
+from ingestd.library_records import Member, StoredAsset, StoredContainer
+from ingestd.model import Version
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
 from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, rows_json
+from ingestd.store.versions import pair, reader
 
 _sql = Queries("library")
-BEFORE_ALL = Version(datetime.min, "")
-"""of a row that no bundle wrote"""
-_Reader = Callable[[Any, str | None], Version | None]
 _containers = {kind: Queries("container", kind=kind) for kind in CONTAINER_TYPES}
 
 
@@ -22,50 +19,11 @@ def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = Fal
     """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
     query = _sql.lock_assets if lock else _sql.assets
     rows = [row for part in rows_json(sorted(set(hashes))) for row in query(tx.connection, hashes=part)]
-    version = _reader(tx, incoming, ((row[6], row[7]) for row in rows))
+    version = reader(tx, incoming, ((row[6], row[7]) for row in rows))
     return {
         hash_: StoredAsset(id_, kind, hash_, entry, documents, bool(deleted), version(synced_at, sync_id))
         for id_, kind, hash_, entry, documents, deleted, synced_at, sync_id in rows
     }
-
-
-def covers(tx: Tx, asset_ids: Iterable[int], incoming: Version) -> dict[int, Covers]:
-    """What is known of the covers of some assets, by asset id; nothing is known of those that are left out."""
-    ids = Ids(asset_ids)
-    if not ids:
-        return {}
-    last, others = list(_sql.covers(tx.connection, ids=ids)), list(_sql.other_covers(tx.connection, ids=ids))
-    writers = [(row[i], row[i + 1]) for row in last for i in (6, 8, 11)]
-    version = _reader(tx, incoming, [*writers, *((row[i], row[i + 1]) for row in others for i in (5, 7))])
-    found: dict[int, dict[str, Cover]] = {}
-    for id_, hash_, path, size, sha256, unlinked_at, unlinked_by, delivered_at, delivered_by in others:
-        file, unlinked = CoverFile(path, size, sha256), version(unlinked_at, unlinked_by)
-        found.setdefault(id_, {})[hash_] = Cover(hash_, None, unlinked, version(delivered_at, delivered_by), file)
-    linked = {row[0]: _last_cover(row, version) for row in last}
-    return {id_: Covers(linked.get(id_), found.get(id_, {})) for id_ in {*linked, *found}}
-
-
-def _last_cover(row: tuple[Any, ...], version: _Reader) -> Cover:
-    (
-        _,
-        hash_,
-        path,
-        size,
-        sha256,
-        is_unlinked,
-        at,
-        by,
-        linked_at,
-        linked_by,
-        is_delivered,
-        delivered_at,
-        delivered_by,
-    ) = row
-    written = version(at, by)
-    linked = version(linked_at, linked_by) or written
-    unlinked = (written or BEFORE_ALL) if is_unlinked else None
-    delivered = (version(delivered_at, delivered_by) or linked) if is_delivered else None
-    return Cover(hash_, linked, unlinked, delivered, CoverFile(path, size, sha256))
 
 
 def insert_assets(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
@@ -147,38 +105,6 @@ def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str,
     _sql.write_ai_runs(tx.connection, values)
 
 
-def write_covers(tx: Tx, changed: Mapping[int, tuple[Covers, Covers]]) -> None:
-    """What is known of the covers of some assets, before and after, by asset id."""
-    last, others = [], []
-    for id_, (before, after) in sorted(changed.items()):
-        if after.last is not None and after.last != before.last:
-            last.append(_last_row(id_, after.last))
-        others += [
-            _other_row(id_, cover) for hash_, cover in sorted(after.others.items()) if cover != before.others.get(hash_)
-        ]
-    for part in rows_json(last):
-        _sql.write_covers(tx.connection, rows=part)
-    for part in rows_json(others):
-        _sql.write_other_covers(tx.connection, rows=part)
-
-
-def _last_row(asset_id: int, cover: Cover) -> tuple[Any, ...]:
-    """Versions that are the same as others are left out: they would make each row longer."""
-    written, file = cover.unlinked or cover.linked, cover.file
-    linked = None if cover.linked == written else cover.linked
-    delivered = None if cover.delivered == cover.linked else cover.delivered
-    is_unlinked, is_delivered = cover.unlinked is not None, cover.delivered is not None
-    return (
-        asset_id, cover.hash, file.path, file.bytes, file.sha256, int(is_unlinked), *_pair(written), *_pair(linked),
-        int(is_delivered), *_pair(delivered),
-    )  # fmt: skip
-
-
-def _other_row(asset_id: int, cover: Cover) -> tuple[Any, ...]:
-    file = cover.file
-    return (asset_id, cover.hash, file.path, file.bytes, file.sha256, *_pair(cover.unlinked), *_pair(cover.delivered))
-
-
 def named(tx: Tx, hashes: Sequence[str]) -> dict[str, tuple[int, bool]]:
     """Ids of the assets, among those asked for, that have a row, and whether they are live."""
     found: dict[str, tuple[int, bool]] = {}
@@ -197,7 +123,7 @@ def lock_container(tx: Tx, kind: str, hash_: str, incoming: Version) -> StoredCo
 def _container(tx: Tx, row: tuple[Any, ...], incoming: Version) -> StoredContainer:
     id_, hash_, title, deleted, *writers = row
     pairs = list(zip(writers[::2], writers[1::2], strict=True))
-    read = _reader(tx, incoming, pairs)
+    read = reader(tx, incoming, pairs)
     version, titled, complete = (read(at, by) for at, by in pairs)
     return StoredContainer(id_, hash_, title, bool(deleted), version, titled, complete)
 
@@ -212,8 +138,8 @@ def update_container(tx: Tx, kind: str, wanted: StoredContainer) -> None:
 
 
 def _container_values(wanted: StoredContainer) -> dict[str, Any]:
-    (synced_at, sync_id), (titled_at, titled_by) = _pair(wanted.version), _pair(wanted.titled)
-    complete_at, complete_by = _pair(wanted.complete)
+    (synced_at, sync_id), (titled_at, titled_by) = pair(wanted.version), pair(wanted.titled)
+    complete_at, complete_by = pair(wanted.complete)
     return {
         "title": wanted.title, "deleted": wanted.deleted, "synced_at": synced_at, "sync_id": sync_id,
         "titled_at": titled_at, "titled_by": titled_by, "complete_at": complete_at, "complete_sync_id": complete_by,
@@ -223,7 +149,7 @@ def _container_values(wanted: StoredContainer) -> dict[str, Any]:
 def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]:
     """All membership rows of a container by asset id, deleted ones too."""
     rows = list(_containers[kind].members(tx.connection, id=id_))
-    version = _reader(tx, incoming, ((row[3], row[4]) for row in rows))
+    version = reader(tx, incoming, ((row[3], row[4]) for row in rows))
     return {row[0]: Member(row[0], row[1], bool(row[2]), version(row[3], row[4])) for row in rows}
 
 
@@ -254,7 +180,7 @@ def planned_members(tx: Tx, kind: str, id_: int, batch_id: int, incoming: Versio
     Each is given by the hash of the asset and the version of the membership.
     """
     rows = list(_containers[kind].planned_members(tx.connection, id=id_, batch_id=batch_id))
-    version = _reader(tx, incoming, ((row[1], row[2]) for row in rows))
+    version = reader(tx, incoming, ((row[1], row[2]) for row in rows))
     return [(hash_, version(at, by)) for hash_, at, by in rows]
 
 
@@ -279,21 +205,6 @@ def remove_members(tx: Tx, kind: str, id_: int, incoming: Version, asset_ids: Se
     for start in range(0, len(asset_ids), ROWS_PER_STATEMENT):
         part = Ids(asset_ids[start : start + ROWS_PER_STATEMENT])
         query(tx.connection, id=id_, asset_ids=part, **_stamp(incoming))
-
-
-def _reader(tx: Tx, incoming: Version, writers: Iterable[tuple[Any, str | None]]) -> _Reader:
-    """Makes versions of the columns of rows. Generations are read only where rows tie with `incoming` on time."""
-    ties = {
-        sync_id
-        for synced_at, sync_id in writers
-        if sync_id and synced_at == incoming.completed_at and sync_id != incoming.sync_id
-    }
-    following = batch.generations(tx, sorted(ties))
-    return lambda at, by: Version(at, by, following.get(by, 0)) if at and by else None
-
-
-def _pair(version: Version | None) -> tuple[Any, str | None]:
-    return (version.completed_at, version.sync_id) if version else (None, None)
 
 
 def _stamp(incoming: Version) -> dict[str, Any]:

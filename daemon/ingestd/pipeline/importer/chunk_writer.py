@@ -14,7 +14,7 @@ from ingestd.pipeline.importer import cover_writer
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
-from ingestd.store import item, ledger, library
+from ingestd.store import asset_covers, item, ledger, library
 from ingestd.store.db import Tx
 
 
@@ -138,4 +138,4 @@ def _link_named_covers(
     for entry in entries:
         before = state.covers_of(entry.asset_hash)
         changed[ids[entry.asset_hash]] = (before, evaluate.covers_after(entry, bundle, before))
-    library.write_covers(tx, changed)
+    asset_covers.write(tx, changed)

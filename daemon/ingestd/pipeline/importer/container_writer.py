@@ -6,7 +6,8 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.format.container import CONTAINER_TYPES, Container
-from ingestd.model import Action, Decision, Member, Reason, StoredContainer, Verdict, Version
+from ingestd.library_records import Member, StoredContainer
+from ingestd.model import Action, Decision, Reason, Verdict, Version
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals

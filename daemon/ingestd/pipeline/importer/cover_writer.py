@@ -1,13 +1,14 @@
 """Writes a chunk of cover items: links or unlinks the covers of assets, which are locked."""
 
 from ingestd.covers import NOTHING_KNOWN
-from ingestd.model import Covers, Decision, Reason, Verdict
+from ingestd.library_records import Covers
+from ingestd.model import Decision, Reason, Verdict
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
-from ingestd.store import library
+from ingestd.store import asset_covers, library
 from ingestd.store.db import Tx
 
 
@@ -26,7 +27,7 @@ def write(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -
         first = chunk.state.covers.get(id_, NOTHING_KNOWN)
         before, latest = changed.get(id_, (first, first))
         changed[id_] = (before, evaluate.covers_after(item.entry, bundle, latest))
-    library.write_covers(tx, changed)
+    asset_covers.write(tx, changed)
 
 
 def _is_heard(item: ChunkItem, verdict: Verdict) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ingestd.model import Decision
 from ingestd.pipeline.evaluate import Bundle
-from ingestd.store import item, library
+from ingestd.store import asset_covers, item, library
 from ingestd.store.db import Tx
 from ingestd.store.item import CoverStatement, OpenItem
 
@@ -52,5 +52,5 @@ def _item_of(valid: Iterable[CoverStatement], ordinal: int) -> CoverStatement:
 def _holds(tx: Tx, bundle: Bundle, asset: str, cover: str) -> bool:
     """Whether this bundle has linked the cover already, in an earlier run."""
     ids = [id_ for id_, _is_live in library.named(tx, [asset]).values()]
-    last = [covers.last for covers in library.covers(tx, ids, bundle.version).values()]
+    last = [covers.last for covers in asset_covers.find(tx, ids, bundle.version).values()]
     return any(known is not None and (known.hash, known.linked) == (cover, bundle.version) for known in last)

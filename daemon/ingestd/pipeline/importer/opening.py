@@ -19,7 +19,7 @@ from ingestd.pipeline.importer.grace import Grace
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
-from ingestd.store import batch, item, job, ledger
+from ingestd.store import batch, item, job, ledger, versions
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
@@ -108,7 +108,7 @@ class Opening:
     def _repeats_all(self, tx: Tx, bundle: Bundle) -> bool:
         """Whether decided items are taken up, too: by a re-import, and where the version of the batch has changed."""
         is_reimport = job.begin_reimport(tx, self.lease.job_id)
-        is_moved = self.lease.scope.takes_everything and batch.has_moved(tx, self.lease.batch_id, bundle.version)
+        is_moved = self.lease.scope.takes_everything and versions.has_moved(tx, self.lease.batch_id, bundle.version)
         return is_reimport or is_moved
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
@@ -132,7 +132,7 @@ class Opening:
         tally = item.tally(tx, self.lease.batch_id)
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
-        batch.begin_import(tx, self.lease.batch_id, bundle.version, of_all=self.lease.scope.takes_everything)
+        versions.begin_import(tx, self.lease.batch_id, bundle.version, of_all=self.lease.scope.takes_everything)
         ledger.append(
             tx,
             self.lease.batch_id,
