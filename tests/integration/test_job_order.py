@@ -13,7 +13,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
-from ingestd.store import batch
+from ingestd.store import batch, versions
 from ingestd.store.db import Tx
 from support.wait import stop_event
 from support.world import World, md5, new_sync_id, photo
@@ -140,7 +140,7 @@ def test_batches_that_follow_each_other_in_a_circle_all_run(world: World, size: 
 
 
 def test_a_chain_longer_than_the_limit_all_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "MAX_GENERATION", 3)
+    monkeypatch.setattr(versions, "MAX_GENERATION", 3)
     context = world.context()
     chain: list[str] = []
     for number in range(6):
