@@ -111,6 +111,10 @@ CASES = {
         replace(V5, listings=(Listing("gallery", "g", complete=True),)),
         replace(V4, listings=(Listing("gallery", "g", members=("a1",)),)),
     ],
+    "a list that is not complete leaves out a member": [
+        replace(V1, assets=(Asset("a1"), Asset("a2")), listings=(Listing("gallery", "g", members=("a1",)),)),
+        replace(V3, listings=(Listing("gallery", "g", members=("a2",)),)),
+    ],
     "a newer list repeats a member that a complete list between leaves out": [
         replace(V1, assets=(Asset("a1"),), listings=(Listing("gallery", "g", members=("a1",)),)),
         replace(V4, listings=(Listing("gallery", "g", members=("a1",)),)),
