@@ -24,19 +24,22 @@ fails = st.sampled_from([False] * 7 + [True])
 
 
 class Theme(NamedTuple):
-    """What the bundles of a set speak about. The fewer things, the more statements about each."""
+    """What the bundles of a set speak about, and how much at most. The fewer things, the more statements about each.
+
+    `listings` is the least and the most.
+    """
 
     assets: tuple[str, ...] = ASSETS
     entries: int = 2
     covers: int = 2
-    listings: int = 2
+    listings: tuple[int, int] = (0, 2)
     containers: tuple[tuple[str, str], ...] = CONTAINERS
 
 
 THEMES = (
     Theme(),
-    Theme(assets=ASSETS[:1], entries=1, listings=0),
-    Theme(entries=1, covers=0, listings=1, containers=CONTAINERS[:1]),
+    Theme(assets=ASSETS[:1], entries=1, listings=(0, 0)),
+    Theme(assets=ASSETS[:2], covers=0, listings=(1, 1), containers=CONTAINERS[:1]),
 )
 """all of it, the covers of one asset, the members of one gallery"""
 
@@ -71,17 +74,19 @@ def listings(theme: Theme) -> st.SearchStrategy[Listing]:
 def bundles(draw: st.DrawFn, sync_id: str, theme: Theme) -> Bundle:
     """One bundle. Few times, so that many are equal."""
 
-    def some(of: st.SearchStrategy[T], most: int, identity: Callable[[T], object]) -> tuple[T, ...]:
-        return tuple(draw(st.lists(of, max_size=most, unique_by=identity))) if most else ()
+    def some(of: st.SearchStrategy[T], identity: Callable[[T], object], most: int, least: int = 0) -> tuple[T, ...]:
+        return tuple(draw(st.lists(of, min_size=least, max_size=most, unique_by=identity))) if most else ()
+
+    least, most = theme.listings
 
     return Bundle(
         sync_id,
         at=draw(st.integers(1, 3)),
         action=draw(st.sampled_from(["create", "update", "update", "remove"])),
         prior=draw(st.sampled_from([None, None, *SYNC_IDS[:6]])),
-        assets=some(assets(theme), theme.entries, lambda asset: asset.hash),
-        covers=some(covers(theme), theme.covers, lambda item: (item.hash, item.asset)),
-        listings=some(listings(theme), theme.listings, lambda listing: (listing.kind, listing.hash)),
+        assets=some(assets(theme), lambda asset: asset.hash, theme.entries),
+        covers=some(covers(theme), lambda item: (item.hash, item.asset), theme.covers),
+        listings=some(listings(theme), lambda listing: (listing.kind, listing.hash), most, least),
     )
 
 
