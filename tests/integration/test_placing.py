@@ -192,3 +192,16 @@ def test_hosts_that_sweep_at_once_queue_it_once(world: World) -> None:
     assert queued == 1
     assert jobs(world, OLDER)[-1] == ("ingestd", "reimport", "queued")
     assert sweep(world, contexts[0]) == 0
+
+
+def test_claims_are_tried_again_after_batches_were_locked(world: World) -> None:
+    """A claim in the same moment leaves out a job whose batch is locked, and would wait for the next poll."""
+    woken: list[bool] = []
+    context = world.context()
+    put(world, OLDER, photo("a"))
+    world.scan(context)
+    sweeper = Sweeper(context, lambda: woken.append(True))
+    assert sweeper.place() == 0
+    assert woken == [True]
+    sweeper.place()
+    assert woken == [True]

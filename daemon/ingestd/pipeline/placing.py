@@ -6,6 +6,7 @@ than others of that time that counted as newer before. Its re-import lets it ove
 
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from ingestd.model import MAX_GENERATION
 from ingestd.store import versions
@@ -13,8 +14,15 @@ from ingestd.store.db import Tx
 from ingestd.store.versions import Follower
 
 
-def place(tx: Tx, limit: int) -> list[str]:
-    """Looks at new batches; returns the sync_ids of those to queue again, whose order they change.
+class Placing(NamedTuple):
+    """How many batches were looked at, and so locked, and the sync_ids of those to queue again."""
+
+    looked_at: int
+    moved: list[str]
+
+
+def place(tx: Tx, limit: int) -> Placing:
+    """Looks at new batches, and finds those imported before whose order they change.
 
     A batch counts as placed when none that follows it is to be imported again because of it. It is looked at once more
     while one that follows it is being imported, perhaps with the order from before. What was delivered again and not
@@ -22,7 +30,7 @@ def place(tx: Tx, limit: int) -> list[str]:
     """
     ids = versions.lock_unplaced(tx, limit)
     if not ids:
-        return []
+        return Placing(0, [])
     by_time = attrgetter("version_at")
     groups = groupby(sorted(versions.followers(tx, ids), key=by_time), key=by_time)
     open_times, moved = set(), []
@@ -32,7 +40,7 @@ def place(tx: Tx, limit: int) -> list[str]:
         if again or any(follower.is_running for follower in followers):
             open_times.add(version_at)
     versions.place(tx, [id_ for id_, version_at in versions.times(tx, ids).items() if version_at not in open_times])
-    return sorted(follower.sync_id for follower in moved)
+    return Placing(len(ids), sorted(follower.sync_id for follower in moved))
 
 
 def _moved(tx: Tx, followers: list[Follower]) -> list[Follower]:

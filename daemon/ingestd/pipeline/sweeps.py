@@ -80,9 +80,14 @@ class Sweeper:
         return found
 
     def place(self) -> int:
-        """Queues imported batches again whose order among others has become another one by what arrived since."""
-        sync_ids = self._context.db.transaction(partial(placing.place, limit=MAX_PLACED))
-        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in sync_ids)
+        """Queues imported batches again whose order among others has become another one by what arrived since.
+
+        Claims leave out jobs whose batches are locked: so they are tried again at once.
+        """
+        looked_at, moved = self._context.db.transaction(partial(placing.place, limit=MAX_PLACED))
+        if looked_at:
+            self._on_queued()
+        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in moved)
         return self._insert_all(requests, _has_moved)
 
     def retry(self) -> int:
