@@ -37,17 +37,33 @@ def places_by_version(versions: Iterable[Version], sync_ids: Sequence[str]) -> l
 
 def versions(known: Mapping[str, tuple[datetime, str | None]]) -> list[Version]:
     """The versions of bundles, of which the time and the prior are known, by sync_id."""
-    return [Version(at, sync_id, _generation(known, sync_id)) for sync_id, (at, _) in known.items()]
+    following = generations(known)
+    return [Version(at, sync_id, following[sync_id]) for sync_id, (at, _) in known.items()]
 
 
-def _generation(known: Mapping[str, tuple[datetime, str | None]], sync_id: str) -> int:
-    """A circle leads to the greatest."""
-    for generation in range(MAX_GENERATION):
-        at, prior = known[sync_id]
-        if prior is None or prior == sync_id or prior not in known or known[prior][0] != at:
-            return generation
-        sync_id = prior
-    return MAX_GENERATION
+def generations(known: Mapping[str, tuple[datetime, str | None]], limit: int = MAX_GENERATION) -> dict[str, int]:
+    """How many bundles of its time each bundle follows, by sync_id. A circle leads to the greatest: `limit`.
+
+    Each bundle is looked at once, also where all are one chain.
+    """
+    found: dict[str, int] = {}
+    for sync_id in known:
+        path: dict[str, None] = {}
+        prior: str | None = sync_id
+        while prior is not None and prior not in found and prior not in path:
+            path[prior] = None
+            prior = _followed(known, prior)
+        generation = -1 if prior is None else found.get(prior, limit)
+        for follower in reversed(path):
+            generation = found[follower] = min(generation + 1, limit)
+    return found
+
+
+def _followed(known: Mapping[str, tuple[datetime, str | None]], sync_id: str) -> str | None:
+    """The known bundle of the same time that a bundle names as its prior."""
+    at, prior = known[sync_id]
+    is_followed = prior is not None and prior != sync_id and prior in known and known[prior][0] == at
+    return prior if is_followed else None
 
 
 def skip(incoming: Version, row: Version | None) -> Verdict:

@@ -134,13 +134,8 @@ MUTATIONS = {
     ),
     "late priors change nothing": Mutation(
         PLACING,
-        "return [follower for follower in candidates if",
-        "return [follower for follower in candidates if False and",
-    ),
-    "priors of another time count": Mutation(
-        "sql/version.sql",
-        "ON p.sync_id = a.prior_sync_id AND p.version_at = a.version_at AND",
-        "ON p.sync_id = a.prior_sync_id AND",
+        "moved = [follower for follower in behind if",
+        "moved = [follower for follower in behind if False and",
     ),
     "removals of the linked cover are not stored": Mutation(
         "sql/cover.sql",

@@ -4,53 +4,63 @@ At equal times a bundle is newer than those that it follows. If one of these arr
 than others of that time that counted as newer before. Its re-import lets it overwrite what they wrote.
 """
 
-from itertools import groupby
-from operator import attrgetter
+from collections import Counter
+from datetime import datetime
 from typing import NamedTuple
 
-from ingestd.model import MAX_GENERATION
-from ingestd.store import versions
+from ingestd.store import batch, versions
 from ingestd.store.db import Tx
 from ingestd.store.versions import Follower
 
 
-class Placing(NamedTuple):
-    """How many batches were looked at, and so locked, and the sync_ids of those to queue again."""
+class Look(NamedTuple):
+    """How many batches a sweep looked at and locked, and the id after which the next look begins.
 
-    looked_at: int
-    moved: list[str]
-
-
-def place(tx: Tx, limit: int) -> Placing:
-    """Looks at new batches, and finds those imported before whose order they change.
-
-    A batch counts as placed when none that follows it is to be imported again because of it. It is looked at once more
-    while one that follows it is being imported, perhaps with the order from before. What was delivered again and not
-    imported since, or was cancelled, is left alone: when a person queues it, its run takes up everything.
+    `moved` are those to queue again, by sync_id, with the generation of their last import.
     """
-    ids = versions.lock_unplaced(tx, limit)
-    if not ids:
-        return Placing(0, [])
-    by_time = attrgetter("version_at")
-    groups = groupby(sorted(versions.followers(tx, ids), key=by_time), key=by_time)
-    open_times, moved = set(), []
-    for version_at, followers in ((at, list(group)) for at, group in groups):
-        again = _moved(tx, followers)
-        moved += again
-        if again or any(follower.is_running for follower in followers):
-            open_times.add(version_at)
-    versions.place(tx, [id_ for id_, version_at in versions.times(tx, ids).items() if version_at not in open_times])
-    return Placing(len(ids), sorted(follower.sync_id for follower in moved))
+
+    locked: int
+    up_to: int
+    moved: dict[str, int | None]
 
 
-def _moved(tx: Tx, followers: list[Follower]) -> list[Follower]:
-    """Those of all followers of one time that are to be imported again, because their generation has changed.
+def place(tx: Tx, after: int, limit: int) -> Look:
+    """Looks at the next new batches, and finds those to queue again, whose order they change.
 
-    Where all of that time follow, and none in a circle, each generation grows alike: their order is the same.
+    A batch counts as placed when neither it nor one that follows it is to be imported again. It is looked at once more
+    while one of them is being imported, perhaps with the order from before. What was delivered again and not imported
+    since, is held, or was cancelled, is left alone: when a person queues it, its run takes up everything.
     """
-    candidates = [follower for follower in followers if follower.may_be_queued]
-    generations = versions.generations(tx, [follower.sync_id for follower in candidates])
-    in_circle = MAX_GENERATION in generations.values()
-    if not in_circle and not versions.has_others(tx, followers[0].version_at, {follower.id for follower in followers}):
-        return []
-    return [follower for follower in candidates if follower.generation != generations.get(follower.sync_id, 0)]
+    found = versions.unplaced(tx, after, limit)
+    ids = [found[sync_id] for sync_id in batch.free(tx, found)]
+    behind = _behind(tx, versions.followers(tx, ids)) if ids else []
+    moved = _moved(tx, behind)
+    running = [follower for follower in behind if follower.is_running]
+    open_times = {follower.version_at for follower in (*moved, *running)}
+    versions.place(tx, _at_other_times(tx, ids, open_times))
+    up_to = max(found.values()) if len(found) == limit else 0
+    return Look(len(ids), up_to, {follower.sync_id: follower.generation for follower in moved})
+
+
+def _behind(tx: Tx, followers: list[Follower]) -> list[Follower]:
+    """Those whose generation has changed since their last import, if they are being imported or may be again."""
+    concerned = [follower for follower in followers if follower.is_running or follower.may_be_queued]
+    generations = versions.generations(tx, [follower.sync_id for follower in concerned])
+    return [follower for follower in concerned if follower.generation != generations[follower.sync_id]]
+
+
+def _moved(tx: Tx, behind: list[Follower]) -> list[Follower]:
+    """Those of them that may be queued, and are not alone at their time: then there is no order to change."""
+    moved = [follower for follower in behind if follower.may_be_queued]
+    counts = Counter(follower.version_at for follower in moved)
+    return [
+        follower
+        for follower in moved
+        if counts[follower.version_at] > 1 or versions.has_others(tx, follower.version_at, follower.id)
+    ]
+
+
+def _at_other_times(tx: Tx, ids: list[int], times: set[datetime]) -> list[int]:
+    if not times:
+        return ids
+    return [id_ for id_, version_at in versions.times(tx, ids).items() if version_at not in times]

@@ -23,8 +23,8 @@ from ingestd.store.db import Tx
 log = structlog.get_logger()
 
 MAX_SWEEP = 500
-MAX_PLACED = 5000
-"""new batches that a sweep places: cheap, since hardly any is followed by others of its time"""
+MAX_PLACED = 1000
+"""new batches that a sweep looks at and locks meanwhile; the next sweep goes on after them"""
 MAX_LOCKED_SECONDS = 1.0
 """What takes longer than that to find locked is not a row."""
 MAX_LOOKS = 20
@@ -45,7 +45,7 @@ class Sweeper:
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_queued = on_queued
-        self._looked_at = 0
+        self._looked_at = self._placed_up_to = 0
 
     def enqueue_new(self) -> float:
         return self._after(self.queue_new())
@@ -84,11 +84,12 @@ class Sweeper:
 
         Claims leave out jobs whose batches are locked: so they are tried again at once.
         """
-        looked_at, moved = self._context.db.transaction(partial(placing.place, limit=MAX_PLACED))
-        if looked_at:
+        look = partial(placing.place, after=self._placed_up_to, limit=MAX_PLACED)
+        locked, self._placed_up_to, moved = self._context.db.transaction(look)
+        if locked:
             self._on_queued()
-        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in moved)
-        return self._insert_all(requests, _has_moved)
+        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in sorted(moved))
+        return self._insert_all(requests, partial(_is_moved, moved))
 
     def retry(self) -> int:
         """Queues batches whose last run failed as a whole, after a pause that grows with each failure."""
@@ -151,6 +152,7 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsD
     return True
 
 
-def _has_moved(tx: Tx, known: Batch, _newest: Job | None) -> bool:
-    """Whether the version of a batch has changed since its present manifest was imported."""
-    return versions.is_imported(tx, known.id) and versions.has_moved(tx, known.id, versions.version(tx, known.id))
+def _is_moved(moved: dict[str, int | None], tx: Tx, known: Batch, _newest: Job | None) -> bool:
+    """Whether a batch was not imported since it was found with this generation, and may still be queued."""
+    generation = versions.imported_generation(tx, known.id)
+    return generation is not None and generation == moved[known.sync_id]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from ingestd import decide
 from ingestd.model import MAX_GENERATION, Version
-from ingestd.store import batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
 from ingestd.store.values import Ids
@@ -16,7 +16,7 @@ Reader = Callable[[Any, str | None], Version | None]
 
 
 class Follower(NamedTuple):
-    """A batch that follows another one of the same time. `generation` is that of its last import, None at the first."""
+    """A batch that may follow others of its time. `generation` is that of its last import, None at the first."""
 
     id: int
     sync_id: str
@@ -27,9 +27,13 @@ class Follower(NamedTuple):
 
 
 def generations(tx: Tx, sync_ids: Iterable[str]) -> dict[str, int]:
-    """How many batches of its time each batch follows, by sync_id; those that follow none are left out."""
+    """How many batches of its time each known batch follows, by sync_id."""
     wanted = tuple(sync_ids)
-    return dict(_sql.generations(tx.connection, sync_ids=wanted, limit=MAX_GENERATION)) if wanted else {}
+    if not wanted:
+        return {}
+    rows = _sql.ancestors(tx.connection, sync_ids=wanted, limit=MAX_GENERATION)
+    found = decide.generations({sync_id: (version_at, prior) for sync_id, version_at, prior in rows}, MAX_GENERATION)
+    return {sync_id: found[sync_id] for sync_id in wanted if sync_id in found}
 
 
 def versions(tx: Tx, sync_ids: Iterable[str]) -> list[Version]:
@@ -47,10 +51,9 @@ def version(tx: Tx, batch_id: int) -> Version:
     return Version(completed_at, sync_id, generations(tx, [sync_id]).get(sync_id, 0))
 
 
-def lock_unplaced(tx: Tx, limit: int) -> list[int]:
-    """Ids of batches of which no sweep has seen yet whether others follow them; left out are those that others hold."""
-    found = dict(_sql.unplaced(tx.connection, limit=limit))
-    return sorted(found[sync_id] for sync_id in batch.free(tx, found))
+def unplaced(tx: Tx, after: int, limit: int) -> dict[str, int]:
+    """The next batches, by id, of which no sweep has seen yet whether others follow them: sync_id and id."""
+    return dict(_sql.unplaced(tx.connection, after=after, limit=limit))
 
 
 def place(tx: Tx, ids: Iterable[int]) -> None:
@@ -65,23 +68,24 @@ def times(tx: Tx, ids: Iterable[int]) -> dict[int, datetime | None]:
 
 
 def followers(tx: Tx, ids: Iterable[int]) -> list[Follower]:
-    """The batches of the same time that follow some batches, directly or not, and whose import began."""
+    """Those of some batches, and of those of the same time that follow them, directly or not, whose import began."""
     return [
         Follower(id_, sync_id, version_at, generation, bool(is_running), bool(may_be_queued))
         for id_, sync_id, version_at, generation, is_running, may_be_queued in _sql.followers(
-            tx.connection, ids=Ids(ids)
+            tx.connection, ids=Ids(ids), limit=MAX_GENERATION
         )
     ]
 
 
-def has_others(tx: Tx, version_at: datetime, ids: Iterable[int]) -> bool:
-    """Whether the import of other batches than these of one time began."""
-    return bool(_sql.has_others(tx.connection, version_at=version_at, ids=Ids(ids)))
+def has_others(tx: Tx, version_at: datetime, batch_id: int) -> bool:
+    """Whether the import of another batch of a time began."""
+    return bool(_sql.has_others(tx.connection, version_at=version_at, batch_id=batch_id))
 
 
-def is_imported(tx: Tx, batch_id: int) -> bool:
-    """Whether the present manifest was imported, and no job was cancelled or failed since."""
-    return bool(_sql.is_imported(tx.connection, batch_id=batch_id))
+def imported_generation(tx: Tx, batch_id: int) -> int | None:
+    """The generation of the last import of a batch; None where a sweep must not queue it because of its order."""
+    generation: int | None = _sql.still_imported(tx.connection, batch_id=batch_id)
+    return generation
 
 
 def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
