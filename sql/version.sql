@@ -40,6 +40,9 @@ SELECT sync_id, id FROM ingest_batch WHERE is_placed = 0 AND id > :after ORDER B
 -- name: place!
 UPDATE ingest_batch SET is_placed = 1 WHERE id IN :ids;
 
+-- name: look_again!
+UPDATE ingest_batch SET is_placed = 0 WHERE id = :batch_id;
+
 -- name: times
 SELECT id, version_at FROM ingest_batch WHERE id IN :ids;
 

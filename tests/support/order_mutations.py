@@ -148,9 +148,7 @@ MUTATIONS = {
     "unchanged assets keep their version": Mutation(
         DECIDE, "return not same_writer and not is_older(incoming, row)", "return False"
     ),
-    "cover items stay outranked": Mutation(
-        STAGING, "(was_outranked == is_outranked or row.decision not in SUCCEEDED)", "True"
-    ),
+    "cover items stay outranked": Mutation(STAGING, "not self._is_new or was_outranked == is_outranked", "True"),
     "unchanged items of a newer delivery say nothing": Mutation(
         OPENING, "return is_reimport or is_moved", "return is_reimport"
     ),

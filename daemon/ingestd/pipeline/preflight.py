@@ -92,7 +92,8 @@ def make_plan(
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
     )  # fmt: skip
     bundle = bundle_of(tx, known.id, manifest, index)
-    plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress)
+    is_new = known.plan_sha256 != manifest.sha256
+    plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress, is_new=is_new)
     plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan)
     plan.removals += forecast.removed_members(tx, known.id, bundle, manifest, plan.removed_again)
     batch.set_plan(tx, known.id, manifest.sha256)

@@ -93,13 +93,15 @@ def stage(
     index: ManifestIndex,
     forecast: Forecaster,
     on_progress: Callable[[], None],
+    *,
+    is_new: bool,
 ) -> Plan:
     """Brings all rows into step with the manifest, and writes the forecast of items without a final decision.
 
     For a long manifest, the forecast of the next part is made while the current part is written, on a connection of its
     own: a forecast needs no locks, and does not read what this transaction writes.
     """
-    staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast)
+    staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast, is_new=is_new)
     listed = parts(manifest.standing())
     if index.item_count > ENTRIES_PER_STEP:
         steps = prefetch(staging.compare_ahead(part, db) for part in listed)
@@ -123,9 +125,16 @@ class _Staging:
     """Compares a manifest with the existing rows, once. Without `forecast`, undecided items become pending."""
 
     def __init__(
-        self, tx: Tx, batch_id: int, existing: dict[tuple[str, str, str], StagedItem], forecast: Forecaster | None
+        self,
+        tx: Tx,
+        batch_id: int,
+        existing: dict[tuple[str, str, str], StagedItem],
+        forecast: Forecaster | None,
+        *,
+        is_new: bool = True,
     ) -> None:
         self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
+        self._is_new = is_new
         self.plan = Plan()
 
     def write(
@@ -163,16 +172,27 @@ class _Staging:
             decision = FORECAST.get(verdict.decision, verdict.decision)
             if row is None:
                 step.new.append(_new_row(entry, decision, verdict))
-            elif _stands(row, entry, None if self._forecast is None else verdict):
+            elif self._stands(row, entry, verdict):
                 step.changed += _moved_row(row, entry)
                 self.plan.note_again(row, decision)
             else:
                 step.changed += _changed_row(row, entry, decision, verdict)
             # A run leaves alone what succeeded, and tries again what failed or waits.
-            is_done = row is not None and row.decision in SUCCEEDED and _stands(row, entry, verdict)
+            is_done = row is not None and row.decision in SUCCEEDED and self._stands(row, entry, verdict)
             self.plan.removals += NO_REMOVALS if is_done else removals
             self.plan.note(entry, Decision.WILL_SKIP if is_done else decision, verdict.error)
         return step
+
+    def _stands(self, row: StagedItem, entry: Entry, forecast: Verdict) -> bool:
+        """Whether a row keeps its decision. A forecast never replaces what an import decided, and sweeps look for.
+
+        Except where another manifest has other entries beside it, which decide what cover of the bundle counts.
+        """
+        if not _is_unchanged(row, entry) or self._forecast is None:
+            return _is_unchanged(row, entry)
+        was_outranked, is_outranked = (reason == Reason.OUTRANKED for reason in (row.reason, forecast.reason))
+        keeps_rank = not self._is_new or was_outranked == is_outranked
+        return row.decision in DECIDED and (keeps_rank or row.decision not in SUCCEEDED)
 
     def _forecasts(self, part: Sequence[Entry], db: Database | None) -> Sequence[Forecast]:
         forecast = self._forecast
@@ -181,17 +201,6 @@ class _Staging:
         if db is None:
             return forecast(self._tx, part)
         return db.read(lambda tx: forecast(tx, part), keep_waiting=lambda: False)
-
-
-def _stands(row: StagedItem, entry: Entry, forecast: Verdict | None) -> bool:
-    """Whether a row keeps its decision. A forecast never replaces what an import decided, and sweeps look for.
-
-    Except where the other entries decide which cover of a bundle counts, and now they are others.
-    """
-    if not _is_unchanged(row, entry) or forecast is None:
-        return _is_unchanged(row, entry)
-    was_outranked, is_outranked = (reason == Reason.OUTRANKED for reason in (row.reason, forecast.reason))
-    return row.decision in DECIDED and (was_outranked == is_outranked or row.decision not in SUCCEEDED)
 
 
 def _is_unchanged(row: StagedItem, entry: Entry) -> bool:

@@ -12,7 +12,7 @@ from ingestd.store.sql import Queries
 from ingestd.store.values import Ids
 
 _sql = Queries("version")
-Reader = Callable[[Any, str | None], Version | None]
+Reader = Callable[[Any, Any], Version | None]
 
 
 class Follower(NamedTuple):
@@ -62,6 +62,11 @@ def place(tx: Tx, ids: Iterable[int]) -> None:
         _sql.place(tx.connection, ids=wanted)
 
 
+def look_again(tx: Tx, batch_id: int) -> None:
+    """Has a sweep look at a batch again, because a run that would have taken up the order was cancelled."""
+    _sql.look_again(tx.connection, batch_id=batch_id)
+
+
 def times(tx: Tx, ids: Iterable[int]) -> dict[int, datetime | None]:
     """The times of the versions of some batches, by id; None where it is not known."""
     return dict(_sql.times(tx.connection, ids=Ids(ids)))
@@ -100,15 +105,13 @@ def begin_import(tx: Tx, batch_id: int, version: Version, *, of_all: bool) -> No
     _sql.begin_import(tx.connection, batch_id=batch_id, completed_at=at, generation=generation, of_all=of_all)
 
 
-def reader(tx: Tx, incoming: Version, writers: Iterable[tuple[Any, str | None]]) -> Reader:
+def reader(tx: Tx, incoming: Version, writers: Iterable[tuple[Any, Any]]) -> Reader:
     """Makes versions of the columns of rows. Generations are read only where rows tie with `incoming` on time."""
-    ties = {
-        sync_id
-        for synced_at, sync_id in writers
-        if sync_id and synced_at == incoming.completed_at and sync_id != incoming.sync_id
-    }
+    distinct = {(at, by) for at, by in writers if at and by}
+    ties = {by for at, by in distinct if at == incoming.completed_at and by != incoming.sync_id}
     following = generations(tx, sorted(ties))
-    return lambda at, by: Version(at, by, following.get(by, 0)) if at and by else None
+    known = {(at, by): Version(at, by, following.get(by, 0)) for at, by in distinct}
+    return lambda at, by: known.get((at, by))
 
 
 def pair(version: Version | None) -> tuple[Any, str | None]:

@@ -150,7 +150,8 @@ def _changes(tx: Tx, version: Version, container: Container, before: StoredConta
         named |= library.named(tx, sorted(absent))
     missing = [hash_ for hash_ in container.members if not named[hash_][1]]
     wanted = {named[hash_][0]: position for position, hash_ in enumerate(container.members)}
-    changes = _compare(version, container, before, wanted, library.members(tx, container.type, before.id, version))
+    members = library.members(tx, container.type, before.id, version) if before.id else {}
+    changes = _compare(version, container, before, wanted, members)
     seen = library.lock_live(tx, changes.removals) if changes.removals else ()
     return replace(changes, missing=missing, seen=len(seen))
 

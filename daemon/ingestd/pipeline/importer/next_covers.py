@@ -6,7 +6,7 @@ one in rank counts in place of one that failed: the cover that the asset's own e
 
 from collections.abc import Iterable
 
-from ingestd.model import Decision
+from ingestd.model import Decision, Reason
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.store import asset_covers, item, library
 from ingestd.store.db import Tx
@@ -28,9 +28,11 @@ def elect(tx: Tx, batch_id: int, bundle: Bundle) -> list[OpenItem]:
             continue
         winner = max(valid, key=_rank)
         elected = _as_winner(winner, valid)
-        if elected != bundle.index.covers[asset] and not _holds(tx, bundle, asset, elected[0]):
-            bundle.index.covers[asset] = elected
-            taken = winner if elected[1] is None else _item_of(valid, elected[1])
+        if elected == bundle.index.covers[asset]:
+            continue
+        bundle.index.covers[asset] = elected
+        taken = winner if elected[1] is None else _item_of(valid, elected[1])
+        if not _was_heard(tx, bundle, asset, taken):
             again[taken.row.ordinal] = taken.row
     return [again[ordinal] for ordinal in sorted(again)]
 
@@ -49,8 +51,10 @@ def _item_of(valid: Iterable[CoverStatement], ordinal: int) -> CoverStatement:
     return next(statement for statement in valid if statement.row.ordinal == ordinal)
 
 
-def _holds(tx: Tx, bundle: Bundle, asset: str, cover: str) -> bool:
-    """Whether this bundle has linked the cover already, in an earlier run."""
+def _was_heard(tx: Tx, bundle: Bundle, asset: str, taken: CoverStatement) -> bool:
+    """Whether the statement counted before: an item was not outranked, or the entry's cover is the one linked."""
+    if not taken.is_entry:
+        return taken.row.reason != Reason.OUTRANKED
     ids = [id_ for id_, _is_live in library.named(tx, [asset]).values()]
     last = [covers.last for covers in asset_covers.find(tx, ids, bundle.version).values()]
-    return any(known is not None and (known.hash, known.linked) == (cover, bundle.version) for known in last)
+    return any(known is not None and (known.hash, known.linked) == (taken.cover_hash, bundle.version) for known in last)

@@ -129,7 +129,8 @@ class Run:
 
     def _elected(self, opened: Opened) -> list[OpenItem]:
         """Items to take up again, because another one that counted in their place has failed."""
-        if not self._progress.tally[Decision.FAILED.value] or opened.bundle.action is Action.REMOVE:
+        tally = self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))
+        if not tally[Decision.FAILED.value] or opened.bundle.action is Action.REMOVE:
             return []
         again = self._fence.read(lambda tx: next_covers.elect(tx, self._lease.batch_id, opened.bundle))
         for row in again:
