@@ -91,10 +91,16 @@ def test_a_batch_is_imported_again(world: World, web_client: WebClient, run: Run
     assert list(world.decisions(sync_id).values()) == ["skipped:unchanged"]
 
 
+@pytest.fixture
+def rclone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has to come before `web_client`: as soon as that is served, its threads look at what is mounted."""
+    monkeypatch.setattr("ingestd.mount.access.mount_point", lambda *_: FIRST)
+
+
+@pytest.mark.usefixtures("rclone")
 def test_a_mount_is_accepted(
     world: World, web_client: WebClient, run: Run, elsewhere: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestd.mount.access.mount_point", lambda *_: FIRST)
     web_client.put(photo("a"))
     nothing = run("mount", "accept", *elsewhere)
     assert (nothing.code, nothing.stdout) == (3, "")
