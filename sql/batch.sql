@@ -70,7 +70,8 @@ SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count
     manifest_changed_at = IF(manifest_sha256 <=> :manifest_sha256, manifest_changed_at, UTC_TIMESTAMP(6)),
     former_sha256 = IF(manifest_sha256 <=> :manifest_sha256, former_sha256, IFNULL(manifest_sha256, '')),
     earlier_jobs = IF(manifest_sha256 <=> :manifest_sha256, earlier_jobs,
-                      IFNULL((SELECT MAX(j.id) FROM import_job j WHERE j.batch_id = ingest_batch.id), 0)),
+                      IFNULL((SELECT MAX(j.id) FROM import_job j
+                              WHERE j.batch_id = ingest_batch.id AND j.active_batch_id IS NULL), 0)),
     type = :type, action = IFNULL(:action, action), status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
@@ -167,12 +168,14 @@ WHERE b.sync_id IN :sync_ids;
 SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
 
 -- name: never_queued
--- Consumable batches whose present manifest never had a job since it was recorded; a cancelled batch stays cancelled.
+-- Consumable batches whose present manifest never had a job of all items since it was recorded; a cancelled batch stays
+-- cancelled.
 SELECT b.sync_id FROM ingest_batch b
 WHERE b.status IN ('new', 'ready') AND b.action IN :actions
   AND NOT EXISTS (SELECT 1 FROM import_job j
                   WHERE j.batch_id = b.id
-                    AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
+                    AND (j.state = 'cancelled' OR (j.id > b.earlier_jobs AND j.scope IN ('all', 'reimport')
+                                                    AND j.manifest_sha256 <=> b.manifest_sha256)))
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
 -- name: without_active_job

@@ -32,7 +32,7 @@ UPDATE ingest_batch_item SET in_manifest = 0, waiting_for = NULL, updated_at = U
 -- name: reset!
 UPDATE ingest_batch_item SET decision = 'pending', reason = NULL, waiting_for = NULL, last_error = NULL, crash_count = 0,
        updated_at = UTC_TIMESTAMP(6)
-WHERE batch_id = :batch_id AND in_manifest = 1;
+WHERE batch_id = :batch_id AND in_manifest = 1 AND decision IN :decisions;
 
 -- name: tally
 SELECT decision, reason, items FROM ingest_batch_tally WHERE batch_id = :batch_id AND items > 0;
@@ -74,6 +74,9 @@ WITH statement AS (
 SELECT asset, cover, is_entry, id, ordinal, crash_count, decision, reason FROM statement
 WHERE asset IN (SELECT asset FROM statement WHERE decision = 'failed') ORDER BY ordinal;
 
+-- name: failed
+SELECT id FROM ingest_batch_item WHERE id IN :ids AND decision = 'failed';
+
 -- name: decide!
 -- Decisions with an error of their own, which are about no asset.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
@@ -112,7 +115,7 @@ UPDATE ingest_batch_container SET in_manifest = 0, missing = NULL, updated_at = 
 -- name: reset_containers!
 UPDATE ingest_batch_container SET decision = 'pending', reason = NULL, missing = NULL, last_error = NULL,
        updated_at = UTC_TIMESTAMP(6)
-WHERE batch_id = :batch_id AND in_manifest = 1;
+WHERE batch_id = :batch_id AND in_manifest = 1 AND decision IN :decisions;
 
 -- name: container_tally
 SELECT decision, COUNT(*) FROM ingest_batch_container WHERE batch_id = :batch_id AND in_manifest = 1 GROUP BY decision;

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
                     COMMENT 'the manifest before the present one; empty: an unreadable one; NULL: there was none',
   manifest_changed_at DATETIME(6) NULL,
   earlier_jobs      BIGINT UNSIGNED NOT NULL DEFAULT 0
-                    COMMENT 'the last job that was queued before the present manifest was recorded',
+                    COMMENT 'the last job that had ended when the present manifest was recorded',
   plan_sha256       CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   force_sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
                     COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',

@@ -13,12 +13,12 @@ import structlog
 from ingestd.errors import BatchIsRunning, ManifestError, MountSilent
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
-from ingestd.model import Action, BatchStatus, InvalidBasis, JobState, Origin
+from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, InvalidBasis, JobState, Origin
 from ingestd.pipeline import ordering, removals, sightings, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
-from ingestd.store import batch, item, job, ledger, removal
+from ingestd.store import batch, item, job, ledger, removal, versions
 from ingestd.store.attempts import never
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
@@ -205,9 +205,14 @@ def complete(tx: Tx, known: Batch, delivered: Delivery, manifest: Manifest) -> N
 
 
 def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:
-    """Resets changed items, or all where the same entries ask for something else; `known` has the action before."""
+    """Resets changed items, or all where the same entries ask for something else; `known` has the action before.
+
+    At a later time, what succeeded is reset, too: it is said again, against what others said between the two times.
+    """
     if (manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
         item.reset(tx, known.id)
+    elif versions.is_later(tx, known.id):
+        item.reset(tx, known.id, (*SUCCEEDED, Decision.IGNORED))
     staging.restage(tx, known.id, manifest)
 
 

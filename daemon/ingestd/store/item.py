@@ -106,11 +106,12 @@ def drop(tx: Tx, ids: Sequence[int]) -> None:
         _sql.drop(tx.connection, ids=Ids(ids[start : start + ROWS_PER_STATEMENT]))
 
 
-def reset(tx: Tx, batch_id: int) -> None:
-    """Forgets all decisions of a batch, so that everything is taken up again."""
-    _sql.reset(tx.connection, batch_id=batch_id)
+def reset(tx: Tx, batch_id: int, decisions: Iterable[Decision] = Decision) -> None:
+    """Forgets these decisions of a batch, by default all, so that what they are about is taken up again."""
+    given = tuple(decision.value for decision in decisions)
+    _sql.reset(tx.connection, batch_id=batch_id, decisions=given)
     recount(tx, batch_id)
-    _sql.reset_containers(tx.connection, batch_id=batch_id)
+    _sql.reset_containers(tx.connection, batch_id=batch_id, decisions=given)
 
 
 def tally(tx: Tx, batch_id: int) -> Counter[str]:
@@ -166,6 +167,11 @@ def contested_covers(tx: Tx, batch_id: int) -> dict[str, list[CoverStatement]]:
     for asset, cover_hash, is_entry, *row in _sql.contested_covers(tx.connection, batch_id=batch_id):
         found.setdefault(asset, []).append(CoverStatement(OpenItem(*row), cover_hash, bool(is_entry)))
     return {asset: statements for asset, statements in found.items() if len(statements) > 1}
+
+
+def failed(tx: Tx, ids: Sequence[int]) -> list[int]:
+    """Those of some items, by id, that failed."""
+    return [row[0] for row in _sql.failed(tx.connection, ids=Ids(ids))]
 
 
 def decide(tx: Tx, decisions: Iterable[tuple[int, Verdict]]) -> None:

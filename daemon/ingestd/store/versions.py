@@ -93,6 +93,11 @@ def imported_generation(tx: Tx, batch_id: int) -> int | None:
     return generation
 
 
+def is_later(tx: Tx, batch_id: int) -> bool:
+    """Whether the present manifest of a batch is of a later time than those that were imported."""
+    return bool(_sql.is_later(tx.connection, batch_id=batch_id))
+
+
 def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
     """Whether the version of a batch was another one when its last import began."""
     completed_at, generation = _sql.imported_version(tx.connection, batch_id=batch_id)

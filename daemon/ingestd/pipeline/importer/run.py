@@ -2,6 +2,7 @@
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -28,13 +29,14 @@ from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, InvalidBasis
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import completion, next_covers
+from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.chunk_source import ChunkSource, Select
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, MEMORY, PROBLEMS, Grace
 from ingestd.pipeline.importer.items_importer import ItemsImporter
+from ingestd.pipeline.importer.next_covers import Contest
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.passes import Part
@@ -47,10 +49,13 @@ log = structlog.get_logger()
 
 MAX_ERROR = 4000
 """characters of an error that the rows of batch and job keep"""
+PARTS = ((Part.ITEM, ITEMS), (Part.COVER, COVERS))
+"""in order of import: the parents of covers exist by then"""
 
 
 def _listed(rows: Sequence[OpenItem], _tx: Tx, /, *, after: int, limit: int) -> list[OpenItem]:
-    return [row for row in rows if row.ordinal > after][:limit]
+    start = bisect_right(rows, after, key=lambda row: row.ordinal)
+    return list(rows[start : start + limit])
 
 
 class Run:
@@ -109,16 +114,34 @@ class Run:
         return "done"
 
     def _import_items(self, opened: Opened, identity: MountIdentity) -> None:
-        """Imports all items but covers, then the covers, whose parents exist by then."""
+        """Imports the items that this run takes up, and those that count in place of others that failed."""
         scope, batch_id = self._lease.scope, self._lease.batch_id
         late_until = self._listings_late_until()
-        for part, cause in ((Part.ITEM, ITEMS), (Part.COVER, COVERS)):
+        if Decision.FAILED.value not in item.TAKEN_BY[scope]:
+            # Those that failed are not tried again: others count in their place.
+            self._import_next_covers(opened, identity, late_until)
+        for part, cause in PARTS:
             select = partial(item.chunk, batch_id=batch_id, scope=scope, covers=part is Part.COVER)
             self._import_part(opened, part, self._reader(identity, late_until, cause), select)
-        while again := self._elected(opened):
-            for part, cause in ((Part.ITEM, ITEMS), (Part.COVER, COVERS)):
+        self._import_next_covers(opened, identity, late_until)
+
+    def _import_next_covers(self, opened: Opened, identity: MountIdentity, late_until: float) -> None:
+        """Takes items up again, because another one that counted in their place has failed."""
+        tally = self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))
+        if not tally[Decision.FAILED.value] or opened.bundle.action is Action.REMOVE:
+            return
+        contest = Contest(self._fence.read, self._fence.on_step, self._lease.batch_id, opened.bundle)
+        while again := contest.elect():
+            self._take_back(again)
+            for part, cause in PARTS:
                 rows = [row for row in again if opened.manifest.entry(row.ordinal).is_cover is (part is Part.COVER)]
-                self._import_part(opened, part, self._reader(identity, late_until, cause), partial(_listed, rows))
+                if rows:
+                    self._import_part(opened, part, self._reader(identity, late_until, cause), partial(_listed, rows))
+
+    def _take_back(self, again: Sequence[OpenItem]) -> None:
+        for row in again:
+            self._progress.take_back(Decision(row.decision))
+        self._fence.fenced(lambda _tx: None, done=-len(again))
 
     def _import_part(self, opened: Opened, part: Part, reader: ItemReader, select: Select) -> None:
         of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
@@ -126,18 +149,6 @@ class Run:
             self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle, reader, select
         )
         ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
-
-    def _elected(self, opened: Opened) -> list[OpenItem]:
-        """Items to take up again, because another one that counted in their place has failed."""
-        tally = self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))
-        if not tally[Decision.FAILED.value] or opened.bundle.action is Action.REMOVE:
-            return []
-        again = self._fence.read(lambda tx: next_covers.elect(tx, self._lease.batch_id, opened.bundle))
-        for row in again:
-            self._progress.take_back(Decision(row.decision))
-        if again:
-            self._fence.fenced(lambda _tx: None, done=-len(again))
-        return again
 
     def _reader(self, identity: MountIdentity, late_until: float, cause: str) -> ItemReader:
         grace, fence = self._grace(cause), self._fence
