@@ -28,10 +28,13 @@ SELECT sync_id, version_at, prior_sync_id FROM ancestor;
 
 -- name: begin_import!
 -- The version is that of all items: it stays where only some of them are imported again. Then a sweep has to look again.
+-- A generation that became lower is for the sweep, too. Assignments run from left to right.
 UPDATE ingest_batch SET status = 'importing',
        is_placed = IF(NOT :of_all AND (imported_version_at, imported_generation) <> (:completed_at, :generation), 0, is_placed),
-       imported_version_at = IF(:of_all OR imported_generation IS NULL, :completed_at, imported_version_at),
-       imported_generation = IF(:of_all OR imported_generation IS NULL, :generation, imported_generation)
+       imported_generation = CASE WHEN imported_version_at IS NULL THEN :generation WHEN NOT :of_all THEN imported_generation
+                                  WHEN imported_version_at = :completed_at THEN GREATEST(imported_generation, :generation)
+                                  ELSE :generation END,
+       imported_version_at = IF(:of_all OR imported_version_at IS NULL, :completed_at, imported_version_at)
 WHERE id = :batch_id;
 
 -- name: unplaced
@@ -40,6 +43,18 @@ SELECT sync_id, id FROM ingest_batch WHERE is_placed = 0 AND id > :after ORDER B
 -- name: place!
 UPDATE ingest_batch SET is_placed = 1 WHERE id IN :ids;
 
+-- name: newer_now
+-- Those imported batches of a time that are newer than a batch of a lower generation, and were older than it.
+SELECT sync_id, id FROM ingest_batch FORCE INDEX (by_time)
+WHERE version_at = :version_at AND imported_version_at = :version_at
+  AND (imported_generation, sync_id) > (:generation, :sync_id) AND (imported_generation, sync_id) < (:before, :sync_id);
+
+-- name: import_again!
+UPDATE ingest_batch SET imported_generation = -1, is_placed = 0 WHERE id IN :ids;
+
+-- name: lower!
+UPDATE ingest_batch SET imported_generation = :generation WHERE id = :batch_id;
+
 -- name: look_again!
 UPDATE ingest_batch SET is_placed = 0 WHERE id = :batch_id;
 
@@ -47,19 +62,25 @@ UPDATE ingest_batch SET is_placed = 0 WHERE id = :batch_id;
 SELECT id, version_at FROM ingest_batch WHERE id IN :ids;
 
 -- name: followers
--- Some batches, and those of the same time that follow them, directly or not; those that were imported or are being
--- imported. Farther ones follow as many as are counted. By prior, whatever else of one time there is.
+-- Some batches, and those of the same time that follow them, directly or not; also those that followed them, before they
+-- were delivered again with another time. Those that were imported or are being imported, with the generation of their last
+-- import if that was at their present time. Farther ones follow as many as are counted. By prior, whatever else of one time
+-- there is.
 SET STATEMENT max_recursive_iterations = :limit FOR
 WITH RECURSIVE follower AS (
   SELECT n.id, n.sync_id, n.version_at FROM ingest_batch n WHERE n.id IN :ids
   UNION
   SELECT f.id, f.sync_id, f.version_at
+  FROM ingest_batch n STRAIGHT_JOIN ingest_batch f FORCE INDEX (by_prior) ON f.prior_sync_id = n.sync_id
+  WHERE n.id IN :ids AND f.imported_generation > 0 AND NOT f.version_at <=> n.version_at
+  UNION
+  SELECT f.id, f.sync_id, f.version_at
   FROM follower p STRAIGHT_JOIN ingest_batch f FORCE INDEX (by_prior)
     ON f.prior_sync_id = p.sync_id AND f.version_at = p.version_at AND f.id <> p.id)
-SELECT b.id, b.sync_id, b.version_at, b.imported_generation, IFNULL(j.state = 'running', 0), {{is_imported}}
+SELECT b.id, b.sync_id, b.version_at, IF(b.imported_version_at = b.version_at, b.imported_generation, NULL), IFNULL(j.state = 'running', 0), {{is_imported}}
 FROM follower f STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = f.id
 LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
-WHERE b.imported_generation IS NOT NULL OR j.state = 'running';
+WHERE b.imported_version_at = b.version_at OR j.state = 'running';
 
 -- name: has_others$
 -- Whether the import of another batch of a time began.

@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   manifest_summary  JSON NULL,
   manifest_completed_at DATETIME(6) NULL COMMENT 'completed_at of the present manifest',
   imported_version_at DATETIME(6) NULL COMMENT 'the latest completed_at of the manifests that were imported',
-  imported_generation INT UNSIGNED NULL COMMENT 'the generation of its version when its last import began',
+  imported_generation INT NULL
+                    COMMENT 'the generation of its version when its last import began; -1: it is to be imported again',
   version_at DATETIME(6) AS (IFNULL(GREATEST(IFNULL(imported_version_at, manifest_completed_at), manifest_completed_at),
                                     imported_version_at)) VIRTUAL
              COMMENT 'the time of its version: never before that of what was imported',

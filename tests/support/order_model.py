@@ -3,7 +3,7 @@
 A model to read: no SQL, no versions in rows, nothing kept for later. `visible` takes bundles in any order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 MAX_ANCESTORS = 1000
@@ -68,7 +68,7 @@ class Library:
     members: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
 
-def visible(bundles: Iterable[Bundle]) -> dict[str, object]:
+def visible(bundles: Sequence[Bundle]) -> dict[str, object]:
     """Live assets by hash: (title, files, documents, cover with its file); live containers: (title, live members)."""
     library = Library()
     for bundle in in_order(bundles):
@@ -79,11 +79,11 @@ def visible(bundles: Iterable[Bundle]) -> dict[str, object]:
 # the order of versions
 
 
-def in_order(bundles: Iterable[Bundle]) -> list[Bundle]:
+def in_order(bundles: Sequence[Bundle]) -> list[Bundle]:
     """By time; at equal times by the number of ancestors of that time, then by sync_id; deliveries as they came."""
-    bundles = list(bundles)
-    first = {bundle.sync_id: bundle for bundle in sorted(bundles, key=lambda b: -b.delivery)}
-    return sorted(bundles, key=lambda b: (_latest(bundles, b), ancestors(first, b.sync_id), b.sync_id, b.delivery))
+    timed = [replace(bundle, at=_latest(bundles, bundle)) for bundle in bundles]
+    present = {bundle.sync_id: bundle for bundle in sorted(timed, key=lambda b: b.delivery)}
+    return sorted(timed, key=lambda b: (b.at, ancestors(present, b.sync_id), b.sync_id, b.delivery))
 
 
 def _latest(bundles: Iterable[Bundle], bundle: Bundle) -> int:

@@ -1,6 +1,5 @@
 """Random sets of bundles for tests of the order of arrival, and a table of one for people to read."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -92,20 +91,26 @@ def bundles(draw: st.DrawFn, sync_id: str, theme: Theme) -> Bundle:
 
 @st.composite
 def sets_of_bundles(draw: st.DrawFn, most: int = 6) -> list[Bundle]:
-    """Up to so many bundles, in an order of arrival; some are delivered again with other content.
+    """Up to so many bundles, in an order of arrival; some are delivered again.
 
-    These follow no other: what their former manifests stated could not be imported again if that arrived late. And
-    none of their time follows them.
+    In one half of the sets with other content. These follow no other, and none follows them: what their former
+    manifests stated could not be imported again when the order changes. In the other half with another time and prior.
     """
+    keeps_content = draw(st.booleans())
     theme = draw(st.sampled_from(THEMES))
     sync_ids = draw(st.lists(st.sampled_from(SYNC_IDS[:6]), min_size=1, max_size=most))
     repeated = {sync_id for sync_id in sync_ids if sync_ids.count(sync_id) > 1}
-    deliveries: Counter[str] = Counter()
+    deliveries: dict[str, list[Bundle]] = {sync_id: [] for sync_id in sync_ids}
     arrival = []
     for sync_id in sync_ids:
-        bundle = replace(draw(bundles(sync_id, theme)), delivery=deliveries[sync_id])
-        deliveries[sync_id] += 1
-        arrival.append(replace(bundle, prior=None) if {sync_id, bundle.prior} & repeated else bundle)
+        before = deliveries[sync_id]
+        bundle = replace(draw(bundles(sync_id, theme)), delivery=len(before))
+        if keeps_content and before:
+            bundle = replace(before[0], at=bundle.at, prior=bundle.prior, delivery=bundle.delivery)
+        elif not keeps_content and {sync_id, bundle.prior} & repeated:
+            bundle = replace(bundle, prior=None)
+        before.append(bundle)
+        arrival.append(bundle)
     return arrival
 
 

@@ -12,6 +12,9 @@ from ingestd.store import batch, versions
 from ingestd.store.db import Tx
 from ingestd.store.versions import Follower
 
+Placed = tuple[Follower, int]
+"""a batch, and the generation that it has now"""
+
 
 class Look(NamedTuple):
     """How many batches a sweep looked at and locked, and the id after which the next look begins.
@@ -33,20 +36,49 @@ def place(tx: Tx, after: int, limit: int) -> Look:
     """
     found = versions.unplaced(tx, after, limit)
     ids = [found[sync_id] for sync_id in batch.free(tx, found)]
-    behind = _behind(tx, versions.followers(tx, ids)) if ids else []
+    followers = _followers(tx, ids)
+    lowered, is_complete = _lower(tx, followers)
+    behind = _behind(_followers(tx, [*ids, *lowered]) if lowered else followers)
     moved = _moved(tx, behind)
     running = [follower for follower in behind if follower.is_running]
     open_times = {follower.version_at for follower in (*moved, *running)}
-    versions.place(tx, _at_other_times(tx, ids, open_times))
+    versions.place(tx, _at_other_times(tx, ids, open_times) if is_complete else [])
     up_to = max(found.values()) if len(found) == limit else 0
     return Look(len(ids), up_to, {follower.sync_id: follower.generation for follower in moved})
 
 
-def _behind(tx: Tx, followers: list[Follower]) -> list[Follower]:
-    """Those whose generation has changed since their last import, if they are being imported or may be again."""
-    concerned = [follower for follower in followers if follower.is_running or follower.may_be_queued]
-    generations = versions.generations(tx, [follower.sync_id for follower in concerned])
-    return [follower for follower in concerned if follower.generation != generations[follower.sync_id]]
+def _lower(tx: Tx, followers: list[Placed]) -> tuple[list[int], bool]:
+    """Those to import again because of followers that follow fewer now, and whether these are all."""
+    again: list[int] = []
+    is_complete = True
+    for follower, generation in followers:
+        if follower.generation is not None and generation < follower.generation:
+            newer = versions.newer_now(tx, follower, generation)
+            if len(batch.free(tx, [follower.sync_id, *newer])) <= len(newer):
+                is_complete = False
+                continue
+            # What the follower has written need not be written again: versions are compared as they are at that moment.
+            versions.import_again(tx, newer.values())
+            versions.lower(tx, follower.id, generation)
+            again += newer.values()
+    return again, is_complete
+
+
+def _followers(tx: Tx, ids: list[int]) -> list[Placed]:
+    """Some batches, and those that follow them."""
+    followers = versions.followers(tx, ids) if ids else []
+    generations = versions.generations(tx, [follower.sync_id for follower in followers])
+    return [(follower, generations[follower.sync_id]) for follower in followers]
+
+
+def _behind(followers: list[Placed]) -> list[Follower]:
+    """Those that were imported when they followed fewer, or are being imported, if they may be queued at some time."""
+    return [
+        follower
+        for follower, generation in followers
+        if (follower.is_running or follower.may_be_queued)
+        and (follower.generation is None or follower.generation < generation)
+    ]
 
 
 def _moved(tx: Tx, behind: list[Follower]) -> list[Follower]:

@@ -16,7 +16,11 @@ Reader = Callable[[Any, Any], Version | None]
 
 
 class Follower(NamedTuple):
-    """A batch that may follow others of its time. `generation` is that of its last import, None at the first."""
+    """A batch that may follow others of its time.
+
+    `generation` is that of its last import, -1 if it is to be imported again; None if that was at another time or
+    begins just now.
+    """
 
     id: int
     sync_id: str
@@ -65,6 +69,25 @@ def place(tx: Tx, ids: Iterable[int]) -> None:
 def look_again(tx: Tx, batch_id: int) -> None:
     """Has a sweep look at a batch again, because a run that would have taken up the order was cancelled."""
     _sql.look_again(tx.connection, batch_id=batch_id)
+
+
+def newer_now(tx: Tx, follower: Follower, generation: int) -> dict[str, int]:
+    """Those of its time that are newer than a batch, now that it has a lower generation: sync_id and id."""
+    at, before = follower.version_at, follower.generation
+    found = _sql.newer_now(tx.connection, version_at=at, sync_id=follower.sync_id, generation=generation, before=before)
+    return dict(found)
+
+
+def import_again(tx: Tx, ids: Iterable[int]) -> None:
+    """Has the sweep queue these batches again, whatever their generation."""
+    wanted = Ids(ids)
+    if wanted:
+        _sql.import_again(tx.connection, ids=wanted)
+
+
+def lower(tx: Tx, batch_id: int, generation: int) -> None:
+    """Records that the lower generation of a batch was taken into account."""
+    _sql.lower(tx.connection, batch_id=batch_id, generation=generation)
 
 
 def times(tx: Tx, ids: Iterable[int]) -> dict[int, datetime | None]:
