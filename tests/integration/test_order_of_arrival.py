@@ -215,7 +215,8 @@ def test_all_at_once(world: World, workers: int, chunk_items: int) -> None:
 
 @pytest.mark.soak
 def test_crashes_and_repeats_change_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = Site(world, [world.context(**OPEN, worker={"chunk_items": size}) for size in (1, 2, 500)])
+    automatic = {"queue": {**OPEN["queue"], "auto": ["create", "update", "remove"]}}
+    site = Site(world, [world.context(**automatic, worker={"chunk_items": size}) for size in (1, 2, 500)])
     site.interrupt(monkeypatch)
 
     @given(sets_of_bundles(), st.lists(interruptions, max_size=4))

@@ -100,6 +100,19 @@ def test_a_job_that_was_cancelled_before_has_nothing_to_do_with_it(world: World,
     assert title(world) == "of the follower"
 
 
+def test_a_job_that_would_have_taken_the_order_up_is_cancelled(world: World) -> None:
+    """The sweep has seen the new order, and left it to that job."""
+    context = world.context()
+    import_two(world, context)
+    enqueue(context, QueueRequest(OLDER, "tester"))
+    deliver_prior(world, context)
+    assert Sweeper(context).place() == unplaced(world) == 0
+    cancel(context, OLDER, "tester")
+    assert sweep(world, context) == 1
+    assert title(world) == "of the follower"
+    assert sweep(world, context) == unplaced(world) == 0
+
+
 def test_a_sweep_that_dies_before_it_queues_is_repeated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     context = world.context()
     follow_late(world, context)

@@ -25,6 +25,10 @@ COVERS = "daemon/ingestd/covers.py"
 STAGING = "daemon/ingestd/pipeline/staging.py"
 PLACING = "daemon/ingestd/pipeline/placing.py"
 OPENING = "daemon/ingestd/pipeline/importer/opening.py"
+NEXT_COVERS = "daemon/ingestd/pipeline/importer/next_covers.py"
+RUN = "daemon/ingestd/pipeline/importer/run.py"
+DELIVERY = "daemon/ingestd/pipeline/delivery.py"
+CANCELLING = "daemon/ingestd/pipeline/cancelling.py"
 CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
 COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
 CHUNK = "daemon/ingestd/pipeline/importer/chunk_writer.py"
@@ -149,7 +153,31 @@ MUTATIONS = {
         DECIDE, "return not same_writer and not is_older(incoming, row)", "return False"
     ),
     "cover items stay outranked": Mutation(STAGING, "not self._is_new or was_outranked == is_outranked", "True"),
-    "unchanged items of a newer delivery say nothing": Mutation(
+    "runs take up no order that has become another one": Mutation(
         OPENING, "return is_reimport or is_moved", "return is_reimport"
+    ),
+    "unchanged items of a later delivery keep their decisions": Mutation(
+        DELIVERY, "elif versions.is_later(tx, known.id):", "elif False:"
+    ),
+    "the automatic queue counts runs of some items": Mutation(
+        "sql/batch.sql", "j.scope IN ('all', 'reimport')", "j.scope <> 'x'"
+    ),
+    "content that returns counts as imported": Mutation(
+        "sql/version.sql", "d.id > b.earlier_jobs", "d.id >= b.earlier_jobs"
+    ),
+    "a lower generation makes no other newer": Mutation(PLACING, "and generation < follower.generation:", "and False:"),
+    "a run hides that its generation is lower": Mutation(
+        "sql/version.sql", "GREATEST(imported_generation, :generation)", ":generation"
+    ),
+    "a prior that moves away is forgotten": Mutation("sql/version.sql", "f.imported_generation > 0", "0"),
+    "a cancelled job takes the order with it": Mutation(CANCELLING, "        versions.look_again(tx, known.id)\n", ""),
+    "covers that count in place of failed ones are elected once": Mutation(
+        NEXT_COVERS, "for asset in lost}", "for asset in lost if False}"
+    ),
+    "revivals elect no cover before": Mutation(
+        RUN, "if Decision.FAILED.value not in item.TAKEN_BY[scope]:", "if False:"
+    ),
+    "covers that were linked without their file get none": Mutation(
+        NEXT_COVERS, "if not s.is_entry and s.cover_hash == winner.cover_hash", "if False"
     ),
 }

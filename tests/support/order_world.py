@@ -14,6 +14,7 @@ from ingestd.errors import NotEligible
 from ingestd.model import Scope
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from support.order_model import Asset, Bundle, CoverItem, Listing
@@ -101,8 +102,9 @@ class Crash(BaseException):
 class Interruption(NamedTuple):
     """What happens while the bundle at a place is imported, or after it.
 
-    `crash` and `crash_after`: its process dies before, or after, the transaction of this number. `reimport` and
-    `deferred`: an earlier bundle is queued again afterwards, for all items or for those that wait.
+    `crash` and `crash_after`: its process dies before, or after, the transaction of this number. `reimport`, `failed`,
+    `deferred`: a bundle that has arrived is queued again, for all items or for some. `preflight`: it is planned. Both
+    happen before the new one is queued if the number is odd, else afterwards.
     """
 
     place: int
@@ -113,7 +115,7 @@ class Interruption(NamedTuple):
 interruptions = st.builds(
     Interruption,
     st.integers(0, 4),
-    st.sampled_from(["crash", "crash_after", "reimport", "deferred"]),
+    st.sampled_from(["crash", "crash_after", "reimport", "failed", "deferred", "preflight"]),
     st.integers(0, 6),
 )
 
@@ -144,13 +146,27 @@ class Site:
             self._crashes = {what.number: what.kind for what in now if what.kind.startswith("crash")}
             self._transactions = 0
             sync_ids.append(self._deliver(bundle))
-            self._queue(sync_ids[-1], Scope.ALL)
+            self._happen(sync_ids, [what for what in now if what.number % 2])
+            self._queue_new(sync_ids[-1])
             self._run_all()
-            for what in now:
-                if not what.kind.startswith("crash"):
-                    self._queue(sync_ids[what.number % len(sync_ids)], Scope(what.kind))
-                    self._run_all()
+            self._happen(sync_ids, [what for what in now if not what.number % 2])
         self._settle()
+
+    def _happen(self, sync_ids: Sequence[str], happenings: Iterable[Interruption]) -> None:
+        for what in happenings:
+            sync_id = sync_ids[what.number % len(sync_ids)]
+            if what.kind == "preflight":
+                preflight(self._contexts[0], sync_id)
+            elif not what.kind.startswith("crash"):
+                self._queue(sync_id, Scope(what.kind))
+                self._run_all()
+
+    def _queue_new(self, sync_id: str) -> None:
+        """Has the sweep queue a bundle, where that is set, or a person."""
+        if self._contexts[0].settings.queue.auto:
+            Sweeper(self._contexts[0]).queue_new()
+        else:
+            self._queue(sync_id, Scope.ALL)
 
     def import_at_once(self, arrival: Sequence[Bundle], workers: int) -> None:
         """Delivers all bundles at once, and runs their jobs in several workers; what is delivered again comes later."""
@@ -212,7 +228,7 @@ class Site:
     def _settle(self) -> None:
         """Runs what sweeps find to be done, until they find nothing."""
         sweeper = Sweeper(self._contexts[0])
-        while sweeper.place() + sweeper.revive():
+        while sweeper.queue_new() + sweeper.place() + sweeper.revive():
             self._run_all()
 
 

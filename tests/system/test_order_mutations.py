@@ -15,6 +15,11 @@ TESTS = (
     "tests/unit/test_covers.py",
     "tests/unit/test_decide_order.py",
     "tests/integration/test_order_decisions.py",
+    "tests/integration/test_next_covers.py",
+    "tests/integration/test_later_delivery.py",
+    "tests/integration/test_lower_generations.py",
+    "tests/integration/test_placing.py",
+    "tests/integration/test_placing_states.py",
     "tests/integration/test_order_of_arrival.py",
 )
 FAILED = 1
