@@ -168,14 +168,13 @@ WHERE b.sync_id IN :sync_ids;
 SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
 
 -- name: never_queued
--- Consumable batches whose present manifest never had a job of all items since it was recorded; a cancelled batch stays
--- cancelled.
+-- Consumable batches whose present manifest never had a job of all items since it was recorded (others keep no digest); a
+-- cancelled batch stays cancelled.
 SELECT b.sync_id FROM ingest_batch b
 WHERE b.status IN ('new', 'ready') AND b.action IN :actions
   AND NOT EXISTS (SELECT 1 FROM import_job j
                   WHERE j.batch_id = b.id
-                    AND (j.state = 'cancelled' OR (j.id > b.earlier_jobs AND j.scope IN ('all', 'reimport')
-                                                    AND j.manifest_sha256 <=> b.manifest_sha256)))
+                    AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
 -- name: without_active_job

@@ -159,9 +159,6 @@ MUTATIONS = {
     "unchanged items of a later delivery keep their decisions": Mutation(
         DELIVERY, "elif versions.is_later(tx, known.id):", "elif False:"
     ),
-    "the automatic queue counts runs of some items": Mutation(
-        "sql/batch.sql", "j.scope IN ('all', 'reimport')", "j.scope <> 'x'"
-    ),
     "content that returns counts as imported": Mutation(
         "sql/version.sql", "d.id > b.earlier_jobs", "d.id >= b.earlier_jobs"
     ),
@@ -176,8 +173,5 @@ MUTATIONS = {
     ),
     "revivals elect no cover before": Mutation(
         RUN, "if Decision.FAILED.value not in item.TAKEN_BY[scope]:", "if False:"
-    ),
-    "covers that were linked without their file get none": Mutation(
-        NEXT_COVERS, "if not s.is_entry and s.cover_hash == winner.cover_hash", "if False"
     ),
 }
