@@ -25,7 +25,7 @@ VALUES_PER_READ = 1000
 class Contest:
     """What the items of a batch say about the covers of those assets of which one such item failed.
 
-    All of it is read once. After each election only what became of the elected items is read: otherwise many failing
+    All of it is read once. After each election only the decisions of the elected items are read: otherwise many failing
     items of one asset would cost the square of their number. `on_step` is called after each read.
     """
 
