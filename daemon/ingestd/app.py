@@ -1,20 +1,17 @@
 """The composition root: builds all parts, connects what wakes what, handles signals, restarts dead threads."""
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 from signal import SIGHUP
 from signal import Signals as Signal
 
 import structlog
 
 from ingestd.config import Settings
-from ingestd.errors import IngestdError
 from ingestd.listener import DRAIN_SECONDS
 from ingestd.metrics import Metrics, View
 from ingestd.notify import Notifier
 from ingestd.pipeline.abandoned import put_back
-from ingestd.pipeline.context import Context, make_context
+from ingestd.pipeline.context import make_context
 from ingestd.pipeline.identity import Instance, this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
@@ -24,11 +21,9 @@ from ingestd.pipeline.watcher import Watcher
 from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
 from ingestd.service import Countdown, Service
 from ingestd.signals import STOPPING, Signals
-from ingestd.store import control, sql
-from ingestd.store.connection import Limits
-from ingestd.store.db import Database, Tx
+from ingestd.status_reporter import StatusReporter
+from ingestd.store import sql
 from ingestd.store.job import QueuedWork
-from ingestd.store.queries import jobs
 from ingestd.store.request import Claim
 from ingestd.web import Health, Hooks, make_app, make_listener
 
@@ -40,8 +35,6 @@ SILENCE = 150.0
 """seconds after which a silent part is unhealthy: longer than one statement, or one reply of the mount, may take"""
 STOP_SHARE = 0.8
 """of worker.stop_seconds, for stopping all parts; the rest is for the process to end"""
-STATUS_INTERVAL = 5.0
-STATUS_PATIENCE = 5.0
 
 
 class Daemon:
@@ -263,48 +256,3 @@ class Daemon:
 
     def _wake_promoter(self) -> None:
         self._promoter.wake()
-
-
-class StatusReporter:
-    """Reports to systemd every few seconds what the daemon does or waits for; at first also that it is ready.
-
-    Ready means that all parts run, and that database and mount were tried once. They need not be available: the parts
-    that need them wait for them, and systemd would kill a unit that does not become ready.
-    """
-
-    def __init__(self, context: Context, notifier: Notifier, running: Callable[[], int]) -> None:
-        self._mount, self._notifier, self._running = context.mount, notifier, running
-        # A handle of its own with short timeouts, so that it can report a database that hangs.
-        self._db = Database(context.settings.database, Limits(statement=STATUS_PATIENCE))
-        self._is_ready = False
-
-    def run_once(self) -> float:
-        status = f"{self._queue()}; {self._mount_state()}"
-        if self._is_ready:
-            self._notifier.status(status)
-        else:
-            self._notifier.ready(status)
-            self._is_ready = True
-        return STATUS_INTERVAL
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _queue(self) -> str:
-        try:
-            return self._db.read(self._counts)
-        except IngestdError as error:
-            return f"waiting for the database: {error}"
-
-    def _counts(self, tx: Tx) -> str:
-        counts = jobs.counts(tx)
-        waiting = f", waiting {counts['waiting']}" if counts.get("waiting") else ""
-        paused = " (paused)" if control.find(tx).paused else ""
-        return f"running {self._running()}, queued {counts.get('queued', 0)}{paused}{waiting}; database up"
-
-    def _mount_state(self) -> str:
-        """The state of the mount: checked here at first, from then on as the watcher last found it."""
-        if not self._is_ready:
-            with suppress(IngestdError):
-                self._mount.check()
-        return "mount up" if self._mount.up else f"waiting for the mount: {self._mount.problem}"
