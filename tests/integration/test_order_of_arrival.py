@@ -145,6 +145,15 @@ CASES = {
         replace(V1, assets=(Asset("a1", cover="z"),)),
         replace(V3, covers=(CoverItem("x", "a1"), CoverItem("y", "a1"), CoverItem("z", "a1", fails=True))),
     ],
+    "a newer entry names the cover whose file an older bundle brings for a failed one": [
+        Bundle("3", 2, assets=(Asset("a1", "T2", cover="y"),), covers=(CoverItem("x", "a1"),)),
+        Bundle(
+            "1",
+            2,
+            assets=(Asset("a1", cover="x", fails=True),),
+            covers=(CoverItem("z", "a1"), CoverItem("y", "a1", "big")),
+        ),
+    ],
     "what a bundle follows arrives last": [
         Bundle("1", 3, prior="3", assets=(Asset("a1", "T1"),)),
         Bundle("2", 3, assets=(Asset("a1", "T2"),)),

@@ -20,8 +20,8 @@ class ManifestIndex(msgspec.Struct, tag=True):
     `item_count` and `types` count identities. The first entry of each stands for it; `repeated` are the ordinals of all
     others. Items that fail although each entry is valid, by the ordinal of their standing entry: `differing` are listed
     twice with different content, `conflicts` under another type, too, which is the value. `covers`: hash of an asset →
-    (hash of the cover that wins, ordinal of its item or None). `arriving`: the assets of cover items that the bundle
-    delivers itself.
+    (hash of the cover that wins, ordinal of its item or None). `contested`: the assets for which several covers are
+    given. `arriving`: the assets of cover items that the bundle delivers itself.
     """
 
     item_count: int = 0
@@ -30,6 +30,7 @@ class ManifestIndex(msgspec.Struct, tag=True):
     differing: set[int] = set()
     conflicts: dict[int, str] = {}
     covers: dict[str, tuple[str, int | None]] = {}
+    contested: set[str] = set()
     arriving: set[str] = set()
     duplicates_collapsed: int = 0
     derivatives_ignored: int = 0
@@ -141,18 +142,23 @@ class IndexBuilder:
 
         The last cover item of an asset wins, unless the asset's own entry names a cover.
         """
-        covers, fails = self.index.covers, self.index.fails
+        fails = self.index.fails
         for (_, cover, asset), ordinal in self._cover_items():
-            covers[asset] = (cover, ordinal)
+            self._set_cover(asset, cover, ordinal)
             if asset in self._by_hash:
                 self.index.arriving.add(asset)
         for asset, (cover, ordinal) in self._own_covers.items():
             if not fails(ordinal):
                 item = self._covers.get(("cover", cover, asset), 0)
                 is_valid = item & 1 and not fails(_ordinal(item))
-                covers[asset] = (cover, _ordinal(item) if is_valid else None)
+                self._set_cover(asset, cover, _ordinal(item) if is_valid else None)
         self._by_hash, self._covers, self._mixed, self._own_covers = {}, {}, {}, {}
         return self.index
+
+    def _set_cover(self, asset: str, cover: str, ordinal: int | None) -> None:
+        if asset in self.index.covers and self.index.covers[asset][0] != cover:
+            self.index.contested.add(asset)
+        self.index.covers[asset] = (cover, ordinal)
 
     def _cover_items(self) -> Iterator[tuple[Identity, int]]:
         for identity, packed in self._covers.items():

@@ -95,6 +95,16 @@ def is_outranked(entry: Entry, bundle: Bundle) -> bool:
     return bundle.action is not Action.REMOVE and wins is not None and wins[0] != entry.asset_hash
 
 
+def outranks_others(entry: Entry, bundle: Bundle, state: LibraryState) -> bool:
+    """Whether another cover of its bundle would count in place of an item's, if that failed; not once it is linked."""
+    asset, cover = (entry.parent_hash, entry.asset_hash) if entry.is_cover else (entry.asset_hash, entry.cover_hash)
+    if asset not in bundle.index.contested or bundle.action is Action.REMOVE:
+        return False
+    last = state.covers_of(asset).last
+    is_linked = last is not None and (last.hash, last.linked) == (cover, bundle.version)
+    return cover == bundle.index.covers[asset][0] and not is_linked
+
+
 def covers_after(entry: Entry, bundle: Bundle, before: Covers) -> Covers:
     """What is known of the covers of an asset after its entry, or after a cover item that is not outranked."""
     if entry.is_cover and bundle.action is Action.REMOVE:

@@ -12,7 +12,7 @@ from ingestd.decide import of_awaited
 from ingestd.format.entry import Entry
 from ingestd.model import Action, Decision, Verdict
 from ingestd.mount.records import Reading
-from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate
+from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate, outranks_others
 from ingestd.store.item import OpenItem
 from ingestd.store.values import Json, rows_json
 
@@ -108,7 +108,7 @@ def _verdict(chunk_item: ChunkItem, bundle: Bundle, state: LibraryState, documen
     reading = chunk_item.reading
     verdict = evaluate(chunk_item.entry, bundle, state, documents)
     writes = verdict.decision in (Decision.CREATED, Decision.UPDATED, Decision.LINKED, Decision.DEFERRED)
-    if writes and reading.problem is not None:
+    if reading.problem is not None and (writes or outranks_others(chunk_item.entry, bundle, state)):
         return Verdict(Decision.FAILED, reading.reason, reading.problem)
     return of_awaited(verdict) if chunk_item.row.decision == Decision.DEFERRED else verdict
 
