@@ -1,12 +1,10 @@
 -- The versions of batches, and those whose order becomes known late.
 
 -- fragment: is_imported
--- Whether the present manifest of a batch `b` was imported, and a sweep may queue it again. Not if its last job `j` failed,
--- or was queued by a sweep and cancelled; another cancelled job has nothing to do with the order.
-(b.status NOT IN ('held', 'invalid')
- AND IFNULL(j.state = 'done' OR (j.state = 'cancelled' AND NOT (j.scope = 'reimport' AND j.requested_by = 'ingestd')), 0)
- AND EXISTS (SELECT 1 FROM import_job d WHERE d.batch_id = b.id AND d.state = 'done'
-             AND d.id > b.earlier_jobs AND d.manifest_sha256 = b.manifest_sha256))
+-- Whether nothing of the present manifest of a batch `b` is left to import, so that a sweep may queue it again. Not if its
+-- last job `j` failed, or was queued by a sweep and cancelled; another cancelled job has nothing to do with the order.
+(b.status IN ('imported', 'partial', 'failed') AND b.failure_count = 0
+ AND NOT IFNULL(j.state = 'cancelled' AND j.scope = 'reimport' AND j.requested_by = 'ingestd', 0))
 
 -- name: version^
 SELECT version_at, sync_id FROM ingest_batch WHERE id = :batch_id;
@@ -91,10 +89,6 @@ SELECT EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_time)
 -- The generation of its last import, if that is of the present manifest.
 SELECT IF({{is_imported}}, b.imported_generation, NULL) FROM ingest_batch b
 LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id) WHERE b.id = :batch_id;
-
--- name: is_later$
--- Whether what is recorded of a batch is of a later time than what was imported of it.
-SELECT IFNULL(version_at > imported_version_at, 0) FROM ingest_batch WHERE id = :batch_id;
 
 -- name: imported_version^
 SELECT imported_version_at, imported_generation FROM ingest_batch WHERE id = :batch_id;

@@ -125,3 +125,38 @@ def test_content_that_returns_was_not_imported(world: World) -> None:
     world.scan(context)
     assert sweep(world, context) == 0
     assert world.status(OLDER) == "new"
+
+
+def test_another_prior_counts_for_unchanged_entries(world: World) -> None:
+    """The time stays, and a plan alone finds nothing to import."""
+    context = world.context(queue={"auto": ["create"]})
+    put(world, OLDER, photo("a", title="of the follower"))
+    put(world, NEWER, photo("a", title="of the other"))
+    world.import_all(context, OLDER, NEWER)
+    put(world, OLDER, photo("a", title="of the follower"), prior=NEWER)
+    world.scan(context)
+    preflight(context, OLDER)
+    assert world.status(OLDER) == "ready"
+    assert import_new(world, context) == 1
+    assert title(world) == "of the follower"
+
+
+@pytest.mark.parametrize("plans_first", [False, True])
+def test_a_prior_that_comes_after_a_delivery_without_changes(world: World, *, plans_first: bool) -> None:
+    """What is delivered again has nothing new, so that nothing is queued, and a plan makes it imported."""
+    context = world.context()
+    put(world, OLDER, photo("a", title="of the follower"), prior=PRIOR)
+    put(world, NEWER, photo("a", title="of the other"))
+    world.import_all(context, OLDER, NEWER)
+    put(world, OLDER, photo("a", title="of the follower"), prior=PRIOR, source_host="another")
+    world.scan(context)
+    if plans_first:
+        preflight(context, OLDER)
+    put(world, PRIOR)
+    world.scan(context)
+    assert sweep(world, context) == int(plans_first)
+    if not plans_first:
+        preflight(context, OLDER)
+        assert world.status(OLDER) == "imported"
+        assert sweep(world, context) == 1
+    assert title(world) == "of the follower"

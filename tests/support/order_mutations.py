@@ -28,6 +28,7 @@ OPENING = "daemon/ingestd/pipeline/importer/opening.py"
 NEXT_COVERS = "daemon/ingestd/pipeline/importer/next_covers.py"
 RUN = "daemon/ingestd/pipeline/importer/run.py"
 DELIVERY = "daemon/ingestd/pipeline/delivery.py"
+PREFLIGHT = "daemon/ingestd/pipeline/preflight.py"
 CANCELLING = "daemon/ingestd/pipeline/cancelling.py"
 CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
 COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
@@ -157,10 +158,16 @@ MUTATIONS = {
         OPENING, "return is_reimport or is_moved", "return is_reimport"
     ),
     "unchanged items of a later delivery keep their decisions": Mutation(
-        DELIVERY, "elif versions.is_later(tx, known.id):", "elif False:"
+        DELIVERY, "elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):", "elif False:"
     ),
-    "content that returns counts as imported": Mutation(
-        "sql/version.sql", "d.id > b.earlier_jobs", "d.id >= b.earlier_jobs"
+    "content that was recorded counts as imported": Mutation(
+        "sql/version.sql", "(b.status IN ('imported', 'partial', 'failed') AND", "("
+    ),
+    "plans that leave nothing to import are not looked at": Mutation(
+        PREFLIGHT, "        versions.look_again(tx, known.id)\n", "        pass\n"
+    ),
+    "the winning cover needs no file where a newer bundle has said it": Mutation(
+        PREPARED, "(writes or outranks_others(chunk_item.entry, bundle, state))", "writes"
     ),
     "a lower generation makes no other newer": Mutation(PLACING, "and generation < follower.generation:", "and False:"),
     "a run hides that its generation is lower": Mutation(

@@ -207,11 +207,11 @@ def complete(tx: Tx, known: Batch, delivered: Delivery, manifest: Manifest) -> N
 def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:
     """Resets changed items, or all where the same entries ask for something else; `known` has the action before.
 
-    At a later time, what succeeded is reset, too: it is said again, against what others said between the two times.
+    With another version, what succeeded is reset, too: it is said again, against what others said between the two.
     """
     if (manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
         item.reset(tx, known.id)
-    elif versions.is_later(tx, known.id):
+    elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):
         item.reset(tx, known.id, (*SUCCEEDED, Decision.IGNORED))
     staging.restage(tx, known.id, manifest)
 

@@ -67,7 +67,7 @@ def place(tx: Tx, ids: Iterable[int]) -> None:
 
 
 def look_again(tx: Tx, batch_id: int) -> None:
-    """Has a sweep look at a batch again, because a run that would have taken up the order was cancelled."""
+    """Has a sweep look at a batch again: a run that would have taken up the order was cancelled, or none is needed."""
     _sql.look_again(tx.connection, batch_id=batch_id)
 
 
@@ -114,11 +114,6 @@ def imported_generation(tx: Tx, batch_id: int) -> int | None:
     """The generation of the last import of a batch; None where a sweep must not queue it because of its order."""
     generation: int | None = _sql.still_imported(tx.connection, batch_id=batch_id)
     return generation
-
-
-def is_later(tx: Tx, batch_id: int) -> bool:
-    """Whether the present manifest of a batch is of a later time than those that were imported."""
-    return bool(_sql.is_later(tx.connection, batch_id=batch_id))
 
 
 def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
