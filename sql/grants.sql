@@ -11,6 +11,7 @@ GRANT SELECT, INSERT, UPDATE ON ingest_batch_tally TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_removal TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON ingest_order TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_mount TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_sighting TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON asset TO 'ingestd'@'localhost';

@@ -6,6 +6,14 @@
 (b.status IN ('imported', 'partial', 'failed') AND b.failure_count = 0
  AND NOT IFNULL(j.state = 'cancelled' AND j.scope = 'reimport' AND j.requested_by = 'ingestd', 0))
 
+-- fragment: with_last_job
+LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
+
+-- fragment: imported_columns
+-- Record: ingestd.store.versions.Imported.
+b.id, b.sync_id, b.version_at, b.imported_generation, b.imported_revision, IFNULL(o.revision, 0), IFNULL(j.state = 'running', 0),
+       {{is_imported}}
+
 -- name: version^
 SELECT version_at, sync_id FROM ingest_batch WHERE id = :batch_id;
 
@@ -26,13 +34,12 @@ SELECT sync_id, version_at, prior_sync_id FROM ancestor;
 
 -- name: begin_import!
 -- The version is that of all items: it stays where only some of them are imported again. Then a sweep has to look again.
--- A generation that became lower is for the sweep, too. Assignments run from left to right.
 UPDATE ingest_batch SET status = 'importing',
-       is_placed = IF(NOT :of_all AND (imported_version_at, imported_generation) <> (:completed_at, :generation), 0, is_placed),
-       imported_generation = CASE WHEN imported_version_at IS NULL THEN :generation WHEN NOT :of_all THEN imported_generation
-                                  WHEN imported_version_at = :completed_at THEN GREATEST(imported_generation, :generation)
-                                  ELSE :generation END,
-       imported_version_at = IF(:of_all OR imported_version_at IS NULL, :completed_at, imported_version_at)
+       is_placed = IF(NOT :of_all AND (imported_version_at, imported_generation, imported_revision)
+                                      <> (:completed_at, :generation, :revision), 0, is_placed),
+       imported_version_at = IF(:of_all OR imported_generation IS NULL, :completed_at, imported_version_at),
+       imported_revision = IF(:of_all OR imported_generation IS NULL, :revision, imported_revision),
+       imported_generation = IF(:of_all OR imported_generation IS NULL, :generation, imported_generation)
 WHERE id = :batch_id;
 
 -- name: unplaced
@@ -41,18 +48,6 @@ SELECT sync_id, id FROM ingest_batch WHERE is_placed = 0 AND id > :after ORDER B
 -- name: place!
 UPDATE ingest_batch SET is_placed = 1 WHERE id IN :ids;
 
--- name: newer_now
--- Those imported batches of a time that are newer than a batch of a lower generation, and were older than it.
-SELECT sync_id, id FROM ingest_batch FORCE INDEX (by_time)
-WHERE version_at = :version_at AND imported_version_at = :version_at
-  AND (imported_generation, sync_id) > (:generation, :sync_id) AND (imported_generation, sync_id) < (:before, :sync_id);
-
--- name: import_again!
-UPDATE ingest_batch SET imported_generation = -1, is_placed = 0 WHERE id IN :ids;
-
--- name: lower!
-UPDATE ingest_batch SET imported_generation = :generation WHERE id = :batch_id;
-
 -- name: look_again!
 UPDATE ingest_batch SET is_placed = 0 WHERE id = :batch_id;
 
@@ -60,35 +55,75 @@ UPDATE ingest_batch SET is_placed = 0 WHERE id = :batch_id;
 SELECT id, version_at FROM ingest_batch WHERE id IN :ids;
 
 -- name: followers
--- Some batches, and those of the same time that follow them, directly or not; also those that followed them, before they
--- were delivered again with another time. Those that were imported or are being imported, with the generation of their last
--- import if that was at their present time. Farther ones follow as many as are counted. By prior, whatever else of one time
--- there is.
+-- Some batches, and those of the same time that follow them, directly or not; those that were imported or are being
+-- imported. Farther ones follow as many as are counted. By prior, whatever else of one time there is.
 SET STATEMENT max_recursive_iterations = :limit FOR
 WITH RECURSIVE follower AS (
   SELECT n.id, n.sync_id, n.version_at FROM ingest_batch n WHERE n.id IN :ids
   UNION
   SELECT f.id, f.sync_id, f.version_at
-  FROM ingest_batch n STRAIGHT_JOIN ingest_batch f FORCE INDEX (by_prior) ON f.prior_sync_id = n.sync_id
-  WHERE n.id IN :ids AND f.imported_generation > 0 AND NOT f.version_at <=> n.version_at
-  UNION
-  SELECT f.id, f.sync_id, f.version_at
   FROM follower p STRAIGHT_JOIN ingest_batch f FORCE INDEX (by_prior)
     ON f.prior_sync_id = p.sync_id AND f.version_at = p.version_at AND f.id <> p.id)
-SELECT b.id, b.sync_id, b.version_at, IF(b.imported_version_at = b.version_at, b.imported_generation, NULL), IFNULL(j.state = 'running', 0), {{is_imported}}
-FROM follower f STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = f.id
-LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
-WHERE b.imported_version_at = b.version_at OR j.state = 'running';
+SELECT {{imported_columns}}
+FROM follower f STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = f.id {{with_last_job}}
+LEFT JOIN ingest_order o ON o.version_at = b.version_at
+WHERE b.imported_generation IS NOT NULL OR j.state = 'running';
+
+-- name: outdated
+-- Batches of a time whose last import began with another revision of its order, and that may be queued.
+SELECT {{imported_columns}}
+FROM ingest_order o STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_time) ON b.version_at = o.version_at {{with_last_job}}
+WHERE o.version_at = :version_at AND b.imported_revision <> o.revision AND {{is_imported}}
+LIMIT :limit;
+
+-- name: has_former_runs$
+-- Whether a batch of a time is being imported whose import began with another revision of its order.
+SELECT EXISTS (SELECT 1 FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+               JOIN ingest_order o ON o.version_at = b.version_at
+               WHERE j.state = 'running' AND b.version_at = :version_at AND NOT b.imported_revision <=> o.revision);
+
+-- name: revised_times
+SELECT version_at, revision, awaits_runs FROM ingest_order WHERE is_placed = 0 ORDER BY version_at LIMIT :limit;
+
+-- name: await_runs!
+UPDATE ingest_order SET awaits_runs = 1 WHERE version_at = :version_at;
+
+-- name: end_runs!
+-- Those runs may have overwritten what others wrote that are newer by now, and were imported meanwhile.
+UPDATE ingest_order SET awaits_runs = 0, revision = revision + 1 WHERE version_at = :version_at AND awaits_runs = 1;
+
+-- name: place_time!
+UPDATE ingest_order SET is_placed = 1 WHERE version_at = :version_at AND revision = :revision;
+
+-- name: revise!
+-- Where a batch had another time or prior before: counts that as a change of the order of that time if it followed another
+-- then, or if others followed it that it has left.
+INSERT INTO ingest_order (version_at)
+SELECT :version_at FROM ingest_batch b
+WHERE b.id = :batch_id AND NOT (b.version_at <=> :version_at AND b.prior_sync_id <=> :prior_sync_id)
+  AND (EXISTS (SELECT 1 FROM ingest_batch p
+               WHERE p.sync_id = :prior_sync_id AND p.version_at = :version_at AND p.id <> b.id)
+       OR (NOT b.version_at <=> :version_at
+           AND EXISTS (SELECT 1 FROM ingest_batch f FORCE INDEX (by_prior)
+                       WHERE f.prior_sync_id = b.sync_id AND f.version_at = :version_at AND f.id <> b.id)))
+ON DUPLICATE KEY UPDATE revision = revision + 1, is_placed = 0;
+
+-- name: revision$
+SELECT IFNULL(o.revision, 0) FROM ingest_batch b LEFT JOIN ingest_order o ON o.version_at = b.version_at
+WHERE b.id = :batch_id;
+
+-- name: place_of^
+SELECT version_at, prior_sync_id FROM ingest_batch WHERE id = :batch_id;
 
 -- name: has_others$
 -- Whether the import of another batch of a time began.
 SELECT EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_time)
                WHERE version_at = :version_at AND imported_generation IS NOT NULL AND id <> :batch_id);
 
--- name: still_imported$
--- The generation of its last import, if that is of the present manifest.
-SELECT IF({{is_imported}}, b.imported_generation, NULL) FROM ingest_batch b
-LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id) WHERE b.id = :batch_id;
+-- name: imported_order^
+-- The order with which its last import began, if a sweep may queue it again.
+SELECT b.imported_generation, b.imported_revision FROM ingest_batch b {{with_last_job}}
+WHERE b.id = :batch_id AND {{is_imported}};
 
 -- name: imported_version^
-SELECT imported_version_at, imported_generation FROM ingest_batch WHERE id = :batch_id;
+SELECT imported_version_at, imported_generation, imported_revision FROM ingest_batch WHERE id = :batch_id;

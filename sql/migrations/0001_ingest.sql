@@ -27,8 +27,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   manifest_summary  JSON NULL,
   manifest_completed_at DATETIME(6) NULL COMMENT 'completed_at of the present manifest',
   imported_version_at DATETIME(6) NULL COMMENT 'the latest completed_at of the manifests that were imported',
-  imported_generation INT NULL
-                    COMMENT 'the generation of its version when its last import began; -1: it is to be imported again',
+  imported_generation INT UNSIGNED NULL COMMENT 'the generation of its version when its last import began',
+  imported_revision INT UNSIGNED NULL COMMENT 'the revision of the order of its time then',
   version_at DATETIME(6) AS (IFNULL(GREATEST(IFNULL(imported_version_at, manifest_completed_at), manifest_completed_at),
                                     imported_version_at)) VIRTUAL
              COMMENT 'the time of its version: never before that of what was imported',
@@ -57,6 +57,16 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   KEY by_time (version_at),
   KEY by_placed (is_placed, id),
   KEY by_invalid_basis (invalid_basis)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+CREATE TABLE IF NOT EXISTS ingest_order (
+  version_at        DATETIME(6) NOT NULL PRIMARY KEY,
+  revision          INT UNSIGNED NOT NULL DEFAULT 1 COMMENT 'how often a bundle of this time ceased to follow another',
+  is_placed         TINYINT UNSIGNED NOT NULL DEFAULT 0
+                    COMMENT 'a sweep has seen that none of this time is left to be imported again',
+  awaits_runs       TINYINT UNSIGNED NOT NULL DEFAULT 0
+                    COMMENT 'a sweep has seen one that was being imported with a former revision',
+  KEY by_placed (is_placed, version_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS ingest_batch_item (

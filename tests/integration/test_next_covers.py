@@ -87,6 +87,23 @@ def test_one_that_waited_is_linked_by_its_revival(world: World) -> None:
     assert decided == ["item_skipped", "item_failed", "item_deferred", "item_linked"]
 
 
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_one_that_was_only_planned_is_counted_once(world: World, *, is_planned: bool) -> None:
+    """It comes with a further delivery, and a run of the items that wait takes it up in place of the failed one."""
+    context = world.context()
+    items = (cover("w", "absent"), cover("y", "a", **failing("y")))
+    sync_id = put(world, *items, missing="y")
+    world.import_all(context, sync_id, world.put(photo("a"), day=2))
+    put(world, cover("z", "a"), *items, sync_id=sync_id, missing="y")
+    world.scan(context)
+    if is_planned:
+        preflight(context, sync_id)
+    run_again(world, context, sync_id, Scope.DEFERRED)
+    assert linked(world) == [(md5("z"), None)]
+    counts = world.one("SELECT CONCAT(items_done, '/', items_total) FROM import_job ORDER BY id DESC LIMIT 1")
+    assert counts == "2/3", "the failed one is not tried again"
+
+
 class Crash(BaseException):
     """The process dies."""
 

@@ -188,16 +188,16 @@ def put_rows(world: World, count: int, *, at: str, generation: int, state: str) 
     """New bundles, each followed by one that was imported as if it followed none; `at` is SQL, by the number `seq`."""
     insert = (
         "INSERT INTO ingest_batch (sync_id, status, action, discovered_at, manifest_sha256, manifest_completed_at,"
-        " prior_sync_id, imported_version_at, imported_generation, is_placed)"
+        " prior_sync_id, imported_version_at, imported_generation, imported_revision, is_placed)"
     )
     rows = f"FROM seq_1_to_{count}"
     world.sql(
         f"{insert} SELECT CONCAT('p', LPAD(seq, 35, '0')), 'new', 'create', UTC_TIMESTAMP(6), 'x', {at}, NULL, NULL,"
-        f" NULL, 0 {rows}"
+        f" NULL, NULL, 0 {rows}"
     )
     world.sql(
         f"{insert} SELECT CONCAT('f', LPAD(seq, 35, '0')), 'imported', 'create', UTC_TIMESTAMP(6), 'x', {at},"
-        f" CONCAT('p', LPAD(seq, 35, '0')), {at}, {generation}, 1 {rows}"
+        f" CONCAT('p', LPAD(seq, 35, '0')), {at}, {generation}, 0, 1 {rows}"
     )
     world.sql(
         f"INSERT INTO import_job (batch_id, state, manifest_sha256, queued_at) SELECT id, '{state}', 'x',"

@@ -155,10 +155,12 @@ MUTATIONS = {
     ),
     "cover items stay outranked": Mutation(STAGING, "not self._is_new or was_outranked == is_outranked", "True"),
     "runs take up no order that has become another one": Mutation(
-        OPENING, "return is_reimport or is_moved", "return is_reimport"
+        OPENING, "return versions.has_moved(tx, self.lease.batch_id, bundle.version, revision)", "return False"
     ),
     "unchanged items of a later delivery keep their decisions": Mutation(
-        DELIVERY, "elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):", "elif False:"
+        DELIVERY,
+        "elif versions.has_moved(tx, known.id, versions.version(tx, known.id), versions.revision(tx, known.id)):",
+        "elif False:",
     ),
     "content that was recorded counts as imported": Mutation(
         "sql/version.sql", "(b.status IN ('imported', 'partial', 'failed') AND", "("
@@ -169,16 +171,27 @@ MUTATIONS = {
     "the winning cover needs no file where a newer bundle has said it": Mutation(
         PREPARED, "(writes or outranks_others(chunk_item.entry, bundle, state))", "writes"
     ),
-    "a lower generation makes no other newer": Mutation(PLACING, "and generation < follower.generation:", "and False:"),
-    "a run hides that its generation is lower": Mutation(
-        "sql/version.sql", "GREATEST(imported_generation, :generation)", ":generation"
+    "a lower generation makes no other newer": Mutation(
+        PLACING, "for found in outdated}", "for found in outdated if False}"
     ),
-    "a prior that moves away is forgotten": Mutation("sql/version.sql", "f.imported_generation > 0", "0"),
+    "a bundle that names another prior revises nothing": Mutation(
+        "sql/version.sql", "p.sync_id = :prior_sync_id AND", "p.sync_id = 'x' AND"
+    ),
+    "a prior that moves away revises nothing": Mutation(
+        "sql/version.sql", "OR (NOT b.version_at", "OR (FALSE AND NOT b.version_at"
+    ),
+    "the order of a time is revised once": Mutation("sql/version.sql", "revision = revision + 1, ", ""),
+    "runs with a former order are not waited for": Mutation(
+        PLACING, "if versions.has_former_runs(tx, version_at):", "if False:"
+    ),
+    "what was imported beside such runs is not imported again": Mutation(
+        PLACING, "        if awaits_runs:\n", "        if False:\n"
+    ),
     "a cancelled job takes the order with it": Mutation(CANCELLING, "        versions.look_again(tx, known.id)\n", ""),
     "covers that count in place of failed ones are elected once": Mutation(
         NEXT_COVERS, "for asset in lost}", "for asset in lost if False}"
     ),
     "revivals elect no cover before": Mutation(
-        RUN, "if Decision.FAILED.value not in item.TAKEN_BY[scope]:", "if False:"
+        RUN, "tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]", "tries_failed = True"
     ),
 }

@@ -150,7 +150,7 @@ def _check_again(
     """Records that an invalid batch is valid now, or invalid for another reason, though its manifest is the same."""
     if columns["invalid_basis"] == known.invalid_basis:
         return None
-    batch.redeliver(tx, known.id, {**columns, "status": BatchStatus.QUEUED.value if queued else columns["status"]})
+    _redeliver(tx, known.id, {**columns, "status": BatchStatus.QUEUED.value if queued else columns["status"]})
     batch.note_overturned(tx, known.id, context.settings.mount.rescan_interval)
     if delivered.manifest is not None and columns["invalid_basis"] is None:
         ledger.append(tx, known.id, "batch_valid", phase="scan", earlier_basis=known.invalid_basis)
@@ -183,7 +183,7 @@ def change(
     """Records another digest under a known sync_id: appends `manifest_changed`, resets changed items to pending."""
     sightings.note_change(tx, context, known, delivered.sha256)
     status = BatchStatus.QUEUED.value if queued else columns["status"]
-    batch.redeliver(tx, known.id, {**columns, "status": status})
+    _redeliver(tx, known.id, {**columns, "status": status})
     payload = {"phase": phase, "from_sha256": known.manifest_sha256, "to_sha256": delivered.sha256}
     ledger.append(tx, known.id, "manifest_changed", **payload)
     if phase == "scan":  # the end of a run has this event, too
@@ -198,10 +198,17 @@ def change(
 
 def complete(tx: Tx, known: Batch, delivered: Delivery, manifest: Manifest) -> None:
     """Records what the manifest of a batch says that a run reads, and that was recorded as invalid without that."""
-    batch.redeliver(tx, known.id, {**columns_of(delivered), "status": known.status.value})
+    _redeliver(tx, known.id, {**columns_of(delivered), "status": known.status.value})
     ledger.append(tx, known.id, "batch_valid", phase="import", earlier_basis=known.invalid_basis)
     _restage(tx, known, manifest)
     ordering.hold_back_again(tx, known)
+
+
+def _redeliver(tx: Tx, batch_id: int, columns: dict[str, Any]) -> None:
+    """Records the columns of another reading, and what that changes in the order of bundles."""
+    before = versions.place_of(tx, batch_id)
+    batch.redeliver(tx, batch_id, columns)
+    versions.revise(tx, batch_id, *before)
 
 
 def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:
@@ -211,7 +218,7 @@ def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:
     """
     if (manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
         item.reset(tx, known.id)
-    elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):
+    elif versions.has_moved(tx, known.id, versions.version(tx, known.id), versions.revision(tx, known.id)):
         item.reset(tx, known.id, (*SUCCEEDED, Decision.IGNORED))
     staging.restage(tx, known.id, manifest)
 

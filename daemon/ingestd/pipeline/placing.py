@@ -2,6 +2,9 @@
 
 At equal times a bundle is newer than those that it follows. If one of these arrives after it, it may have to be newer
 than others of that time that counted as newer before. Its re-import lets it overwrite what they wrote.
+
+If it follows fewer, because one of these was delivered again, others may have to overwrite what it wrote. Then all
+bundles of that time are imported again.
 """
 
 from collections import Counter
@@ -10,21 +13,20 @@ from typing import NamedTuple
 
 from ingestd.store import batch, versions
 from ingestd.store.db import Tx
-from ingestd.store.versions import Follower
+from ingestd.store.versions import Imported, Order
 
-Placed = tuple[Follower, int]
-"""a batch, and the generation that it has now"""
+MAX_TIMES = 100
 
 
 class Look(NamedTuple):
     """How many batches a sweep looked at and locked, and the id after which the next look begins.
 
-    `moved` are those to queue again, by sync_id, with the generation of their last import.
+    `moved` are those to queue again, by sync_id, with what their last import rested on.
     """
 
     locked: int
     up_to: int
-    moved: dict[str, int | None]
+    moved: dict[str, Order]
 
 
 def place(tx: Tx, after: int, limit: int) -> Look:
@@ -36,52 +38,44 @@ def place(tx: Tx, after: int, limit: int) -> Look:
     """
     found = versions.unplaced(tx, after, limit)
     ids = [found[sync_id] for sync_id in batch.free(tx, found)]
-    followers = _followers(tx, ids)
-    lowered, is_complete = _lower(tx, followers)
-    behind = _behind(_followers(tx, [*ids, *lowered]) if lowered else followers)
+    behind = _behind(tx, versions.followers(tx, ids)) if ids else []
     moved = _moved(tx, behind)
     running = [follower for follower in behind if follower.is_running]
     open_times = {follower.version_at for follower in (*moved, *running)}
-    versions.place(tx, _at_other_times(tx, ids, open_times) if is_complete else [])
+    versions.place(tx, _at_other_times(tx, ids, open_times))
     up_to = max(found.values()) if len(found) == limit else 0
-    return Look(len(ids), up_to, {follower.sync_id: follower.generation for follower in moved})
+    return Look(len(ids), up_to, {follower.sync_id: follower.order for follower in moved})
 
 
-def _lower(tx: Tx, followers: list[Placed]) -> tuple[list[int], bool]:
-    """Those to import again because of followers that follow fewer now, and whether these are all."""
-    again: list[int] = []
-    is_complete = True
-    for follower, generation in followers:
-        if follower.generation is not None and generation < follower.generation:
-            newer = versions.newer_now(tx, follower, generation)
-            if len(batch.free(tx, [follower.sync_id, *newer])) <= len(newer):
-                is_complete = False
-                continue
-            # What the follower has written need not be written again: versions are compared as they are at that moment.
-            versions.import_again(tx, newer.values())
-            versions.lower(tx, follower.id, generation)
-            again += newer.values()
-    return again, is_complete
+def place_times(tx: Tx, limit: int) -> dict[str, Order]:
+    """Finds batches to queue again because bundles of their time follow fewer: those to queue, as `Look.moved`.
+
+    A time counts as placed when none of its batches is left to be queued. As long as one of them is being imported with
+    a former order, it may overwrite newer ones: the others wait for that.
+    """
+    moved: dict[str, Order] = {}
+    for version_at, revision, awaits_runs in versions.revised_times(tx, MAX_TIMES):
+        if versions.has_former_runs(tx, version_at):
+            versions.await_runs(tx, version_at)
+            continue
+        if awaits_runs:
+            versions.end_runs(tx, version_at)
+        outdated = versions.outdated(tx, version_at, limit)
+        if not outdated:
+            versions.place_time(tx, version_at, revision)
+        moved |= {found.sync_id: found.order for found in outdated}
+    return moved
 
 
-def _followers(tx: Tx, ids: list[int]) -> list[Placed]:
-    """Some batches, and those that follow them."""
-    followers = versions.followers(tx, ids) if ids else []
-    generations = versions.generations(tx, [follower.sync_id for follower in followers])
-    return [(follower, generations[follower.sync_id]) for follower in followers]
+def _behind(tx: Tx, followers: list[Imported]) -> list[Imported]:
+    """Those whose order has changed since their last import, if they are being imported or may be again."""
+    concerned = [follower for follower in followers if follower.is_running or follower.may_be_queued]
+    generations = versions.generations(tx, [follower.sync_id for follower in concerned])
+    now = {follower.id: Order(generations[follower.sync_id], follower.revision) for follower in concerned}
+    return [follower for follower in concerned if follower.order != now[follower.id]]
 
 
-def _behind(followers: list[Placed]) -> list[Follower]:
-    """Those that were imported when they followed fewer, or are being imported, if they may be queued at some time."""
-    return [
-        follower
-        for follower, generation in followers
-        if (follower.is_running or follower.may_be_queued)
-        and (follower.generation is None or follower.generation < generation)
-    ]
-
-
-def _moved(tx: Tx, behind: list[Follower]) -> list[Follower]:
+def _moved(tx: Tx, behind: list[Imported]) -> list[Imported]:
     """Those of them that may be queued, and are not alone at their time: then there is no order to change."""
     moved = [follower for follower in behind if follower.may_be_queued]
     counts = Counter(follower.version_at for follower in moved)

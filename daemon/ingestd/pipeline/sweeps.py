@@ -19,6 +19,7 @@ from ingestd.pipeline.queueing import QueueRequest, insert
 from ingestd.records import Batch, Job
 from ingestd.store import batch, job, versions
 from ingestd.store.db import Tx
+from ingestd.store.versions import Order
 
 log = structlog.get_logger()
 
@@ -88,6 +89,7 @@ class Sweeper:
         locked, self._placed_up_to, moved = self._context.db.transaction(look)
         if locked:
             self._on_queued()
+        moved |= self._context.db.transaction(partial(placing.place_times, limit=MAX_PLACED))
         requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REIMPORT) for sync_id in sorted(moved))
         return self._insert_all(requests, partial(_is_moved, moved))
 
@@ -152,7 +154,7 @@ def _insert_if_idle(tx: Tx, context: Context, request: QueueRequest, is_due: IsD
     return True
 
 
-def _is_moved(moved: dict[str, int | None], tx: Tx, known: Batch, _newest: Job | None) -> bool:
-    """Whether a batch was not imported since it was found with this generation, and may still be queued."""
-    generation = versions.imported_generation(tx, known.id)
-    return generation is not None and generation == moved[known.sync_id]
+def _is_moved(moved: dict[str, Order], tx: Tx, known: Batch, _newest: Job | None) -> bool:
+    """Whether a batch was not imported since it was found with this order, and may still be queued."""
+    order = versions.imported_order(tx, known.id)
+    return order is not None and order == moved[known.sync_id]

@@ -15,19 +15,31 @@ _sql = Queries("version")
 Reader = Callable[[Any, Any], Version | None]
 
 
-class Follower(NamedTuple):
-    """A batch that may follow others of its time.
+class Order(NamedTuple):
+    """What the order of a batch among others of its time rested on when its last import began; None at the first."""
 
-    `generation` is that of its last import, -1 if it is to be imported again; None if that was at another time or
-    begins just now.
-    """
+    generation: int | None
+    revision: int | None
+
+
+class Imported(NamedTuple):
+    """A batch that was imported, or is being imported, and the revision of the order of its time now."""
 
     id: int
     sync_id: str
     version_at: datetime
-    generation: int | None
+    order: Order
+    revision: int
     is_running: bool
     may_be_queued: bool
+
+
+class RevisedTime(NamedTuple):
+    """A time whose order was revised; `awaits_runs`: batches of it were being imported with a former revision."""
+
+    version_at: datetime
+    revision: int
+    awaits_runs: bool
 
 
 def generations(tx: Tx, sync_ids: Iterable[str]) -> dict[str, int]:
@@ -71,38 +83,73 @@ def look_again(tx: Tx, batch_id: int) -> None:
     _sql.look_again(tx.connection, batch_id=batch_id)
 
 
-def newer_now(tx: Tx, follower: Follower, generation: int) -> dict[str, int]:
-    """Those of its time that are newer than a batch, now that it has a lower generation: sync_id and id."""
-    at, before = follower.version_at, follower.generation
-    found = _sql.newer_now(tx.connection, version_at=at, sync_id=follower.sync_id, generation=generation, before=before)
-    return dict(found)
-
-
-def import_again(tx: Tx, ids: Iterable[int]) -> None:
-    """Has the sweep queue these batches again, whatever their generation."""
-    wanted = Ids(ids)
-    if wanted:
-        _sql.import_again(tx.connection, ids=wanted)
-
-
-def lower(tx: Tx, batch_id: int, generation: int) -> None:
-    """Records that the lower generation of a batch was taken into account."""
-    _sql.lower(tx.connection, batch_id=batch_id, generation=generation)
-
-
 def times(tx: Tx, ids: Iterable[int]) -> dict[int, datetime | None]:
     """The times of the versions of some batches, by id; None where it is not known."""
     return dict(_sql.times(tx.connection, ids=Ids(ids)))
 
 
-def followers(tx: Tx, ids: Iterable[int]) -> list[Follower]:
+def followers(tx: Tx, ids: Iterable[int]) -> list[Imported]:
     """Those of some batches, and of those of the same time that follow them, directly or not, whose import began."""
-    return [
-        Follower(id_, sync_id, version_at, generation, bool(is_running), bool(may_be_queued))
-        for id_, sync_id, version_at, generation, is_running, may_be_queued in _sql.followers(
-            tx.connection, ids=Ids(ids), limit=MAX_GENERATION
-        )
-    ]
+    return [_imported(*row) for row in _sql.followers(tx.connection, ids=Ids(ids), limit=MAX_GENERATION)]
+
+
+def outdated(tx: Tx, version_at: datetime, limit: int) -> list[Imported]:
+    """Batches of a time whose last import began with another revision of its order, and that are not left alone."""
+    return [_imported(*row) for row in _sql.outdated(tx.connection, version_at=version_at, limit=limit)]
+
+
+def _imported(
+    id_: int,
+    sync_id: str,
+    version_at: datetime,
+    generation: int | None,
+    imported: int | None,
+    revision: int,
+    *flags: int,
+) -> Imported:
+    return Imported(id_, sync_id, version_at, Order(generation, imported), revision, *map(bool, flags))
+
+
+def revised_times(tx: Tx, limit: int) -> list[RevisedTime]:
+    """Times whose order was revised, so that their batches are to be imported again."""
+    return [RevisedTime(*row) for row in _sql.revised_times(tx.connection, limit=limit)]
+
+
+def has_former_runs(tx: Tx, version_at: datetime) -> bool:
+    """Whether a batch of a time is being imported with a former revision of its order."""
+    return bool(_sql.has_former_runs(tx.connection, version_at=version_at))
+
+
+def await_runs(tx: Tx, version_at: datetime) -> None:
+    """Records that there are such runs: what is imported meanwhile will have to be imported once more."""
+    _sql.await_runs(tx.connection, version_at=version_at)
+
+
+def end_runs(tx: Tx, version_at: datetime) -> None:
+    """Records that such runs have ended, by another revision."""
+    _sql.end_runs(tx.connection, version_at=version_at)
+
+
+def place_time(tx: Tx, version_at: datetime, revision: int) -> None:
+    """Records that no batch of a time is left to be imported again, unless its order was revised since."""
+    _sql.place_time(tx.connection, version_at=version_at, revision=revision)
+
+
+def revision(tx: Tx, batch_id: int) -> int:
+    """The revision of the order of the time of a batch. Has to be read before its generation."""
+    return int(_sql.revision(tx.connection, batch_id=batch_id))
+
+
+def place_of(tx: Tx, batch_id: int) -> tuple[datetime | None, str | None]:
+    """The time and the prior of a batch."""
+    version_at, prior_sync_id = _sql.place_of(tx.connection, batch_id=batch_id)
+    return version_at, prior_sync_id
+
+
+def revise(tx: Tx, batch_id: int, version_at: datetime | None, prior_sync_id: str | None) -> None:
+    """Has all batches of a time imported again if one, whose time and prior these were, makes some follow fewer."""
+    if version_at is not None:
+        _sql.revise(tx.connection, batch_id=batch_id, version_at=version_at, prior_sync_id=prior_sync_id)
 
 
 def has_others(tx: Tx, version_at: datetime, batch_id: int) -> bool:
@@ -110,22 +157,25 @@ def has_others(tx: Tx, version_at: datetime, batch_id: int) -> bool:
     return bool(_sql.has_others(tx.connection, version_at=version_at, batch_id=batch_id))
 
 
-def imported_generation(tx: Tx, batch_id: int) -> int | None:
-    """The generation of the last import of a batch; None where a sweep must not queue it because of its order."""
-    generation: int | None = _sql.still_imported(tx.connection, batch_id=batch_id)
-    return generation
+def imported_order(tx: Tx, batch_id: int) -> Order | None:
+    """What the last import of a batch rested on; None where a sweep must not queue it because of its order."""
+    found = _sql.imported_order(tx.connection, batch_id=batch_id)
+    return None if found is None else Order(*found)
 
 
-def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
-    """Whether the version of a batch was another one when its last import began."""
-    completed_at, generation = _sql.imported_version(tx.connection, batch_id=batch_id)
-    return generation is not None and (completed_at, generation) != (now.completed_at, now.generation)
+def has_moved(tx: Tx, batch_id: int, now: Version, revision: int) -> bool:
+    """Whether the version of a batch, or the order of its time, was another one when its last import began."""
+    completed_at, generation, imported = _sql.imported_version(tx.connection, batch_id=batch_id)
+    before = (completed_at, generation, imported)
+    return generation is not None and before != (now.completed_at, now.generation, revision)
 
 
-def begin_import(tx: Tx, batch_id: int, version: Version, *, of_all: bool) -> None:
+def begin_import(tx: Tx, batch_id: int, version: Version, revision: int, *, of_all: bool) -> None:
     """Records that the present manifest is being imported, and the version if that is of all that it says."""
     at, generation = version.completed_at, version.generation
-    _sql.begin_import(tx.connection, batch_id=batch_id, completed_at=at, generation=generation, of_all=of_all)
+    _sql.begin_import(
+        tx.connection, batch_id=batch_id, completed_at=at, generation=generation, revision=revision, of_all=of_all
+    )
 
 
 def reader(tx: Tx, incoming: Version, writers: Iterable[tuple[Any, Any]]) -> Reader:

@@ -25,12 +25,12 @@ class Progress:
         self.seen += count
         self.tally[decision.value] += count
 
-    def take_back(self, decision: Decision) -> None:
-        """Forgets the decision of an item that is taken up again."""
-        if self.tally[decision.value] > 0:
-            self.note(decision, -1)
-        else:
-            self.terminal -= 1
+    def take_back(self, decisions: Counter[str]) -> None:
+        """Forgets the decisions of items that are taken up again: those of this run, as far as it has as many."""
+        for decision, count in decisions.items():
+            of_run = min(count, self.tally[decision])
+            self.note(Decision(decision), -of_run)
+            self.terminal -= count - of_run
 
 
 def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:

@@ -26,12 +26,13 @@ class Contest:
     """What the items of a batch say about the covers of those assets of which one such item failed.
 
     All of it is read once. After each election only the decisions of the elected items are read: otherwise many failing
-    items of one asset would cost the square of their number. `on_step` is called after each read.
+    items of one asset would cost the square of their number. `on_step` is called after each read. Without `batch_id`
+    there is nothing to elect.
     """
 
-    def __init__(self, read: Read, on_step: Callable[[], None], batch_id: int, bundle: Bundle) -> None:
+    def __init__(self, read: Read, on_step: Callable[[], None], batch_id: int | None, bundle: Bundle) -> None:
         self._read, self._on_step, self._bundle = read, on_step, bundle
-        found = read(lambda tx: item.contested_covers(tx, batch_id))
+        found = {} if batch_id is None else read(lambda tx: item.contested_covers(tx, batch_id))
         self._open = {asset: _by_rank(said) for asset, said in found.items() if asset in bundle.index.covers}
         """by asset: the statements that have not failed, the highest in rank last"""
         self._elected: dict[str, CoverStatement] = {}

@@ -85,13 +85,14 @@ class Opening:
     def _prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
         known, is_changed = self._current_batch(tx, delivered)
+        revision = versions.revision(tx, known.id)
         bundle = preflight.bundle_of(tx, known.id, manifest, delivered.index)
         removed = removals.count_for(self.context, known, manifest.sha256)
         if problem := self._time_problem(tx, manifest):
             return Opened(manifest, bundle, 0, None, removed), ManifestFromFuture([problem])
         if is_changed and ordering.must_wait(tx, known.id):
             return Opened(manifest, bundle, 0, None, removed), PriorFirst("its prior has an active job")
-        if self._repeats_all(tx, bundle):
+        if self._repeats_all(tx, bundle, revision):
             item.reset(tx, known.id)
             removals.recount(tx, known)
         plan = None
@@ -103,13 +104,14 @@ class Opening:
             removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, removed), refusal
-        return Opened(manifest, bundle, self._record_start(tx, manifest, bundle), plan, removed), None
+        return Opened(manifest, bundle, self._record_start(tx, manifest, bundle, revision), plan, removed), None
 
-    def _repeats_all(self, tx: Tx, bundle: Bundle) -> bool:
+    def _repeats_all(self, tx: Tx, bundle: Bundle, revision: int) -> bool:
         """Whether decided items are taken up, too: by a re-import, and where the version of the batch has changed."""
         is_reimport = job.begin_reimport(tx, self.lease.job_id)
-        is_moved = self.lease.scope.takes_everything and versions.has_moved(tx, self.lease.batch_id, bundle.version)
-        return is_reimport or is_moved
+        if is_reimport or not self.lease.scope.takes_everything:
+            return is_reimport
+        return versions.has_moved(tx, self.lease.batch_id, bundle.version, revision)
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
         """The batch under its row lock, brought up to date, and whether the manifest that was read was recorded now."""
@@ -127,12 +129,13 @@ class Opening:
         max_future = self.context.settings.mount.max_future
         return delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
 
-    def _record_start(self, tx: Tx, manifest: Manifest, bundle: Bundle) -> int:
+    def _record_start(self, tx: Tx, manifest: Manifest, bundle: Bundle, revision: int) -> int:
         """Appends `import_started`; returns how many items are decided already."""
         tally = item.tally(tx, self.lease.batch_id)
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
-        versions.begin_import(tx, self.lease.batch_id, bundle.version, of_all=self.lease.scope.takes_everything)
+        of_all = self.lease.scope.takes_everything
+        versions.begin_import(tx, self.lease.batch_id, bundle.version, revision, of_all=of_all)
         ledger.append(
             tx,
             self.lease.batch_id,

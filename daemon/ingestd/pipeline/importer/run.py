@@ -3,6 +3,7 @@
 import threading
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -117,31 +118,37 @@ class Run:
         """Imports the items that this run takes up, and those that count in place of others that failed."""
         scope, batch_id = self._lease.scope, self._lease.batch_id
         late_until = self._listings_late_until()
-        if Decision.FAILED.value not in item.TAKEN_BY[scope]:
-            # Those that failed are not tried again: others count in their place.
-            self._import_next_covers(opened, identity, late_until)
+        # Where what failed is not tried again, others count in its place from the beginning.
+        tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]
+        elected = [] if tries_failed else self._contest(opened).elect()
         for part, cause in PARTS:
             select = partial(item.chunk, batch_id=batch_id, scope=scope, covers=part is Part.COVER)
             self._import_part(opened, part, self._reader(identity, late_until, cause), select)
-        self._import_next_covers(opened, identity, late_until)
+        self._import_elected(opened, identity, late_until, elected)
+        contest = self._contest(opened)
+        while elected := contest.elect():
+            self._import_elected(opened, identity, late_until, elected)
 
-    def _import_next_covers(self, opened: Opened, identity: MountIdentity, late_until: float) -> None:
+    def _contest(self, opened: Opened) -> Contest:
+        is_needed = opened.bundle.action is not Action.REMOVE and self._has_failed()
+        batch_id = self._lease.batch_id if is_needed else None
+        return Contest(self._fence.read, self._fence.on_step, batch_id, opened.bundle)
+
+    def _has_failed(self) -> bool:
+        """Whether an item of the batch has failed, in this run or before."""
+        return bool(self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))[Decision.FAILED.value])
+
+    def _import_elected(
+        self, opened: Opened, identity: MountIdentity, late_until: float, elected: Sequence[OpenItem]
+    ) -> None:
         """Takes items up again, because another one that counted in their place has failed."""
-        tally = self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))
-        if not tally[Decision.FAILED.value] or opened.bundle.action is Action.REMOVE:
-            return
-        contest = Contest(self._fence.read, self._fence.on_step, self._lease.batch_id, opened.bundle)
-        while again := contest.elect():
-            self._take_back(again)
-            for part, cause in PARTS:
-                rows = [row for row in again if opened.manifest.entry(row.ordinal).is_cover is (part is Part.COVER)]
-                if rows:
-                    self._import_part(opened, part, self._reader(identity, late_until, cause), partial(_listed, rows))
-
-    def _take_back(self, again: Sequence[OpenItem]) -> None:
-        for row in again:
-            self._progress.take_back(Decision(row.decision))
-        self._fence.fenced(lambda _tx: None, done=-len(again))
+        if counted := [row for row in elected if row.decision in SUCCEEDED]:
+            self._progress.take_back(Counter(row.decision for row in counted))
+            self._fence.fenced(lambda _tx: None, done=-len(counted))
+        for part, cause in PARTS:
+            rows = [row for row in elected if opened.manifest.entry(row.ordinal).is_cover is (part is Part.COVER)]
+            if rows:
+                self._import_part(opened, part, self._reader(identity, late_until, cause), partial(_listed, rows))
 
     def _import_part(self, opened: Opened, part: Part, reader: ItemReader, select: Select) -> None:
         of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
