@@ -154,6 +154,11 @@ CASES = {
             covers=(CoverItem("z", "a1"), CoverItem("y", "a1", "big")),
         ),
     ],
+    "an entry that names the linked cover fails when its bundle is delivered again": [
+        replace(V3, assets=(Asset("a1"),)),
+        replace(V1, covers=(CoverItem("y", "a1"),)),
+        replace(V1, assets=(Asset("a1", cover="y", fails=True),), covers=(CoverItem("z", "a1"),), delivery=1),
+    ],
     "what a bundle follows arrives last": [
         Bundle("1", 3, prior="3", assets=(Asset("a1", "T1"),)),
         Bundle("2", 3, assets=(Asset("a1", "T2"),)),

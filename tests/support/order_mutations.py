@@ -169,7 +169,7 @@ MUTATIONS = {
         PREFLIGHT, "        versions.look_again(tx, known.id)\n", "        pass\n"
     ),
     "the winning cover needs no file where a newer bundle has said it": Mutation(
-        PREPARED, "(writes or outranks_others(chunk_item.entry, bundle, state))", "writes"
+        PREPARED, "(writes or outranks_others(chunk_item.entry, bundle))", "writes"
     ),
     "a lower generation makes no other newer": Mutation(
         PLACING, "for found in outdated}", "for found in outdated if False}"

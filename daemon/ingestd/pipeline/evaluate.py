@@ -95,14 +95,11 @@ def is_outranked(entry: Entry, bundle: Bundle) -> bool:
     return bundle.action is not Action.REMOVE and wins is not None and wins[0] != entry.asset_hash
 
 
-def outranks_others(entry: Entry, bundle: Bundle, state: LibraryState) -> bool:
-    """Whether another cover of its bundle would count in place of an item's, if that failed; not once it is linked."""
+def outranks_others(entry: Entry, bundle: Bundle) -> bool:
+    """Whether another cover of its bundle would count in place of an item's, if that failed."""
     asset, cover = (entry.parent_hash, entry.asset_hash) if entry.is_cover else (entry.asset_hash, entry.cover_hash)
-    if asset not in bundle.index.contested or bundle.action is Action.REMOVE:
-        return False
-    last = state.covers_of(asset).last
-    is_linked = last is not None and (last.hash, last.linked) == (cover, bundle.version)
-    return cover == bundle.index.covers[asset][0] and not is_linked
+    is_contested = asset in bundle.index.contested and bundle.action is not Action.REMOVE
+    return is_contested and cover == bundle.index.covers[asset or ""][0]
 
 
 def covers_after(entry: Entry, bundle: Bundle, before: Covers) -> Covers:

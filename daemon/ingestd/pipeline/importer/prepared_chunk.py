@@ -108,7 +108,7 @@ def _verdict(chunk_item: ChunkItem, bundle: Bundle, state: LibraryState, documen
     reading = chunk_item.reading
     verdict = evaluate(chunk_item.entry, bundle, state, documents)
     writes = verdict.decision in (Decision.CREATED, Decision.UPDATED, Decision.LINKED, Decision.DEFERRED)
-    if reading.problem is not None and (writes or outranks_others(chunk_item.entry, bundle, state)):
+    if reading.problem is not None and (writes or outranks_others(chunk_item.entry, bundle)):
         return Verdict(Decision.FAILED, reading.reason, reading.problem)
     return of_awaited(verdict) if chunk_item.row.decision == Decision.DEFERRED else verdict
 
