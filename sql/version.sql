@@ -1,10 +1,14 @@
 -- The versions of batches, and those whose order becomes known late.
 
--- fragment: is_imported
--- Whether nothing of the present manifest of a batch `b` is left to import, so that a sweep may queue it again. Not if its
--- last job `j` failed, or was queued by a sweep and cancelled; another cancelled job has nothing to do with the order.
-(b.status IN ('imported', 'partial', 'failed') AND b.failure_count = 0
- AND NOT IFNULL(j.state = 'cancelled' AND j.scope = 'reimport' AND j.requested_by = 'ingestd', 0))
+-- fragment: may_be_queued
+-- Whether nothing of the present manifest of a batch `b` is left to import, so that a sweep may have it imported again. Not
+-- if its last job `j` failed, or was queued by a sweep and cancelled; another cancelled job has nothing to do with the order.
+(b.status NOT IN ('held', 'invalid', 'queued', 'importing') AND b.failure_count = 0
+ AND NOT IFNULL(j.state = 'cancelled' AND j.scope = 'reimport' AND j.requested_by = 'ingestd', 0)
+ AND NOT EXISTS (SELECT 1 FROM ingest_batch_tally t WHERE t.batch_id = b.id AND t.items > 0 AND t.decision NOT IN
+                 ('created', 'updated', 'linked', 'removed', 'skipped', 'deferred', 'failed'))
+ AND NOT EXISTS (SELECT 1 FROM ingest_batch_container c WHERE c.batch_id = b.id AND c.in_manifest = 1
+                 AND c.decision = 'pending'))
 
 -- fragment: with_last_job
 LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
@@ -12,7 +16,7 @@ LEFT JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id 
 -- fragment: imported_columns
 -- Record: ingestd.store.versions.Imported.
 b.id, b.sync_id, b.version_at, b.imported_generation, b.imported_revision, IFNULL(o.revision, 0), IFNULL(j.state = 'running', 0),
-       {{is_imported}}
+       {{may_be_queued}}
 
 -- name: version^
 SELECT version_at, sync_id FROM ingest_batch WHERE id = :batch_id;
@@ -73,7 +77,7 @@ WHERE b.imported_generation IS NOT NULL OR j.state = 'running';
 -- Batches of a time whose last import began with another revision of its order, and that may be queued.
 SELECT {{imported_columns}}
 FROM ingest_order o STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_time) ON b.version_at = o.version_at {{with_last_job}}
-WHERE o.version_at = :version_at AND b.imported_revision <> o.revision AND {{is_imported}}
+WHERE o.version_at = :version_at AND b.imported_revision <> o.revision AND {{may_be_queued}}
 LIMIT :limit;
 
 -- name: has_former_runs$
@@ -83,13 +87,12 @@ SELECT EXISTS (SELECT 1 FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN inge
                WHERE j.state = 'running' AND b.version_at = :version_at AND NOT b.imported_revision <=> o.revision);
 
 -- name: revised_times
-SELECT version_at, revision, awaits_runs FROM ingest_order WHERE is_placed = 0 ORDER BY version_at LIMIT :limit;
-
--- name: await_runs!
-UPDATE ingest_order SET awaits_runs = 1 WHERE version_at = :version_at;
+-- Those that no transaction holds: a run that revises a time may plan for minutes afterwards.
+SELECT version_at, revision, awaits_runs FROM ingest_order WHERE is_placed = 0 ORDER BY version_at LIMIT :limit
+FOR UPDATE SKIP LOCKED;
 
 -- name: end_runs!
--- Those runs may have overwritten what others wrote that are newer by now, and were imported meanwhile.
+-- Runs that began before the last revision may have overwritten what newer ones wrote that were imported since.
 UPDATE ingest_order SET awaits_runs = 0, revision = revision + 1 WHERE version_at = :version_at AND awaits_runs = 1;
 
 -- name: place_time!
@@ -97,8 +100,8 @@ UPDATE ingest_order SET is_placed = 1 WHERE version_at = :version_at AND revisio
 
 -- name: revise!
 -- Where a batch had another time or prior before: counts that as a change of the order of that time if it followed another
--- then, or if others followed it that it has left.
-INSERT INTO ingest_order (version_at)
+-- then, or if others followed it that it has left. Another that revises the same time commits soon, or plans for minutes.
+SET STATEMENT innodb_lock_wait_timeout = 1 FOR INSERT INTO ingest_order (version_at)
 SELECT :version_at FROM ingest_batch b
 WHERE b.id = :batch_id AND NOT (b.version_at <=> :version_at AND b.prior_sync_id <=> :prior_sync_id)
   AND (EXISTS (SELECT 1 FROM ingest_batch p
@@ -106,7 +109,7 @@ WHERE b.id = :batch_id AND NOT (b.version_at <=> :version_at AND b.prior_sync_id
        OR (NOT b.version_at <=> :version_at
            AND EXISTS (SELECT 1 FROM ingest_batch f FORCE INDEX (by_prior)
                        WHERE f.prior_sync_id = b.sync_id AND f.version_at = :version_at AND f.id <> b.id)))
-ON DUPLICATE KEY UPDATE revision = revision + 1, is_placed = 0;
+ON DUPLICATE KEY UPDATE revision = revision + 1, is_placed = 0, awaits_runs = 1;
 
 -- name: revision$
 SELECT IFNULL(o.revision, 0) FROM ingest_batch b LEFT JOIN ingest_order o ON o.version_at = b.version_at
@@ -123,7 +126,7 @@ SELECT EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_time)
 -- name: imported_order^
 -- The order with which its last import began, if a sweep may queue it again.
 SELECT b.imported_generation, b.imported_revision FROM ingest_batch b {{with_last_job}}
-WHERE b.id = :batch_id AND {{is_imported}};
+WHERE b.id = :batch_id AND {{may_be_queued}};
 
 -- name: imported_version^
 SELECT imported_version_at, imported_generation, imported_revision FROM ingest_batch WHERE id = :batch_id;

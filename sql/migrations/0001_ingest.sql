@@ -61,11 +61,11 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
 
 CREATE TABLE IF NOT EXISTS ingest_order (
   version_at        DATETIME(6) NOT NULL PRIMARY KEY,
-  revision          INT UNSIGNED NOT NULL DEFAULT 1 COMMENT 'how often a bundle of this time ceased to follow another',
+  revision          INT UNSIGNED NOT NULL DEFAULT 1 COMMENT 'grows when bundles of this time follow fewer than before',
   is_placed         TINYINT UNSIGNED NOT NULL DEFAULT 0
                     COMMENT 'a sweep has seen that none of this time is left to be imported again',
-  awaits_runs       TINYINT UNSIGNED NOT NULL DEFAULT 0
-                    COMMENT 'a sweep has seen one that was being imported with a former revision',
+  awaits_runs       TINYINT UNSIGNED NOT NULL DEFAULT 1
+                    COMMENT 'no sweep has seen yet that all runs with the revision before have ended',
   KEY by_placed (is_placed, version_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 

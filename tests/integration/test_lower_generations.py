@@ -11,7 +11,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import MAX_PLACED, Sweeper
-from ingestd.store import batch
+from ingestd.store import batch, versions
 from ingestd.store.db import Tx
 from support.equal_times import NEWER, OLDER, PRIOR, jobs, put, sweep, title, unplaced
 from support.order_world import sync_id_of
@@ -19,6 +19,18 @@ from support.plans import rows_touched
 from support.world import World, photo
 
 LATER, EARLIER = "2026-04-02T12:00:00Z", "2026-03-31T12:00:00Z"
+
+
+def put_imported(world: World, count: int, *, at: str) -> None:
+    """Batches that follow one; `at` is SQL, by the number `seq`."""
+    world.sql(
+        "INSERT INTO ingest_batch (sync_id, status, discovered_at, manifest_completed_at, imported_version_at,"
+        " imported_generation, imported_revision, prior_sync_id, is_placed)"
+        f" SELECT LPAD(seq, 36, '0'), 'imported', UTC_TIMESTAMP(6), {at}, {at}, 1, 0, %s, 1 FROM seq_1_to_{count}",
+        PRIOR,
+    )
+
+
 Change = Callable[[World], object]
 
 
@@ -194,7 +206,6 @@ def test_one_that_is_being_imported_is_imported_again(world: World) -> None:
             patched.undo()
             put(world, PRIOR, completed_at=LATER)
             world.scan(elsewhere)
-            assert sweep(world, elsewhere) == 0
             world.import_all(elsewhere, NEWER)
         return result
 
@@ -204,6 +215,48 @@ def test_one_that_is_being_imported_is_imported_again(world: World) -> None:
     sweep(world, context)
     assert world.sql("SELECT DISTINCT title FROM asset") == [(NEWER,)]
     assert unplaced(world) == 0
+
+
+def test_sweeps_during_runs_come_to_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has been claimed, and has not begun to import, looks like one with the former order."""
+    context, elsewhere = world.context(), world.context()
+    import_three(world, context)
+    put(world, PRIOR, completed_at=LATER)
+    world.scan(context)
+    begin = versions.begin_import
+
+    def begin_late(*arguments: Any, **more: Any) -> None:
+        Sweeper(elsewhere).place()
+        begin(*arguments, **more)
+
+    monkeypatch.setattr(versions, "begin_import", begin_late)
+    assert sweep(world, context) == 2
+    assert title(world) == "of the other"
+    assert open_times(world) == unplaced(world) == 0
+    assert world.sql("SELECT revision, awaits_runs FROM ingest_order") == [(2, 0)]
+
+
+def test_one_alone_at_its_time_is_left_alone(world: World) -> None:
+    context = world.context()
+    put(world, PRIOR)
+    put(world, OLDER, photo("a"), prior=PRIOR)
+    world.import_all(context, PRIOR, OLDER)
+    put(world, PRIOR, completed_at=LATER)
+    world.import_all(context, PRIOR)
+    assert sweep(world, context) == unplaced(world) == open_times(world) == 0
+
+
+def test_a_sweep_queues_no_more_than_its_limit(world: World) -> None:
+    context = world.context()
+    put_imported(world, 30, at="'2026-04-01' + INTERVAL seq MOD 3 HOUR")
+    world.sql("INSERT INTO ingest_order (version_at) SELECT DISTINCT version_at FROM ingest_batch WHERE %s", 1)
+    moved = context.db.transaction(partial(placing.place_times, limit=25))
+    assert len(moved) == 25
+    world.sql("UPDATE ingest_batch SET imported_revision = 2 WHERE FIND_IN_SET(sync_id, %s)", ",".join(moved))
+    assert len(context.db.transaction(partial(placing.place_times, limit=25))) == 5
+    world.sql("UPDATE ingest_batch SET imported_revision = 2 WHERE %s", 1)
+    assert context.db.transaction(partial(placing.place_times, limit=25)) == {}
+    assert open_times(world) == 0
 
 
 def test_what_is_locked_is_left_to_a_later_sweep(world: World) -> None:
@@ -223,7 +276,7 @@ def test_what_is_locked_is_left_to_a_later_sweep(world: World) -> None:
     assert unplaced(world) == 0
 
 
-@pytest.mark.parametrize("status", ["held", "invalid", "new"])
+@pytest.mark.parametrize("status", ["held", "invalid"])
 def test_one_that_no_sweep_queues_keeps_no_time_open(world: World, status: str) -> None:
     context = world.context()
     import_three(world, context)
@@ -246,13 +299,7 @@ def test_an_ordinary_delivery_revises_nothing(world: World) -> None:
 
 def test_many_of_one_time_are_read_once_each(world: World) -> None:
     context = world.context()
-    world.sql(
-        "INSERT INTO ingest_batch (sync_id, status, discovered_at, manifest_completed_at, imported_version_at,"
-        " imported_generation, imported_revision, prior_sync_id, is_placed)"
-        " SELECT LPAD(seq, 36, '0'), 'imported', UTC_TIMESTAMP(6), '2026-04-01 12:00:00', '2026-04-01 12:00:00', 1, 0,"
-        " %s, 1 FROM seq_1_to_3000",
-        PRIOR,
-    )
+    put_imported(world, 3000, at="'2026-04-01 12:00:00'")
     world.sql("INSERT INTO ingest_order (version_at) VALUES (%s)", "2026-04-01 12:00:00")
     assert rows_touched(context.db, partial(placing.place_times, limit=MAX_PLACED)) < 10 * MAX_PLACED
     world.sql("UPDATE ingest_order SET is_placed = 1")

@@ -53,6 +53,19 @@ def test_a_later_plan_leaves_it_alone(world: World) -> None:
         run_again(world, context, sync_id, Scope.FAILED)
 
 
+def test_an_entry_that_names_a_failed_one_is_left_alone(world: World) -> None:
+    """Also in a bundle that follows another one of its time."""
+    context = world.context()
+    prior = world.put(photo("b"))
+    items = (photo("a", cover_hash=md5("x")), cover("x", "a", **failing("x")))
+    sync_id = put(world, *items, missing="x", prior_sync_id=prior)
+    world.import_all(context, prior, sync_id)
+    for _ in range(2):
+        assert world.decisions(sync_id) == {md5("a"): "updated", md5("x"): "failed:file_missing"}
+        assert linked(world) == [(md5("x"), None)]
+        run_again(world, context, sync_id, Scope.FAILED)
+
+
 def test_the_winner_counts_once_its_file_is_there(world: World) -> None:
     context = world.context()
     sync_id = put(world, photo("a"), cover("x", "a"), cover("y", "a", **failing("y")), missing="y")

@@ -28,7 +28,6 @@ OPENING = "daemon/ingestd/pipeline/importer/opening.py"
 NEXT_COVERS = "daemon/ingestd/pipeline/importer/next_covers.py"
 RUN = "daemon/ingestd/pipeline/importer/run.py"
 DELIVERY = "daemon/ingestd/pipeline/delivery.py"
-PREFLIGHT = "daemon/ingestd/pipeline/preflight.py"
 CANCELLING = "daemon/ingestd/pipeline/cancelling.py"
 CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
 COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
@@ -159,14 +158,11 @@ MUTATIONS = {
     ),
     "unchanged items of a later delivery keep their decisions": Mutation(
         DELIVERY,
-        "elif versions.has_moved(tx, known.id, versions.version(tx, known.id), versions.revision(tx, known.id)):",
+        "elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):",
         "elif False:",
     ),
     "content that was recorded counts as imported": Mutation(
-        "sql/version.sql", "(b.status IN ('imported', 'partial', 'failed') AND", "("
-    ),
-    "plans that leave nothing to import are not looked at": Mutation(
-        PREFLIGHT, "        versions.look_again(tx, known.id)\n", "        pass\n"
+        "sql/version.sql", "WHERE t.batch_id = b.id AND t.items > 0 AND", "WHERE FALSE AND t.items > 0 AND"
     ),
     "the winning cover needs no file where a newer bundle has said it": Mutation(
         PREPARED, "(writes or outranks_others(chunk_item.entry, bundle))", "writes"
@@ -182,10 +178,14 @@ MUTATIONS = {
     ),
     "the order of a time is revised once": Mutation("sql/version.sql", "revision = revision + 1, ", ""),
     "runs with a former order are not waited for": Mutation(
-        PLACING, "if versions.has_former_runs(tx, version_at):", "if False:"
+        PLACING, "            if versions.has_former_runs(tx, version_at):\n", "            if False:\n"
     ),
     "what was imported beside such runs is not imported again": Mutation(
-        PLACING, "        if awaits_runs:\n", "        if False:\n"
+        "sql/version.sql", "SET awaits_runs = 0, revision = revision + 1", "SET awaits_runs = 0"
+    ),
+    "each look revises the order of a time": Mutation(PLACING, "        if awaits_runs:\n", "        if True:\n"),
+    "elected entries are taken up by each run": Mutation(
+        VERSIONS, "return pair(version) == pair(bundle)", "return version == bundle"
     ),
     "a cancelled job takes the order with it": Mutation(CANCELLING, "        versions.look_again(tx, known.id)\n", ""),
     "covers that count in place of failed ones are elected once": Mutation(

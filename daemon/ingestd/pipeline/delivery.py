@@ -218,7 +218,7 @@ def _restage(tx: Tx, known: Batch, manifest: Manifest) -> None:
     """
     if (manifest.action is Action.REMOVE) != (known.action is Action.REMOVE):
         item.reset(tx, known.id)
-    elif versions.has_moved(tx, known.id, versions.version(tx, known.id), versions.revision(tx, known.id)):
+    elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):
         item.reset(tx, known.id, (*SUCCEEDED, Decision.IGNORED))
     staging.restage(tx, known.id, manifest)
 

@@ -51,18 +51,20 @@ def place_times(tx: Tx, limit: int) -> dict[str, Order]:
     """Finds batches to queue again because bundles of their time follow fewer: those to queue, as `Look.moved`.
 
     A time counts as placed when none of its batches is left to be queued. As long as one of them is being imported with
-    a former order, it may overwrite newer ones: the others wait for that.
+    a former order, it may overwrite newer ones: the others wait for that, and are then imported again, whatever was
+    imported meanwhile.
     """
     moved: dict[str, Order] = {}
     for version_at, revision, awaits_runs in versions.revised_times(tx, MAX_TIMES):
-        if versions.has_former_runs(tx, version_at):
-            versions.await_runs(tx, version_at)
-            continue
         if awaits_runs:
+            if versions.has_former_runs(tx, version_at):
+                continue
             versions.end_runs(tx, version_at)
-        outdated = versions.outdated(tx, version_at, limit)
-        if not outdated:
-            versions.place_time(tx, version_at, revision)
+        outdated = versions.outdated(tx, version_at, limit - len(moved))
+        if len(outdated) == 1 and not versions.has_others(tx, version_at, outdated[0].id):
+            outdated = []
+        if not outdated and len(moved) < limit:
+            versions.place_time(tx, version_at, revision + awaits_runs)
         moved |= {found.sync_id: found.order for found in outdated}
     return moved
 

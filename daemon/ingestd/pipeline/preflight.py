@@ -69,9 +69,6 @@ def _preflight(tx: Tx, context: Context, sync_id: str, manifest: Manifest, index
     if known.status is BatchStatus.HELD:
         removals.update_hold(context, tx, known)
     status.refresh(tx, known.id)
-    if known.plan_sha256 != manifest.sha256:
-        # It may count as imported from now on, as far as the order is concerned.
-        versions.look_again(tx, known.id)
     return plan
 
 

@@ -35,7 +35,7 @@ class Imported(NamedTuple):
 
 
 class RevisedTime(NamedTuple):
-    """A time whose order was revised; `awaits_runs`: batches of it were being imported with a former revision."""
+    """A time whose order was revised; `awaits_runs`: some of its batches may be imported with a former revision."""
 
     version_at: datetime
     revision: int
@@ -79,7 +79,7 @@ def place(tx: Tx, ids: Iterable[int]) -> None:
 
 
 def look_again(tx: Tx, batch_id: int) -> None:
-    """Has a sweep look at a batch again: a run that would have taken up the order was cancelled, or none is needed."""
+    """Has a sweep look at a batch again, because a run that would have taken up the order was cancelled."""
     _sql.look_again(tx.connection, batch_id=batch_id)
 
 
@@ -120,13 +120,8 @@ def has_former_runs(tx: Tx, version_at: datetime) -> bool:
     return bool(_sql.has_former_runs(tx.connection, version_at=version_at))
 
 
-def await_runs(tx: Tx, version_at: datetime) -> None:
-    """Records that there are such runs: what is imported meanwhile will have to be imported once more."""
-    _sql.await_runs(tx.connection, version_at=version_at)
-
-
 def end_runs(tx: Tx, version_at: datetime) -> None:
-    """Records that such runs have ended, by another revision."""
+    """Records that such runs have ended, by another revision: what was imported beside them may be overwritten."""
     _sql.end_runs(tx.connection, version_at=version_at)
 
 
@@ -163,11 +158,12 @@ def imported_order(tx: Tx, batch_id: int) -> Order | None:
     return None if found is None else Order(*found)
 
 
-def has_moved(tx: Tx, batch_id: int, now: Version, revision: int) -> bool:
-    """Whether the version of a batch, or the order of its time, was another one when its last import began."""
+def has_moved(tx: Tx, batch_id: int, now: Version, revision: int | None = None) -> bool:
+    """Whether the version of a batch was another one when its last import began, or the revision, if one is given."""
     completed_at, generation, imported = _sql.imported_version(tx.connection, batch_id=batch_id)
-    before = (completed_at, generation, imported)
-    return generation is not None and before != (now.completed_at, now.generation, revision)
+    if generation is None:
+        return False
+    return (completed_at, generation) != (now.completed_at, now.generation) or revision not in (None, imported)
 
 
 def begin_import(tx: Tx, batch_id: int, version: Version, revision: int, *, of_all: bool) -> None:
@@ -185,6 +181,11 @@ def reader(tx: Tx, incoming: Version, writers: Iterable[tuple[Any, Any]]) -> Rea
     following = generations(tx, sorted(ties))
     known = {(at, by): Version(at, by, following.get(by, 0)) for at, by in distinct}
     return lambda at, by: known.get((at, by))
+
+
+def is_of(version: Version | None, bundle: Version) -> bool:
+    """Whether a row is of this bundle and time: of its own rows no generation is read."""
+    return pair(version) == pair(bundle)
 
 
 def pair(version: Version | None) -> tuple[Any, str | None]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ingestd.model import Decision, Reason
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.chunk_source import Read
-from ingestd.store import asset_covers, item, library
+from ingestd.store import asset_covers, item, library, versions
 from ingestd.store.db import Tx
 from ingestd.store.item import CoverStatement, OpenItem
 
@@ -104,4 +104,4 @@ def _linked(tx: Tx, assets: Sequence[str], *, bundle: Bundle) -> list[tuple[str,
     ids = {id_: asset for asset, (id_, _is_live) in library.named(tx, assets).items()}
     found = asset_covers.find(tx, ids, bundle.version)
     last = ((ids[id_], known.last) for id_, known in found.items())
-    return [(asset, cover.hash) for asset, cover in last if cover is not None and cover.linked == bundle.version]
+    return [(asset, cover.hash) for asset, cover in last if cover and versions.is_of(cover.linked, bundle.version)]

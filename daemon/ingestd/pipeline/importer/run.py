@@ -121,12 +121,14 @@ class Run:
         # Where what failed is not tried again, others count in its place from the beginning.
         tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]
         elected = [] if tries_failed else self._contest(opened).elect()
+        self._take_back(elected)
         for part, cause in PARTS:
             select = partial(item.chunk, batch_id=batch_id, scope=scope, covers=part is Part.COVER)
             self._import_part(opened, part, self._reader(identity, late_until, cause), select)
         self._import_elected(opened, identity, late_until, elected)
         contest = self._contest(opened)
         while elected := contest.elect():
+            self._take_back(elected)
             self._import_elected(opened, identity, late_until, elected)
 
     def _contest(self, opened: Opened) -> Contest:
@@ -138,13 +140,16 @@ class Run:
         """Whether an item of the batch has failed, in this run or before."""
         return bool(self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))[Decision.FAILED.value])
 
+    def _take_back(self, elected: Sequence[OpenItem]) -> None:
+        """Forgets what was decided of items that are taken up again, as far as they were counted."""
+        if counted := [row for row in elected if row.decision in SUCCEEDED]:
+            self._progress.take_back(Counter(row.decision for row in counted))
+            self._fence.fenced(lambda _tx: None, done=-len(counted))
+
     def _import_elected(
         self, opened: Opened, identity: MountIdentity, late_until: float, elected: Sequence[OpenItem]
     ) -> None:
         """Takes items up again, because another one that counted in their place has failed."""
-        if counted := [row for row in elected if row.decision in SUCCEEDED]:
-            self._progress.take_back(Counter(row.decision for row in counted))
-            self._fence.fenced(lambda _tx: None, done=-len(counted))
         for part, cause in PARTS:
             rows = [row for row in elected if opened.manifest.entry(row.ordinal).is_cover is (part is Part.COVER)]
             if rows:
