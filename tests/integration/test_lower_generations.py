@@ -191,7 +191,13 @@ def test_a_follower_behind_one_that_was_only_recorded(world: World) -> None:
     assert title(world) == "5"
 
 
-def test_one_that_is_being_imported_is_imported_again(world: World) -> None:
+@pytest.mark.parametrize("sweeps_meanwhile", [False, True])
+@pytest.mark.parametrize("revised_before", [False, True])
+def test_one_that_is_being_imported_is_imported_again(
+    world: World, *, revised_before: bool, sweeps_meanwhile: bool
+) -> None:
+    if revised_before:
+        world.sql("INSERT INTO ingest_order VALUES ('2026-04-01 12:00:00', 1, %s, 0)", 1)
     context, elsewhere = world.context(worker={"chunk_items": 1}), world.context()
     for sync_id, prior in ((NEWER, None), (PRIOR, None), (OLDER, PRIOR)):
         items = (photo(name, title=sync_id) for name in "ab") if sync_id != PRIOR else ()
@@ -207,6 +213,8 @@ def test_one_that_is_being_imported_is_imported_again(world: World) -> None:
             put(world, PRIOR, completed_at=LATER)
             world.scan(elsewhere)
             world.import_all(elsewhere, NEWER)
+            if sweeps_meanwhile:
+                assert sweep(world, elsewhere) == 0
         return result
 
     with pytest.MonkeyPatch.context() as patched:

@@ -183,7 +183,6 @@ MUTATIONS = {
     "what was imported beside such runs is not imported again": Mutation(
         "sql/version.sql", "SET awaits_runs = 0, revision = revision + 1", "SET awaits_runs = 0"
     ),
-    "each look revises the order of a time": Mutation(PLACING, "        if awaits_runs:\n", "        if True:\n"),
     "elected entries are taken up by each run": Mutation(
         VERSIONS, "return pair(version) == pair(bundle)", "return version == bundle"
     ),
