@@ -1,5 +1,6 @@
 """A long backlog of new bundles does not keep the scanner from all else: retries, listings and checks of the mount."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,17 @@ from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.scanner import ROUND_SECONDS, Scanner
 from support.scanning import Clock, recorded, write_manifest, write_sentinel
+from support.wait import until
 from support.world import World, new_sync_id, photo
 
 BACKLOG = 80
 SOON = 2 * ROUND_SECONDS + 30
 """bundles recorded meanwhile, one each second, of which some are read ahead"""
+
+
+def is_all_read() -> bool:
+    """Whether all threads that read manifests have ended, as they do when nothing is queued."""
+    return not any(thread.name == "manifest-reader" for thread in threading.enumerate())
 
 
 class Backlog:
@@ -30,6 +37,7 @@ class Backlog:
         self.scanner.name(sorted(self.world.put(photo("a")) for _ in range(BACKLOG)))
 
     def _record(self, *arguments: Any, **options: Any) -> bool:
+        until(is_all_read, what="for the readers: within a second they read all that is queued")
         self._clock.now += 1.0
         self._count += 1
         if self._count == 3:
