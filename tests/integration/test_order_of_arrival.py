@@ -129,6 +129,11 @@ CASES = {
         replace(V3, covers=(CoverItem("x", "a1"), CoverItem("y", "a1"))),
         replace(V3, covers=(CoverItem("y", "a1"), CoverItem("x", "a1")), delivery=1),
     ],
+    "a cover item that waits for its asset is not listed any more when its bundle is delivered again": [
+        replace(V3, covers=(CoverItem("x", "a1"),)),
+        replace(V3, assets=(Asset("a2"),), delivery=1),
+        replace(V1, assets=(Asset("a1"),)),
+    ],
     "a bundle is delivered again with a later time, another one between": [
         replace(V1, assets=(Asset("a1", "T1"),)),
         replace(V3, assets=(Asset("a1", "T3"),)),
