@@ -7,7 +7,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from support.imports import AUTO, BIG, CHUNKS, STOP_SECONDS, in_the_middle, lean, put_big, view_of, wait_for_end
 from support.process import Daemons, Process
 from support.uncovered import NOT_MEASURED
-from support.wait import until
+from support.wait import MIN_PAUSE, until
 from support.world import World
 
 LOCK_WAIT = 1205
@@ -48,7 +48,7 @@ def freeze_when(world: World, process: Process, *, in_transaction: bool) -> None
         process.thaw()
         return False
 
-    until(caught, what="to catch it")
+    until(caught, what="to catch it", max_pause=MIN_PAUSE)
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
@@ -57,7 +57,8 @@ def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
 ) -> None:
     daemons.environment = NOT_MEASURED
     sync_id, view = put_big(world), view_of(world)
-    short = {**CHUNKS, "stale_after": 2.0, "heartbeat_interval": 0.3}
+    # Many transactions, so that one is caught long before the last.
+    short = {**CHUNKS, "chunk_items": 5, "stale_after": 2.0, "heartbeat_interval": 0.3}
     frozen = daemons.start(worker=short)
     in_the_middle(view, frozen)
     freeze_when(world, frozen, in_transaction=in_transaction)
