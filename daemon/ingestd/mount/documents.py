@@ -13,7 +13,7 @@ import orjson
 from ingestd.format.fields import BadEntry
 from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
-from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, printable, read_blocks
+from ingestd.mount.paths import LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, printable, read_blocks
 from ingestd.mount.records import SOURCE, Document
 from ingestd.mount.wire import DocumentLimits
 
@@ -51,13 +51,13 @@ class DocumentReader:
         Raises BadEntry for a document that is too large, too deep or a link, and for too many of them.
         """
         try:
-            with open_below(folder, "source", OPEN_FOLDER) as source:
+            with open_below(folder, "source", WALK_FOLDER) as source:
                 try:
                     with open_below(source, "source.json", OPEN_FILE) as fd:
                         self._append(SOURCE, "source.json", fd)
                 except FileNotFoundError:
                     pass
-                with open_below(source, "data", OPEN_FOLDER) as data:
+                with open_below(source, "data", LIST_FOLDER) as data:
                     for name in self._names(data):
                         self._read_one(data, name)
         except FileNotFoundError:
@@ -99,9 +99,10 @@ class DocumentReader:
                 raise
 
     def _append(self, kind: str, name: str, fd: int) -> None:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             return
-        data = self._content(fd, name)
+        data = self._content(fd, name, found.st_size)
         text = _checked(name, data)
         self._bytes += len(text)
         if self._bytes > (limit := self._limits.item_document_bytes):
@@ -110,10 +111,10 @@ class DocumentReader:
         self._take(len(text))
         self._documents.append(Document(kind, hashlib.sha256(data).hexdigest(), text))
 
-    def _content(self, fd: int, name: str) -> bytes:
+    def _content(self, fd: int, name: str, size: int) -> bytes:
         limit = self._limits.document_bytes
         blocks = []
-        for block in read_blocks(fd, limit + 1):
+        for block in read_blocks(fd, limit + 1, size):
             blocks.append(block)
             self._report(len(block))
         data = b"".join(blocks)

@@ -109,7 +109,7 @@ def unique_mount_id(folder: int) -> int:
 def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:
     """Sends a Reading for each item, in order and in groups. With several workers, items are read concurrently."""
     try:
-        root_fd = os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        root_fd = os.open(request.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         require_descriptors(error)
         channel.send(wire.Failure(f"{request.root}: {error.strerror}"))

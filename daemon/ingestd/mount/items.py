@@ -5,8 +5,7 @@ import hashlib
 import os
 import stat
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 from ingestd.errors import Shortage
@@ -14,7 +13,7 @@ from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry
 from ingestd.model import Reason
 from ingestd.mount.documents import DocumentReader
-from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, read_blocks
+from ingestd.mount.paths import OPEN_FILE, WALK_FOLDER, open_below, read_blocks, stat_below
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.window import Window, WindowFull
 from ingestd.mount.wire import ReadItems
@@ -68,7 +67,7 @@ class ItemReader:
         take = partial(self._window.take, is_first=is_first)
         take(0)
         reading = Reading(item.ordinal)
-        with open_below(self._root_fd, item.path, OPEN_FOLDER) as folder:
+        with open_below(self._root_fd, item.path, WALK_FOLDER) as folder:
             if self._request.verify != "none":
                 for file in item.files:
                     self._verify(folder, file)
@@ -78,12 +77,18 @@ class ItemReader:
 
     def _verify(self, folder: int, file: File) -> None:
         """Raises BadEntry unless a file is as the manifest lists it, FileChangedError if it changed meanwhile."""
-        with _open_regular(folder, file.path) as (fd, found):
+        try:
+            found = stat_below(folder, file.path)
+            if not stat.S_ISREG(found.st_mode):
+                raise BadEntry(Reason.FILE_MISSING, f"{file.path} is not a regular file")
             if file.bytes is not None and found.st_size != file.bytes:
                 problem = f"{file.path} has {found.st_size} bytes, the manifest says {file.bytes}"
                 raise BadEntry(Reason.FILE_SIZE_MISMATCH, problem)
             if self._request.verify == "sha256" and file.sha256 is not None:
-                self._verify_digest(fd, file, found.st_size)
+                with open_below(folder, file.path, OPEN_FILE) as fd:
+                    self._verify_digest(fd, file, found.st_size)
+        except FileNotFoundError:
+            raise BadEntry(Reason.FILE_MISSING, f"{file.path} does not exist") from None
         self._report(0)
 
     def _verify_digest(self, fd: int, file: File, size: int) -> None:
@@ -104,15 +109,3 @@ class FileChangedError(Exception):
 
 def _unreadable(item: ItemRequest, why: str) -> Reading:
     return Reading(item.ordinal, reason=Reason.FILE_UNREADABLE, problem=f"{item.path}: {why}")
-
-
-@contextmanager
-def _open_regular(folder: int, path: str) -> Iterator[tuple[int, os.stat_result]]:
-    try:
-        with open_below(folder, path, OPEN_FILE) as fd:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise BadEntry(Reason.FILE_MISSING, f"{path} is not a regular file")
-            yield fd, found
-    except FileNotFoundError:
-        raise BadEntry(Reason.FILE_MISSING, f"{path} does not exist") from None

@@ -89,7 +89,7 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")
         if request.only_short and size > LONG:
             raise _IsLong(size)
-        for block in read_blocks(fd, most + 1):
+        for block in read_blocks(fd, most + 1, size):
             blocks.append(block)
             digest.update(block)
             alive()

@@ -8,12 +8,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from ingestd.format.fields import CLEAN_PATH, BadEntry
 from ingestd.model import Reason
 
-OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+WALK_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""For folders that are not listed: a remote file system is asked for the name only, not to open and close them."""
+LIST_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 BLOCK = 1 << 17
 """Bytes read at once: little enough for a slow mount to deliver long before a deadline."""
@@ -24,21 +26,26 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def read_blocks(fd: int, limit: int | None = None) -> Iterator[bytes]:
-    """The content of an open file, at most `limit` bytes of it."""
-    while limit is None or limit > 0:
-        block = os.read(fd, BLOCK if limit is None else min(BLOCK, limit))
+def read_blocks(fd: int, limit: int | None = None, size: int = 0) -> Iterator[bytes]:
+    """The content of an open file, at most `limit` bytes of it.
+
+    `size`: what the file is known to have. Its end is not asked for when that was read; 0 says nothing.
+    """
+    done = 0
+    while limit is None or done < limit:
+        block = os.read(fd, BLOCK if limit is None else min(BLOCK, limit - done))
         if not block:
             return
-        if limit is not None:
-            limit -= len(block)
+        done += len(block)
         yield block
+        if done == size:
+            return
 
 
 @contextmanager
 def open_in_root(root: str, path: str, flags: int) -> Iterator[int]:
     """A descriptor of root/path. Only the root itself, which the operator configures, may be a link."""
-    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with open_below(root_fd, path, flags) as fd:
             yield fd
@@ -52,18 +59,32 @@ def open_below(folder: int, path: str, flags: int, *, is_file_name: bool = False
 
     `is_file_name`: the path is a name from a listing, where characters are allowed that a manifest must not use.
     """
-    if not is_file_name and not CLEAN_PATH.fullmatch(path):
-        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{path!r} is not a plain relative path")
-    *parents, last = path.split("/")
+    *parents, last = [path] if is_file_name else _parts(path)
     fd = folder
     try:
         for part in parents:
-            fd = _open_part(fd, part, OPEN_FOLDER, folder)
+            fd = _open_part(fd, part, WALK_FOLDER, folder)
         fd = _open_part(fd, last, flags, folder)
         yield fd
     finally:
         if fd != folder:
             os.close(fd)
+
+
+def stat_below(folder: int, path: str) -> os.stat_result:
+    """What is at `path` below an open folder, without opening it. Raises BadEntry as `open_below` does."""
+    *parents, last = _parts(path)
+    with open_below(folder, "/".join(parents), WALK_FOLDER) if parents else nullcontext(folder) as fd:
+        found = os.stat(last, dir_fd=fd, follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{printable(last)} is a symbolic link")
+    return found
+
+
+def _parts(path: str) -> list[str]:
+    if not CLEAN_PATH.fullmatch(path):
+        raise BadEntry(Reason.PATH_OUTSIDE_ROOT, f"{path!r} is not a plain relative path")
+    return path.split("/")
 
 
 def _open_part(fd: int, part: str, flags: int, start: int) -> int:

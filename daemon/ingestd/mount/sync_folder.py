@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
-from ingestd.mount.paths import OPEN_FILE, OPEN_FOLDER, open_below, open_in_root, printable
+from ingestd.mount.paths import LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, open_in_root, printable
 from ingestd.mount.repeating import repeating
 from ingestd.mount.wire import Failure, ListingPart
 from ingestd.shortage import require_descriptors
@@ -63,7 +63,7 @@ def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None], awa
     `awaited`: the sync_ids whose manifests are reported if they are there.
     """
     try:
-        with open_in_root(root, "sync", OPEN_FOLDER) as folder, os.scandir(folder) as entries:
+        with open_in_root(root, "sync", LIST_FOLDER) as folder, os.scandir(folder) as entries:
             parts = _Parts(send, awaited)
             with parts.flushing():
                 for entry in entries:
@@ -129,7 +129,7 @@ def open_manifest(root: str, sync_id: str, alive: Alive = quiet) -> Iterator[int
     Without its sentinel the bundle is not handed over, and the manifest is not opened.
     """
     name = f"{sync_id}.json"
-    with open_in_root(root, "sync", OPEN_FOLDER) as folder:
+    with open_in_root(root, "sync", WALK_FOLDER) as folder:
         alive()
         _require_sentinel(folder, f"{sync_id}.ready")
         alive()
