@@ -12,6 +12,7 @@ import stat
 import struct
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -68,6 +69,10 @@ class FaultyFuse:
     """paths of the faults that were met, in order"""
     endless: dict[str, Callable[[int], str]] = field(default_factory=dict)
     """folders whose listing never ends, and the name at each place after those that are there"""
+    valid: int = 0
+    """seconds for which the kernel may keep names and attributes"""
+    operations: Counter[int] = field(default_factory=Counter)
+    """requests that were received, by their number in linux/fuse.h"""
     _paths: dict[int, str] = field(default_factory=lambda: {ROOT: ""})
     _nodes: dict[str, int] = field(default_factory=lambda: {"": ROOT})
     _device: int = -1
@@ -116,6 +121,7 @@ class FaultyFuse:
             while True:
                 request = os.read(self._device, MAX_REQUEST)
                 _, opcode, unique, node, *_ = _IN.unpack_from(request)
+                self.operations[opcode] += 1
                 if opcode not in UNANSWERED:
                     self._answer(opcode, unique, node, request[_IN.size :])
         os.close(self._device)
@@ -157,9 +163,9 @@ class FaultyFuse:
                 return _INIT.pack(*VERSION, MAX_READ, ASYNC_READ | PARALLEL_DIROPS, 16, 12, 1 << 17, 1, 32, 0, 0)
             case 1:
                 named = self._below(path, body)
-                return _ENTRY.pack(self._node(named), 0, 0, 0, 0, 0) + self._attributes(named)
+                return _ENTRY.pack(self._node(named), 0, self.valid, self.valid, 0, 0) + self._attributes(named)
             case 3:
-                return _VALID.pack(0, 0, 0) + self._attributes(path)
+                return _VALID.pack(self.valid, 0, 0) + self._attributes(path)
             case 14 | 27:
                 return _OPENED.pack(0, DIRECT_IO, 0)
             case 15:
