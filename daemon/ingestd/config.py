@@ -64,6 +64,7 @@ class MountSettings(Section):
     max_containers: int = Field(10_000, gt=0)
     max_envelope_bytes: int = Field(2**16, ge=2**12, le=2**20)
     max_entry_bytes: int = Field(2**18, ge=2**12, le=2**22)
+    readers: int = Field(32, ge=1, le=128)
     deadline: Seconds = 30.0
 
 

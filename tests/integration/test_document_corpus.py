@@ -88,7 +88,7 @@ def test_large_items_one_after_another_do_not_add_up(
     folder: Folder, mount: Mount, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr("ingestd.mount.attempt.READ_WINDOW", LIMIT // 4)
-    monkeypatch.setattr("ingestd.mount.access.REMOTE_WORKERS", workers)
+    monkeypatch.setattr(mount, "settings", mount.settings.model_copy(update={"readers": workers}))
     monkeypatch.setattr(Mount, "is_remote", True)
     sparse = SHAPES["empty objects"](LIMIT // 16)
     folder.entries.clear()

@@ -33,9 +33,8 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture(params=[1, 16])
 def mount(folder: Folder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Mount]:
-    monkeypatch.setattr("ingestd.mount.access.REMOTE_WORKERS", request.param)
     monkeypatch.setattr(Mount, "is_remote", True)
-    made = folder.mount()
+    made = folder.mount(readers=request.param)
     yield made
     made.close()
 

@@ -133,8 +133,7 @@ def test_a_helper_that_lacks_something_costs_no_item(
     world: World, monkeypatch: pytest.MonkeyPatch, code: str, workers: int
 ) -> None:
     sync_id = queued(world)
-    context = world.context()
-    monkeypatch.setattr("ingestd.mount.access.REMOTE_WORKERS", workers)
+    context = world.context(mount={"readers": workers})
     with monkeypatch.context() as patched:
         patched.setattr(Mount, "is_remote", True)
         inject(patched, code)

@@ -77,12 +77,11 @@ def test_an_item_of_many_files_on_a_slow_mount_is_read(folder: Folder, monkeypat
 @pytest.mark.parametrize("workers", [1, 16])
 def test_silent_items_fail_alone_after_settling(folder: Folder, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     inject(monkeypatch, QUICK, MARKED)
-    monkeypatch.setattr("ingestd.mount.access.REMOTE_WORKERS", workers)
     monkeypatch.setattr(Mount, "is_remote", True)
     silent = [0, 7, 8] if IS_SOAK else [7]
     for number in range(30):
         folder.item(f"{number}", b'"hang"' if number in silent else b"{}")
-    mount = folder.mount(deadline=1.0, settle_seconds=0.01)
+    mount = folder.mount(deadline=1.0, settle_seconds=0.01, readers=workers)
     try:
         readings = folder.read(mount)
     finally:

@@ -16,7 +16,7 @@ DOCUMENTED = {
         "root": Path("/mnt/s3-sync/assets"), "require_mount": True, "watch": "auto", "poll_interval": 5.0,
         "rescan_interval": 60.0, "settle_seconds": 300.0, "max_future": 3600.0, "verify": "size",
         "max_manifest_bytes": 536_870_912, "max_document_bytes": 4_194_304, "max_item_documents": 1000,
-        "max_item_document_bytes": 67_108_864, "max_items": 1_000_000, "deadline": 30.0,
+        "max_item_document_bytes": 67_108_864, "max_items": 1_000_000, "readers": 32, "deadline": 30.0,
         "max_containers": 10_000, "max_envelope_bytes": 65_536, "max_entry_bytes": 262_144,
     },
     "database": {

@@ -27,7 +27,6 @@ from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 from ingestd.shortage import shortage_of
 
-REMOTE_WORKERS = 16
 CHECK_SECONDS, SLOW_CHECK, RECHECK_SECONDS = 20.0, 5.0, 1.0
 """seconds of silence of a check after which the mount counts as absent, and of a whole check that is called slow;
 seconds between checks of an absent mount by those who only want to know whether it is there"""
@@ -240,7 +239,7 @@ class Mount:
     def _request_for(self, items: list[ItemRequest], window: int, in_threads: bool) -> wire.ReadItems:
         own = self.settings
         limits = wire.DocumentLimits(own.max_document_bytes, own.max_item_documents, own.max_item_document_bytes)
-        workers = REMOTE_WORKERS if in_threads or self.is_remote else 1
+        workers = own.readers if in_threads or self.is_remote else 1
         return wire.ReadItems(self._root, items, own.verify, limits, window, workers, own.deadline)
 
     def hanging_items(self) -> set[str]:

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable
 
 import msgspec
@@ -28,6 +29,8 @@ NAMES_PER_STEP = 100
 FOLDERS_PER_FILE = 100
 """Folders are ignored, up to so many for each file that an item may have."""
 
+_checking = threading.Lock()
+"""Checking takes several times the memory of a document, and the interpreter does it for one at a time anyway."""
 _PAIRED = b'"\\\b\t\n\f\r'
 _NOT_PAIRED = bytes(set(range(256)) - set(_PAIRED))
 _NOT_CONTROL = bytes(set(range(0x20, 256)) | set(_PAIRED))
@@ -103,7 +106,8 @@ class DocumentReader:
         if not stat.S_ISREG(found.st_mode):
             return
         data = self._content(fd, name, found.st_size)
-        text = _checked(name, data)
+        with _checking:
+            text = _checked(name, data)
         self._bytes += len(text)
         if self._bytes > (limit := self._limits.item_document_bytes):
             problem = f"its documents need more than {limit} bytes (mount.max_item_document_bytes)"

@@ -123,9 +123,10 @@ def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:
 
 
 def memory_for(request: wire.ReadItems) -> int:
-    """Bytes that reading some items may need: what is kept of them, and what checking a document takes meanwhile."""
+    """Bytes that reading some items may need: what is kept of them, what is being read, and checking one document."""
     limits = request.limits
-    return BASE_MEMORY + 2 * (request.window + limits.item_document_bytes) + 8 * request.workers * limits.document_bytes
+    kept = 2 * (request.window + limits.item_document_bytes)
+    return BASE_MEMORY + kept + (2 * request.workers + 8) * limits.document_bytes
 
 
 def send_readings(request: wire.ReadItems, root_fd: int, channel: ReplyChannel) -> list[int]:
