@@ -67,6 +67,13 @@ WHERE b.id = :batch_id AND p.id <> b.id AND p.version_at IS NOT NULL;
 SELECT b.id FROM ingest_batch b FORCE INDEX (by_prior) JOIN import_job j ON j.active_batch_id = b.id
 WHERE b.prior_sync_id = :sync_id AND j.state = 'queued' ORDER BY b.id;
 
+-- name: waiting_successors
+-- Waiting jobs of batches that name a batch as their prior. Those that others hold are left to a sweep.
+SELECT j.id FROM ingest_batch p STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_prior) ON b.prior_sync_id = p.sync_id
+JOIN import_job j ON j.active_batch_id = b.id
+WHERE p.id = :batch_id AND b.id <> p.id AND j.state = 'waiting' ORDER BY j.priority, j.id LIMIT :limit
+FOR UPDATE SKIP LOCKED;
+
 -- name: lock_active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
 WHERE j.active_batch_id = :batch_id FOR UPDATE;

@@ -106,6 +106,36 @@ def test_a_job_that_is_reset_waits_for_a_prior_queued_meanwhile(world: World) ->
     assert states(world, first, second) == ["queued", "waiting"]
 
 
+def test_the_end_of_a_job_queues_those_that_waited_for_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sweep is needed for a chain; only where many wait for one job, the others are left to it."""
+    monkeypatch.setattr(ordering, "MAX_SUCCESSORS", 2)
+    context = world.context()
+    first = world.put(photo("a"), day=1)
+    others = [world.put(photo(str(number)), day=2, prior_sync_id=first) for number in range(3)]
+    world.scan(context)
+    for sync_id in (*others, first):
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    states = "SELECT GROUP_CONCAT(state ORDER BY id SEPARATOR ' ') FROM import_job WHERE %s"
+    assert world.run_next(context) == "done"
+    assert world.one(states, 1) == "queued queued waiting done"
+    assert [kind for kind, _ in world.events(others[0])].count("job_promoted") == 1
+    assert Sweeper(context).promote() == 1
+    assert world.one(states, 1) == "queued queued queued done"
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+def test_so_does_one_that_fails(world: World, outcome: str) -> None:
+    context = world.context()
+    first = world.put(photo("a"), day=1)
+    second = world.put(photo("b"), day=2, prior_sync_id=first)
+    world.scan(context)
+    for sync_id in (first, second):
+        enqueue(context, QueueRequest(sync_id, "tester"))
+    if outcome == "failed":
+        (world.root / f"sync/{first}.json").write_bytes(b"{}")
+    assert [world.run_next(context) for _ in range(2)] == [outcome, "done"]
+
+
 def test_a_newer_prior_is_not_waited_for(world: World) -> None:
     context = world.context()
     newer = world.put(photo("a"), day=3)

@@ -5,7 +5,6 @@ import pytest
 from ingestd.errors import RemovalRefused
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.preflight import preflight
-from ingestd.pipeline.sweeps import Sweeper
 from support.removals import container, entries, events, imported, live, names, queue, run_automatically
 from support.world import World, cover, md5, photo
 
@@ -165,7 +164,6 @@ def test_an_update_that_was_planned_before_the_files_existed_is_held(world: Worl
     for sync_id in (update, created):
         queue(context, sync_id)
     assert world.run_next(context) == "done"
-    assert Sweeper(context).promote() == 1
     assert world.run_next(context) == "failed"
     assert live(world, "asset_file") == 4
     held(world, context, update, {"files": 4})
@@ -179,7 +177,6 @@ def test_a_list_that_was_planned_before_the_members_existed_is_held(world: World
     for sync_id in (created, emptied):
         queue(context, sync_id)
     assert world.run_next(context) == "done"
-    assert Sweeper(context).promote() == 1
     assert world.run_next(context) == "failed"
     held(world, context, emptied, {"members": 4})
 

@@ -8,6 +8,8 @@ from ingestd.records import Batch
 from ingestd.store import batch, job, ledger, versions
 from ingestd.store.db import Tx
 
+MAX_SUCCESSORS = 20
+
 PHASES = {
     "job_queued": "job_queue",
     "job_waiting": "job_wait",
@@ -55,6 +57,12 @@ def promote(tx: Tx, job_id: int) -> bool:
         return False
     append_job_event(tx, "job_promoted", waiting.batch_id, job_id, waiting.priority, waiting.requested_by)
     return True
+
+
+def promote_successors(tx: Tx, batch_id: int) -> None:
+    """Queues the first jobs that waited for the job of this batch, which has just ended. A sweep queues any others."""
+    for job_id in job.waiting_successors(tx, batch_id, MAX_SUCCESSORS):
+        promote(tx, job_id)
 
 
 def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:

@@ -130,6 +130,11 @@ def active_prior(tx: Tx, batch_id: int) -> tuple[Version, Version] | None:
     return Version(at, sync_id, following.get(sync_id, 0)), Version(prior_at, prior, following.get(prior, 0))
 
 
+def waiting_successors(tx: Tx, batch_id: int, limit: int) -> list[int]:
+    """The first waiting jobs, by priority and id, of batches that name a batch as their prior."""
+    return [row[0] for row in _sql.waiting_successors(tx.connection, batch_id=batch_id, limit=limit)]
+
+
 def queued_successors(tx: Tx, sync_id: str) -> list[int]:
     """Batches with a queued job that name this batch as their prior."""
     return [row[0] for row in _sql.queued_successors(tx.connection, sync_id=sync_id)]

@@ -43,7 +43,7 @@ def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
     payload = {key: summary[key] for key in ("status", "remaining", "tally")}
     ledger.append(tx, lease.batch_id, "import_finished", phase="import", skipped_terminal=progress.terminal, **payload)
     _append_finish_event(tx, lease, progress, None, summary)
-    job.finish(tx, lease, JobState.DONE, None, lease.items_done, lease.items_total)
+    _end_job(tx, lease, JobState.DONE, None)
     return status
 
 
@@ -79,8 +79,13 @@ def fail(tx: Tx, lease: Lease, progress: Progress, error: str, pauses: Sequence[
 def _end_failed(tx: Tx, lease: Lease, progress: Progress, error: str, status: BatchStatus) -> BatchStatus:
     summary = _summary(progress, item.tally(tx, lease.batch_id), status)
     _append_finish_event(tx, lease, progress, error, summary)
-    job.finish(tx, lease, JobState.FAILED, error, lease.items_done, lease.items_total)
+    _end_job(tx, lease, JobState.FAILED, error)
     return status
+
+
+def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None) -> None:
+    job.finish(tx, lease, state, error, lease.items_done, lease.items_total)
+    ordering.promote_successors(tx, lease.batch_id)
 
 
 def release(tx: Tx, lease: Lease, reason: str) -> BatchStatus:
