@@ -10,7 +10,7 @@ import pytest
 from ingestd.config import DatabaseSettings, MigrateSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, IngestdError
-from ingestd.store.connection import needs_tls
+from ingestd.store.connection import described, needs_tls
 from ingestd.store.db import Database, Tx
 from ingestd.store.migrate import migrate
 from support.browser import free_port
@@ -18,7 +18,7 @@ from support.certificates import self_signed
 from support.private_db import unstarted_server
 from support.rogue_db import framed, greeting_server, rogue_server
 from support.scale import scaled
-from support.world import owner_sql
+from support.world import World, owner_sql, photo
 
 # (The driver leaves the socket of an attempt to connect in vain to the garbage collector.)
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -206,3 +206,20 @@ def test_a_server_without_tls_does_not_even_get_the_name_of_the_user(site: Site)
     with rogue_server(plugin, plugin) as rogue, refused:
         session(site.settings(host="127.0.0.1", port=rogue.port, ssl="required"))
     assert b"remote" not in rogue.received
+
+
+def test_columns_of_results_are_described_once(world: World) -> None:
+    context = world.context()
+
+    def read(tx: Tx) -> Any:
+        with tx.connection.cursor() as cursor:
+            cursor.execute("SELECT id, status, discovered_at AS seen, 1.5 AS ratio FROM ingest_batch")
+            return cursor.description, cursor.fetchall()
+
+    world.put(photo("a"))
+    world.scan(context)
+    first = context.db.read(read)
+    before = described.cache_info()
+    assert context.db.read(read) == first
+    after = described.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 4)

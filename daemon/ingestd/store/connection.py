@@ -12,6 +12,7 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import CLIENT, CR
+from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
 from ingestd.config import DatabaseSettings
 from ingestd.errors import ConfigError
@@ -68,6 +69,10 @@ class Connection(DriverConnection):
         self.statement, self.sent_at = sql, time.monotonic()
         super()._execute_command(command, sql)  # type: ignore[misc]
 
+    def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> Any:
+        made = described if packet_type is FieldDescriptorPacket else packet_type
+        return super()._read_packet(made)  # type: ignore[no-untyped-call]
+
     def _get_server_information(self) -> None:
         super()._get_server_information()  # type: ignore[misc]
         if self._auth_plugin_name.encode() not in SAFE_PLUGINS:
@@ -80,6 +85,12 @@ class Connection(DriverConnection):
         asked = plugin_name.decode("ascii", "replace")
         message = f"it asks for authentication by {asked!r}, which could reveal the password; give the account another"
         raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, message)
+
+
+@lru_cache(maxsize=4096)
+def described(data: bytes, encoding: str) -> FieldDescriptorPacket:
+    """What a server says of a column of a result: the same each time, and reading it takes longer than most rows."""
+    return FieldDescriptorPacket(data, encoding)
 
 
 @dataclass(frozen=True, slots=True)
