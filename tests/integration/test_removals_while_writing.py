@@ -27,8 +27,8 @@ def when_opened(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> 
     """Does something once, between the opening of the next run, with its count, and its first write."""
     real = Opening.open
 
-    def late(self: Opening) -> Any:
-        opened = real(self)
+    def late(self: Opening, *arguments: Any) -> Any:
+        opened = real(self, *arguments)
         monkeypatch.setattr(Opening, "open", real)
         work()
         return opened

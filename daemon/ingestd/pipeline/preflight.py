@@ -65,7 +65,7 @@ def _preflight(tx: Tx, context: Context, sync_id: str, manifest: Manifest, index
         raise NotEligible(f"batch {sync_id} is invalid: {known.last_error}")
     if known.manifest_sha256 != manifest.sha256:
         raise NotEligible(f"the manifest of batch {sync_id} changed while it was read; try again")
-    plan = make_plan(tx, context.db, known, manifest, index)
+    plan = make_plan(tx, context.db, known, manifest, bundle_of(tx, known.id, manifest, index))
     if known.status is BatchStatus.HELD:
         removals.update_hold(context, tx, known)
     status.refresh(tx, known.id)
@@ -77,21 +77,19 @@ def make_plan(
     db: Database,
     known: Batch,
     manifest: Manifest,
-    index: ManifestIndex,
+    bundle: Bundle,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Stages all items with their forecast, in the caller's transaction.
 
     Appends `preflight_started` before, and `preflight_finished` after.
     """
-    container_count = sum(1 for _ in manifest.containers())
-    types = index.types
-    started = {"item_count": index.item_count, "item_type_counts": types, "container_count": container_count}
+    container_count, index = sum(1 for _ in manifest.containers()), bundle.index
+    started = {"item_count": index.item_count, "item_type_counts": index.types, "container_count": container_count}
     ledger.append(
         tx, known.id, "preflight_started",
         phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
     )  # fmt: skip
-    bundle = bundle_of(tx, known.id, manifest, index)
     is_new = known.plan_sha256 != manifest.sha256
     plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress, is_new=is_new)
     plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan)

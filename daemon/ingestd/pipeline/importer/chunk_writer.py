@@ -27,13 +27,18 @@ def write(
     RemovalRefused when the chunk would take more out of sight than allowed.
     """
     chunk = _confirm(tx, bundle, chunk, reload_all=reload_all)
+    write_locked(tx, bundle, chunk, removed)
+    return chunk.verdicts
+
+
+def write_locked(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
+    """As `write`, for a chunk that was prepared in this transaction, from locked rows."""
     if chunk.is_of_covers:
         cover_writer.write(tx, bundle, chunk, removed)
     else:
         _write_assets(tx, bundle, chunk, removed)
     _record(tx, chunk)
     item.shift_tally(tx, removed.batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
-    return chunk.verdicts
 
 
 def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) -> PreparedChunk:

@@ -33,9 +33,13 @@ class Progress:
             self.terminal -= count - of_run
 
 
-def finish(tx: Tx, lease: Lease, progress: Progress) -> BatchStatus:
-    """Ends a run that handled all of its items, whatever was decided of them."""
-    item.recount(tx, lease.batch_id)
+def finish(tx: Tx, lease: Lease, progress: Progress, *, is_counted: bool = False) -> BatchStatus:
+    """Ends a run that handled all of its items, whatever was decided of them.
+
+    `is_counted`: its items were counted in the same transaction.
+    """
+    if not is_counted:
+        item.recount(tx, lease.batch_id)
     items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
     status = decide.batch_status(True, items + containers, finished=True)
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from ingestd.errors import NotSettled
+from ingestd.pipeline.context import Context
 from ingestd.pipeline.unsettled import Unsettled
 
 IN_WORKER_SECONDS, WHOLE_SECONDS = 0.1, 1.0
@@ -37,6 +38,10 @@ class Grace:
         """what cannot be read, for people"""
         self.sync_id = ""
         """the bundle whose manifest cannot be read"""
+
+    @classmethod
+    def of_job(cls, context: Context, job_id: int, cause: str, pause: Callable[[float], None]) -> "Grace":
+        return cls(context.unsettled, job_id, cause, context.settings.mount.settle_seconds, pause)
 
     def settled_at(self) -> float:
         """Until when (monotonic seconds) it is worth trying again what cannot be read now."""

@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, PriorFirst, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import SUCCEEDED, Lease
+from ingestd.model import SUCCEEDED, Lease, Scope
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import pauses
 from ingestd.pipeline import delivery, ordering, preflight, removals
@@ -48,18 +48,20 @@ class Opening:
     identity: MountIdentity
     grace: Grace
 
-    def open(self) -> Opened:
-        """Raises ManifestError, PriorFirst, RemovalRefused, NotSettled, MountUnavailable, LeaseLost."""
-        delivered, manifest = self._read_manifest()
-        opened, obstacle = self.fence.fenced(lambda tx: self._prepare(tx, delivered, manifest))
+    def open(self, delivered: Delivery, manifest: Manifest) -> Opened:
+        """Raises ManifestError, PriorFirst, RemovalRefused, LeaseLost."""
+        opened, obstacle = self.fence.fenced(lambda tx: self.prepare(tx, delivered, manifest))
         if opened.plan is not None:
             preflight.count(self.context, opened.plan)
         if obstacle is not None:
             raise obstacle
         return opened
 
-    def _read_manifest(self) -> tuple[Delivery, Manifest]:
-        """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds."""
+    def read(self) -> tuple[Delivery, Manifest]:
+        """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds.
+
+        Raises ManifestError, NotSettled, MountUnavailable.
+        """
         sync_id = self.fence.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
         bind_contextvars(sync_id=sync_id)
         settled_at = self.grace.settled_at()
@@ -82,7 +84,7 @@ class Opening:
             raise delivered.problem
         return delivered, manifest
 
-    def _prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
+    def prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
         known, is_changed = self._current_batch(tx, delivered)
         revision = versions.revision(tx, known.id)
@@ -97,7 +99,7 @@ class Opening:
             removals.recount(tx, known)
         plan = None
         if known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest):
-            plan = preflight.make_plan(tx, self.context.db, known, manifest, delivered.index, self.fence.on_step)
+            plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle, self.fence.on_step)
         if self.lease.scope.takes_everything:
             job.consume(tx, self.lease.job_id, manifest.sha256)
         try:
@@ -108,7 +110,7 @@ class Opening:
 
     def _repeats_all(self, tx: Tx, bundle: Bundle, revision: int) -> bool:
         """Whether decided items are taken up, too: by a re-import, and where the version of the batch has changed."""
-        is_reimport = job.begin_reimport(tx, self.lease.job_id)
+        is_reimport = self.lease.scope is Scope.REIMPORT and job.begin_reimport(tx, self.lease.job_id)
         if is_reimport or not self.lease.scope.takes_everything:
             return is_reimport
         return versions.has_moved(tx, self.lease.batch_id, bundle.version, revision)

@@ -2,9 +2,7 @@
 
 import threading
 import time
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 
@@ -26,37 +24,22 @@ from ingestd.errors import (
     Stopping,
     unforeseen,
 )
-from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, InvalidBasis, Lease
+from ingestd.model import SUCCEEDED, BatchStatus, InvalidBasis, Lease
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import completion
-from ingestd.pipeline.importer.chunk_source import ChunkSource, Select
+from ingestd.pipeline.importer.bundle_importer import BundleImporter
 from ingestd.pipeline.importer.completion import Progress
-from ingestd.pipeline.importer.containers_importer import ContainersImporter
 from ingestd.pipeline.importer.fence import Fence
-from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, MEMORY, PROBLEMS, Grace
-from ingestd.pipeline.importer.items_importer import ItemsImporter
-from ingestd.pipeline.importer.next_covers import Contest
-from ingestd.pipeline.importer.opening import Opened, Opening
-from ingestd.pipeline.importer.suspects import Suspects
-from ingestd.pipeline.passes import Part
+from ingestd.pipeline.importer.grace import MEMORY, PROBLEMS, Grace
 from ingestd.shortage import shortage_of
-from ingestd.store import batch, item
+from ingestd.store import batch
 from ingestd.store.db import Tx
-from ingestd.store.item import OpenItem
 
 log = structlog.get_logger()
 
 MAX_ERROR = 4000
 """characters of an error that the rows of batch and job keep"""
-PARTS = ((Part.ITEM, ITEMS), (Part.COVER, COVERS))
-"""in order of import: the parents of covers exist by then"""
-
-
-def _listed(rows: Sequence[OpenItem], _tx: Tx, /, *, after: int, limit: int) -> list[OpenItem]:
-    start = bisect_right(rows, after, key=lambda row: row.ordinal)
-    return list(rows[start : start + limit])
 
 
 class Run:
@@ -104,100 +87,19 @@ class Run:
 
     def _import(self) -> str:
         identity = self._identity = self._context.mount.check()
-        opened = Opening(self._context, self._lease, self._fence, identity, self._grace(MANIFEST)).open()
-        self._progress.terminal = opened.terminal
-        self._import_items(opened, identity)
-        self._import_containers(opened)
-        status = self._fence.guarded(lambda tx: completion.finish(tx, self._lease, self._progress))
-        self._context.passes.forget(opened.manifest.sha256)
+        importer = BundleImporter(self._context, self._lease, self._fence, self._progress, identity)
+        status = importer.import_all()
         report = log.warning if status is BatchStatus.FAILED else log.info
         report("job_finished", outcome="done", status=status.value, **self._progress.tally)
         return "done"
-
-    def _import_items(self, opened: Opened, identity: MountIdentity) -> None:
-        """Imports the items that this run takes up, and those that count in place of others that failed."""
-        scope, batch_id = self._lease.scope, self._lease.batch_id
-        late_until = self._listings_late_until()
-        # Where what failed is not tried again, others count in its place from the beginning.
-        tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]
-        elected = [] if tries_failed else self._contest(opened).elect()
-        self._take_back(elected)
-        for part, cause in PARTS:
-            select = partial(item.chunk, batch_id=batch_id, scope=scope, covers=part is Part.COVER)
-            self._import_part(opened, part, self._reader(identity, late_until, cause), select)
-        self._import_elected(opened, identity, late_until, elected)
-        contest = self._contest(opened)
-        while elected := contest.elect():
-            self._take_back(elected)
-            self._import_elected(opened, identity, late_until, elected)
-
-    def _contest(self, opened: Opened) -> Contest:
-        is_needed = opened.bundle.action is not Action.REMOVE and self._has_failed()
-        batch_id = self._lease.batch_id if is_needed else None
-        return Contest(self._fence.read, self._fence.on_step, batch_id, opened.bundle)
-
-    def _has_failed(self) -> bool:
-        """Whether an item of the batch has failed, in this run or before."""
-        return bool(self._fence.read(lambda tx: item.tally(tx, self._lease.batch_id))[Decision.FAILED.value])
-
-    def _take_back(self, elected: Sequence[OpenItem]) -> None:
-        """Forgets what was decided of items that are taken up again, as far as they were counted."""
-        if counted := [row for row in elected if row.decision in SUCCEEDED]:
-            self._progress.take_back(Counter(row.decision for row in counted))
-            self._fence.fenced(lambda _tx: None, done=-len(counted))
-
-    def _import_elected(
-        self, opened: Opened, identity: MountIdentity, late_until: float, elected: Sequence[OpenItem]
-    ) -> None:
-        """Takes items up again, because another one that counted in their place has failed."""
-        for part, cause in PARTS:
-            rows = [row for row in elected if opened.manifest.entry(row.ordinal).is_cover is (part is Part.COVER)]
-            if rows:
-                self._import_part(opened, part, self._reader(identity, late_until, cause), partial(_listed, rows))
-
-    def _import_part(self, opened: Opened, part: Part, reader: ItemReader, select: Select) -> None:
-        of_run = (self._context, self._lease, self._fence, opened.bundle, self._progress, opened.removed)
-        chunks = ChunkSource(
-            self._context.db, self._fence.read, self._lease, opened.manifest, opened.bundle, reader, select
-        )
-        ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
-
-    def _reader(self, identity: MountIdentity, late_until: float, cause: str) -> ItemReader:
-        grace, fence = self._grace(cause), self._fence
-        waits = (grace.pause, fence.on_bytes, late_until, self._require_trusted, grace.settled_at)
-        return ItemReader(self._context.mount, identity, *waits, bundle=str(self._lease.batch_id))
-
-    def _import_containers(self, opened: Opened) -> None:
-        of_run = (self._lease, self._fence, opened.bundle, opened.removed)
-        suspects = self._suspects(opened, Part.CONTAINER)
-        ContainersImporter(*of_run, suspects, self._context.instruments).import_all(opened.manifest.containers())
-
-    def _grace(self, cause: str) -> Grace:
-        seconds = self._context.settings.mount.settle_seconds
-        return Grace(self._context.unsettled, self._lease.job_id, cause, seconds, self._fence.pause)
-
-    def _suspects(self, opened: Opened, part: Part) -> Suspects:
-        return Suspects(self._fence.pause, self._context.passes, opened.manifest.sha256, part)
-
-    def _require_trusted(self) -> None:
-        """Raises MountReplaced when the mount is not the one of this batch. It stays the same during a run."""
-        if not self._is_trusted:
-            self._context.gate.require_trusted(self._lease.batch_id)
-            self._is_trusted = True
-
-    def _listings_late_until(self) -> float:
-        """Until when (monotonic) a remote file system may not list yet what the bundle brought."""
-        if not self._context.mount.is_remote:
-            return 0.0
-        age = self._fence.read(lambda tx: batch.age(tx, self._lease.batch_id))
-        return time.monotonic() + self._context.settings.mount.settle_seconds - age
 
     # how a run ends before its time
 
     def _end_unforeseen(self, error: Exception) -> str:
         if (shortage := shortage_of(error)) is not None:
             return self._release_for(shortage)
-        if isinstance(error, MemoryError) and time.monotonic() < self._grace(MEMORY).settled_at():
+        grace = Grace.of_job(self._context, self._lease.job_id, MEMORY, self._fence.pause)
+        if isinstance(error, MemoryError) and time.monotonic() < grace.settled_at():
             # The bundle may be what needs so much. So only this job waits, and for a limited time.
             return self._set_aside(NotSettled(MEMORY, PROBLEMS[MEMORY]))
         log.exception("job_crashed")

@@ -1,0 +1,155 @@
+"""Imports a small bundle in one transaction: its plan, its items, its containers, and the end of its job.
+
+What stands in its way rolls all of it back. The bundle is then imported step by step: that knows what to do about it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from ingestd.errors import DatabaseUnavailable, LeaseLost, MountUnavailable, Shortage, Stopping
+from ingestd.format.entry import Entry
+from ingestd.format.manifest import Manifest
+from ingestd.model import Action, BatchStatus, Decision, Lease, Reason, Verdict
+from ingestd.mount.attempt import ReadingsByOrdinal
+from ingestd.mount.reader import ItemReader
+from ingestd.mount.records import Reading
+from ingestd.pipeline import evaluate, preflight
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.importer import chunk_writer, completion, container_writer
+from ingestd.pipeline.importer.chunk_source import MAX_CHUNK_BYTES
+from ingestd.pipeline.importer.completion import Progress
+from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.importer.grace import ITEMS
+from ingestd.pipeline.importer.opening import Opened, Opening
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
+from ingestd.pipeline.passes import Part
+from ingestd.store import item
+from ingestd.store.db import Tx
+
+log = structlog.get_logger()
+
+MAX_CONTAINERS = 20
+"""each is written by statements of its own, and keeps other bundles with the same ones waiting until the end"""
+
+
+class InSteps(Exception):
+    """Why a bundle is not imported in one transaction."""
+
+
+@dataclass(slots=True)
+class _Import:
+    """What one try has imported."""
+
+    opened: Opened
+    progress: Progress
+    parts: set[Part] = field(default_factory=set)
+    decisions: Counter[tuple[Decision, Reason | None]] = field(default_factory=Counter)
+    status: BatchStatus = BatchStatus.IMPORTED
+
+    def note(self, part: Part, verdicts: Sequence[Verdict]) -> None:
+        """Counts what was decided of some items. Raises InSteps if one failed: others may count in its place."""
+        self.parts.add(part)
+        for verdict in verdicts:
+            if verdict.decision is Decision.FAILED:
+                raise InSteps(verdict.error)
+            self.decisions[verdict.decision, verdict.reason] += 1
+            self.progress.note(verdict.decision, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """Imports the bundle of one run if it is small, and counts in `progress`. `reader(cause)` reads its items."""
+
+    context: Context
+    lease: Lease
+    fence: Fence
+    opening: Opening
+    reader: Callable[[str], ItemReader]
+    progress: Progress
+
+    def run(self, delivered: Delivery, manifest: Manifest) -> BatchStatus | None:
+        """The status of the batch afterwards; None if it has to be imported step by step.
+
+        Raises LeaseLost, Stopping, DatabaseUnavailable, MountUnavailable.
+        """
+        try:
+            readings = self._readings(manifest, self._entries(delivered, manifest))
+            done = self.fence.guarded(lambda tx: self._import(tx, delivered, manifest, readings))
+        except (Stopping, LeaseLost, DatabaseUnavailable, MountUnavailable, Shortage):
+            raise
+        except Exception as error:  # noqa: BLE001  it comes again in its step, and is reported there
+            log.debug("imported_in_steps", reason=str(error))
+            return None
+        self._count(done)
+        return done.status
+
+    def _entries(self, delivered: Delivery, manifest: Manifest) -> list[Entry]:
+        """What the manifest lists. Raises InSteps if that is too much, or if this run may leave out some of it."""
+        if not self.lease.scope.takes_everything or self.lease.isolate_items or self.lease.items_done:
+            raise InSteps("only some of its items are imported")
+        if delivered.index.item_count > self.context.settings.worker.chunk_items:
+            raise InSteps("it has many items")
+        if sum(1 for _ in manifest.containers()) > MAX_CONTAINERS:
+            raise InSteps("it has many containers")
+        return list(manifest.standing())
+
+    def _readings(self, manifest: Manifest, entries: Sequence[Entry]) -> ReadingsByOrdinal:
+        """What was read of each item. Raises InSteps unless all can be read now, and fit into one chunk."""
+        if manifest.action is Action.REMOVE:
+            return {entry.ordinal: Reading(entry.ordinal) for entry in entries}
+        readings, left_out = self.reader(ITEMS).read_once(entries) if entries else ({}, set())
+        if left_out or len(readings) < len(entries):
+            raise InSteps("some of its items cannot be read at present")
+        if any(reading.problem for reading in readings.values()):
+            raise InSteps("some of its items cannot be read")
+        if sum(reading.size for reading in readings.values()) > MAX_CHUNK_BYTES:
+            raise InSteps("its documents are long")
+        return readings
+
+    def _import(self, tx: Tx, delivered: Delivery, manifest: Manifest, readings: ReadingsByOrdinal) -> _Import:
+        opened, obstacle = self.opening.prepare(tx, delivered, manifest)
+        if obstacle is not None:
+            raise InSteps(str(obstacle)) from obstacle
+        done = _Import(opened, Progress(opened.terminal))
+        for part in (Part.ITEM, Part.COVER):
+            self._import_items(tx, done, part, readings)
+        self._import_containers(tx, done)
+        self.lease.items_done += done.progress.seen
+        done.status = completion.finish(tx, self.lease, done.progress, is_counted=opened.plan is not None)
+        return done
+
+    def _import_items(self, tx: Tx, done: _Import, part: Part, readings: ReadingsByOrdinal) -> None:
+        opened, wanted = done.opened, {"after": -1, "limit": len(readings)}
+        if not any(opened.manifest.entry(ordinal).is_cover is (part is Part.COVER) for ordinal in readings):
+            return
+        rows = item.chunk(tx, batch_id=self.lease.batch_id, scope=self.lease.scope, covers=part is Part.COVER, **wanted)
+        items = [ChunkItem(row, opened.manifest.entry(row.ordinal), readings[row.ordinal]) for row in rows]
+        if items:
+            state = evaluate.load_state(tx, opened.bundle, [one.entry for one in items], lock=True)
+            chunk = prepare_chunk(opened.bundle, items, state)
+            done.note(part, chunk.verdicts)
+            chunk_writer.write_locked(tx, opened.bundle, chunk, opened.removed)
+
+    def _import_containers(self, tx: Tx, done: _Import) -> None:
+        opened, batch_id = done.opened, self.lease.batch_id
+        containers = list(opened.manifest.containers())
+        rows = item.undecided_containers(tx, batch_id, self.lease.scope) if containers else {}
+        for container in containers:
+            if (row := rows.get(container.identity)) is not None:
+                done.parts.add(Part.CONTAINER)
+                container_writer.write(tx, batch_id, row, opened.bundle, container, opened.removed)
+
+    def _count(self, done: _Import) -> None:
+        """Counts what was committed."""
+        if done.opened.plan is not None:
+            preflight.count(self.context, done.opened.plan)
+        self.progress.terminal, self.progress.seen = done.progress.terminal, done.progress.seen
+        self.progress.tally = done.progress.tally
+        for (decision, _reason), number in done.decisions.items():
+            self.context.instruments.items.labels(decision.value).inc(number)
+        for part in done.parts:
+            self.context.passes.note_pass(part)
