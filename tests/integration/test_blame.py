@@ -50,7 +50,7 @@ def test_our_own_time_outs_blame_nothing(site: ProxiedWorld, monkeypatch: pytest
     monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.1)
     context = site.context()
     sync_id = site.queued(context, *map(photo, NAMES[:4]))
-    slow = Fault(pattern, delay(0.2), nth=3 if pattern == "^COMMIT" else 1, times=16)
+    slow = Fault(pattern, delay(0.2), nth=2 if pattern == "^COMMIT" else 1, times=16)
     site.proxy.add(slow)
     assert site.run_next(context) == "done"
     assert slow.done

@@ -167,4 +167,4 @@ def test_a_statement_that_is_too_large_fails_its_item_alone(world: World) -> Non
     assert set(decisions.values()) == {"created"}
     error = world.one("SELECT last_error FROM ingest_batch_item WHERE decision = 'failed'")
     assert "max_allowed_packet of the server is 1048576" in error
-    assert context.db.errors["connection"] == 4, "one for each halving"
+    assert context.db.errors["connection"] == 5, "one at once, and one for each halving"

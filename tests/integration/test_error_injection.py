@@ -14,6 +14,7 @@ from ingestd.store.server_errors import MEANINGS, Meaning
 from support.mariadb_proxy import Fault, drop_reply, drop_request, error_after, fake_error
 from support.proxied import ProxiedWorld, proxied
 from support.scale import IS_SOAK
+from support.steps import in_steps
 from support.world import World, cover, owner_sql, photo
 
 SAMPLE = [
@@ -86,8 +87,9 @@ def numbers_of(server: EmbeddedMariaDB) -> list[int]:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("also_small", [False, True])
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_error_number_fails_a_job_or_an_item(site: ProxiedWorld, part: int) -> None:
+def test_no_error_number_fails_a_job_or_an_item(site: ProxiedWorld, part: int, *, also_small: bool) -> None:
     """Each number is reported for a read, a write and a COMMIT."""
     context, numbers = site.context(), numbers_of(site.server)
     for number in (numbers if IS_SOAK else SAMPLE)[part::PARTS]:
@@ -97,8 +99,9 @@ def test_no_error_number_fails_a_job_or_an_item(site: ProxiedWorld, part: int) -
         fake = fake_error(number, text=name)
         site.proxy.add(Fault("^SELECT a.id, a.asset_type", fake, times=2))
         site.proxy.add(Fault(r"^INSERT INTO asset ", fake, times=1 if about_values else 3))
-        site.proxy.add(Fault("^COMMIT", fake, nth=3, times=2))
-        run_to_its_end(site, context, sync_id, name)
+        site.proxy.add(Fault("^COMMIT", fake, nth=3 if also_small else 2, times=2))
+        with in_steps(also_small=also_small):
+            run_to_its_end(site, context, sync_id, name)
         assert all(fault.done == fault.times for fault in site.proxy.faults), name
         site.proxy.clear()
 

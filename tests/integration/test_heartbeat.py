@@ -13,6 +13,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import Heartbeat, claim
 from ingestd.store import item
 from support.claimed import ME, queued
+from support.steps import in_steps
 from support.wait import stop_event
 from support.world import World, md5, sample
 
@@ -73,7 +74,7 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
     lease = claim(context, "w", str(ME))
     assert lease is not None
     seen: list[float] = []
-    real = chunk_writer.write
+    real = chunk_writer.write_locked
 
     def views(*args: Any) -> Any:
         seen.append(lease.progress_at)
@@ -85,9 +86,10 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
         lease.progress_at = -1.0
         return real_prepare(*args, **options)
 
-    monkeypatch.setattr(chunk_writer, "write", views)
+    monkeypatch.setattr(chunk_writer, "write_locked", views)
     monkeypatch.setattr(item, "chunk", aging)
-    assert Run(context, lease, stop_event()).execute() == "done"
+    with in_steps():
+        assert Run(context, lease, stop_event()).execute() == "done"
     assert len(seen) == 1
     assert seen[0] > 0, "reading the item moved it"
     assert sample(context, "documents_read_bytes_total") > 0

@@ -16,6 +16,7 @@ from support.order_model import Asset, Bundle, CoverItem, Listing, visible
 from support.order_sets import NAMES, in_arrival, sets_of_bundles, table
 from support.order_world import Interruption, Site, interruptions
 from support.scale import scaled
+from support.steps import in_steps
 from support.world import World
 
 pytestmark = pytest.mark.timeout(scaled(600, 7200))
@@ -39,6 +40,14 @@ def orders(found: Sequence[Bundle], shuffled: Sequence[Any]) -> Iterator[Sequenc
 
 def check(site: Site, arrival: Sequence[Bundle]) -> None:
     assert site.seen(NAMES) == visible(arrival), table(arrival)
+
+
+def arrive(site: Site, arrival: Sequence[Bundle], happenings: Sequence[Interruption] = (), *, also_small: bool) -> None:
+    """Imports bundles, the small ones step by step or in one transaction, and checks what readers see."""
+    site.begin_again()
+    with in_steps(also_small=also_small):
+        site.import_each(arrival, happenings)
+    check(site, arrival)
 
 
 # the cases that this began with
@@ -175,11 +184,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_known_cases(world: World, case: str) -> None:
     site = Site(world, [world.context(**OPEN)])
-    for order in permutations(CASES[case]):
-        arrival = in_arrival(order)
-        site.begin_again()
-        site.import_each(arrival)
-        check(site, arrival)
+    for number, order in enumerate(permutations(CASES[case])):
+        arrive(site, in_arrival(order), also_small=number % 2 == 1)
 
 
 # random sets
@@ -192,13 +198,11 @@ def test_any_order_leaves_the_same_library(world: World, part: int) -> None:
 
     @given(sets_of_bundles(), shuffles)
     @many(50, 2500)
-    def arrive(found: list[Bundle], shuffled: list[Any]) -> None:
-        for arrival in orders(found, shuffled):
-            site.begin_again()
-            site.import_each(arrival)
-            check(site, arrival)
+    def run(found: list[Bundle], shuffled: list[Any]) -> None:
+        for number, arrival in enumerate(orders(found, shuffled)):
+            arrive(site, arrival, also_small=number % 2 == 1)
 
-    arrive()
+    run()
 
 
 @pytest.mark.soak
@@ -207,13 +211,11 @@ def test_every_permutation_of_small_sets(world: World) -> None:
 
     @given(sets_of_bundles(most=3))
     @many(10, 300)
-    def arrive(found: list[Bundle]) -> None:
-        for arrival in {tuple(in_arrival(order)): None for order in permutations(found)}:
-            site.begin_again()
-            site.import_each(arrival)
-            check(site, arrival)
+    def run(found: list[Bundle]) -> None:
+        for number, arrival in enumerate({tuple(in_arrival(order)): None for order in permutations(found)}):
+            arrive(site, arrival, also_small=number % 2 == 1)
 
-    arrive()
+    run()
 
 
 @pytest.mark.soak
@@ -223,13 +225,14 @@ def test_all_at_once(world: World, workers: int, chunk_items: int) -> None:
 
     @given(sets_of_bundles(), shuffles)
     @many(10, 500)
-    def arrive(found: list[Bundle], shuffled: list[Any]) -> None:
-        for arrival in orders(found, shuffled):
+    def run(found: list[Bundle], shuffled: list[Any]) -> None:
+        for number, arrival in enumerate(orders(found, shuffled)):
             site.begin_again()
-            site.import_at_once(arrival, workers)
+            with in_steps(also_small=number % 2 == 1):
+                site.import_at_once(arrival, workers)
             check(site, arrival)
 
-    arrive()
+    run()
 
 
 @pytest.mark.soak
@@ -238,11 +241,9 @@ def test_crashes_and_repeats_change_nothing(world: World, monkeypatch: pytest.Mo
     site = Site(world, [world.context(**automatic, worker={"chunk_items": size}) for size in (1, 2, 500)])
     site.interrupt(monkeypatch)
 
-    @given(sets_of_bundles(), st.lists(interruptions, max_size=4))
+    @given(sets_of_bundles(), st.lists(interruptions, max_size=4), st.booleans())
     @many(25, 1500)
-    def arrive(arrival: list[Bundle], happenings: list[Interruption]) -> None:
-        site.begin_again()
-        site.import_each(arrival, happenings)
-        check(site, arrival)
+    def run(arrival: list[Bundle], happenings: list[Interruption], also_small: bool) -> None:
+        arrive(site, arrival, happenings, also_small=also_small)
 
-    arrive()
+    run()

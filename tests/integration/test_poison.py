@@ -30,16 +30,16 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import claim
 
 config, poison = sys.argv[1:]
-real = chunk_writer.write
+real = chunk_writer.write_locked
 
-def write(tx, bundle, chunk, removed, again):
-    result = real(tx, bundle, chunk, removed, again)
+def write(tx, bundle, chunk, removed):
+    result = real(tx, bundle, chunk, removed)
     if any(piece.entry.asset_hash == poison for piece in chunk.items):
         os._exit(86)
     return result
 
 def work():
-    chunk_writer.write = write
+    chunk_writer.write_locked = write
     context = make_context(load(Path(config)))
     Rescuer(context, this_instance()).run_once()
     while (lease := claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))) is None:

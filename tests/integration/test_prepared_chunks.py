@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ingestd.pipeline.importer import chunk_writer
+from support.steps import in_steps
 from support.world import World, cover, md5, photo
 
 OLD, NEW = "2026-04-01T00:00:00Z", "2026-04-02T00:00:00Z"
@@ -24,7 +25,8 @@ def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, entry: dict[str, An
         return real(tx, bundle, chunk, removed, again)
 
     monkeypatch.setattr(chunk_writer, "write", late)
-    assert world.import_all(context, mine) == ["done"]
+    with in_steps():
+        assert world.import_all(context, mine) == ["done"]
     monkeypatch.undo()
     return [world.decisions(mine)[md5("a")], world.one("SELECT title FROM asset")]
 

@@ -15,6 +15,7 @@ from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
 from support.refusals import refused_events
 from support.scanning import Clock, Reads, kinds, write_manifest
+from support.steps import in_steps
 from support.world import World, md5, photo
 
 BROKEN = [
@@ -101,7 +102,8 @@ def test_a_manifest_that_changes_while_its_job_runs_is_left_for_later(
         return real(*args)
 
     monkeypatch.setattr(chunk_writer, "write", changing)
-    assert world.run_next(context) == "done"
+    with in_steps():
+        assert world.run_next(context) == "done"
     assert meanwhile == [([], "importing", "import_started")]
     assert world.status(sync_id) == "imported"
     assert world.decisions(sync_id) == {md5("a"): "created"}
@@ -130,7 +132,8 @@ def test_a_manifest_that_changes_while_its_job_runs_is_read_again_soon_after(
         return real(*args)
 
     monkeypatch.setattr(chunk_writer, "write", changing)
-    assert world.run_next(context) == "done"
+    with in_steps():
+        assert world.run_next(context) == "done"
     assert world.status(sync_id) == "imported"
     clock.now += 30
     scanner.run_once()

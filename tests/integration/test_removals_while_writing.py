@@ -16,6 +16,7 @@ from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
 from support.removals import container, entries, events, imported, live, names, queue, run_automatically
+from support.steps import in_steps
 from support.wait import stop_event
 from support.world import World, md5, photo
 
@@ -66,7 +67,8 @@ def test_members_that_appear_after_the_count_do_not_outrun_it(world: World, monk
     world.scan(context)
     when_opened(monkeypatch, lambda: world.import_all(other, late))
     queue(context, emptying)
-    assert world.run_next(context) == "failed"
+    with in_steps():
+        assert world.run_next(context) == "failed"
     assert world.status(emptying) == "held"
     assert live(world, "asset_gallery_item") == 4, "the list of two was emptied; the one of four would make six"
 

@@ -16,7 +16,7 @@ from ingestd.mount import access, helper_pool
 from ingestd.mount.access import Mount
 from ingestd.pipeline import delivery
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import chunk_writer, container_writer, grace, prepared_chunk, suspects
+from ingestd.pipeline.importer import bundle_importer, chunk_writer, container_writer, grace, prepared_chunk, suspects
 from ingestd.pipeline.importer import run as run_module
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.recording import Recorder
@@ -44,9 +44,9 @@ NAMES = [errno.errorcode[error.errno or 0] if isinstance(error, OSError) else "t
 each_shortage = pytest.mark.parametrize("error", SHORTAGES, ids=NAMES)
 PLACES: dict[str, tuple[Any, str]] = {
     "checking the mount": (access, "mount_point"),
-    "opening": (run_module, "Opening"),
+    "opening": (bundle_importer, "Opening"),
     "deciding": (prepared_chunk, "evaluate"),
-    "writing items": (chunk_writer, "write"),
+    "writing items": (chunk_writer, "write_locked"),
     "writing containers": (container_writer, "write"),
     "starting a helper": (helper_pool, "HelperProcess"),
 }

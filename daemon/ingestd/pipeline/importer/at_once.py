@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ingestd.errors import DatabaseUnavailable, LeaseLost, MountUnavailable, Shortage, Stopping
+from ingestd.errors import RemovalRefused
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, BatchStatus, Decision, Lease, Reason, Verdict
@@ -26,6 +26,7 @@ from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import ITEMS
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
+from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.passes import Part
 from ingestd.store import item
 from ingestd.store.db import Tx
@@ -79,10 +80,10 @@ class AtOnce:
         try:
             readings = self._readings(manifest, self._entries(delivered, manifest))
             done = self.fence.guarded(lambda tx: self._import(tx, delivered, manifest, readings))
-        except (Stopping, LeaseLost, DatabaseUnavailable, MountUnavailable, Shortage):
-            raise
-        except Exception as error:  # noqa: BLE001  it comes again in its step, and is reported there
-            log.debug("imported_in_steps", reason=str(error))
+        except Exception as error:
+            if is_of_run(error) and not isinstance(error, RemovalRefused):
+                raise
+            log.debug("imported_in_steps", reason=str(error))  # it comes again in its step, and is reported there
             return None
         self._count(done)
         return done.status
