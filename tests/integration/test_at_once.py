@@ -138,3 +138,21 @@ def test_a_lease_that_is_lost_while_it_writes_is_noticed(world: World, monkeypat
     monkeypatch.setattr(chunk_writer, "write_locked", lost)
     assert world.run_next(context) == "lost"
     assert world.one("SELECT COUNT(*) FROM asset") == 0
+
+
+def test_what_was_read_is_not_read_again_for_the_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    bad = photo("b", files=1)
+    sync_id = world.put(photo("a"), bad)
+    (world.root / bad["path"] / bad["files"][0]["path"]).unlink()
+    world.scan(context)
+    asked: list[int] = []
+    real = context.mount.read_items
+
+    def read_items(items: list[Any], *more: Any, **options: Any) -> Any:
+        asked.extend(item.ordinal for item in items)
+        return real(items, *more, **options)
+
+    monkeypatch.setattr(context.mount, "read_items", read_items)
+    of_run(world, context, sync_id)
+    assert sorted(asked) == [0, 1]

@@ -44,7 +44,7 @@ def test_they_delay_no_other_item_and_no_other_bundle(
     (late, paths), (healthy, _) = bundle(world, "late", of), bundle(world, "healthy", 2)
     for path in paths[:hanging]:
         world.file(f"{path}/source/source.json", b"{}")
-        faulty.hang(f"{path}/source/source.json" if step == "read" else f"{path}/0.jpg", step)
+        faulty.hang(f"{path}/source/source.json" if step != "lookup" else f"{path}/0.jpg", step)
     pool = queued(world, context, late, healthy)
     until(
         lambda: is_imported(world, pool, healthy) and len(context.mount.hanging_items()) == hanging,
@@ -59,7 +59,7 @@ def test_they_delay_no_other_item_and_no_other_bundle(
 
 def test_what_hangs_is_not_read_again_meanwhile(world: World, faulty: FaultyFuse, context: Context) -> None:
     late, (path,) = bundle(world, "late", 1)
-    faulty.hang(f"{path}/0.jpg", "open")
+    faulty.hang(f"{path}/0.jpg", "lookup")
     pool = queued(world, context, late)
 
     def was_released_often() -> bool:
@@ -75,9 +75,9 @@ def test_a_bundle_may_hold_some_helpers_only(
     world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(helper_pool, "MAX_OF_BUNDLE", 2)
-    (late, paths), (healthy, _) = bundle(world, "late", 90), bundle(world, "healthy", 2)
+    (late, paths), (healthy, _) = bundle(world, "late", 150), bundle(world, "healthy", 2)
     for path in paths:
-        faulty.hang(f"{path}/0.jpg", "open")
+        faulty.hang(f"{path}/0.jpg", "lookup")
     pool = queued(world, context, late, healthy)
     until(lambda: (run_all(pool), world.status(late))[1] == "failed")
     error = str(world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", late))

@@ -18,6 +18,26 @@ from ingestd.mount.records import ItemRequest, Reading
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0
 
 
+class FirstTry:
+    """What a first try to read some items found. Each item of it is used once."""
+
+    def __init__(self) -> None:
+        self._readings: ReadingsByOrdinal = {}
+        self._left_out: set[int] = set()
+
+    def keep(self, readings: ReadingsByOrdinal, left_out: set[int]) -> None:
+        self._readings, self._left_out = dict(readings), set(left_out)
+
+    def take(self, entries: Sequence[Entry]) -> tuple[ReadingsByOrdinal, set[int]] | None:
+        """What was found of these items; None if that is not known of all of them."""
+        wanted = {entry.ordinal for entry in entries}
+        if not wanted <= self._readings.keys() | self._left_out:
+            return None
+        left_out = wanted & self._left_out
+        self._left_out -= left_out
+        return {ordinal: self._readings.pop(ordinal) for ordinal in sorted(wanted - left_out)}, left_out
+
+
 class ItemReader:
     """Reads the items of one run.
 
@@ -25,7 +45,7 @@ class ItemReader:
     `fresh_until` (monotonic seconds) absent files are retried, too: remote file systems may list them late.
     `require_trusted` is called when something is missing: it raises MountUnavailable if that says nothing.
     `settled_at()` is until when (monotonic seconds) it is worth trying again what cannot be read now. `bundle` bounds
-    how much may hang for one.
+    how much may hang for one. What `first_try` has is not read once more before a second try.
     """
 
     def __init__(
@@ -38,9 +58,10 @@ class ItemReader:
         require_trusted: Callable[[], None] = lambda: None,
         settled_at: Callable[[], float] | None = None,
         bundle: str = "",
+        first_try: FirstTry | None = None,
     ) -> None:
         self._mount, self._identity, self._bundle = mount, identity, bundle
-        self._fresh_until = fresh_until
+        self._fresh_until, self._first_try = fresh_until, first_try or FirstTry()
         self._pause, self._on_bytes, self._require_trusted = pause, on_bytes, require_trusted
         self.settled_at = settled_at or self._settled_from_now
 
@@ -55,6 +76,8 @@ class ItemReader:
 
     def read_once(self, entries: Sequence[Entry]) -> tuple[ReadingsByOrdinal, set[int]]:
         """As `read`, without a second try. Returns also the ordinals that it leaves out: they may be read later."""
+        if (found := self._first_try.take(entries)) is not None:
+            return found
         attempt = self._attempt(entries)
         left_out = {item.ordinal for item in self._waiting(attempt)}
         return self._readings(attempt, entries, left_out), left_out

@@ -4,7 +4,7 @@ What stands in its way rolls all of it back. The bundle is then imported step by
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,7 +14,7 @@ from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.model import Action, BatchStatus, Decision, Lease, Reason, Verdict
 from ingestd.mount.attempt import ReadingsByOrdinal
-from ingestd.mount.reader import ItemReader
+from ingestd.mount.reader import FirstTry, ItemReader
 from ingestd.mount.records import Reading
 from ingestd.pipeline import evaluate, preflight
 from ingestd.pipeline.context import Context
@@ -23,7 +23,6 @@ from ingestd.pipeline.importer import chunk_writer, completion, container_writer
 from ingestd.pipeline.importer.chunk_source import MAX_CHUNK_BYTES
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.fence import Fence
-from ingestd.pipeline.importer.grace import ITEMS
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
@@ -63,13 +62,17 @@ class _Import:
 
 @dataclass(frozen=True, slots=True)
 class AtOnce:
-    """Imports the bundle of one run if it is small, and counts in `progress`. `reader(cause)` reads its items."""
+    """Imports the bundle of one run if it is small, and counts in `progress`.
+
+    `first_try` keeps what `reader` reads, for a bundle that is imported step by step after all.
+    """
 
     context: Context
     lease: Lease
     fence: Fence
     opening: Opening
-    reader: Callable[[str], ItemReader]
+    reader: ItemReader
+    first_try: FirstTry
     progress: Progress
 
     def run(self, delivered: Delivery, manifest: Manifest) -> BatchStatus | None:
@@ -102,7 +105,8 @@ class AtOnce:
         """What was read of each item. Raises InSteps unless all can be read now, and fit into one chunk."""
         if manifest.action is Action.REMOVE:
             return {entry.ordinal: Reading(entry.ordinal) for entry in entries}
-        readings, left_out = self.reader(ITEMS).read_once(entries) if entries else ({}, set())
+        readings, left_out = self.reader.read_once(entries)
+        self.first_try.keep(readings, left_out)
         if left_out or len(readings) < len(entries):
             raise InSteps("some of its items cannot be read at present")
         if any(reading.problem for reading in readings.values()):

@@ -4,12 +4,12 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.mount.reader import ItemReader
+from ingestd.mount.reader import FirstTry, ItemReader
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.at_once import AtOnce
@@ -51,13 +51,16 @@ class BundleImporter:
     late_until: float = 0.0
     """until when (monotonic) a remote file system may not list yet what the bundle brought"""
     is_trusted: bool = False
+    first_try: FirstTry = field(default_factory=FirstTry)
 
     def import_all(self) -> BatchStatus:
         """Imports what is left to import, and ends the job. Raises what `Opening.read` and `ItemsImporter` raise."""
         self.late_until = self._listings_late_until()
         opening = Opening(self.context, self.lease, self.fence, self.identity, self._grace(MANIFEST))
         delivered, manifest = opening.read()
-        at_once = AtOnce(self.context, self.lease, self.fence, opening, self._reader, self.progress)
+        at_once = AtOnce(
+            self.context, self.lease, self.fence, opening, self._reader(ITEMS), self.first_try, self.progress
+        )
         status = at_once.run(delivered, manifest)
         if status is None:
             opened = opening.open(delivered, manifest)
@@ -116,7 +119,9 @@ class BundleImporter:
     def _reader(self, cause: str) -> ItemReader:
         grace, fence = self._grace(cause), self.fence
         waits = (grace.pause, fence.on_bytes, self.late_until, self._require_trusted, grace.settled_at)
-        return ItemReader(self.context.mount, self.identity, *waits, bundle=str(self.lease.batch_id))
+        return ItemReader(
+            self.context.mount, self.identity, *waits, bundle=str(self.lease.batch_id), first_try=self.first_try
+        )
 
     def _import_containers(self, opened: Opened) -> None:
         of_run = (self.lease, self.fence, opened.bundle, opened.removed)
