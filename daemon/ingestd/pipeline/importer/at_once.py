@@ -82,7 +82,8 @@ class AtOnce:
         """
         try:
             readings = self._readings(manifest, self._entries(delivered, manifest))
-            done = self.fence.guarded(lambda tx: self._import(tx, delivered, manifest, readings))
+            with self.context.instruments.chunk_duration.time():
+                done = self.fence.guarded(lambda tx: self._import(tx, delivered, manifest, readings))
         except Exception as error:
             if is_of_run(error) and not isinstance(error, RemovalRefused):
                 raise
