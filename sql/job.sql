@@ -40,6 +40,14 @@ SELECT {{job_columns}},
                WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
 FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 
+-- name: next_small
+-- Queued jobs in the order of claims, of whole bundles with few items: their sync_ids and digests.
+SELECT b.sync_id, b.manifest_sha256
+FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+WHERE j.state = 'queued' AND j.scope IN ('all', 'reimport') AND b.item_count <= :items
+  AND b.manifest_sha256 IS NOT NULL
+ORDER BY j.priority, j.id LIMIT :limit;
+
 -- name: active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.active_batch_id = :batch_id;
 

@@ -13,6 +13,7 @@ from ingestd.notify import Notifier
 from ingestd.pipeline.abandoned import put_back
 from ingestd.pipeline.context import make_context
 from ingestd.pipeline.identity import Instance, this_instance
+from ingestd.pipeline.read_ahead import ReadAhead
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
@@ -59,8 +60,9 @@ class Daemon:
 
     def _build_pipeline(self, instance: Instance) -> None:
         context = self.context
-        self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_promoter)
-        self.sweeper = Sweeper(context, on_queued=self.worker_pool.wake_one)
+        self._read_ahead = Service("read-ahead", ReadAhead(context).run_once)
+        self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_after_job)
+        self.sweeper = Sweeper(context, on_queued=self._wake_for_queued)
         self.scanner = Scanner(context, on_recorded=self._wake_enqueuer)
         self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan, self.scanner.settling)
         self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)
@@ -81,7 +83,7 @@ class Daemon:
         watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
         poll = Service("poller", poller.run_once)
         services = [self._rescue, self._scan, self._preflight, watch, self._enqueuer, self._promoter, poll]
-        services.append(self._heartbeat)
+        services += [self._heartbeat, self._read_ahead]
         if self._notifier.is_wanted:
             reporter = StatusReporter(self.context, self._notifier, lambda: len(self.worker_pool.leases))
             services.append(Service("status-reporter", reporter.run_once, finally_do=reporter.close))
@@ -243,6 +245,7 @@ class Daemon:
         """Wakes the parts that can claim what is queued. Requests wait for the mount, and wakes would cut backoffs."""
         if queued.jobs:
             self.worker_pool.wake()
+            self._read_ahead.wake()
         if queued.scans and self.context.mount.up:
             self._wake_scan()
         if queued.preflights and self.context.mount.up:
@@ -254,5 +257,12 @@ class Daemon:
     def _wake_enqueuer(self) -> None:
         self._enqueuer.wake()
 
-    def _wake_promoter(self) -> None:
+    def _wake_for_queued(self) -> None:
+        """For a job that was queued here: one idle worker, and what reads ahead of it."""
+        self.worker_pool.wake_one()
+        self._read_ahead.wake()
+
+    def _wake_after_job(self) -> None:
+        """What may follow the end of a job: others that waited for it, and room to read ahead."""
         self._promoter.wake()
+        self._read_ahead.wake()

@@ -6,7 +6,7 @@ makes it silent fails an item only when that item was read alone.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ingestd.backoff import backoff
 from ingestd.format.entry import Entry
@@ -92,7 +92,7 @@ class ItemReader:
         return time.monotonic() + self._mount.settings.settle_seconds
 
     def _attempt(self, entries: Sequence[Entry]) -> Attempt:
-        items = [ItemRequest(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
+        items = requests_for(entries)
         attempt = Attempt(self._mount, items, self._on_bytes, self._bundle)
         attempt.read(items)
         return attempt
@@ -101,7 +101,7 @@ class ItemReader:
         """What was read, if it counts. Raises MountUnavailable if a problem or an absence is the mount's."""
         if any(reading.problem for reading in attempt.readings.values()):
             self._mount.require_same(self._identity)
-        if any(_is_missing(item, attempt.readings.get(item.ordinal)) for item in attempt.items):
+        if any(is_missing(item, attempt.readings.get(item.ordinal)) for item in attempt.items):
             self._require_trusted()
         wanted = [entry.ordinal for entry in entries if entry.ordinal < attempt.end and entry.ordinal not in left_out]
         return {ordinal: attempt.readings.get(ordinal) or Reading(ordinal) for ordinal in wanted}
@@ -133,7 +133,12 @@ class ItemReader:
         return reading.transient or (reading.absent and time.monotonic() < self._fresh_until)
 
 
-def _is_missing(item: ItemRequest, reading: Reading | None) -> bool:
+def requests_for(entries: Iterable[Entry]) -> list[ItemRequest]:
+    """What is to be read of some entries: of an invalid entry, and one without a folder, nothing."""
+    return [ItemRequest(e.ordinal, e.path, e.files, not e.is_cover) for e in entries if e.path and not e.problem]
+
+
+def is_missing(item: ItemRequest, reading: Reading | None) -> bool:
     """Whether something of an item that was read was not found, or nothing was found of it at all."""
     return reading is not None and (bool(reading.problem) or reading.absent or not (item.files or reading.documents))
 

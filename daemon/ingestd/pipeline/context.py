@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ingestd.config import Settings
 from ingestd.mount.access import Mount
+from ingestd.pipeline.ahead import Ahead
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.passes import Passes
 from ingestd.pipeline.source_gate import SourceGate
@@ -23,6 +24,7 @@ class Context:
     instruments: Instruments = field(default_factory=Instruments)
     passes: Passes = field(default_factory=Passes)
     unsettled: Unsettled = field(default_factory=Unsettled)
+    ahead: Ahead = field(default_factory=Ahead)
     gate: SourceGate = field(init=False)
 
     def __post_init__(self) -> None:

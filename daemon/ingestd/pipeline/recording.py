@@ -236,6 +236,8 @@ class Recorder:
         with self._lock:
             assert self._known is not None, "it is loaded before anything is read"
             self._known.add(sync_id)
+        if self._context.mount.is_remote:
+            self._context.ahead.note(delivered, self._context.mount.identity)
 
     def _count_discovery(self, delivered: Delivery) -> None:
         self._context.instruments.discovered.labels(self._names.source_of(delivered.sync_id)).inc()

@@ -56,7 +56,7 @@ class BundleImporter:
     def import_all(self) -> BatchStatus:
         """Imports what is left to import, and ends the job. Raises what `Opening.read` and `ItemsImporter` raise."""
         self.late_until = self._listings_late_until()
-        opening = Opening(self.context, self.lease, self.fence, self.identity, self._grace(MANIFEST))
+        opening = Opening(self.context, self.lease, self.fence, self.identity, self._grace(MANIFEST), self.first_try)
         delivered, manifest = opening.read()
         at_once = AtOnce(
             self.context, self.lease, self.fence, opening, self._reader(ITEMS), self.first_try, self.progress

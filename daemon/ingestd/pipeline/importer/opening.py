@@ -9,7 +9,7 @@ from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, 
 from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, Lease, Scope
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.mount.reader import pauses
+from ingestd.mount.reader import FirstTry, pauses
 from ingestd.pipeline import delivery, ordering, preflight, removals
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
@@ -47,6 +47,7 @@ class Opening:
     fence: Fence
     identity: MountIdentity
     grace: Grace
+    first_try: FirstTry
 
     def open(self, delivered: Delivery, manifest: Manifest) -> Opened:
         """Raises ManifestError, PriorFirst, RemovalRefused, LeaseLost."""
@@ -62,8 +63,11 @@ class Opening:
 
         Raises ManifestError, NotSettled, MountUnavailable.
         """
-        sync_id = self.fence.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id)).sync_id
+        known = self.fence.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id))
+        sync_id = known.sync_id
         bind_contextvars(sync_id=sync_id)
+        if (found := self._read_ahead(known)) is not None:
+            return found
         settled_at = self.grace.settled_at()
         for pause in pauses():
             try:
@@ -83,6 +87,16 @@ class Opening:
                 self.fence.fenced(lambda tx: self._current_batch(tx, delivered))
             raise delivered.problem
         return delivered, manifest
+
+    def _read_ahead(self, known: Batch) -> tuple[Delivery, Manifest] | None:
+        """What was read of the bundle before its job was claimed, if that counts."""
+        identity, on_step = self.identity, self.fence.on_step
+        found = self.context.ahead.take(known.sync_id, known.manifest_sha256, identity, on_step)
+        if found is None or found.delivered.manifest is None:
+            return None
+        if found.readings is not None:
+            self.first_try.keep(found.readings, set())
+        return found.delivered, found.delivered.manifest
 
     def prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""

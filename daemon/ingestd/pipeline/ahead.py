@@ -1,0 +1,120 @@
+"""What was read of small bundles before a worker takes them: their manifests, and then their items.
+
+Nothing of it counts by itself. A run uses it if it is of the manifest that is recorded, of the same mount, and recent;
+otherwise it reads the bundle itself.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingestd.mount.attempt import ReadingsByOrdinal
+from ingestd.mount.mountinfo import MountIdentity
+
+if TYPE_CHECKING:
+    from ingestd.pipeline.delivery import Delivery
+
+MAX_MANIFEST, MAX_BUNDLES, MAX_BYTES = 2**16, 512, 32 * 2**20
+"""bytes of a manifest that is kept; how many bundles, and how many bytes of their manifests and documents"""
+MAX_AGE, LONGEST_WAIT, LOOK = 60.0, 2.0, 0.25
+"""seconds for which a reading counts as recent; for which a run waits for one that is being made, and between looks"""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A manifest, what was mounted when it was read, and when (monotonic); `readings` of all of its items, or none."""
+
+    delivered: "Delivery"
+    identity: MountIdentity
+    read_at: float
+    readings: ReadingsByOrdinal | None = None
+    is_being_read: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about: a parsed manifest takes several times its length."""
+        return 8 * self.delivered.size + sum(reading.size for reading in (self.readings or {}).values())
+
+    def counts_for(self, sha256: str | None, identity: MountIdentity | None) -> bool:
+        is_recent = time.monotonic() - self.read_at <= MAX_AGE
+        return is_recent and self.delivered.sha256 == sha256 and self.identity == identity
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A bundle that was read ahead; `readings` None: its manifest alone."""
+
+    delivered: "Delivery"
+    readings: ReadingsByOrdinal | None
+
+
+class Ahead:
+    """Keeps what was read ahead, within limits: the oldest is dropped first. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._changed = threading.Condition()
+
+    def note(self, delivered: "Delivery", identity: MountIdentity | None) -> None:
+        """Keeps a short manifest that was just read, and is consumable."""
+        with self._changed:
+            if delivered.is_unchanged:
+                return
+            self._drop(delivered.sync_id)
+            if delivered.manifest is not None and identity is not None and delivered.size <= MAX_MANIFEST:
+                self._kept[delivered.sync_id] = _Kept(delivered, identity, time.monotonic())
+                self._trim()
+
+    def begin(self, sync_id: str, sha256: str | None, identity: MountIdentity) -> "Delivery | None":
+        """The manifest of a bundle whose items the caller reads now; None if that is not known, or they are read."""
+        with self._changed:
+            kept = self._kept.get(sync_id)
+            if kept is None or kept.readings is not None or not kept.counts_for(sha256, identity):
+                return None
+            kept.is_being_read = True
+            return kept.delivered
+
+    def end(self, delivered: "Delivery", readings: ReadingsByOrdinal | None) -> None:
+        """Keeps what was read of the items of a bundle; None: not all of them could be read."""
+        with self._changed:
+            kept = self._kept.get(delivered.sync_id)
+            if kept is not None and kept.delivered is delivered:
+                kept.readings, kept.is_being_read = readings, False
+                self._trim()
+            self._changed.notify_all()
+
+    def take(
+        self, sync_id: str, sha256: str | None, identity: MountIdentity, on_wait: Callable[[], None]
+    ) -> Found | None:
+        """What counts of a bundle, which is not kept any longer. Waits a while for what is being read.
+
+        `on_wait()` is called now and then meanwhile, and may raise.
+        """
+        until = time.monotonic() + LONGEST_WAIT
+        with self._changed:
+            while (kept := self._kept.get(sync_id)) is not None and kept.is_being_read and time.monotonic() < until:
+                self._changed.wait(LOOK)
+                on_wait()
+            self._drop(sync_id)
+        if kept is None or not kept.counts_for(sha256, identity):
+            return None
+        return Found(kept.delivered, kept.readings)
+
+    def without(self, sync_ids: Iterable[str]) -> list[str]:
+        """Those of some bundles whose items are to be read: their manifests are kept, and nothing else."""
+        with self._changed:
+            kept = [(sync_id, self._kept.get(sync_id)) for sync_id in sync_ids]
+            return [sync_id for sync_id, one in kept if one is not None and not (one.is_being_read or one.readings)]
+
+    def _drop(self, sync_id: str) -> None:
+        self._kept.pop(sync_id, None)
+
+    def _trim(self) -> None:
+        size = sum(kept.size for kept in self._kept.values())
+        for sync_id, kept in list(self._kept.items()):
+            if len(self._kept) <= MAX_BUNDLES and size <= MAX_BYTES:
+                return
+            size -= kept.size
+            self._drop(sync_id)
