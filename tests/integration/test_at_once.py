@@ -52,7 +52,7 @@ def rich(world: World, **options: Any) -> str:
     return world.put(*items, containers=[GALLERY], **options)
 
 
-def told(world: World, sync_id: str) -> list[tuple[str, dict[str, Any]]]:
+def events_of(world: World, sync_id: str) -> list[tuple[str, dict[str, Any]]]:
     """The events of a bundle, without what differs between two that are the same."""
     events = world.events(sync_id)
     return [(kind, {key: value for key, value in payload.items() if key not in VOLATILE}) for kind, payload in events]
@@ -82,7 +82,9 @@ def test_the_result_is_the_same_as_in_steps(world: World) -> None:
             removed = world.put(photo("b"), cover("c", "a"), action="remove", day=2, sync_id=SYNC_ID.format(2))
             world.scan(context)
             run_automatically(world, context)
-        results.append([seen(world, NAMES), *map(world.sql, WRITTEN), told(world, sync_id), told(world, removed)])
+        results.append(
+            [seen(world, NAMES), *map(world.sql, WRITTEN), events_of(world, sync_id), events_of(world, removed)]
+        )
     assert results[0] == results[1]
 
 

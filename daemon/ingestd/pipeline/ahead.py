@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_MANIFEST, MAX_BUNDLES, MAX_BYTES = 2**16, 512, 32 * 2**20
 """bytes of a manifest that is kept; how many bundles, and how many bytes of their manifests and documents"""
-MAX_AGE, LONGEST_WAIT, LOOK = 60.0, 2.0, 0.25
+MAX_AGE, MAX_WAIT, LOOK = 60.0, 2.0, 0.25
 """seconds for which a reading counts as recent; for which a run waits for one that is being made, and between looks"""
 
 
@@ -92,7 +92,7 @@ class Ahead:
 
         `on_wait()` is called now and then meanwhile, and may raise.
         """
-        until = time.monotonic() + LONGEST_WAIT
+        until = time.monotonic() + MAX_WAIT
         with self._changed:
             while (kept := self._kept.get(sync_id)) is not None and kept.is_being_read and time.monotonic() < until:
                 self._changed.wait(LOOK)
