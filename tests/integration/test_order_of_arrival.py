@@ -197,7 +197,7 @@ def test_any_order_leaves_the_same_library(world: World, part: int) -> None:
     site = Site(world, [world.context(**OPEN)])
 
     @given(sets_of_bundles(), shuffles)
-    @many(50, 2500)
+    @many(30, 2500)
     def run(found: list[Bundle], shuffled: list[Any]) -> None:
         for number, arrival in enumerate(orders(found, shuffled)):
             arrive(site, arrival, also_small=number % 2 == 1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ingestd.model import Scope
-from ingestd.pipeline import placing
+from ingestd.pipeline import placing, sweeps
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -17,6 +17,9 @@ from support.refusals import refused_events
 from support.world import World, cover, photo
 
 LATER = "2026-04-02T12:00:00Z"
+
+FEW = 100
+"""batches that a sweep looks at, in a test that queues them all"""
 
 
 def import_two(world: World, context: Context, *items: Any) -> None:
@@ -210,15 +213,16 @@ def look(context: Context) -> Any:
     return partial(placing.place, after=0, limit=MAX_PLACED)
 
 
-def test_followers_that_run_for_long_keep_no_others_waiting(world: World) -> None:
+def test_followers_that_run_for_long_keep_no_others_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "MAX_PLACED", FEW)
     context = world.context()
-    put_rows(world, MAX_PLACED + 5, at="'2027-01-01'", generation=0, state="running")
+    put_rows(world, FEW + 5, at="'2027-01-01'", generation=0, state="running")
     follow_late(world, context)
     sweeper = Sweeper(context)
     assert [sweeper.place() for _ in range(3)].count(1) == 1
     assert jobs(world, OLDER)[-1] == ("ingestd", "reimport", "queued")
     world.sql("UPDATE import_job SET state = 'done' WHERE state = 'running'")
-    assert sum(sweeper.place() for _ in range(4)) == MAX_PLACED + 5
+    assert sum(sweeper.place() for _ in range(4)) == FEW + 5
 
 
 def test_an_idle_sweep_reads_nothing_of_what_is_placed(world: World) -> None:
