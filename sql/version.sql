@@ -19,7 +19,7 @@ b.id, b.sync_id, b.version_at, b.imported_generation, b.imported_revision, IFNUL
        {{may_be_queued}}
 
 -- name: version^
-SELECT version_at, sync_id FROM ingest_batch WHERE id = :batch_id;
+SELECT version_at, sync_id, prior_sync_id IS NOT NULL FROM ingest_batch WHERE id = :batch_id;
 
 -- name: versions
 SELECT version_at, sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND version_at IS NOT NULL;

@@ -63,8 +63,9 @@ def versions(tx: Tx, sync_ids: Iterable[str]) -> list[Version]:
 
 def version(tx: Tx, batch_id: int) -> Version:
     """The version of a consumable batch. A manifest that is delivered again is never older than one imported before."""
-    completed_at, sync_id = _sql.version(tx.connection, batch_id=batch_id)
-    return Version(completed_at, sync_id, generations(tx, [sync_id]).get(sync_id, 0))
+    completed_at, sync_id, has_prior = _sql.version(tx.connection, batch_id=batch_id)
+    following = generations(tx, [sync_id]) if has_prior else {}
+    return Version(completed_at, sync_id, following.get(sync_id, 0))
 
 
 def unplaced(tx: Tx, after: int, limit: int) -> dict[str, int]:
