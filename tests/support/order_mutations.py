@@ -26,7 +26,7 @@ STAGING = "daemon/ingestd/pipeline/staging.py"
 PLACING = "daemon/ingestd/pipeline/placing.py"
 OPENING = "daemon/ingestd/pipeline/importer/opening.py"
 NEXT_COVERS = "daemon/ingestd/pipeline/importer/next_covers.py"
-RUN = "daemon/ingestd/pipeline/importer/run.py"
+IMPORTER = "daemon/ingestd/pipeline/importer/bundle_importer.py"
 DELIVERY = "daemon/ingestd/pipeline/delivery.py"
 CANCELLING = "daemon/ingestd/pipeline/cancelling.py"
 CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
@@ -191,6 +191,6 @@ MUTATIONS = {
         NEXT_COVERS, "for asset in lost}", "for asset in lost if False}"
     ),
     "revivals elect no cover before": Mutation(
-        RUN, "tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]", "tries_failed = True"
+        IMPORTER, "tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]", "tries_failed = True"
     ),
 }
