@@ -14,6 +14,8 @@ from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.lanes import Lane, Task
 
 READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 8, Lane.PROBE: 1, Lane.SLOW: 4, Lane.HUGE: 1}
+FAR_READERS = 12
+"""for SHORT on a remote mount, where a manifest takes several round trips"""
 REPLACED = (Lane.SHORT, Lane.AGAIN)
 """lanes whose readers are replaced while they are slow, by up to as many again"""
 MAX_QUEUED = 4 * READERS[Lane.SHORT]
@@ -141,7 +143,8 @@ class Reads:
 
     def _limit(self, lane: Lane) -> int:
         slow = sum(self._pending[sync_id].lane is lane for sync_id in self._slow)
-        readers = READERS[lane]
+        is_far = lane is Lane.SHORT and self._context.mount.is_remote
+        readers = FAR_READERS if is_far else READERS[lane]
         return readers + min(slow, readers) if lane in REPLACED else readers
 
     def _work(self, lane: Lane) -> None:

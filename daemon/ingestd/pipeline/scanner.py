@@ -28,8 +28,8 @@ from ingestd.store import batch
 
 MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
-READ_POLL, PATIENCE = 0.1, 2.0
-"""seconds between looks at reads, and without an outcome after which a round leaves slow reads to the next one"""
+READ_POLL, REPORT_SECONDS, PATIENCE = 0.1, 0.2, 2.0
+"""seconds between looks at reads, between reports, and without an outcome after which a round leaves slow reads"""
 ROUND_SECONDS = 5.0
 """after which a round leaves new names to the next one, so that neither listings nor the mount's check wait for them"""
 
@@ -51,7 +51,7 @@ class Scanner:
         self._rotation = Rotation()
         self.ignored = IgnoredNames()
         self._round_ends_at = math.inf
-        self._reported = 0
+        self._reported, self._report_at = 0, 0.0
         self._retries_at = 0.0
         self._limit: ScanLimit | None = None
         self._full = FullScans(context.settings.mount.rescan_interval)
@@ -133,7 +133,8 @@ class Scanner:
         return changed
 
     def _report(self) -> None:
-        """Says once that something was recorded."""
+        """Says that something was recorded since the last time."""
+        self._report_at = time.monotonic() + REPORT_SECONDS
         if len(self._recorder.changed) > self._reported:
             self._reported = len(self._recorder.changed)
             self._on_recorded()
@@ -172,8 +173,7 @@ class Scanner:
 
     def _read_due_meanwhile(self) -> None:
         """Begins retries while many names wait: on a slow mount, reading all of those may take hours."""
-        is_time = bool(self._names) and time.monotonic() >= self._retries_at
-        if is_time and self._reads.queued(Lane.AGAIN) < MAX_RETRIES:
+        if self._names and time.monotonic() >= self._retries_at and self._reads.queued(Lane.AGAIN) < MAX_RETRIES:
             self._read_due()
 
     def _scan_fully(self, patience: float) -> None:
@@ -243,6 +243,8 @@ class Scanner:
             if outcome is not None:
                 quiet = 0.0
                 self._take(outcome)
+                if time.monotonic() >= self._report_at:
+                    self._report()
             elif not self._reads.is_busy:
                 return
             else:
