@@ -43,7 +43,7 @@ def test_many_hanging_manifests_cost_one_helper_each_and_delay_no_other(
         for _ in range(4):
             clock.now += 900.0
             scanner.run_once()
-            assert pool.hung(Use.MANIFEST) <= reads.READERS[Lane.SHORT], "each try took another helper"
+            assert pool.hung(Use.MANIFEST) <= reads.FAR_READERS, "each try took another helper"
         late = world.put(photo("late"))
         assert scanner.scan() == [late]
         assert pool.hung(Use.CHECK) == 0
@@ -70,7 +70,7 @@ def test_a_bundle_does_not_wait_for_more_manifests_that_hang_than_helpers_may(
             start = time.monotonic()
             record(scanner, world, {healthy})
             assert time.monotonic() - start < 5
-            assert context.mount.hung_manifests <= reads.READERS[Lane.SHORT]
+            assert context.mount.hung_manifests <= reads.FAR_READERS
             until(lambda: scanner.run_once() and context.mount.prober.is_busy)
     finally:
         faulty.clear()
@@ -160,7 +160,7 @@ def test_manifests_that_drip_delay_only_each_other(
     context = world.context(mount={"root": faulty.point, "deadline": 20.0})
     scanner = Scanner(context)
     scanner.scan()
-    dripping = {world.put(photo("drip")) for _ in range(2 * reads.READERS[Lane.SHORT] + 1)}
+    dripping = {world.put(photo("drip")) for _ in range(2 * reads.FAR_READERS + 1)}
     for sync_id in dripping:
         faulty.drip(f"sync/{sync_id}.json", 0.25)
     scanner.name(dripping)
@@ -235,7 +235,7 @@ def test_a_lost_helper_of_probes_sends_no_reader_to_what_hangs(
         healthy = world.put(photo("healthy"))
         scanner.name([healthy])
         record(scanner, world, {healthy})
-        assert context.mount.hung_manifests <= reads.READERS[Lane.SHORT]
+        assert context.mount.hung_manifests <= reads.FAR_READERS
         until(lambda: scanner.run_once() and prober._helpers[0]._helper not in (None, helper))
     faulty.clear()
     record(scanner, world, bad)
@@ -255,7 +255,7 @@ def test_manifests_that_find_no_place_among_those_that_hang_are_not_read(
     healthy = world.put(photo("healthy"))
     scanner.name([healthy])
     scanner.scan()
-    assert context.mount.hung_manifests <= reads.READERS[Lane.SHORT]
+    assert context.mount.hung_manifests <= reads.FAR_READERS
     assert scanner.unrecorded_names == bad | {healthy}
     clock.now += 900.0
     until(lambda: scanner.run_once() and scanner.stuck == len(bad) + 1)
