@@ -14,7 +14,6 @@ from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import MAX_ABANDONED, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.pipeline import reads
-from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import FaultyFuse, Step
 from support.hanging_manifests import hang
