@@ -8,6 +8,8 @@ PYTHON ?=
 ONCE ?=
 TEST ?= tests/unit
 ONLY ?=
+QUICK ?=
+JSON ?=
 # How many processes share the tests; they wait more than they work.
 JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
 PARALLEL = -n $(JOBS) --dist worksteal
@@ -55,11 +57,8 @@ check: setup-dev ## lint, types, import layers, plain words, and a wheel that ho
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest --quiet --no-header tests/unit/test_words.py tests/unit/test_packaging.py tests/unit/test_locks.py
 
-bench: setup-dev ## run benchmarks/, one figure after another
-	@set -e; for figure in benchmarks/bench_*.py; do \
-		[ -e "$$figure" ] || { echo "there are no benchmarks yet"; break; }; \
-		echo "== $$figure"; $(PY) "$$figure"; \
-	done
+bench: setup-dev ## measure the figures of docs/performance.md; ONLY="7 8" these lines alone, QUICK=1 as in CI, JSON=1 as JSON
+	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(JSON),--json) $(ONLY)
 
 screenshots: setup-dev ## retake the screenshots in docs/img, with Chromium
 	@PYTHONPATH=tests $(PY) tests/browser/screenshots.py

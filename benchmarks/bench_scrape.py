@@ -1,14 +1,12 @@
 """Duration of a scrape with 1,000,000 finished jobs, relative to a scrape with none."""
 
-import os
-import sys
+from collections.abc import Iterator
 
-from common import Bench, bench, median, report, timed
+from common import Bench, median, timed
+from frame import Form, Value, measures
 
 from ingestd.metrics import DatabaseState
 
-JOBS = int(os.environ.get("JOBS", "1000000"))
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SCRAPES = 20
 
 BATCHES = (
@@ -21,13 +19,13 @@ FINISHED = (
 )
 
 
-def main() -> None:
-    with bench() as world:
-        without = [scrape(world) for _ in range(ROUNDS)]
-        world.sql(BATCHES.format(count=JOBS // 5), FINISHED.format(batches=JOBS // 5, count=JOBS))
-        ratios = [scrape(world) / alone for alone in without]
-    report(f"a scrape with {JOBS} finished jobs", ratios, "at most 1.5", median(ratios) <= 1.5)
-    sys.exit(0 if median(ratios) <= 1.5 else 1)
+@measures("scrape")
+def scrapes(world: Bench, form: Form) -> Iterator[Value]:
+    jobs, rounds = form.of(1_000_000, 100_000), form.rounds(5)
+    without = [scrape(world) for _ in range(rounds)]
+    world.sql(BATCHES.format(count=jobs // 5), FINISHED.format(batches=jobs // 5, count=jobs))
+    for alone in without:
+        yield Value("scrape", scrape(world) / alone)
 
 
 def scrape(world: Bench) -> float:
@@ -42,7 +40,3 @@ def scrape(world: Bench) -> float:
 
 def ask(state: DatabaseState) -> None:
     assert "ingestd_queue_jobs" in {family.name for family in state.collect()}
-
-
-if __name__ == "__main__":
-    main()

@@ -4,70 +4,45 @@ Rounds with and without slow clients alternate.
 """
 
 import http.client
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import cycle
-from typing import TypeVar
 
-from common import Bench, bench, lean_item, median, put, report
+from common import Bench, lean_item, put
+from frame import Form, Value, measures, note
+from real_daemon import daemon, make_files, seconds_of_job, wait_until_imported
 
-T = TypeVar("T")
-
-ITEMS = int(os.environ.get("ITEMS", "20000"))
-ROUNDS = int(os.environ.get("ROUNDS", "7"))
+ITEMS = 20_000
 HALF_SENT, DRIPPING = 300, 200
-MIN_RATE, MAX_ANSWER = 0.9, 1.0
 TOKEN = "a-token-for-the-benchmark"
 BEGUN = b"GET /api/v1/batches HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
 
-def main() -> None:
-    with bench() as world, daemon(world) as address:
-        import_once(world, address, "warm")
-        pairs = [pair(world, address, number) for number in range(ROUNDS)]
-    rates = [with_them[0] / alone[0] for alone, with_them in pairs]
-    slowest = [with_them[1] for _, with_them in pairs]
-    fast, prompt = median(rates) >= MIN_RATE, max(slowest) <= MAX_ANSWER
-    report("rate of import with slow clients, relative to without", rates, f"at least {MIN_RATE}", fast)
-    report("slowest answer with slow clients, in seconds", slowest, f"at most {MAX_ANSWER:g}", prompt)
-    sys.exit(0 if fast and prompt else 1)
+@measures("slow-clients rate", "slow-clients answer")
+def beside_slow_clients(world: Bench, form: Form) -> Iterator[Value]:
+    with serving(world) as address:
+        for number in range(form.rounds(7)):
+            alone, with_them = pair(world, address, number)
+            yield Value("slow-clients rate", with_them[0] / alone[0])
+            yield Value("slow-clients answer", with_them[1])
 
 
 @contextmanager
-def daemon(world: Bench) -> Iterator[str]:
-    """A daemon in its own process; yields its HTTP address."""
-    address = f"127.0.0.1:{free_port()}"
-    (world.folder / "tokens").write_text(f"bench:operator:{TOKEN}\n")
-    settings = {
-        "MOUNT__ROOT": str(world.root), "MOUNT__REQUIRE_MOUNT": "false", "MOUNT__VERIFY": "none",
-        "DATABASE__UNIX_SOCKET": world.server.socket, "QUEUE__AUTO": '["create"]', "HTTP__LISTEN": address,
-        "HTTP__TOKENS_FILE": str(world.folder / "tokens"), "METRICS__LISTEN": "", "LOG__LEVEL": "error",
-    }  # fmt: skip
-    environment = {**os.environ, **{f"INGESTD_{name}": value for name, value in settings.items()}}
-    process = subprocess.Popen([sys.executable, "-m", "ingestd", "run"], env=environment)
-    try:
-        wait_for(lambda: is_listening(address))
+def serving(world: Bench) -> Iterator[str]:
+    """A daemon with pages; yields their address."""
+    address, tokens = f"127.0.0.1:{free_port()}", world.folder / "tokens"
+    tokens.write_text(f"bench:operator:{TOKEN}\n")
+    with daemon(world, http={"listen": address, "tokens_file": str(tokens)}):
         yield address
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
-
-
-def is_listening(address: str) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(target(address)) == 0
 
 
 def target(address: str) -> tuple[str, int]:
@@ -87,27 +62,17 @@ def pair(world: Bench, address: str, number: int) -> tuple[Measured, Measured]:
             found[with_them] = import_once(world, address, f"{number}/{with_them}")
     for with_them, (rate, slowest) in sorted(found.items()):
         name = "with slow clients" if with_them else "alone"
-        print(f"  {name}: {rate:,.0f} items/s, slowest answer {1000 * slowest:.0f} ms", flush=True)
+        note(f"{name}: {rate:,.0f} items/s, slowest answer {1000 * slowest:.0f} ms")
     return found[False], found[True]
 
 
 def import_once(world: Bench, address: str, salt: str) -> Measured:
+    items = [lean_item(number, salt) for number in range(ITEMS)]
+    make_files(world, items)
     with asking(address) as taken:
-        sync_id = put(world, [lean_item(number, salt) for number in range(ITEMS)])
-        done = (
-            "SELECT TIMESTAMPDIFF(MICROSECOND, claimed_at, finished_at) / 1e6 FROM import_job"
-            f" WHERE state = 'done' AND batch_id = (SELECT id FROM ingest_batch WHERE sync_id = '{sync_id}')"
-        )
-        ((seconds,),) = wait_for(lambda: world.sql(done))
-    return ITEMS / float(seconds), max(taken)
-
-
-def wait_for(condition: Callable[[], T], seconds: float = 300.0) -> T:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.1)
-    return value
+        sync_id = put(world, items)
+        wait_until_imported(world)
+    return ITEMS / seconds_of_job(world, sync_id), max(taken)
 
 
 @contextmanager
@@ -185,7 +150,3 @@ def in_thread(work: Callable[[], None], over: threading.Event) -> Iterator[None]
     finally:
         over.set()
         thread.join()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,11 @@
-"""Shared by the benchmarks: a private durable MariaDB, large bundles, medians of ratios from the same run."""
+"""Shared by the benchmarks: a private durable MariaDB, and bundles of any size on a plain folder as the mount."""
 
 import hashlib
 import json
+import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -20,12 +22,15 @@ from ingestd.config import LogSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB, running
 from ingestd.store.migrate import migrate
 
-EMPTIED = (
-    "asset_file", "asset_source", "asset_ai_run", "asset_cover", "asset_other_cover", "asset_gallery_item",
-    "asset_gallery", "asset", "ingest_event", "import_job", "ingest_batch_item", "ingest_batch_container",
-    "ingest_batch_tally", "ingest_batch_removal", "ingest_batch",
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.world import TABLES
+
+SERVER = (
+    "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G", "--innodb-flush-log-at-trx-commit=1",
+    "--innodb-autoinc-lock-mode=2",
 )  # fmt: skip
-"""what the bundles of benchmarks are written to"""
+"""the same for all figures"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,16 @@ class Bench:
             connection.close()
 
     def empty(self) -> None:
-        self.sql("SET foreign_key_checks = 0", *(f"TRUNCATE {table}" for table in EMPTIED))
+        """Empties the tables that bundles are written to, and takes the bundles away; items stay on the mount."""
+        self.sql("SET foreign_key_checks = 0", *(f"TRUNCATE {table}" for table in TABLES))
+        for name in os.listdir(self.root / "sync"):
+            (self.root / "sync" / name).unlink()
+
+    def clear(self) -> None:
+        """The same, and takes the items away."""
+        self.empty()
+        shutil.rmtree(self.root)
+        (self.root / "sync").mkdir(parents=True)
 
 
 @contextmanager
@@ -72,9 +86,8 @@ def bench() -> Iterator[Bench]:
     logs.configure(LogSettings(level="error"))
     folder = Path(tempfile.mkdtemp(prefix="ingestd-bench-"))
     (folder / "assets" / "sync").mkdir(parents=True)
-    options = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G", "--innodb-flush-log-at-trx-commit=1")
     try:
-        with running(EmbeddedMariaDB(folder / "db", options=options)) as server:
+        with running(EmbeddedMariaDB(folder / "db", options=SERVER)) as server:
             migrate(Settings(database=server.owner_settings()))
             server.grant()
             yield Bench(server, folder)

@@ -1,6 +1,5 @@
-"""Shared by benchmarks of imports: all queued jobs in this process, and LOAD DATA of exactly the rows they wrote."""
+"""LOAD DATA of exactly the rows that an import wrote: the fastest way in which they can get there."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,38 +7,9 @@ from typing import Any
 
 from common import Bench, timed
 
-from ingestd.pipeline.context import Context, make_context
-from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.scanner import Scanner
-from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
-
 LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
-"""The tables that a lean bundle is written to, parents first."""
+"""the tables that a lean bundle is written to, parents first"""
 TRIGGER = "ingest_event_is_authentic"
-
-
-def import_all(world: Bench, **settings: Any) -> float:
-    """Records and queues what lies on the mount; returns the seconds from the first claim to the last end."""
-    context = make_context(world.settings(queue={"auto": ["create", "update"]}, **settings))
-    try:
-        Scanner(context).scan()
-        queued = Sweeper(context).queue_new()
-        assert queued, "nothing was queued"
-        return timed(lambda: _run(context, queued))
-    finally:
-        context.mount.close()
-        context.db.close()
-        for old in (world.root / "sync").iterdir():
-            old.unlink()
-
-
-def _run(context: Context, jobs: int) -> None:
-    for _ in range(jobs):
-        lease = claim(context, "bench/pid:1/0", str(this_instance()))
-        assert lease is not None
-        assert Run(context, lease, threading.Event()).execute() == "done"
 
 
 def load_data(world: Bench, tables: Sequence[str]) -> float:
