@@ -26,19 +26,15 @@ state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
        current_item_id = NULL
 
 -- fragment: claimable
--- What a claim must know of a job.
-j.id, j.claim_token, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6
+-- Record: ingestd.store.job.Claimable. `has_active_prior`: the batch that its own follows has an active job.
+j.id, j.batch_id, b.sync_id, b.manifest_sha256, j.claim_token, j.priority, j.scope, j.isolate_items, j.items_done,
+       j.items_total, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6,
+       EXISTS (SELECT 1 FROM ingest_batch p JOIN import_job a ON a.active_batch_id = p.id
+               WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
 FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
 
 -- name: find^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
-
--- name: claimed^
--- The job that was just claimed, and whether the batch that its own follows has an active job.
-SELECT {{job_columns}},
-       EXISTS (SELECT 1 FROM ingest_batch p JOIN import_job a ON a.active_batch_id = p.id
-               WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
-FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 
 -- name: next_small
 -- Queued jobs in the order of claims, of whole bundles with few items: their sync_ids and digests.

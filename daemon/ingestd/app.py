@@ -24,7 +24,7 @@ from ingestd.service import Countdown, Service
 from ingestd.signals import STOPPING, Signals
 from ingestd.status_reporter import StatusReporter
 from ingestd.store import sql
-from ingestd.store.job import QueuedWork
+from ingestd.store.next_jobs import QueuedWork
 from ingestd.store.request import Claim
 from ingestd.web import Health, Hooks, make_app, make_listener
 

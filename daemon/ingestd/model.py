@@ -226,7 +226,8 @@ class Patience:
 class Lease:
     """A job that a worker has claimed. `writes` counts its fenced transactions.
 
-    `waited` is the time in the queue in seconds; `claimed_at` and `progress_at` are monotonic.
+    `waited` is the time in the queue in seconds; `claimed_at` and `progress_at` are monotonic. `recorded_sha256` is the
+    digest of the manifest with which its batch was recorded when it was claimed.
     """
 
     job_id: int
@@ -241,6 +242,8 @@ class Lease:
     waited: float = 0.0
     claimed_at: float = 0.0
     progress_at: float = 0.0
+    sync_id: str = ""
+    recorded_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from ingestd.pipeline import claim_pace, requests
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.requests import PreflightStep, RequestRunner, ScanStep
 from ingestd.pipeline.scanner import Scanner
-from ingestd.store import job, request
+from ingestd.store import next_jobs, request
 from ingestd.store.db import Tx
-from ingestd.store.job import QueuedWork
+from ingestd.store.next_jobs import QueuedWork
 from ingestd.store.request import Claim
 from support.plans import plan_of, rows_touched
 from support.requests import ME, accept, look, scan_result, scans_of, states, take
@@ -257,5 +257,5 @@ def test_the_poller_reads_one_entry_of_each_kind(world: World) -> None:
         accept(world, str(number))
     accept(world)
     db = world.context().db
-    assert db.read(job.queued) == QueuedWork(jobs=False, scans=True, preflights=True)
-    assert rows_touched(db, job.queued) <= 3
+    assert db.read(next_jobs.queued) == QueuedWork(jobs=False, scans=True, preflights=True)
+    assert rows_touched(db, next_jobs.queued) <= 3

@@ -27,10 +27,11 @@ from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.looks import Looks
 from ingestd.service import Service
-from ingestd.store import batch, control, job, ledger, request
+from ingestd.store import batch, control, job, ledger, next_jobs, request
 from ingestd.store.attempts import KeepWaiting
 from ingestd.store.db import Tx
-from ingestd.store.job import Claimed, QueuedWork
+from ingestd.store.job import Claimable
+from ingestd.store.next_jobs import QueuedWork
 from ingestd.store.request import Claim
 
 log = structlog.get_logger()
@@ -211,27 +212,35 @@ def claim(
 def _claim(tx: Tx, worker: str, instance: str, patience: Patience, without: Sequence[int]) -> Lease | None:
     if control.is_paused(tx):
         return None
-    while (claimed := job.claim_next(tx, worker, instance, patience, without)) is not None:
-        batch_id = claimed.job.batch_id
-        if not (claimed.has_active_prior and ordering.must_wait(tx, batch_id)):
-            return _build_lease(tx, claimed, worker)
+    while (found := job.claim_next(tx, worker, instance, patience, without)) is not None:
+        if not (found.has_active_prior and ordering.must_wait(tx, found.batch_id)):
+            return _build_lease(tx, found, worker)
         # Its prior was queued at the moment in which this job was promoted, reset or released.
-        job.unclaim(tx, claimed.job.id)
-        ordering.hold_back(tx, batch_id)
+        job.unclaim(tx, found.id)
+        ordering.hold_back(tx, found.batch_id)
     return None
 
 
-def _build_lease(tx: Tx, claimed: Claimed, worker: str) -> Lease:
-    taken = claimed.job
-    batch.start(tx, taken.batch_id)
-    payload = {"job_id": taken.id, "priority": taken.priority, "worker_id": worker}
-    ledger.append(tx, taken.batch_id, "job_claimed", phase="job_claim", **payload)
-    lease = Lease(
-        taken.id, taken.batch_id, claimed.token, worker, taken.scope, taken.isolate_items, waited=claimed.waited
+def _build_lease(tx: Tx, found: Claimable, worker: str) -> Lease:
+    batch.start(tx, found.batch_id)
+    payload = {"job_id": found.id, "priority": found.priority, "worker_id": worker}
+    ledger.append(tx, found.batch_id, "job_claimed", phase="job_claim", **payload)
+    now = time.monotonic()
+    return Lease(
+        found.id,
+        found.batch_id,
+        found.token + 1,
+        worker,
+        found.scope,
+        found.isolate_items,
+        items_done=found.items_done,
+        items_total=found.items_total,
+        waited=max(0.0, found.waited),  # the clock of the server may have been set back meanwhile
+        claimed_at=now,
+        progress_at=now,
+        sync_id=found.sync_id,
+        recorded_sha256=found.manifest_sha256,
     )
-    lease.items_done, lease.items_total = taken.items_done, taken.items_total
-    lease.claimed_at = lease.progress_at = time.monotonic()
-    return lease
 
 
 class Poller:
@@ -241,7 +250,7 @@ class Poller:
         self._context, self._wake = context, wake
 
     def run_once(self) -> float:
-        self._wake(self._context.db.read(job.queued))
+        self._wake(self._context.db.read(next_jobs.queued))
         return self._context.settings.worker.poll_interval
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ingestd.errors import LeaseLost
 from ingestd.model import JobState, Lease, Patience, Scope, Version
@@ -50,24 +50,28 @@ class Running:
 _running = RowReader(Running)
 
 
-class QueuedWork(NamedTuple):
-    """Whether work of each kind is queued."""
-
-    jobs: bool
-    scans: bool
-    preflights: bool
-
-
-class Claimed(NamedTuple):
-    """A job that was just claimed, its new token and its seconds in the queue.
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """What a claim must know of a queued job: among others the token before it, and its seconds in the queue.
 
     `has_active_prior`: the batch that its own follows has an active job.
     """
 
-    job: Job
+    id: int
+    batch_id: int
+    sync_id: str
+    manifest_sha256: str | None
     token: int
+    priority: int
+    scope: Scope
+    isolate_items: bool
+    items_done: int
+    items_total: int
     waited: float
     has_active_prior: bool
+
+
+_claimable = RowReader(Claimable)
 
 
 def find(tx: Tx, job_id: int) -> Job | None:
@@ -178,11 +182,6 @@ def promote(tx: Tx, job_id: int) -> bool:
     return bool(_sql.promote(tx.connection, job_id=job_id))
 
 
-def queued(tx: Tx) -> QueuedWork:
-    """Which kinds of work are queued, on any host."""
-    return QueuedWork(*map(bool, _sql.queued(tx.connection)))
-
-
 def is_queued(tx: Tx, job_id: int) -> bool:
     """Whether a job waits to be claimed."""
     return bool(_sql.is_queued(tx.connection, job_id=job_id))
@@ -190,19 +189,16 @@ def is_queued(tx: Tx, job_id: int) -> bool:
 
 def claim_next(
     tx: Tx, worker_id: str, instance: str, patience: Patience, without: Sequence[int] = ()
-) -> Claimed | None:
+) -> Claimable | None:
     """Claims the first queued job that no other worker is claiming; none of those in `without`."""
     left_out = tuple(without)
     row = _sql.next_queued_without(tx.connection, job_ids=left_out) if left_out else _sql.next_queued(tx.connection)
     if row is None:
         return None
-    job_id, token, waited = row
-    values = {"job_id": job_id, "token": token, "worker_id": worker_id, "instance": instance}
-    if _sql.claim(tx.connection, **values, **patience.microseconds()) != 1:
-        return None
-    *columns, has_active_prior = _sql.claimed(tx.connection, job_id=job_id)
-    # The clock of the server may have been set back meanwhile.
-    return Claimed(_job(columns), token + 1, max(0.0, waited), bool(has_active_prior))
+    found = _claimable(row)
+    values = {"job_id": found.id, "token": found.token, "worker_id": worker_id, "instance": instance}
+    is_claimed = _sql.claim(tx.connection, **values, **patience.microseconds()) == 1
+    return found if is_claimed else None
 
 
 def unclaim(tx: Tx, job_id: int) -> None:

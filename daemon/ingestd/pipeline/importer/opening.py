@@ -63,10 +63,9 @@ class Opening:
 
         Raises ManifestError, NotSettled, MountUnavailable.
         """
-        known = self.fence.read(lambda tx: batch.find_by_id(tx, self.lease.batch_id))
-        sync_id = known.sync_id
+        sync_id = self.lease.sync_id
         bind_contextvars(sync_id=sync_id)
-        if (found := self._read_ahead(known)) is not None:
+        if (found := self._read_ahead()) is not None:
             return found
         settled_at = self.grace.settled_at()
         for pause in pauses():
@@ -88,10 +87,10 @@ class Opening:
             raise delivered.problem
         return delivered, manifest
 
-    def _read_ahead(self, known: Batch) -> tuple[Delivery, Manifest] | None:
+    def _read_ahead(self) -> tuple[Delivery, Manifest] | None:
         """What was read of the bundle before its job was claimed, if that counts."""
-        identity, on_step = self.identity, self.fence.on_step
-        found = self.context.ahead.take(known.sync_id, known.manifest_sha256, identity, on_step)
+        lease, on_step = self.lease, self.fence.on_step
+        found = self.context.ahead.take(lease.sync_id, lease.recorded_sha256, self.identity, on_step)
         if found is None or found.delivered.manifest is None:
             return None
         if found.readings is not None:
