@@ -123,6 +123,10 @@ class MountUnavailable(Unavailable):
     """The mount is absent, was replaced, or does not answer. Says nothing about any file."""
 
 
+class MountGone(MountUnavailable):
+    """The root of the mount could not be opened, though it may be there again by now."""
+
+
 class MountSilent(MountUnavailable):
     """No sign of life in time, from the mount as a whole or from one file."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestUnsettled, MountReplaced, MountUnavailable, Shortage
+from ingestd.errors import ManifestUnsettled, MountGone, MountReplaced, MountUnavailable, Shortage
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
@@ -231,7 +231,7 @@ class Mount:
                 helper.hangs_at = receiver.awaited
                 reply = helper.receive(seconds, on_bytes)
                 if isinstance(reply, wire.Failure):
-                    raise MountUnavailable(f"items cannot be read: {reply.problem}")
+                    raise MountGone(f"items cannot be read: {reply.problem}")
                 yield from receiver.add(reply)
                 on_bytes(0)
             helper.hangs_at = receiver.hanging

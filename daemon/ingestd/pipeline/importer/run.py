@@ -14,6 +14,7 @@ from ingestd.errors import (
     IngestdError,
     LeaseLost,
     ManifestError,
+    MountGone,
     MountReplaced,
     MountUnavailable,
     NotSettled,
@@ -123,7 +124,7 @@ class Run:
 
     def _reason_to_release(self, error: MountUnavailable) -> str | None:
         try:
-            if self._identity is None or isinstance(error, MountReplaced | ReadsHang):
+            if self._identity is None or isinstance(error, MountGone | MountReplaced | ReadsHang):
                 raise error
             self._context.mount.require_same(self._identity)
         except MountReplaced:
