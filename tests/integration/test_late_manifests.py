@@ -1,36 +1,16 @@
 """Manifests that come later than their sentinels: a listing that names them has them read at once."""
 
 import pytest
-from watchdog.observers.api import EventQueue, ObservedWatch
 
-from ingestd.mount.access import Mount
 from ingestd.pipeline import settling as settling_module
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.settling import Settling
-from ingestd.pipeline.watcher import SentinelEmitter
+from support.listings import Polling
 from support.scanning import Clock, Reads, recorded, write_manifest, write_sentinel
 from support.world import World, new_sync_id, photo
 
 # The driver leaves the socket of a connection that it could not make to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
-class Polling:
-    """An emitter that lists when the test calls it, and the names of the files that it emitted."""
-
-    def __init__(self, mount: Mount, settling: Settling) -> None:
-        self._events = EventQueue()
-        watch = ObservedWatch(str(mount.settings.root / "sync"), recursive=False)
-        self._emitter = SentinelEmitter(self._events, watch, mount=mount, settling=settling)
-        self._emitter.on_thread_start()
-
-    def emitted(self) -> list[str]:
-        self._emitter.queue_events(0.0)
-        found = []
-        while not self._events.empty():
-            event, _watch = self._events.get_nowait()
-            found.append(str(event.src_path).rpartition("/")[2])
-        return sorted(found)
 
 
 def waited_for(world: World, settling: Settling, count: int) -> list[str]:

@@ -238,8 +238,8 @@ def test_only_real_sentinels_are_listed(root: Root) -> None:
     Path(os.fsdecode(os.fsencode(root.path) + b"/sync/\xff.ready")).touch()
     listing, last = listed(root.path)
     assert isinstance(listing, wire.ListingPart)
-    assert last == wire.ListingPart([], [], 0, is_last=True)
-    assert listing.sync_ids == [SYNC_ID]
+    assert last == wire.ListingPart(is_last=True)
+    assert listing.ids == SYNC_ID.encode()
     assert sorted(listing.invalid_names) == sorted(
         [f"{SYNC_ID.upper()}.ready", "x.ready", ".ready", f"{SYNC_ID}.ready.ready", r"\xff.ready"]
     )
@@ -255,7 +255,7 @@ def test_a_name_that_looks_like_a_sentinel_is_listed_as_invalid(root: Root, name
     (root.path / "sync" / name).touch()
     listing, _ = listed(root.path)
     assert isinstance(listing, wire.ListingPart)
-    assert (listing.sync_ids, listing.invalid_names) == ([], [name])
+    assert (listing.ids, listing.invalid_names) == (b"", [name])
 
 
 def test_a_root_that_is_not_a_folder(root: Root) -> None:

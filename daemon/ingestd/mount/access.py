@@ -148,20 +148,22 @@ class Mount:
     def list_sentinels(
         self,
         listing: Listing | None = None,
-        on_alive: Callable[[], None] = lambda: None,
+        on_part: Callable[[bytes], object] = lambda _ids: None,
         awaited: Sequence[str] = (),
+        known_stamp: str = "",
     ) -> Listing:
         """All bundles handed over, from one listing, and the manifests of the `awaited` ones that it names.
 
-        `on_alive()` is called for each part of it. Raises MountUnavailable, and ListingEndless; `listing` then has what
-        was listed before.
+        `on_part(ids)` is called for each part of it, with the sync_ids one after another. Raises MountUnavailable, and
+        ListingEndless; `listing` then has what was listed before. With the `known_stamp` of an earlier listing nothing
+        is listed if the folder has not changed since, where its file system says that reliably.
         """
         receiver = ListingReceiver(self._root, Listing() if listing is None else listing)
+        stamp = known_stamp if self._mount_point().has_true_times else None
         with self._helper(Use.LISTING, "sync/") as helper:
-            helper.send(wire.ListSentinels(self._root, list(awaited)), self.settings.deadline)
+            helper.send(wire.ListSentinels(self._root, list(awaited), stamp), self.settings.deadline)
             while not receiver.is_complete:
-                receiver.add(helper.receive(self.settings.deadline))
-                on_alive()
+                on_part(receiver.add(helper.receive(self.settings.deadline)))
         return receiver.listing
 
     def read_manifest(

@@ -58,8 +58,8 @@ def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
         case wire.InspectRoot(root):
             probes.begin()
             channel.send(inspect_root(root, channel.keep_alive))
-        case wire.ListSentinels(root, awaited):
-            sync_folder.list_sentinels(root, channel.send, awaited)
+        case wire.ListSentinels(root, awaited, known_stamp):
+            sync_folder.list_sentinels(root, channel.send, awaited, known_stamp)
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
         case wire.ProbeManifest(root, sync_id):

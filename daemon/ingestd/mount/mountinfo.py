@@ -10,6 +10,8 @@ from ingestd.model import Origin
 REMOTE_TYPES = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "afs", "lustre", "virtiofs", "beegfs")
 """Beginnings of file system types."""
 
+TRUE_TIMES = ("ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "f2fs")
+"""File system types of this kernel alone: the times of a folder change with its names, by the clock of this machine."""
 FS_IDS = ("ext2", "ext3", "ext4", "btrfs", "tmpfs")
 """File system types whose id in statvfs is made for one file system, when that is made, and stays with it."""
 MAX_SOURCE = 1000
@@ -28,6 +30,11 @@ class MountPoint:
     source: str = ""
     """with the folder that is mounted, where that is not the root of its file system, as findmnt(8) writes it"""
     root: str = "/"
+
+    @property
+    def has_true_times(self) -> bool:
+        """Whether a folder that shows the same times has the same names."""
+        return self.fs_type in TRUE_TIMES
 
     @property
     def is_remote(self) -> bool:

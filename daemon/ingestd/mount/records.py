@@ -24,17 +24,36 @@ class ItemRequest(msgspec.Struct):
     with_documents: bool = True
 
 
+def split_ids(joined: bytes) -> list[str]:
+    """sync_ids that follow one another without anything in between."""
+    text = joined.decode("ascii")
+    return [text[at : at + SYNC_ID_LENGTH] for at in range(0, len(text), SYNC_ID_LENGTH)]
+
+
 @dataclass(slots=True)
 class Listing:
-    """The bundles handed over: `sync_ids` have a sentinel, and `manifests` a manifest that was awaited.
+    """The bundles handed over: `parts` are the sync_ids with a sentinel, as they were listed; `manifests` were awaited.
 
-    `invalid_names`: some of the `invalid_count` names that look like sentinels, and are not.
+    `invalid_names`: some of the `invalid_count` names that look like sentinels, and are not. `is_unchanged`: nothing
+    was listed, because the folder is as it was at another listing; `stamp` identifies that, if it is not empty.
     """
 
-    sync_ids: set[str] = field(default_factory=set)
+    parts: list[bytes] = field(default_factory=list)
     manifests: set[str] = field(default_factory=set)
     invalid_names: set[str] = field(default_factory=set)
     invalid_count: int = 0
+    stamp: str = ""
+    is_unchanged: bool = False
+    _sync_ids: set[str] = field(default_factory=set, compare=False)
+    _split: int = field(default=0, compare=False)
+
+    @property
+    def sync_ids(self) -> set[str]:
+        """The sync_ids of `parts`, split when they are first asked for."""
+        while self._split < len(self.parts):
+            self._sync_ids.update(split_ids(self.parts[self._split]))
+            self._split += 1
+        return self._sync_ids
 
     @property
     def ignored(self) -> list[str]:

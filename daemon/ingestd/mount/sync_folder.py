@@ -4,20 +4,25 @@ import os
 import re
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
+from ingestd.mount.name_blocks import JSON, PLAIN_LENGTH, READY, blocks, names, plain_ids
 from ingestd.mount.paths import LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, open_in_root, printable
+from ingestd.mount.records import split_ids
 from ingestd.mount.repeating import repeating
 from ingestd.mount.wire import Failure, ListingPart
 from ingestd.shortage import require_descriptors
 
 ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-NAMES_AT_ONCE, PART_SECONDS = 4096, 0.5
-"""most names in a part of a listing, and seconds after which one is sent that has fewer"""
+NAMES_AT_ONCE, PART_SECONDS = 4096, 0.2
+"""names after which a part of a listing is sent, and seconds after which one is sent that has fewer"""
+STAMP_AGE_NS = 2 * 10**9
+"""age of the latest change of a folder from which on a stamp says that nothing has changed since"""
 SIMILAR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[ ._-]*ready", re.IGNORECASE)
 """how names begin that were probably meant as sentinels"""
 
@@ -57,18 +62,28 @@ def inode(root: int) -> tuple[int, int]:
     return found.st_ino, found.st_dev
 
 
-def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None], awaited: Iterable[str] = ()) -> None:
+def list_sentinels(
+    root: str,
+    send: Callable[[ListingPart | Failure], None],
+    awaited: Iterable[str] = (),
+    known_stamp: str | None = None,
+) -> None:
     """One listing of names, without a stat of any file. Sends its parts, the last one marked, or a failure.
 
-    `awaited`: the sync_ids whose manifests are reported if they are there.
+    `awaited`: the sync_ids whose manifests are reported if they are there. `known_stamp`: that of the folder when it
+    was listed before; if it is still the same, nothing is listed.
     """
     try:
-        with open_in_root(root, "sync", LIST_FOLDER) as folder, os.scandir(folder) as entries:
+        with open_in_root(root, "sync", LIST_FOLDER) as folder:
+            stamp = "" if known_stamp is None else _stamp(folder)
+            if stamp and stamp == known_stamp:
+                send(ListingPart(is_last=True, is_unchanged=True, stamp=stamp))
+                return
             parts = _Parts(send, awaited)
             with parts.flushing():
-                for entry in entries:
-                    parts.add(entry.name)
-        send(ListingPart([], [], 0, is_last=True))
+                for block in blocks(folder):
+                    parts.add(block)
+        send(ListingPart(is_last=True, stamp=stamp))
     except BadEntry as bad:
         send(Failure(f"{root}: {bad.problem}"))
     except OSError as error:
@@ -76,20 +91,56 @@ def list_sentinels(root: str, send: Callable[[ListingPart | Failure], None], awa
         send(Failure(f"{root}/sync: {error.strerror}"))
 
 
+def _stamp(folder: int) -> str:
+    """What changes with each name that comes to a folder or leaves it; empty if it changed just now.
+
+    Then another change may come at the same moment, as far as the clock of the file system shows.
+    """
+    found = os.fstat(folder)
+    if found.st_ctime_ns > time.time_ns() - STAMP_AGE_NS:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
+
 class _Parts:
     """Sends names in parts: NAMES_AT_ONCE, or fewer every PART_SECONDS, also while the next name does not come."""
 
     def __init__(self, send: Callable[[ListingPart], None], awaited: Iterable[str]) -> None:
         self._send = send
-        self._awaited = {f"{sync_id}.json" for sync_id in awaited}
+        self._awaited = set(awaited)
         self._lock = threading.Lock()
-        self._names: list[str] = []
+        self._begin()
 
-    def add(self, name: str) -> None:
+    def _begin(self) -> None:
+        self._ids: list[bytes] = []
+        self._invalid: list[str] = []
+        self._manifests: list[str] = []
+        self._count = 0
+
+    def add(self, block: bytes) -> None:
         with self._lock:
-            self._names.append(name)
-            if len(self._names) >= NAMES_AT_ONCE:
+            self._add(block)
+            if self._count >= NAMES_AT_ONCE:
                 self._flush()
+
+    def _add(self, block: bytes) -> None:
+        ready = plain_ids(block, READY)
+        if ready is None:
+            self._add_names([os.fsdecode(name) for name in names(block)])
+            return
+        self._ids.append(ready)
+        self._count += len(block) // PLAIN_LENGTH
+        if self._awaited:
+            self._manifests += self._awaited.intersection(split_ids(plain_ids(block, JSON) or b""))
+
+    def _add_names(self, found: list[str]) -> None:
+        self._count += len(found)
+        alike = [name for name in found if name.endswith(".ready") or SIMILAR.match(name)]
+        self._ids += [name.removesuffix(".ready").encode() for name in alike if is_sentinel(name)]
+        self._invalid += [printable(name) for name in alike if not is_sentinel(name)]
+        if self._awaited:
+            manifests = (name.removesuffix(".json") for name in found if name.endswith(".json"))
+            self._manifests += self._awaited.intersection(manifests)
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
@@ -105,17 +156,9 @@ class _Parts:
             self._flush()
 
     def _flush(self) -> None:
-        names, self._names = self._names, []
-        if names:
-            self._send(_part(names, self._awaited))
-
-
-def _part(names: list[str], awaited: set[str]) -> ListingPart:
-    alike = [name for name in names if name.endswith(".ready") or SIMILAR.match(name)]
-    sync_ids = [name.removesuffix(".ready") for name in alike if is_sentinel(name)]
-    invalid = [printable(name) for name in alike if not is_sentinel(name)]
-    manifests = [name.removesuffix(".json") for name in awaited.intersection(names)] if awaited else []
-    return ListingPart(sync_ids, invalid, len(names), manifests=manifests)
+        if self._count:
+            self._send(ListingPart(b"".join(self._ids), self._invalid, self._count, manifests=self._manifests))
+            self._begin()
 
 
 def is_sentinel(name: str) -> bool:

@@ -29,11 +29,13 @@ class InspectRoot(msgspec.Struct, tag=True):
 class ListSentinels(msgspec.Struct, tag=True):
     """Request: which bundles are handed over, and which manifests of the `awaited` ones are there?
 
-    One listing, names only. Replies: ListingPart.
+    One listing, names only. Replies: ListingPart. With a `known_stamp`, nothing is listed if that of the folder is the
+    same; None: it says nothing there.
     """
 
     root: str
     awaited: list[str] = []
+    known_stamp: str | None = None
 
 
 class ReadManifest(msgspec.Struct, tag=True):
@@ -98,16 +100,19 @@ class RootInfo(msgspec.Struct, tag=True, frozen=True):
 
 
 class ListingPart(msgspec.Struct, tag=True, frozen=True):
-    """Some sentinels, by their sync_ids, and names that only look like sentinels, among `name_count` names.
+    """Some sentinels, by their sync_ids one after another, and names that only look like sentinels.
 
-    `manifests`: the sync_ids of manifests that are awaited.
+    `name_count`: of how many names. `manifests`: the sync_ids of manifests that are awaited. `stamp`: that of the
+    folder, in the last part, unless it says nothing. `is_unchanged`: it is the known one.
     """
 
-    sync_ids: list[str]
-    invalid_names: list[str]
-    name_count: int
+    ids: bytes = b""
+    invalid_names: list[str] = []
+    name_count: int = 0
     is_last: bool = False
     manifests: list[str] = []
+    stamp: str = ""
+    is_unchanged: bool = False
 
 
 class ManifestHead(msgspec.Struct, tag=True, frozen=True):

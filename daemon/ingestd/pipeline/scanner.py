@@ -196,7 +196,7 @@ class Scanner:
         self._context.mount.check()
         listing, awaited = Listing(), self.settling.awaited()
         try:
-            self._context.mount.list_sentinels(listing, on_alive=tick, awaited=awaited)
+            self._context.mount.list_sentinels(listing, on_part=lambda _ids: tick(), awaited=awaited)
         except ListingEndless as error:
             self._full.put_off()
             broken_listings.note(self._context, error)

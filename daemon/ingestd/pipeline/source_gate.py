@@ -125,7 +125,7 @@ class SourceGate:
         self._looked_at, self._look_due_at = str(origin), now + self._settings.rescan_interval
         listing = Listing()
         with suppress(MountUnavailable, ListingEndless):
-            self._mount.list_sentinels(listing, on_alive=tick)
+            self._mount.list_sentinels(listing, on_part=lambda _ids: tick())
         names = sorted(listing.sync_ids)
         parts = [names[start : start + NAMES_PER_QUERY] for start in range(0, len(names), NAMES_PER_QUERY)]
         return any(self._db.read(partial(batch.any_recorded, sync_ids=part)) for part in parts)

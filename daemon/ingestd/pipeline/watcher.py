@@ -26,6 +26,7 @@ from ingestd.errors import ListingEndless, MountUnavailable
 from ingestd.format.fields import SYNC_ID
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
+from ingestd.mount.records import Listing, split_ids
 from ingestd.pipeline.settling import Settling
 
 log = structlog.get_logger()
@@ -36,6 +37,8 @@ RETURN_INTERVAL = 60.0
 """seconds after which inotify is tried again, when it could not be had"""
 THREADS = 3
 """that an observer starts"""
+MAX_EARLY = 1000
+"""names that are emitted before their listing has ended: it may never end, with other names each time"""
 MAX_QUEUED_EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
 
 OnNames = Callable[[set[str]], None]
@@ -73,7 +76,7 @@ class Hints(FileSystemEventHandler):
 class SentinelEmitter(EventEmitter):
     """Emits a creation for each sentinel, and each manifest that is waited for, that was not in the listing before.
 
-    A failed listing changes nothing.
+    What is new is emitted with its part of the listing, which may take long. A failed listing forgets nothing.
     """
 
     def __init__(
@@ -82,32 +85,60 @@ class SentinelEmitter(EventEmitter):
         super().__init__(event_queue, watch, **options)
         self._mount, self._settling = mount, settling
         self._seen: set[str] = set()
+        self._parts: set[bytes] = set()
+        """those of the last complete listing: a part that is the same again has nothing new"""
+        self._early: set[str] = set()
+        """what the present listing emitted before its end"""
+        self._stamp = ""
         self._rest_until = -math.inf
 
     def on_thread_start(self) -> None:
         """Takes the first listing in the thread that starts the watch, so that every later sentinel causes an event."""
-        self._seen = self._present()
+        self._list(is_first=True)
 
     def queue_events(self, timeout: float) -> None:
-        if self.stopped_event.wait(timeout) or time.monotonic() < self._rest_until:
-            return
-        present = self._present()
-        for sync_id in sorted(present - self._seen):
-            self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.ready"))
-        self._seen = present
+        if not self.stopped_event.wait(timeout) and time.monotonic() >= self._rest_until:
+            self._list()
 
-    def _present(self) -> set[str]:
+    def _emit_early(self, ids: bytes) -> None:
+        if ids not in self._parts and len(self._early) < MAX_EARLY:
+            new = set(split_ids(ids)) - self._seen
+            self._early |= new
+            self._emit(new)
+
+    def _emit(self, sync_ids: set[str]) -> None:
+        for sync_id in sorted(sync_ids):
+            self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.ready"))
+        self._seen |= sync_ids
+
+    def _list(self, *, is_first: bool = False) -> None:
         awaited = self._settling.awaited()
+        on_part = (lambda _ids: None) if is_first else self._emit_early
+        # Of very many that are awaited, each listing looks for some.
+        known_stamp = self._stamp if len(awaited) == len(self._settling) else ""
+        self._early.clear()
         try:
-            listing = self._mount.list_sentinels(awaited=awaited)
+            listing = self._mount.list_sentinels(on_part=on_part, awaited=awaited, known_stamp=known_stamp)
         except MountUnavailable:
-            return self._seen
+            return
         except ListingEndless:
+            self._seen -= self._early  # or they would add up
             self._rest_until = time.monotonic() + self._mount.settings.rescan_interval
-            return self._seen
+            return
+        self._stamp = listing.stamp
+        if listing.is_unchanged:
+            return
+        self._note(listing, is_first=is_first)
         for sync_id in self._settling.appeared(awaited, listing.manifests):
             self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.json"))
-        return listing.sync_ids
+
+    def _note(self, listing: Listing, *, is_first: bool) -> None:
+        """Replaces what was seen, unless it is the same: what has gone is new when it comes again."""
+        parts = set(listing.parts)
+        if parts != self._parts:
+            if not is_first:
+                self._emit(listing.sync_ids - self._seen)
+            self._parts, self._seen = parts, listing.sync_ids
 
 
 class Watcher:
