@@ -107,16 +107,25 @@ def lean_item(number: int, salt: str) -> dict[str, Any]:
 
 def put(bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = ()) -> str:
     """Delivers a bundle, the sentinel last; returns its sync_id."""
+    sync_id = write_manifest(bench, items, containers)
+    announce(bench, sync_id)
+    return sync_id
+
+
+def write_manifest(bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = ()) -> str:
+    """All of a bundle but its sentinel."""
     sync_id = str(uuid.uuid4())
     manifest = {
         "sync_id": sync_id, "type": "event", "action": "create", "status": "completed",
         "created_at": "2026-04-12T21:35:35Z", "completed_at": "2026-04-12T21:35:35Z",
         "verification": {"passed": True}, "items": items, "containers": list(containers),
     }  # fmt: skip
-    sync = bench.root / "sync"
-    (sync / f"{sync_id}.json").write_text(json.dumps(manifest))
-    (sync / f"{sync_id}.ready").touch()
+    (bench.root / "sync" / f"{sync_id}.json").write_text(json.dumps(manifest))
     return sync_id
+
+
+def announce(bench: Bench, sync_id: str) -> None:
+    (bench.root / "sync" / f"{sync_id}.ready").touch()
 
 
 def timed(work: Callable[[], object]) -> float:
