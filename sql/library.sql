@@ -80,17 +80,15 @@ ON DUPLICATE KEY UPDATE path = VALUES(path), bytes = VALUES(bytes), sha256 = VAL
 -- name: retire_sources!
 UPDATE asset_source SET is_current = 0 WHERE asset_id IN :ids AND is_current = 1;
 
--- name: write_sources*!
-INSERT INTO asset_source (asset_id, document_sha256, document, synced_at, sync_id)
-VALUES (:asset_id, :sha256, :document, :synced_at, :sync_id)
+-- name: write_sources!
+INSERT INTO asset_source (asset_id, document_sha256, document, synced_at, sync_id) VALUES :rows
 ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
 
 -- name: retire_ai_runs!
 UPDATE asset_ai_run SET is_current = 0 WHERE asset_id IN :ids AND is_current = 1;
 
--- name: write_ai_runs*!
-INSERT INTO asset_ai_run (asset_id, analysis_kind, document_sha256, document, synced_at, sync_id)
-VALUES (:asset_id, :kind, :sha256, :document, :synced_at, :sync_id)
+-- name: write_ai_runs!
+INSERT INTO asset_ai_run (asset_id, analysis_kind, document_sha256, document, synced_at, sync_id) VALUES :rows
 ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
 
 -- name: hashes

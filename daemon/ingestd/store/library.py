@@ -8,7 +8,7 @@ from ingestd.library_records import Member, StoredAsset, StoredContainer
 from ingestd.model import Version
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, rows_json
+from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, rows_json, rows_values
 from ingestd.store.versions import pair, reader
 
 _sql = Queries("library")
@@ -90,19 +90,17 @@ def write_files(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
 
 
 def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, bytes]]) -> None:
-    """Provenance: (asset_id, sha256, JSON text), at least one. The next row is asked for when the last was sent."""
-    stamp = _stamp(incoming)
-    values = ({"asset_id": id_, "sha256": sha, "document": Json(text), **stamp} for id_, sha, text in rows)
-    _sql.write_sources(tx.connection, values)
+    """Provenance: (asset_id, sha256, JSON text). A row is asked for when those before were sent."""
+    texts = ((id_, sha256, Json(text)) for id_, sha256, text in rows)
+    for part in rows_values(texts, incoming.completed_at, incoming.sync_id):
+        _sql.write_sources(tx.connection, rows=part)
 
 
 def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, bytes]]) -> None:
     """Documents of analyses: (asset_id, kind, sha256, JSON text), as `write_sources`."""
-    stamp = _stamp(incoming)
-    values = (
-        {"asset_id": id_, "kind": kind, "sha256": sha, "document": Json(text), **stamp} for id_, kind, sha, text in rows
-    )
-    _sql.write_ai_runs(tx.connection, values)
+    texts = ((id_, kind, sha256, Json(text)) for id_, kind, sha256, text in rows)
+    for part in rows_values(texts, incoming.completed_at, incoming.sync_id):
+        _sql.write_ai_runs(tx.connection, rows=part)
 
 
 def named(tx: Tx, hashes: Sequence[str]) -> dict[str, tuple[int, bool]]:

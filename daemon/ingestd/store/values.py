@@ -1,12 +1,14 @@
 """Values with a quick way into a statement: whole chunks travel as one parameter, and the driver escapes slowly."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 ROWS_PER_STATEMENT = 1000
+BYTES_PER_STATEMENT = 1 << 20
 MIN_BASE64 = 1 << 16
 
 
@@ -67,4 +69,58 @@ def escape_json(value: Json, _mapping: object = None) -> str:
     return f"CONVERT(FROM_BASE64('{b64encode(text).decode()}') USING utf8mb4)"
 
 
-ENCODERS: dict[type, Callable[..., Any]] = {Json: escape_json, Hashes: escape_hashes, Ids: escape_ids}
+class Values:
+    """Rows of an INSERT … VALUES, escaped already."""
+
+    __slots__ = ("count", "text")
+
+    def __init__(self, rows: Sequence[str]) -> None:
+        self.count, self.text = len(rows), ",".join(rows)
+
+
+def rows_values(rows: Iterable[tuple[Any, ...]], *constants: Any) -> Iterator[Values]:
+    """Rows, each with the same constants at its end, as many together as one statement shall take.
+
+    A row is asked for when those of the statement before were sent: all may be too many for the memory.
+    """
+    end = "".join(f",{literal(value)}" for value in constants) + ")"
+    part: list[str] = []
+    size = 0
+    for row in rows:
+        text = "(" + ",".join([literal(value) for value in row]) + end
+        bytes_ = len(text) if text.isascii() else len(text.encode())
+        if part and (size + bytes_ > BYTES_PER_STATEMENT or len(part) == ROWS_PER_STATEMENT):
+            yield Values(part)
+            part, size = [], 0
+        part.append(text)
+        size += bytes_
+    if part:
+        yield Values(part)
+
+
+def literal(value: Any) -> str:
+    """A value of a row as SQL text, in sessions where a backslash escapes."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return f"'{value}'" if value.isalnum() else _quoted(value)
+    if type(value) is int:
+        return str(value)
+    if type(value) is Json:
+        return escape_json(value)
+    if type(value) is datetime:
+        return f"'{value}'"
+    raise TypeError(f"no value of a row: {type(value).__name__}")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def escape_values(value: Values, _mapping: object = None) -> str:
+    return value.text
+
+
+ENCODERS: dict[type, Callable[..., Any]] = {
+    Json: escape_json, Hashes: escape_hashes, Ids: escape_ids, Values: escape_values,
+}  # fmt: skip

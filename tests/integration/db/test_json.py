@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.store.db import Database
-from ingestd.store.values import Json
+from ingestd.store.values import Json, rows_values
 from support.trial_db import run
 
 
@@ -26,6 +26,13 @@ def test_any_text_survives_json_table(reader: Database, text: str) -> None:
     rows = Json(orjson.dumps([[text, 1], [text + "'", 2]]))
     statement = "SELECT t FROM JSON_TABLE(%s, '$[*]' COLUMNS (t LONGTEXT PATH '$[0]', n INT PATH '$[1]')) j ORDER BY n"
     assert reader.read(lambda tx: run(tx, statement, rows)) == [(text,), (text + "'",)]
+
+
+@given(text=st.text())
+def test_any_text_survives_a_list_of_values(reader: Database, text: str) -> None:
+    (rows,) = rows_values([(text, 1), (text + "'", 2)], text)
+    found = reader.read(lambda tx: run(tx, "WITH v (t, n, c) AS (VALUES %s) SELECT t, c FROM v ORDER BY n", rows))
+    assert found == [(text, text), (text + "'", text)]
 
 
 json_values = st.recursive(

@@ -129,10 +129,8 @@ def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: 
         asset_id = ids[chunk_item.entry.asset_hash]
         for document in sorted(chunk_item.reading.documents, key=lambda d: (d.kind, d.sha256)):
             (sources if document.kind == SOURCE else ai_runs).append((asset_id, document))
-    if sources:
-        library.write_sources(tx, version, ((id_, d.sha256, d.text) for id_, d in sources))
-    if ai_runs:
-        library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs))
+    library.write_sources(tx, version, ((id_, d.sha256, d.text) for id_, d in sources))
+    library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs))
 
 
 def _link_named_covers(
