@@ -72,6 +72,8 @@ SET overturned_count = IF(manifest_sha256 <=> :manifest_sha256, overturned_count
     earlier_jobs = IF(manifest_sha256 <=> :manifest_sha256, earlier_jobs,
                       IFNULL((SELECT MAX(j.id) FROM import_job j
                               WHERE j.batch_id = ingest_batch.id AND j.active_batch_id IS NULL), 0)),
+    lacks_job = IF(manifest_sha256 <=> :manifest_sha256, lacks_job,
+                   NOT EXISTS (SELECT 1 FROM import_job j WHERE j.batch_id = ingest_batch.id AND j.state = 'cancelled')),
     type = :type, action = IFNULL(:action, action), status = :status, invalid_basis = :invalid_basis, source_host = :source_host,
     item_count = :item_count, total_bytes = :total_bytes, manifest_sha256 = :manifest_sha256,
     manifest_summary = :manifest_summary, manifest_completed_at = :manifest_completed_at,
@@ -135,7 +137,7 @@ SET status = 'failed', completed_at = UTC_TIMESTAMP(6), last_error = :error, fai
 WHERE id = :batch_id;
 
 -- name: queue!
-UPDATE ingest_batch SET status = 'queued', retry_at = NULL WHERE id = :batch_id;
+UPDATE ingest_batch SET status = 'queued', retry_at = NULL, lacks_job = IF(:takes_all, 0, lacks_job) WHERE id = :batch_id;
 
 -- name: retry_now!
 UPDATE ingest_batch SET failure_count = 1, retry_at = UTC_TIMESTAMP(6) WHERE id = :batch_id;
@@ -145,11 +147,16 @@ UPDATE ingest_batch SET retry_at = NULL WHERE id = :batch_id AND retry_at IS NOT
 
 -- name: retryable
 -- Batches whose next try is due, and which items their last job took at which priority. A re-import that has begun goes on
--- with what is left.
-SELECT b.sync_id, IF(j.has_reset_items, 'all', j.scope), j.priority FROM ingest_batch b
+-- with what is left. What was noted later than now was written before the clock of the server was set back.
+SELECT b.sync_id, IF(j.has_reset_items, 'all', j.scope), j.priority
+FROM ((SELECT id FROM ingest_batch FORCE INDEX (by_retry) WHERE retry_at <= UTC_TIMESTAMP(6)
+       ORDER BY retry_at LIMIT :limit)
+      UNION
+      (SELECT id FROM ingest_batch FORCE INDEX (by_retry_note) WHERE retry_noted_at > UTC_TIMESTAMP(6)
+       ORDER BY retry_noted_at LIMIT :limit)) due
+STRAIGHT_JOIN ingest_batch b ON b.id = due.id
 JOIN import_job j ON j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
-WHERE b.failure_count > 0 AND (b.retry_at <= UTC_TIMESTAMP(6)
-                               OR (b.retry_at IS NOT NULL AND b.completed_at > UTC_TIMESTAMP(6)))
+WHERE b.failure_count > 0
 ORDER BY b.retry_at, b.id LIMIT :limit;
 
 -- name: provisional
@@ -168,20 +175,24 @@ WHERE b.sync_id IN :sync_ids;
 SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
 
 -- name: never_queued
--- Consumable batches whose present manifest never had a job of all items since it was recorded (others keep no digest); a
--- cancelled batch stays cancelled.
-SELECT b.sync_id FROM ingest_batch b
-WHERE b.status IN ('new', 'ready') AND b.action IN :actions
+-- Consumable batches of an action whose present manifest never had a job of all items since it was recorded (others keep
+-- no digest); a cancelled batch stays cancelled. Those that had one are few in the index: `lacks_job` leaves them out.
+SELECT b.sync_id, b.manifest_completed_at FROM ingest_batch b FORCE INDEX (by_unqueued_action)
+WHERE b.unqueued_action = :action
   AND NOT EXISTS (SELECT 1 FROM import_job j
                   WHERE j.batch_id = b.id
                     AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
 
--- name: without_active_job
--- Batches whose status says that they have an active job, and that have none: another client changed their jobs.
-SELECT b.id FROM ingest_batch b FORCE INDEX (by_status)
-WHERE b.status IN ('queued', 'importing') AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.active_batch_id = b.id)
-ORDER BY b.id LIMIT :limit;
+-- name: note_cancelled!
+UPDATE ingest_batch SET lacks_job = 0 WHERE id = :batch_id;
+
+-- name: with_and_without_job
+-- The next batches, by id, of a status that says that they have an active job; whether they have one. If not, another
+-- client changed their jobs.
+SELECT b.id, EXISTS (SELECT 1 FROM import_job j WHERE j.active_batch_id = b.id)
+FROM ingest_batch b FORCE INDEX (by_status)
+WHERE b.status = :status AND b.id > :after ORDER BY b.id LIMIT :limit;
 
 -- name: revivable
 -- Batches without an active job and with deferred items whose missing asset is now live. Items that are only forecast to

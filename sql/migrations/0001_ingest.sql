@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   manifest_changed_at DATETIME(6) NULL,
   earlier_jobs      BIGINT UNSIGNED NOT NULL DEFAULT 0
                     COMMENT 'the last job that had ended when the present manifest was recorded',
+  lacks_job         TINYINT UNSIGNED NOT NULL DEFAULT 1
+                    COMMENT 'its present manifest had no job of all items yet, and no job of it was cancelled',
   plan_sha256       CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
   force_sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
                     COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',
@@ -47,12 +49,20 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   mount_type        VARCHAR(64) NULL COMMENT 'what was mounted where it was recorded: type, source, own id',
   mount_source      VARCHAR(1000) NULL,
   mount_fs_id       VARCHAR(1000) NULL,
+  unqueued_action   VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
+                      IF(lacks_job = 1 AND status IN ('new', 'ready'), action, NULL)) PERSISTENT
+                    COMMENT 'what queue.auto looks for, and few batches have',
+  retry_noted_at    DATETIME(6) AS (IF(retry_at IS NULL, NULL, completed_at)) PERSISTENT
+                    COMMENT 'when retry_at was written',
   UNIQUE KEY identity (sync_id),
   KEY by_status (status, id),
   KEY by_action (action, id),
   KEY by_status_and_action (status, action, id),
   KEY by_host (source_host, id),
   KEY by_failure_count (failure_count, retry_at),
+  KEY by_unqueued_action (unqueued_action, manifest_completed_at, sync_id),
+  KEY by_retry (retry_at),
+  KEY by_retry_note (retry_noted_at),
   KEY by_prior (prior_sync_id),
   KEY by_time (version_at),
   KEY by_placed (is_placed, id),

@@ -29,6 +29,7 @@ def cancel(context: Context, sync_id: str, requested_by: str, job_id: int | None
             require_active(known, active, job_id)
         if not job.cancel(tx, active.id):
             raise NotEligible(f"job {active.id} is running; only stopping the service stops it ({_worker_of(active)})")
+        batch.note_cancelled(tx, known.id)
         versions.look_again(tx, known.id)
         append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
         status.refresh(tx, known.id)

@@ -185,7 +185,7 @@ def insert(tx: Tx, context: Context, known: Batch, request: QueueRequest) -> int
         requested_by=request.requested_by,
         items_total=known.item_count,
     )
-    batch.queue(tx, known.id)
+    batch.queue(tx, known.id, takes_all=request.scope.takes_everything)
     append_job_event(tx, "job_queued", known.id, job_id, priority, request.requested_by)
     hold_back_successors(tx, known.sync_id)
     return job_id

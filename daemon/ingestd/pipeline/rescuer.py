@@ -27,8 +27,8 @@ MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
 LOG_LOCKED_SECONDS = 60.0
 HEARTBEATS_BEFORE_RESET = 4
 MAX_MEASUREMENTS = 3
-MAX_CRASHES, MAX_CORRECTIONS = 3, 100
-"""workers that may crash in a row while they open a job"""
+MAX_CRASHES, MAX_LOOKS = 3, 500
+"""workers that may crash in a row while they open a job; batches whose status a round checks"""
 CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
 
 
@@ -49,6 +49,8 @@ class Rescuer:
         """jobs that were logged as locked, and when (monotonic)"""
         self._ahead: datetime | None = None
         """the server's clock when the monotonic clock of this process was zero"""
+        self._checked_up_to = dict.fromkeys((BatchStatus.QUEUED, BatchStatus.IMPORTING), 0)
+        """the ids after which the next round goes on to check batches that should have an active job"""
 
     def run_once(self) -> float:
         """One round; returns the seconds until the next one."""
@@ -71,13 +73,20 @@ class Rescuer:
 
     def _correct_statuses(self) -> None:
         """Computes the status of batches whose active job ended without it, by hand or with a restored backup."""
-        for batch_id in self._context.db.read(lambda tx: batch.without_active_job(tx, MAX_CORRECTIONS)):
+        for batch_id in [found for kind in self._checked_up_to for found in self._without_job(kind)]:
             try:
                 corrected = self._context.db.transaction_at_once(partial(_correct_status, batch_id=batch_id))
             except (DatabaseContention, DataRefused) as error:
                 log.debug("status_not_corrected", batch_id=batch_id, error=str(error))
             else:
                 log.warning("status_corrected", batch_id=batch_id, status=corrected.value)
+
+    def _without_job(self, kind: BatchStatus) -> list[int]:
+        """Those of the next batches of a status that have no active job. A queue may be long: rounds take turns."""
+        look = partial(batch.with_and_without_job, status=kind, after=self._checked_up_to[kind], limit=MAX_LOOKS)
+        found = self._context.db.read(look)
+        self._checked_up_to[kind] = max(found) if len(found) == MAX_LOOKS else 0
+        return [batch_id for batch_id, has_job in found.items() if not has_job]
 
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""

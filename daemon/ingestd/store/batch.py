@@ -153,8 +153,14 @@ def fail(tx: Tx, batch_id: int, error: str, failure_count: int, retry_after: flo
     _sql.fail(tx.connection, batch_id=batch_id, error=error, failure_count=failure_count, pause_us=pause_us)
 
 
-def queue(tx: Tx, batch_id: int) -> None:
-    _sql.queue(tx.connection, batch_id=batch_id)
+def queue(tx: Tx, batch_id: int, *, takes_all: bool) -> None:
+    """Records that a batch has a new job; `takes_all`: for all that its manifest lists."""
+    _sql.queue(tx.connection, batch_id=batch_id, takes_all=takes_all)
+
+
+def note_cancelled(tx: Tx, batch_id: int) -> None:
+    """Records that a job of a batch was cancelled: no sweep queues it as new any more."""
+    _sql.note_cancelled(tx.connection, batch_id=batch_id)
 
 
 def retry_now(tx: Tx, batch_id: int) -> None:
@@ -203,15 +209,16 @@ def free(tx: Tx, sync_ids: Iterable[str]) -> set[str]:
     return {row[0] for row in _sql.free(tx.connection, sync_ids=wanted)} if wanted else set()
 
 
-def without_active_job(tx: Tx, limit: int) -> list[int]:
-    """Ids of batches that are `queued` or `importing`, but have no active job."""
-    return [row[0] for row in _sql.without_active_job(tx.connection, limit=limit)]
+def with_and_without_job(tx: Tx, status: BatchStatus, after: int, limit: int) -> dict[int, bool]:
+    """The next batches of a status by id, and whether they have an active job."""
+    rows = _sql.with_and_without_job(tx.connection, status=status.value, after=after, limit=limit)
+    return {id_: bool(has_job) for id_, has_job in rows}
 
 
 def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
-    """sync_ids of consumable batches whose present manifest never had a job."""
-    rows = _sql.never_queued(tx.connection, actions=tuple(action.value for action in actions), limit=limit)
-    return [row[0] for row in rows]
+    """sync_ids of consumable batches whose present manifest never had a job, the earliest by `completed_at`."""
+    found = [row for action in actions for row in _sql.never_queued(tx.connection, action=action.value, limit=limit)]
+    return [sync_id for sync_id, _ in sorted(found, key=lambda row: (row[1] or datetime.min, row[0]))[:limit]]
 
 
 def revivable(tx: Tx, interval: float, limit: int) -> list[str]:
