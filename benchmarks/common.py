@@ -137,9 +137,3 @@ def timed(work: Callable[[], object]) -> float:
 
 def median(values: list[float]) -> float:
     return statistics.median(values)
-
-
-def report(name: str, values: list[float], goal: str, met: bool) -> None:
-    """Prints one result: the median, all values and the goal."""
-    shown = " ".join(f"{value:.3g}" for value in values)
-    print(f"{name}: median {median(values):.3g} of [{shown}]; goal {goal}: {'met' if met else 'MISSED'}", flush=True)
