@@ -195,24 +195,24 @@ FROM ingest_batch b FORCE INDEX (by_status)
 WHERE b.status = :status AND b.id > :after ORDER BY b.id LIMIT :limit;
 
 -- name: revivable
--- Batches without an active job and with deferred items whose missing asset is now live. Items that are only forecast to
--- be deferred do not count. A revival that a person cancelled stays cancelled. What failed as a whole is for the retries,
--- which end at some time, and which a person may cancel.
-SELECT b.sync_id FROM ingest_batch b
-JOIN (SELECT i.batch_id FROM ingest_batch_item i
-      JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
-      WHERE i.waiting_for IS NOT NULL AND i.in_manifest = 1 AND i.decision = 'deferred'
-      UNION
-      SELECT c.batch_id FROM ingest_batch_container c
-      JOIN JSON_TABLE(c.missing, '$[*]' COLUMNS (hash VARCHAR(32) PATH '$')) m
-      JOIN asset a ON a.hash = CONVERT(m.hash USING ascii) COLLATE ascii_nopad_bin AND a.deleted_at IS NULL
-      WHERE c.decision = 'deferred' AND c.in_manifest = 1) wanted ON wanted.batch_id = b.id
-WHERE b.status NOT IN ('invalid', 'held', 'queued', 'importing') AND b.failure_count = 0
-  AND b.plan_sha256 IS NOT NULL
-  AND {{may_revive}}
-  AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
-                  AND j.state = 'cancelled' AND j.scope = 'revival')
-ORDER BY b.id LIMIT :limit;
+-- Some batches: whether they may be revived now, and, if so, whether an asset is live that they wait for. Items that are
+-- only forecast to be deferred do not count. A revival that a person cancelled stays cancelled. What failed as a whole is
+-- for the retries, which end at some time, and which a person may cancel.
+SELECT n.id, n.sync_id, n.may_revive, IF(n.may_revive,
+         EXISTS (SELECT 1 FROM ingest_batch_item i FORCE INDEX (by_needs_attention)
+                 STRAIGHT_JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
+                 WHERE i.batch_id = n.id AND i.needs_attention = 'deferred')
+         OR EXISTS (SELECT 1 FROM ingest_batch_container c FORCE INDEX (revival)
+                    STRAIGHT_JOIN JSON_TABLE(c.missing, '$[*]' COLUMNS (hash VARCHAR(32) PATH '$')) m
+                    STRAIGHT_JOIN asset a ON a.hash = CONVERT(m.hash USING ascii) COLLATE ascii_nopad_bin
+                                             AND a.deleted_at IS NULL
+                    WHERE c.batch_id = n.id AND c.decision = 'deferred' AND c.in_manifest = 1), 0)
+FROM (SELECT b.id, b.sync_id,
+             b.status NOT IN ('invalid', 'held', 'queued', 'importing') AND b.failure_count = 0
+             AND b.plan_sha256 IS NOT NULL AND {{may_revive}}
+             AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.id = (SELECT MAX(id) FROM import_job WHERE batch_id = b.id)
+                             AND j.state = 'cancelled' AND j.scope = 'revival') AS may_revive
+      FROM ingest_batch b WHERE b.id IN :ids) n;
 
 -- name: note_revival!
 -- Guarded, because another host may have revived it since the batch was found.

@@ -10,6 +10,8 @@ GRANT SELECT, INSERT, UPDATE ON ingest_batch_item TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_tally TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_removal TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_batch_container TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_batch_missing TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_due TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON import_job TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_order TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON ingest_mount TO 'ingestd'@'localhost';

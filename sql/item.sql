@@ -129,3 +129,11 @@ UPDATE ingest_batch_container
 SET decision = :decision, reason = :reason, missing = :missing, target_ids = :target_ids, last_error = :error,
     updated_at = UTC_TIMESTAMP(6)
 WHERE id = :id;
+
+-- name: note_missing!
+INSERT INTO ingest_batch_missing (container_id, hash, batch_id)
+SELECT :container_id, j.hash, :batch_id FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) PATH '$')) j
+ON DUPLICATE KEY UPDATE batch_id = VALUES(batch_id);
+
+-- name: forget_missing!
+DELETE FROM ingest_batch_missing WHERE container_id = :container_id;

@@ -159,6 +159,27 @@ CREATE TABLE IF NOT EXISTS ingest_batch_container (
   CONSTRAINT container_of_batch FOREIGN KEY (batch_id) REFERENCES ingest_batch (id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
+-- Members that deferred containers wait for, to be found by their hash. `missing` has the truth: a row may be left over.
+-- No foreign key, as above.
+CREATE TABLE IF NOT EXISTS ingest_batch_missing (
+  container_id  BIGINT UNSIGNED NOT NULL,
+  hash          CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL,
+  batch_id      BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (container_id, hash),
+  KEY revival (hash, batch_id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+-- What a sweep should look at, written in the transaction that gives a reason to. Several rows may be about one batch: none
+-- is shared by two transactions.
+CREATE TABLE IF NOT EXISTS ingest_due (
+  id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  kind      VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin NOT NULL
+            COMMENT 'revival: what the batch waits for may be live; promotion: jobs may wait for the batch in vain',
+  batch_id  BIGINT UNSIGNED NOT NULL,
+  due_at    DATETIME(6) NOT NULL,
+  KEY by_time (kind, due_at, batch_id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
 CREATE TABLE IF NOT EXISTS import_job (
   id                BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
   batch_id          BIGINT UNSIGNED NOT NULL,

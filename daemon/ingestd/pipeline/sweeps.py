@@ -16,8 +16,9 @@ from ingestd.pipeline import ordering, placing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import oldest_first
 from ingestd.pipeline.queueing import QueueRequest, insert
+from ingestd.pipeline.revivals import Revivals
 from ingestd.records import Batch, Job
-from ingestd.store import batch, job, versions
+from ingestd.store import batch, due, job, versions
 from ingestd.store.db import Tx
 from ingestd.store.versions import Order
 
@@ -46,6 +47,7 @@ class Sweeper:
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_queued = on_queued
+        self._revivals = Revivals(context)
         self._looked_at = self._placed_up_to = 0
 
     def enqueue_new(self) -> float:
@@ -101,10 +103,9 @@ class Sweeper:
 
     def revive(self) -> int:
         """Queues batches with deferred items whose missing asset is live now."""
-        interval = self._context.settings.queue.revive_interval
-        sync_ids = self._context.db.read(lambda tx: batch.revivable(tx, interval, MAX_SWEEP))
-        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL) for sync_id in sync_ids)
-        return self._insert_all(requests, lambda tx, known, _newest: batch.note_revival(tx, known.id, interval))
+        noted = self._revivals.due()
+        requests = (QueueRequest(sync_id, DAEMON, scope=Scope.REVIVAL) for sync_id in noted)
+        return self._insert_all(requests, partial(_is_revived, noted, self._context.settings.queue.revive_interval))
 
     def _insert_all(self, requests: Iterable[QueueRequest], is_due: IsDue) -> int:
         """Queues batches one by one. A batch that cannot be queued, or is locked, must not delay those behind it."""
@@ -158,3 +159,11 @@ def _is_moved(moved: dict[str, Order], tx: Tx, known: Batch, _newest: Job | None
     """Whether a batch was not imported since it was found with this order, and may still be queued."""
     order = versions.imported_order(tx, known.id)
     return order is not None and order == moved[known.sync_id]
+
+
+def _is_revived(noted: dict[str, list[int]], interval: float, tx: Tx, known: Batch, _newest: Job | None) -> bool:
+    """Whether no other host revived a batch meanwhile. Then what was noted about it is done."""
+    may_go = batch.note_revival(tx, known.id, interval)
+    if may_go:
+        due.forget(tx, noted[known.sync_id])
+    return may_go

@@ -1,6 +1,7 @@
 """ingest_batch rows: the delivered bundles and their state."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +12,23 @@ from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
-from ingestd.store.values import Json
+from ingestd.store.values import Ids, Json
 
 _sql = Queries("batch")
 _batch = RowReader(Batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A batch that may have deferred items. `is_live`: it may be revived, and an asset is live that it waits for."""
+
+    id: int
+    sync_id: str
+    may_revive: bool
+    is_live: bool
+
+
+_waiting = RowReader(Waiting)
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -221,9 +235,9 @@ def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
     return [sync_id for sync_id, _ in sorted(found, key=lambda row: (row[1] or datetime.min, row[0]))[:limit]]
 
 
-def revivable(tx: Tx, interval: float, limit: int) -> list[str]:
-    """sync_ids of batches with deferred items that could succeed now, unless revived in the last `interval` seconds."""
-    return [row[0] for row in _sql.revivable(tx.connection, interval_us=int(interval * 1e6), limit=limit)]
+def revivable(tx: Tx, ids: Sequence[int], interval: float) -> list[Waiting]:
+    """Some batches; those may be revived that have no active job, and were not revived for `interval` seconds."""
+    return _waiting.all(_sql.revivable(tx.connection, ids=Ids(ids), interval_us=int(interval * 1e6)))
 
 
 def note_revival(tx: Tx, batch_id: int, interval: float) -> bool:

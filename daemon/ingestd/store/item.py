@@ -233,3 +233,14 @@ def decide_container(
         target_ids=orjson.dumps(targets, option=orjson.OPT_SORT_KEYS).decode() if targets else None,
         error=verdict.error,
     )
+
+
+def note_missing(tx: Tx, batch_id: int, container_id: int, missing: Iterable[str]) -> None:
+    """Has a deferred container found by the hashes of the members that it waits for."""
+    for part in rows_json(sorted(missing)):
+        _sql.note_missing(tx.connection, batch_id=batch_id, container_id=container_id, hashes=part)
+
+
+def forget_missing(tx: Tx, container_id: int) -> None:
+    """The same container is not found by the hashes of before any more."""
+    _sql.forget_missing(tx.connection, container_id=container_id)

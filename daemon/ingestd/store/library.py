@@ -159,6 +159,12 @@ def lock_live(tx: Tx, asset_ids: Sequence[int]) -> dict[str, int]:
     return {hash_: id_ for hash_, id_, is_live in rows if is_live}
 
 
+def lock_named(tx: Tx, hashes: Iterable[str]) -> dict[str, tuple[int, bool]]:
+    """As `named`. Until the transaction ends, none of these assets goes or returns."""
+    rows = [row for part in rows_json(sorted(hashes)) for row in _sql.lock_shared(tx.connection, hashes=part)]
+    return {hash_: (id_, bool(is_live)) for hash_, id_, is_live in rows}
+
+
 def count_members_out_of_sight(tx: Tx, batch_id: int) -> int:
     """Members that readers do not see of all containers that a batch ever listed."""
     return sum(int(query.count_out_of_sight(tx.connection, batch_id=batch_id)) for query in _containers.values())

@@ -14,7 +14,7 @@ from ingestd.pipeline.importer import cover_writer
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
-from ingestd.store import asset_covers, item, ledger, library
+from ingestd.store import asset_covers, due, item, ledger, library
 from ingestd.store.db import Tx
 
 
@@ -93,6 +93,13 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     library.advance_assets(tx, bundle.version, _ids(advancing, known))
     library.write_files(tx, bundle.version, chunk.files)
     _write_more(tx, bundle, chunk, known)
+    due.note_live(tx, _made_live(chunk))
+
+
+def _made_live(chunk: PreparedChunk) -> list[str]:
+    """The hashes of the assets that readers did not see before."""
+    written = (chunk_item.entry.asset_hash for chunk_item in chunk.by_hash(Decision.CREATED, Decision.UPDATED))
+    return [hash_ for hash_ in written if not chunk.state.is_live(hash_)]
 
 
 def _ids(items: Sequence[ChunkItem], known: Mapping[str, int]) -> list[int]:

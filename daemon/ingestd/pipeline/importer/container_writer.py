@@ -55,6 +55,10 @@ def write(
     if row.is_deferred and outcome.verdict.reason is Reason.UNCHANGED:
         # It was written when it was deferred; now readers see all of it.
         outcome = replace(outcome, verdict=Verdict(Decision.UPDATED))
+    if row.is_deferred:
+        item.forget_missing(tx, row.id)
+    if outcome.verdict.decision is Decision.DEFERRED:
+        item.note_missing(tx, batch_id, row.id, outcome.missing)
     record(tx, batch_id, row.id, container, outcome)
     return outcome.verdict
 
@@ -141,13 +145,16 @@ def _write_row(tx: Tx, kind: str, stored: StoredContainer | None, after: StoredC
 def _changes(tx: Tx, version: Version, container: Container, before: StoredContainer) -> Changes:
     """What a list changes. Members that have no row as assets get one, so that their places are known.
 
-    The assets whose membership goes are locked: what is counted of them must hold.
+    The assets whose membership goes are locked: what is counted of them must hold. So are those that are not live: who
+    makes one live must find the container that waits for it.
     """
     named = library.named(tx, container.members)
     absent = set(container.members) - named.keys()
     if absent:
         library.insert_named(tx, absent)
         named |= library.named(tx, sorted(absent))
+    if not all(is_live for _, is_live in named.values()):
+        named |= library.lock_named(tx, {hash_ for hash_, (_, is_live) in named.items() if not is_live})
     missing = [hash_ for hash_ in container.members if not named[hash_][1]]
     wanted = {named[hash_][0]: position for position, hash_ in enumerate(container.members)}
     members = library.members(tx, container.type, before.id, version) if before.id else {}

@@ -1,0 +1,63 @@
+"""ingest_due rows: what sweeps look at. The transaction that gives a reason to look writes a row."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries
+from ingestd.store.values import Ids, rows_json
+
+_sql = Queries("due")
+
+Kind = Literal["revival", "promotion"]
+"""What a sweep should do with a batch: revive it, or promote the jobs of those that follow it."""
+
+
+class Awaited(NamedTuple):
+    """A hash that items (`item`) or containers (`member`) wait for."""
+
+    waiter: Literal["item", "member"]
+    hash: str
+    is_live: bool
+
+
+def note(tx: Tx, kind: Kind, batch_id: int) -> None:
+    """Has a sweep look at a batch."""
+    _sql.note(tx.connection, kind=kind, batch_id=batch_id)
+
+
+def note_live(tx: Tx, hashes: Iterable[str]) -> None:
+    """Has a sweep look at the batches that wait for assets, which this transaction holds locked, and which are live.
+
+    A transaction that defers an item or a container holds these locks, too: of the two, the later one sees the other.
+    """
+    for part in rows_json(sorted(hashes)):
+        _sql.note_live(tx.connection, hashes=part)
+
+
+def due(tx: Tx, kind: Kind, interval: float, limit: int) -> dict[int, list[int]]:
+    """The batches to look at, those first that were noted first, each with the ids of its rows."""
+    found: dict[int, list[int]] = {}
+    for id_, batch_id in _sql.due(tx.connection, kind=kind, interval_us=int(interval * 1e6), limit=limit):
+        found.setdefault(batch_id, []).append(id_)
+    return found
+
+
+def put_off(tx: Tx, ids: Sequence[int], seconds: float) -> None:
+    """Has these rows looked at again after some time."""
+    if ids:
+        _sql.put_off(tx.connection, ids=Ids(ids), interval_us=int(seconds * 1e6))
+
+
+def forget(tx: Tx, ids: Sequence[int]) -> None:
+    if ids:
+        _sql.forget(tx.connection, ids=Ids(ids))
+
+
+def awaited(tx: Tx, after: Mapping[str, str], limit: int) -> list[Awaited]:
+    """The next hashes that are waited for: so many of each kind, after the last ones that were seen."""
+    places = {f"after_{waiter}": hash_ for waiter, hash_ in after.items()}
+    return [
+        Awaited(waiter, hash_, bool(is_live))
+        for waiter, hash_, is_live in _sql.awaited(tx.connection, limit=limit, **places)
+    ]

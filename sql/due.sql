@@ -1,0 +1,41 @@
+-- ingest_due: what sweeps look at. A row is a reason to look, not a verdict, and is deleted once nothing is left to do.
+
+-- fragment: given_hashes
+JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
+
+-- name: note!
+INSERT INTO ingest_due (kind, batch_id, due_at) VALUES (:kind, :batch_id, UTC_TIMESTAMP(6));
+
+-- name: note_live!
+-- The batches that wait for assets which are live now.
+INSERT INTO ingest_due (kind, batch_id, due_at)
+SELECT 'revival', w.batch_id, UTC_TIMESTAMP(6)
+FROM (SELECT i.batch_id FROM {{given_hashes}}
+      STRAIGHT_JOIN ingest_batch_item i FORCE INDEX (revival) ON i.waiting_for = j.hash
+      UNION
+      SELECT m.batch_id FROM {{given_hashes}}
+      STRAIGHT_JOIN ingest_batch_missing m FORCE INDEX (revival) ON m.hash = j.hash) w;
+
+-- name: due
+-- A time that is farther ahead than anything is put off was written before the clock of the server was set back.
+SELECT id, batch_id FROM ingest_due FORCE INDEX (by_time)
+WHERE kind = :kind AND (due_at <= UTC_TIMESTAMP(6) OR due_at > UTC_TIMESTAMP(6) + INTERVAL :interval_us MICROSECOND)
+ORDER BY due_at LIMIT :limit;
+
+-- name: put_off!
+UPDATE ingest_due SET due_at = UTC_TIMESTAMP(6) + INTERVAL :interval_us MICROSECOND WHERE id IN :ids;
+
+-- name: forget!
+DELETE FROM ingest_due WHERE id IN :ids;
+
+-- name: awaited
+-- The next hashes, in order, that items wait for, and that containers wait for; whether each is live.
+SELECT 'item', w.hash, a.id IS NOT NULL
+FROM (SELECT DISTINCT waiting_for AS hash FROM ingest_batch_item FORCE INDEX (revival)
+      WHERE waiting_for > :after_item ORDER BY waiting_for LIMIT :limit) w
+LEFT JOIN asset a ON a.hash = w.hash AND a.deleted_at IS NULL
+UNION ALL
+SELECT 'member', w.hash, a.id IS NOT NULL
+FROM (SELECT DISTINCT hash FROM ingest_batch_missing FORCE INDEX (revival)
+      WHERE hash > :after_member ORDER BY hash LIMIT :limit) w
+LEFT JOIN asset a ON a.hash = w.hash AND a.deleted_at IS NULL;
