@@ -10,6 +10,7 @@ TEST ?= tests/unit
 ONLY ?=
 QUICK ?=
 JSON ?=
+UPDATE ?=
 # How many processes share the tests; they wait more than they work.
 JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
 PARALLEL = -n $(JOBS) --dist worksteal
@@ -57,8 +58,8 @@ check: setup-dev ## lint, types, import layers, plain words, and a wheel that ho
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest --quiet --no-header tests/unit/test_words.py tests/unit/test_packaging.py tests/unit/test_locks.py
 
-bench: setup-dev ## measure the figures of docs/performance.md; ONLY="7 8" these lines alone, QUICK=1 as in CI, JSON=1 as JSON
-	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(JSON),--json) $(ONLY)
+bench: setup-dev ## measure the figures of docs/performance.md; ONLY="7 8" for some lines, QUICK=1 as in CI, JSON=1, UPDATE=1 to write the page
+	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(JSON),--json) $(if $(UPDATE),--update) $(ONLY)
 
 screenshots: setup-dev ## retake the screenshots in docs/img, with Chromium
 	@PYTHONPATH=tests $(PY) tests/browser/screenshots.py

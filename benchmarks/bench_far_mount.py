@@ -22,7 +22,7 @@ DOCUMENTS = ("photo.manifest", "photo.analysis", "photo.meaning", "photo.family"
 @measures("1a", "1b", quick=True)
 def one_bundle(world: Bench, form: Form) -> Iterator[Value]:
     for number in range(form.rounds(3, 1)):
-        share, operations = imported(world, f"bundle-{number}", [form.of(2_000, 300)])
+        share, operations = imported(world, f"bundle-{number}", [form.of(2_000, 150)])
         yield Value("1a", share)
         yield Value("1b", operations)
 
@@ -30,7 +30,7 @@ def one_bundle(world: Bench, form: Form) -> Iterator[Value]:
 @measures("2a", "2b", quick=True)
 def bundles_of_one_item(world: Bench, form: Form) -> Iterator[Value]:
     for number in range(form.rounds(3, 1)):
-        share, operations = imported(world, f"bundles-{number}", [1] * form.of(2_000, 200))
+        share, operations = imported(world, f"bundles-{number}", [1] * form.of(2_000, 60))
         yield Value("2a", share)
         yield Value("2b", operations)
 

@@ -11,9 +11,9 @@ from real_daemon import daemon, make_files, seconds_of_job, wait_until_imported
 MEMBERS = 10
 
 
-@measures("17a", "17b", quick=True)
+@measures("17a", "17b")
 def galleries(world: Bench, form: Form) -> Iterator[Value]:
-    sizes = (1_000, form.of(100_000, 10_000))
+    sizes = (1_000, form.of(100_000, 5_000))
     rounds = form.rounds(3)
     items = [lean_item(number, "galleries") for number in range(sizes[1] + rounds)]
     make_files(world, items)

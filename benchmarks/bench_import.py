@@ -15,19 +15,19 @@ DOCUMENTS = ("photo.manifest.json", "photo.analysis.json", "photo.meaning.json",
 @measures("7", quick=True)
 def lean_items(world: Bench, form: Form) -> Iterator[Value]:
     """Items of one file without documents."""
-    items = [lean_item(number, "lean") for number in range(form.of(100_000, 10_000))]
+    items = [lean_item(number, "lean") for number in range(form.of(100_000, 5_000))]
     make_files(world, items)
-    for _ in range(form.rounds(5)):
+    for _ in range(form.rounds(5, 5)):
         yield Value("7", one_round(world, items, LOADED))
 
 
 @measures("8", quick=True)
 def items_with_documents(world: Bench, form: Form) -> Iterator[Value]:
     """Items of one file and 5 documents: provenance and 4 analyses."""
-    items = [lean_item(number, "documents") for number in range(form.of(20_000, 2_000))]
+    items = [lean_item(number, "documents") for number in range(form.of(20_000, 1_500))]
     make_files(world, items)
     make_documents(world, items)
-    for _ in range(form.rounds(5)):
+    for _ in range(form.rounds(5, 5)):
         yield Value("8", one_round(world, items, (*LOADED, "asset_source", "asset_ai_run")))
 
 

@@ -45,7 +45,7 @@ class Bundle:
         return [self.sync_id, self.item["files"][0]["sha256"], self.item["hash"], *map(str, self.ids)]
 
 
-@measures("20a", "20b", quick=True)
+@measures("20a", "20b")
 def latency(world: Bench, form: Form) -> Iterator[Value]:
     count = form.of(200, 40)
     for number, table in enumerate(COUNTED):

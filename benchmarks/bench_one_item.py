@@ -18,10 +18,10 @@ DJANGO = Path(__file__).with_name("django_jobs.py")
 @measures("5", quick=True)
 def against_no_op_jobs(world: Bench, form: Form) -> Iterator[Value]:
     """The rate of bundles, from the first sentinel to the last end, to that of jobs that are queued already."""
-    count = form.of(2_000, 400)
+    count = form.of(2_000, 200)
     world.sql(f"CREATE DATABASE IF NOT EXISTS {NAME}")
     no_op_jobs(world, 20)
-    for number in range(form.rounds(5)):
+    for number in range(form.rounds(5, 5)):
         ours, theirs = bundles(world, count, number), no_op_jobs(world, count)
         note(f"ingestd {count / ours:.0f} bundles/s; django-tasks-db {count / theirs:.0f} jobs/s")
         yield Value("5", theirs / ours)

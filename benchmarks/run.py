@@ -8,12 +8,14 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from figures import FIGURES
-from frame import BENCHMARKS, Benchmark, Form, Result, run
+from frame import BENCHMARKS, Benchmark, Form, Result, note, run
+from page import update
 from table import document, text
 
 
@@ -23,9 +25,19 @@ def main() -> int:
         importlib.import_module(file.stem)
     chosen = choose(options.only, options.quick)
     form = Form(options.quick, options.rounds)
-    found = in_order(list(run(chosen, form)), options.only, options.quick)
+    found = in_order(list(until_interrupted(run(chosen, form))), options.only, options.quick)
+    if options.update and not options.quick:
+        update(found)
     print(json.dumps(document(found), indent=2) if options.json else "\n".join(text(found, options.quick)))
     return int(any(result.is_bad for result in found))
+
+
+def until_interrupted(results: Iterator[Result]) -> Iterator[Result]:
+    """All of them; after Ctrl-C, those that there are."""
+    try:
+        yield from results
+    except KeyboardInterrupt:
+        note("interrupted")
 
 
 def parse_options() -> argparse.Namespace:
@@ -34,6 +46,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the quick form, as in CI: 2 minutes, less is demanded")
     parser.add_argument("--rounds", type=int, default=0, help="instead of the usual number of rounds")
     parser.add_argument("--json", action="store_true", help="print all values as JSON")
+    parser.add_argument("--update", action="store_true", help="write what was measured to docs/performance.md")
     return parser.parse_args()
 
 

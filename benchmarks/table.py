@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from figures import QUICK_SHARE
+from figures import QUICK_SHARE, Figure
 from frame import Result
 
 from ingestd.embedded import SEARCH
@@ -35,13 +35,22 @@ def rows(results: Sequence[Result]) -> Iterator[str]:
 
 
 def row(result: Result) -> tuple[str, ...]:
-    figure = result.figure
-    named = f"{figure.name} [{figure.unit}]" if figure.unit else figure.name
-    goal = str(result.goal) if result.goal else "–"
+    goal, named = str(result.goal) if result.goal else "–", shown_name(result.figure)
     if not result.values:
-        return figure.key, "–", "–", goal, result.verdict, named
-    spread = f"{min(result.values):.3g}–{max(result.values):.3g} of {len(result.values)}"
-    return figure.key, f"{result.median:.3g}", spread, goal, result.verdict, named
+        return result.figure.key, "–", "–", goal, result.verdict, named
+    return result.figure.key, shown(result.median), shown_spread(result), goal, result.verdict, named
+
+
+def shown_name(figure: Figure) -> str:
+    return f"{figure.name} [{figure.unit}]" if figure.unit else figure.name
+
+
+def shown_spread(result: Result) -> str:
+    return f"{shown(min(result.values))}–{shown(max(result.values))} of {len(result.values)}"
+
+
+def shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def machine() -> dict[str, str]:

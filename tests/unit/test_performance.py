@@ -1,0 +1,84 @@
+"""docs/performance.md and the benchmarks agree about all figures."""
+
+import re
+from pathlib import Path
+
+import pytest
+from figures import FIGURES, Figure, Goal, at_least, at_most
+from page import PAGE, cells_of, guard_rows, row
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+MEASURES = re.compile(r"^@measures\(([^)]*)\)", re.MULTILINE)
+LINES = [str(number) for number in range(1, 22)]
+"""of the table of goals"""
+OTHERS = ["pages", "scrape", "slow-clients"]
+
+every_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.key)
+
+
+def measured_keys() -> list[str]:
+    sources = [path.read_text() for path in sorted(BENCHMARKS.glob("bench_*.py"))]
+    return [
+        key for source in sources for arguments in MEASURES.findall(source) for key in re.findall(r'"(.+?)"', arguments)
+    ]
+
+
+def test_every_line_has_figures_in_order() -> None:
+    lines = [figure.line for figure in FIGURES]
+    assert list(dict.fromkeys(lines)) == [*LINES, *OTHERS]
+    assert len({figure.key for figure in FIGURES}) == len(FIGURES)
+
+
+def test_every_benchmark_measures_figures_that_exist_once() -> None:
+    keys = measured_keys()
+    assert set(keys) <= {figure.key for figure in FIGURES}
+    assert len(keys) == len(set(keys))
+
+
+@every_figure
+def test_the_page_shows_each_figure_with_its_goal(figure: Figure) -> None:
+    (cells,) = (cells for cells in shown() if cells[0] == figure.key)
+    assert row(figure, tuple(cells[3:])) == f"| {' | '.join(cells)} |"
+
+
+@every_figure
+def test_verdicts_on_the_page_are_true(figure: Figure) -> None:
+    (_, _, _, median, spread, verdict, when) = next(cells for cells in shown() if cells[0] == figure.key)
+    if median == "–":
+        assert (spread, verdict, when) == ("–", "not measured", "–")
+    else:
+        value = float(median.replace(",", ""))
+        # A rounded value may be that of the goal on both sides of it.
+        assert value == figure.goal.limit or verdict == ("met" if figure.goal.is_met_by(value) else "MISSED")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d, [0-9a-f]{7,}", when)
+
+
+def test_the_page_names_what_ci_guards() -> None:
+    rows = [f"| {' | '.join(cells)} |" for cells in cells_of(PAGE.read_text(), "guarded")]
+    assert rows == list(guard_rows())
+
+
+@every_figure
+def test_what_is_guarded_is_the_goal_or_less(figure: Figure) -> None:
+    guarded = figure.guarded
+    assert guarded is None or guarded == figure.goal or not figure.goal.is_met_by(guarded.limit)
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "is_met", "is_enough"),
+    [
+        (at_least(0.5), 0.5, True, True),
+        (at_least(0.5), 0.41, False, True),
+        (at_least(0.5), 0.39, False, False),
+        (at_most(20), 20, True, True),
+        (at_most(20), 24.9, False, True),
+        (at_most(20), 25.1, False, False),
+    ],
+)
+def test_the_quick_form_demands_less(goal: Goal, value: float, is_met: bool, is_enough: bool) -> None:
+    assert goal.is_met_by(value) == is_met
+    assert goal.eased().is_met_by(value) == is_enough
+
+
+def shown() -> list[list[str]]:
+    return cells_of(PAGE.read_text(encoding="utf-8"), "measured")
