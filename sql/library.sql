@@ -13,15 +13,25 @@ STRAIGHT_JOIN asset a ON a.hash = j.hash
 -- Locked one after another, as they are listed: in order of hash.
 {{assets_by_hash}} FOR UPDATE;
 
+-- fragment: new_asset
+(asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id)
+
 -- name: insert_assets!
-INSERT INTO asset (asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id, created_at,
-                   updated_at, deleted_at)
-SELECT j.asset_type, j.hash, j.title, j.path, j.entry_sha256, j.documents_sha256, :synced_at, :sync_id,
-       UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), IF(j.deleted, UTC_TIMESTAMP(6), NULL)
+INSERT INTO asset {{new_asset}} VALUES :rows;
+
+-- name: load_assets!
+LOAD DATA LOCAL INFILE 'rows' INTO TABLE asset CHARACTER SET utf8mb4 {{new_asset}};
+
+-- name: new_ids^
+-- The ids of the first asset that this session inserted last, and of the last one.
+SELECT LAST_INSERT_ID(), id FROM asset WHERE hash = :last;
+
+-- name: insert_tombstones!
+INSERT INTO asset (asset_type, hash, title, path, synced_at, sync_id, deleted_at)
+SELECT j.asset_type, j.hash, j.title, j.path, :synced_at, :sync_id, UTC_TIMESTAMP(6)
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        asset_type VARCHAR(32) PATH '$[0]', hash CHAR(32) PATH '$[1]', title VARCHAR(1000) PATH '$[2]',
-       path VARCHAR(1024) PATH '$[3]', entry_sha256 CHAR(64) PATH '$[4]', documents_sha256 CHAR(64) PATH '$[5]',
-       deleted TINYINT PATH '$[6]')) j;
+       path VARCHAR(1024) PATH '$[3]')) j;
 
 -- name: insert_named!
 -- Assets that are named, but neither delivered nor removed yet.
@@ -67,28 +77,50 @@ UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
 STRAIGHT_JOIN asset_file f ON f.asset_id = j.asset_id AND f.variant = j.variant
 SET f.deleted_at = UTC_TIMESTAMP(6);
 
+-- fragment: file_columns
+(asset_id, variant, path, bytes, sha256, synced_at, sync_id)
+
+-- name: add_files!
+INSERT INTO asset_file {{file_columns}} VALUES :rows;
+
+-- name: load_files!
+LOAD DATA LOCAL INFILE 'rows' INTO TABLE asset_file CHARACTER SET utf8mb4 {{file_columns}};
+
 -- name: write_files!
-INSERT INTO asset_file (asset_id, variant, path, bytes, sha256, synced_at, sync_id)
-SELECT a.id, j.variant, j.path, j.bytes, j.sha256, :synced_at, :sync_id
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
-       hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[0]', variant VARCHAR(64) PATH '$[1]',
-       path VARCHAR(1024) PATH '$[2]', bytes BIGINT UNSIGNED PATH '$[3]', sha256 CHAR(64) PATH '$[4]')) j
-STRAIGHT_JOIN asset a ON a.hash = j.hash
+INSERT INTO asset_file {{file_columns}} VALUES :rows
 ON DUPLICATE KEY UPDATE path = VALUES(path), bytes = VALUES(bytes), sha256 = VALUES(sha256), deleted_at = NULL,
        synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
+
+-- fragment: source_columns
+(asset_id, document_sha256, document, synced_at, sync_id)
+
+-- fragment: ai_run_columns
+(asset_id, analysis_kind, document_sha256, document, synced_at, sync_id)
 
 -- name: retire_sources!
 UPDATE asset_source SET is_current = 0 WHERE asset_id IN :ids AND is_current = 1;
 
+-- name: add_sources!
+INSERT INTO asset_source {{source_columns}} VALUES :rows;
+
+-- name: load_sources!
+LOAD DATA LOCAL INFILE 'rows' INTO TABLE asset_source CHARACTER SET utf8mb4 {{source_columns}};
+
 -- name: write_sources!
-INSERT INTO asset_source (asset_id, document_sha256, document, synced_at, sync_id) VALUES :rows
+INSERT INTO asset_source {{source_columns}} VALUES :rows
 ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
 
 -- name: retire_ai_runs!
 UPDATE asset_ai_run SET is_current = 0 WHERE asset_id IN :ids AND is_current = 1;
 
+-- name: add_ai_runs!
+INSERT INTO asset_ai_run {{ai_run_columns}} VALUES :rows;
+
+-- name: load_ai_runs!
+LOAD DATA LOCAL INFILE 'rows' INTO TABLE asset_ai_run CHARACTER SET utf8mb4 {{ai_run_columns}};
+
 -- name: write_ai_runs!
-INSERT INTO asset_ai_run (asset_id, analysis_kind, document_sha256, document, synced_at, sync_id) VALUES :rows
+INSERT INTO asset_ai_run {{ai_run_columns}} VALUES :rows
 ON DUPLICATE KEY UPDATE is_current = 1, synced_at = VALUES(synced_at), sync_id = VALUES(sync_id);
 
 -- name: hashes

@@ -17,6 +17,10 @@ from ingestd.store.queries import server
 from ingestd.wording import counted
 
 MIN_VERSION = (10, 6)
+BULK_WRITES = {
+    True: "many rows are written by LOAD DATA LOCAL",
+    False: "many rows are written by INSERT, which is slower: the server has local_infile = OFF",
+}
 MIN_PACKET = 16 * 2**20
 MAX_CLOCK_SKEW = 5.0
 FORBIDDEN = {"UPDATE", "DELETE", "DROP", "ALTER", "TRIGGER"}
@@ -88,6 +92,7 @@ def _server(context: Context) -> Iterator[Finding]:
     yield Finding("binary log", not bad_binlog, f"binlog_format = {binlog}", "set binlog_format = MIXED or ROW")
     skew = abs((facts.now - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
     yield Finding("clock", skew <= MAX_CLOCK_SKEW, f"{skew:.1f} s off the database's", "run chrony or ntpd on both")
+    yield Finding("bulk writes", True, BULK_WRITES[facts.local_infile])
 
 
 def _packet(packet: int, max_document_bytes: int) -> Finding:

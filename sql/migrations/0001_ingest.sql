@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_item (
                             '}'))) VIRTUAL COMMENT 'JSON',
   last_error    TEXT NULL,
   crash_count        TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers that crashed while importing this item',
-  updated_at    DATETIME(6) NOT NULL,
+  updated_at    DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   needs_attention       VARCHAR(16) CHARACTER SET ascii COLLATE ascii_nopad_bin AS (
                   IF(in_manifest = 1 AND decision IN ('failed', 'deferred'), decision, NULL)) PERSISTENT
                 COMMENT 'what people look for, and few items are',

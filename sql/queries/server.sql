@@ -1,7 +1,7 @@
 -- The database server itself: its settings, its clock, and the rights of the daemon's account.
 
 -- name: facts^
-SELECT @@version, @@max_allowed_packet, @@binlog_format, @@log_bin, UTC_TIMESTAMP(6);
+SELECT @@version, @@max_allowed_packet, @@binlog_format, @@log_bin, UTC_TIMESTAMP(6), @@local_infile;
 
 -- name: now$
 SELECT UTC_TIMESTAMP(6);

@@ -53,12 +53,12 @@ def surrogate() -> UnicodeEncodeError:
 
 
 def in_rows(argument: Any, hashes: set[str]) -> bool:
-    return isinstance(argument, list) and any(hash_.encode() in part.text for part in argument for hash_ in hashes)
+    return isinstance(argument, list) and any(row[1] in hashes for part in argument for row in part.rows)
 
 
 PLACES: dict[str, tuple[Any, str, Exception]] = {
     "deciding": (prepared_chunk, "evaluate", TypeError("'<' not supported")),
-    "preparing": (prepared_chunk, "_files", RecursionError("maximum recursion depth exceeded")),
+    "preparing": (prepared_chunk, "_insert", RecursionError("maximum recursion depth exceeded")),
     "writing": (chunk_writer, "write_locked", KeyError("no such key")),
     "inserting": (library, "insert_assets", BufferError("existing exports of data")),
     "encoding": (library, "insert_assets", surrogate()),

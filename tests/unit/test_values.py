@@ -1,18 +1,19 @@
 """Rows on their way into an INSERT: how many travel together, and as what text."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
-from ingestd.store.values import BYTES_PER_STATEMENT, ROWS_PER_STATEMENT, Json, literal, rows_values
+from ingestd.store.values import BYTES_PER_STATEMENT, ROWS_PER_STATEMENT, Json, Rows, literal, rows_of
 
 
 def test_statements_are_limited_by_rows_and_by_bytes() -> None:
-    short = list(rows_values((n, "a") for n in range(2 * ROWS_PER_STATEMENT + 1)))
-    assert [part.count for part in short] == [ROWS_PER_STATEMENT, ROWS_PER_STATEMENT, 1]
-    long = list(rows_values((n, "é" * (BYTES_PER_STATEMENT // 5)) for n in range(5)))
-    assert [part.count for part in long] == [2, 2, 1]
-    assert all(len(part.text.encode()) <= BYTES_PER_STATEMENT for part in long)
+    short = list(rows_of((n, "a") for n in range(2 * ROWS_PER_STATEMENT + 1)))
+    assert [len(part) for part in short] == [ROWS_PER_STATEMENT, ROWS_PER_STATEMENT, 1]
+    long = list(rows_of((n, "é" * (BYTES_PER_STATEMENT // 5)) for n in range(5)))
+    assert [len(part) for part in long] == [2, 2, 1]
+    assert all(len(part.values.encode()) <= BYTES_PER_STATEMENT + 100 for part in long)
 
 
 def test_row_is_asked_for_when_those_before_were_taken() -> None:
@@ -23,16 +24,23 @@ def test_row_is_asked_for_when_those_before_were_taken() -> None:
             asked.append(n)
             yield (Json(b'"' + b"a" * BYTES_PER_STATEMENT + b'"'),)
 
-    taken = rows_values(rows())
+    taken = rows_of(rows())
     next(taken)
     assert asked == [0, 1], "one that did not fit any more"
 
 
 def test_constants_end_each_row() -> None:
-    (part,) = rows_values([(1, "it's"), (2, None)], "\\", 3)
-    assert part.text == r"(1,'it\'s','\\',3),(2,NULL,'\\',3)"
+    (part,) = rows_of([(1, "it's"), (2, None)], "\\", 3)
+    assert part.values == r"(1,'it\'s','\\',3),(2,NULL,'\\',3)"
 
 
 def test_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match="float"):
         literal(1.5)
+
+
+def test_lines_escape_what_ends_a_value() -> None:
+    rows = Rows([("a\tb\nc\\", None, Json(b'["\\n"]')), ("", 7, "\\N")], (datetime(2026, 4, 12, 21, 35, 35, 5),))
+    assert rows.lines == (
+        b'a\\\tb\\\nc\\\\\t\\N\t["\\\\n"]\t2026-04-12 21:35:35.000005\n\t7\t\\\\N\t2026-04-12 21:35:35.000005\n'
+    )

@@ -34,6 +34,6 @@ class Context:
 
 def make_context(settings: Settings) -> Context:
     """The context that all stages of one process share."""
-    db = Database(settings.database, limits_for(settings.worker.stale_after))
+    db = Database(settings.database, limits_for(settings.worker.stale_after), loads=True)
     db.on_failure = tick
     return Context(settings, db, Mount(settings.mount))

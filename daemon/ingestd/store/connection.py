@@ -11,6 +11,7 @@ from typing import Any
 
 import pymysql
 from pymysql.connections import Connection as DriverConnection
+from pymysql.connections import MySQLResult
 from pymysql.constants import CLIENT, CR
 from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
@@ -33,14 +34,31 @@ SESSION = (
 CONNECT_SECONDS, LOCK_SECONDS, SILENCE_SECONDS = 5.0, 5, 120.0
 SAFE_PLUGINS = (b"mysql_native_password", b"client_ed25519")
 """authentication that proves to know the password without sending it"""
+LOCAL_FILE, PACKET_BYTES = b"rows", 1 << 16
+
+
+class Result(MySQLResult):
+    """A reply. One that asks for a file is answered with what the connection offers; the disk is never read."""
+
+    connection: "Connection"
+
+    def _read_load_local_packet(self, first_packet: MysqlPacket) -> None:
+        self.connection.send_offered(first_packet.get_all_data()[1:])  # type: ignore[no-untyped-call]
+        self._read_ok_packet(self.connection._read_packet())  # type: ignore[attr-defined]
 
 
 class Connection(DriverConnection):
-    """A connection that never sends its password, whatever the server asks for."""
+    """A connection that never sends its password, nor any file, whatever the server asks for."""
 
     statement: str | bytes = b""
     """the one that was sent last, at `sent_at` (monotonic)"""
     sent_at = opened_at = 0.0
+    can_load = False
+    """whether the server allows LOAD DATA LOCAL on this connection"""
+    warning_count = 0
+    """of the last statement"""
+    _offered: bytes | None = None
+    _result: MySQLResult | None
     _auth_plugin_name: str
     _sock: socket.socket | None
     _read_timeout: float | None
@@ -68,6 +86,36 @@ class Connection(DriverConnection):
     def _execute_command(self, command: int, sql: str | bytes) -> None:
         self.statement, self.sent_at = sql, time.monotonic()
         super()._execute_command(command, sql)  # type: ignore[misc]
+
+    @contextmanager
+    def offering(self, data: bytes) -> Iterator[None]:
+        """While one statement runs that asks for LOCAL_FILE: that file is `data`."""
+        self._offered = data
+        try:
+            yield
+        finally:
+            self._offered = None
+
+    def send_offered(self, filename: bytes) -> None:
+        """Sends what is offered, once. A server that asks for anything else gets nothing, and loses the connection."""
+        data, self._offered = self._offered, None
+        if data is None or filename != LOCAL_FILE:
+            self.break_off()
+            asked = filename[:100].decode("utf-8", "replace")
+            raise pymysql.OperationalError(CR.CR_MALFORMED_PACKET, f"it asks for a file of this host: {asked!r}")
+        for start in range(0, len(data), PACKET_BYTES):
+            self.write_packet(data[start : start + PACKET_BYTES])
+        self.write_packet(b"")
+
+    def _read_query_result(self, unbuffered: bool = False) -> int | None:
+        """As in the driver, with a Result of ours."""
+        assert not unbuffered, "no query reads its rows one by one"
+        self._result, result = None, Result(self)
+        result.read()
+        self._result, self.warning_count = result, result.warning_count
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        return result.affected_rows
 
     def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> Any:
         made = described if packet_type is FieldDescriptorPacket else packet_type
@@ -138,9 +186,12 @@ def connect(
 
 
 def new_connection(
-    settings: DatabaseSettings, user: str, password: str, name: str | None, limits: Limits
+    settings: DatabaseSettings, user: str, password: str, name: str | None, limits: Limits, *, loads: bool = False
 ) -> Connection:
-    """A connection that is not open yet. The driver would take a password in text for Latin-1."""
+    """A connection that is not open yet. The driver would take a password in text for Latin-1.
+
+    `loads`: it may be used for LOAD DATA LOCAL, if the server allows that.
+    """
     return Connection(
         unix_socket=settings.unix_socket or None,
         host=settings.host,
@@ -154,14 +205,14 @@ def new_connection(
         connect_timeout=limits.connecting,
         read_timeout=limits.connecting,
         write_timeout=limits.connecting,
-        local_infile=False,
+        local_infile=loads,
         ssl=tls_context(settings),
         ssl_disabled=not needs_tls(settings),
         defer_connect=True,
     )
 
 
-def open_connection(connection: Connection, settings: DatabaseSettings, limits: Limits) -> None:
+def open_connection(connection: Connection, settings: DatabaseSettings, limits: Limits, *, loads: bool = False) -> None:
     """Connects and prepares the session. Raises errors of the driver, and ConfigError."""
     _open(connection, settings)
     connection.opened_at = time.monotonic()
@@ -170,6 +221,9 @@ def open_connection(connection: Connection, settings: DatabaseSettings, limits: 
         cursor.execute(SESSION, (limits.lock, limits.lock, limits.idle))
         if limits.statement:
             cursor.execute("SET SESSION max_statement_time = %s", (0.8 * limits.statement,))  # before we give up
+        if loads:
+            cursor.execute("SELECT @@local_infile")
+            connection.can_load = cursor.fetchone() == (1,)
     connection._read_timeout = connection._write_timeout = limits.statement or limits.silence
 
 

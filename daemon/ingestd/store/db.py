@@ -35,11 +35,12 @@ class Database:
     """Runs work on connections that its threads share: each has one for as long as one read or transaction takes.
 
     `errors` counts errors by kind. `available_since` is the monotonic time at which the last outage ended, None during
-    an outage; `had_outage` says whether there was one. `on_failure` is called after each failed attempt.
+    an outage; `had_outage` says whether there was one. `on_failure` is called after each failed attempt. `loads`: its
+    connections write many rows at once.
     """
 
-    def __init__(self, settings: DatabaseSettings, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._settings, self._limits = settings, limits
+    def __init__(self, settings: DatabaseSettings, limits: Limits = DEFAULT_LIMITS, *, loads: bool = False) -> None:
+        self._settings, self._limits, self._loads = settings, limits, loads
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -137,11 +138,13 @@ class Database:
     def _connect(self) -> Connection:
         settings, limits = self._settings, self._limits
         try:
-            connection = new_connection(settings, settings.user, settings.password(), settings.name, limits)
+            connection = new_connection(
+                settings, settings.user, settings.password(), settings.name, limits, loads=self._loads
+            )
             with self._lock:
                 self._busy.add(connection)
             try:
-                open_connection(connection, settings, limits)
+                open_connection(connection, settings, limits, loads=self._loads)
             except BaseException:
                 self.drop(connection)
                 raise

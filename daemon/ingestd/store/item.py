@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 
 from ingestd.model import Decision, Reason, Scope, Verdict
+from ingestd.store import bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json
+from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json, rows_of
 
 _sql = Queries("item")
 
@@ -90,8 +91,8 @@ def existing(tx: Tx, batch_id: int) -> dict[tuple[str, str, str], StagedItem]:
 
 def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
     """New items: (ordinal, type, hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, error)."""
-    for part in rows_json(rows):
-        _sql.stage(tx.connection, batch_id=batch_id, rows=part)
+    for part in rows_of(rows, batch_id):
+        bulk.write(tx, part, insert=_sql.stage, load=_sql.load_staged)
 
 
 def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:

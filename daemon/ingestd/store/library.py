@@ -6,9 +6,10 @@ from typing import Any
 from ingestd.format.container import CONTAINER_TYPES
 from ingestd.library_records import Member, StoredAsset, StoredContainer
 from ingestd.model import Version
+from ingestd.store import bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, rows_json, rows_values
+from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, Rows, rows_json, rows_of
 from ingestd.store.versions import pair, reader
 
 _sql = Queries("library")
@@ -26,10 +27,33 @@ def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = Fal
     }
 
 
-def insert_assets(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
-    """New assets, in order of hash: (type, hash, title, path, entry_sha256, documents_sha256, deleted)."""
-    for part in rows:
-        _sql.insert_assets(tx.connection, rows=part, **_stamp(incoming))
+def insert_assets(tx: Tx, parts: Iterable[Rows]) -> dict[str, int]:
+    """New assets, in order of hash, of which it returns the ids by hash. Each row ends with its version:
+
+    (type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id).
+    """
+    ids: dict[str, int] = {}
+    for part in parts:
+        bulk.write(tx, part, insert=_sql.insert_assets, load=_sql.load_assets)
+        ids.update(_new_ids(tx, [row[1] for row in part.rows]))
+    return ids
+
+
+def _new_ids(tx: Tx, hashes: Sequence[str]) -> dict[str, int]:
+    """The ids of assets that were just inserted: they grow from row to row, so that the first and the last may say all.
+
+    They do unless another session inserted at the same time.
+    """
+    first, last = _sql.new_ids(tx.connection, last=hashes[-1])
+    if last - first == len(hashes) - 1:
+        return dict(zip(hashes, range(first, last + 1), strict=True))
+    return {hash_: id_ for hash_, (id_, _) in named(tx, hashes).items()}
+
+
+def insert_tombstones(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Removed assets that no bundle delivered, in order of hash: (type, hash, title, path)."""
+    for part in rows_json(rows):
+        _sql.insert_tombstones(tx.connection, rows=part, **_stamp(incoming))
 
 
 def update_assets(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
@@ -83,24 +107,32 @@ def retire_documents(tx: Tx, asset_ids: Sequence[int]) -> None:
         _sql.retire_ai_runs(tx.connection, ids=ids)
 
 
-def write_files(tx: Tx, incoming: Version, rows: Iterable[Json]) -> None:
-    """Files as delivered, in order of the asset's hash and of variant: (hash, variant, path, bytes, sha256)."""
-    for part in rows:
-        _sql.write_files(tx.connection, rows=part, **_stamp(incoming))
+def write_files(tx: Tx, incoming: Version, rows: Iterable[tuple[Any, ...]], *, of_new: bool) -> None:
+    """Files as delivered, in order of asset and of variant: (asset_id, variant, path, bytes, sha256).
+
+    `of_new`: of assets that were inserted in this transaction, and have no files yet.
+    """
+    _write(tx, rows_of(rows, incoming.completed_at, incoming.sync_id), "files", of_new=of_new)
 
 
-def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, bytes]]) -> None:
-    """Provenance: (asset_id, sha256, JSON text). A row is asked for when those before were sent."""
+def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, bytes]], *, of_new: bool) -> None:
+    """Provenance, as `write_files`: (asset_id, sha256, JSON text). A row is asked for when those before were sent."""
     texts = ((id_, sha256, Json(text)) for id_, sha256, text in rows)
-    for part in rows_values(texts, incoming.completed_at, incoming.sync_id):
-        _sql.write_sources(tx.connection, rows=part)
+    _write(tx, rows_of(texts, incoming.completed_at, incoming.sync_id), "sources", of_new=of_new)
 
 
-def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, bytes]]) -> None:
-    """Documents of analyses: (asset_id, kind, sha256, JSON text), as `write_sources`."""
+def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, bytes]], *, of_new: bool) -> None:
+    """Documents of analyses, as `write_sources`: (asset_id, kind, sha256, JSON text)."""
     texts = ((id_, kind, sha256, Json(text)) for id_, kind, sha256, text in rows)
-    for part in rows_values(texts, incoming.completed_at, incoming.sync_id):
-        _sql.write_ai_runs(tx.connection, rows=part)
+    _write(tx, rows_of(texts, incoming.completed_at, incoming.sync_id), "ai_runs", of_new=of_new)
+
+
+def _write(tx: Tx, parts: Iterable[Rows], what: str, *, of_new: bool) -> None:
+    for part in parts:
+        if of_new:
+            bulk.write(tx, part, insert=getattr(_sql, f"add_{what}"), load=getattr(_sql, f"load_{what}"))
+        else:
+            getattr(_sql, f"write_{what}")(tx.connection, rows=part)
 
 
 def named(tx: Tx, hashes: Sequence[str]) -> dict[str, tuple[int, bool]]:

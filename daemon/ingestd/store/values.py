@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 ROWS_PER_STATEMENT = 1000
-BYTES_PER_STATEMENT = 1 << 20
+BYTES_PER_STATEMENT = 1 << 19
+"""of values; escaping may double them"""
 MIN_BASE64 = 1 << 16
 
 
@@ -69,33 +70,58 @@ def escape_json(value: Json, _mapping: object = None) -> str:
     return f"CONVERT(FROM_BASE64('{b64encode(text).decode()}') USING utf8mb4)"
 
 
-class Values:
-    """Rows of an INSERT … VALUES, escaped already."""
+class Rows:
+    """Rows on their way into a table, each with the same constants at its end.
 
-    __slots__ = ("count", "text")
+    An INSERT … VALUES takes them as `values`, LOAD DATA as `lines`. Each form is made once, when it is first used.
+    """
 
-    def __init__(self, rows: Sequence[str]) -> None:
-        self.count, self.text = len(rows), ",".join(rows)
+    __slots__ = ("_constants", "_lines", "_values", "rows")
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]], constants: tuple[Any, ...] = ()) -> None:
+        self.rows, self._constants = rows, constants
+        self._lines, self._values = b"", ""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def values(self) -> str:
+        if not self._values:
+            end = "".join(f",{literal(value)}" for value in self._constants) + ")"
+            self._values = ",".join(["(" + ",".join([literal(value) for value in row]) + end for row in self.rows])
+        return self._values
+
+    @property
+    def lines(self) -> bytes:
+        if not self._lines:
+            end = b"".join(b"\t" + field(value) for value in self._constants) + b"\n"
+            self._lines = b"".join([b"\t".join([field(value) for value in row]) + end for row in self.rows])
+        return self._lines
 
 
-def rows_values(rows: Iterable[tuple[Any, ...]], *constants: Any) -> Iterator[Values]:
-    """Rows, each with the same constants at its end, as many together as one statement shall take.
+def rows_of(rows: Iterable[tuple[Any, ...]], *constants: Any) -> Iterator[Rows]:
+    """Rows, as many together as one statement shall take.
 
     A row is asked for when those of the statement before were sent: all may be too many for the memory.
     """
-    end = "".join(f",{literal(value)}" for value in constants) + ")"
-    part: list[str] = []
+    part: list[tuple[Any, ...]] = []
     size = 0
     for row in rows:
-        text = "(" + ",".join([literal(value) for value in row]) + end
-        bytes_ = len(text) if text.isascii() else len(text.encode())
+        bytes_ = sum(map(_size, row))
         if part and (size + bytes_ > BYTES_PER_STATEMENT or len(part) == ROWS_PER_STATEMENT):
-            yield Values(part)
+            yield Rows(part, constants)
             part, size = [], 0
-        part.append(text)
+        part.append(row)
         size += bytes_
     if part:
-        yield Values(part)
+        yield Rows(part, constants)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    return len(value.text) if type(value) is Json else 8
 
 
 def literal(value: Any) -> str:
@@ -103,7 +129,7 @@ def literal(value: Any) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, str):
-        return f"'{value}'" if value.isalnum() else _quoted(value)
+        return f"'{value}'" if value.isalnum() else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if type(value) is int:
         return str(value)
     if type(value) is Json:
@@ -113,14 +139,26 @@ def literal(value: Any) -> str:
     raise TypeError(f"no value of a row: {type(value).__name__}")
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def field(value: Any) -> bytes:
+    r"""A value of a row as LOAD DATA reads it by default: \N is NULL, and a backslash escapes the ends of values."""
+    if value is None:
+        return rb"\N"
+    if isinstance(value, str):
+        text = value.encode()
+        return text if value.isalnum() else _escaped(text)
+    if type(value) is Json:
+        return _escaped(value.text)
+    return literal(value).strip("'").encode()
 
 
-def escape_values(value: Values, _mapping: object = None) -> str:
-    return value.text
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"\\", b"\\\\").replace(b"\t", b"\\\t").replace(b"\n", b"\\\n")
+
+
+def escape_rows(value: Rows, _mapping: object = None) -> str:
+    return value.values
 
 
 ENCODERS: dict[type, Callable[..., Any]] = {
-    Json: escape_json, Hashes: escape_hashes, Ids: escape_ids, Values: escape_values,
+    Json: escape_json, Hashes: escape_hashes, Ids: escape_ids, Rows: escape_rows,
 }  # fmt: skip

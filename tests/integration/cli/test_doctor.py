@@ -14,7 +14,7 @@ def checks(result: Result) -> dict[str, bool]:
 
 ALL_CHECKS = {
     "configuration", "mount", "sentinels", "server version", "packet size", "binary log", "clock", "rights",
-    "needed rights", "claim index", "machine-id", "mount identity",
+    "needed rights", "claim index", "machine-id", "mount identity", "bulk writes",
 }  # fmt: skip
 
 
@@ -90,3 +90,17 @@ def test_doctor_reports_an_absent_mount(configured: World, run: Run, monkeypatch
     assert checks(result) == {**dict.fromkeys(ALL_CHECKS - {"sentinels", "mount identity"}, True), "mount": False}
     (mount,) = (finding for finding in result.json if finding["check"] == "mount")
     assert "/nowhere" in mount["detail"]
+
+
+def test_doctor_reports_how_many_rows_are_written(configured: World, run: Run) -> None:
+    def found() -> str:
+        return next(
+            str(finding["detail"]) for finding in run("doctor", "--json").json if finding["check"] == "bulk writes"
+        )
+
+    assert "LOAD DATA LOCAL" in found()
+    configured.sql("SET GLOBAL local_infile = 0")
+    try:
+        assert "by INSERT" in found()
+    finally:
+        configured.sql("SET GLOBAL local_infile = 1")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.store.db import Database
-from ingestd.store.values import Json, rows_values
+from ingestd.store.values import Json, rows_of
 from support.trial_db import run
 
 
@@ -30,7 +30,7 @@ def test_any_text_survives_json_table(reader: Database, text: str) -> None:
 
 @given(text=st.text())
 def test_any_text_survives_a_list_of_values(reader: Database, text: str) -> None:
-    (rows,) = rows_values([(text, 1), (text + "'", 2)], text)
+    (rows,) = rows_of([(text, 1), (text + "'", 2)], text)
     found = reader.read(lambda tx: run(tx, "WITH v (t, n, c) AS (VALUES %s) SELECT t, c FROM v ORDER BY n", rows))
     assert found == [(text, text), (text + "'", text)]
 

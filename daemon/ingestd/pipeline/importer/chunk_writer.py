@@ -11,7 +11,7 @@ from ingestd.mount.records import SOURCE, Document
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
 from ingestd.pipeline.importer import cover_writer
-from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, file_rows, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
 from ingestd.store import asset_covers, due, item, ledger, library
@@ -83,7 +83,8 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     live = {asset.id for asset in chunk.state.assets.values() if not asset.deleted}
     removed.add(tx, Removals(assets=len(removals), files=sum(id_ in live for id_, _variant in dropped)))
     # INSERT never overwrites: if another writer inserted one of them meanwhile, this transaction runs again.
-    library.insert_assets(tx, bundle.version, chunk.inserts)
+    ids = {**known, **library.insert_assets(tx, chunk.inserts)}
+    library.insert_tombstones(tx, bundle.version, chunk.tombstones)
     library.update_assets(tx, bundle.version, chunk.updates)
     library.remove_files(tx, dropped)
     library.retire_documents(tx, _ids(updates, known))
@@ -91,8 +92,11 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     library.bury_assets(tx, bundle.version, chunk.burials)
     advancing = [chunk_item for chunk_item, verdict in chunk.decided() if verdict.advances]
     library.advance_assets(tx, bundle.version, _ids(advancing, known))
-    library.write_files(tx, bundle.version, chunk.files)
-    _write_more(tx, bundle, chunk, known)
+    for of_new, items in ((True, chunk.added), (False, chunk.overwritten)):
+        library.write_files(tx, bundle.version, file_rows(items, ids), of_new=of_new)
+        _write_documents(tx, bundle.version, items, ids, of_new=of_new)
+    named = [chunk_item.entry for chunk_item, verdict in chunk.decided() if _names_cover(chunk_item, verdict, bundle)]
+    _link_named_covers(tx, bundle, chunk.state, named, ids)
     due.note_live(tx, _made_live(chunk))
 
 
@@ -106,38 +110,27 @@ def _ids(items: Sequence[ChunkItem], known: Mapping[str, int]) -> list[int]:
     return sorted(known[chunk_item.entry.asset_hash] for chunk_item in items)
 
 
-def _write_more(tx: Tx, bundle: Bundle, chunk: PreparedChunk, known: Mapping[str, int]) -> None:
-    """Writes documents and the covers named by entries. Both need the ids of new assets; many items have neither."""
-    written = chunk.by_hash(Decision.CREATED, Decision.UPDATED)
-    documented = [chunk_item for chunk_item in written if chunk_item.reading.documents]
-    named = [chunk_item.entry for chunk_item, verdict in chunk.decided() if _names_cover(chunk_item, verdict, bundle)]
-    entries = [*(chunk_item.entry for chunk_item in documented), *named]
-    new = [entry.asset_hash for entry in entries if entry.asset_hash not in known]
-    ids = {**known, **{hash_: id_ for hash_, (id_, _) in library.named(tx, new).items()}}
-    documented.sort(key=lambda chunk_item: ids[chunk_item.entry.asset_hash])
-    _write_documents(tx, bundle.version, documented, ids)
-    _link_named_covers(tx, bundle, chunk.state, named, ids)
-
-
 def _names_cover(chunk_item: ChunkItem, verdict: Verdict, bundle: Bundle) -> bool:
     """Whether an entry says something about a cover. One that cannot be read, or that fails, says nothing."""
     is_heard = verdict.decision is not Decision.FAILED and chunk_item.reading.problem is None
     return is_heard and evaluate.names_cover(chunk_item.entry, bundle)
 
 
-def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
+def _write_documents(
+    tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int], *, of_new: bool
+) -> None:
     """Writes documents in order of asset, and reads the text of each only then: all may be too many for the memory.
 
     Those that were current before are retired already.
     """
     sources: list[tuple[int, Document]] = []
     ai_runs: list[tuple[int, Document]] = []
-    for chunk_item in items:
+    for chunk_item in sorted(items, key=lambda chunk_item: ids[chunk_item.entry.asset_hash]):
         asset_id = ids[chunk_item.entry.asset_hash]
         for document in sorted(chunk_item.reading.documents, key=lambda d: (d.kind, d.sha256)):
             (sources if document.kind == SOURCE else ai_runs).append((asset_id, document))
-    library.write_sources(tx, version, ((id_, d.sha256, d.text) for id_, d in sources))
-    library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs))
+    library.write_sources(tx, version, ((id_, d.sha256, d.text) for id_, d in sources), of_new=of_new)
+    library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs), of_new=of_new)
 
 
 def _link_named_covers(

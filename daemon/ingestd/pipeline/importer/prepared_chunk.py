@@ -4,8 +4,8 @@ The transaction loads the state again under lock; if it has changed, the chunk i
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingestd.decide import of_awaited
@@ -14,7 +14,7 @@ from ingestd.model import Action, Decision, Verdict
 from ingestd.mount.records import Reading
 from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate, outranks_others
 from ingestd.store.item import OpenItem
-from ingestd.store.values import Json, rows_json
+from ingestd.store.values import Json, Rows, rows_json, rows_of
 
 NOTHING_READ = Reading(-1)
 NO_DOCUMENTS = hashlib.sha256().hexdigest()
@@ -41,18 +41,21 @@ class ChunkItem:
 class PreparedChunk:
     """A chunk of covers, or of other items, in order of the manifest, with a verdict for each and the rows to write.
 
-    `inserts` are new assets and tombstones, `updates` overwritten assets, `burials` tombstones of assets that were only
-    named before, `files` those of new and overwritten assets; each in order of hash.
+    `inserts` are new assets, `tombstones` removed ones that no bundle delivered, `burials` those that were
+    only named before, `updates` overwritten assets; `added` and `overwritten` are the items of new and of overwritten
+    assets. Each is in order of hash.
     A chunk that could not be prepared has a `problem`, an unforeseen error, and no verdicts.
     """
 
     items: Sequence[ChunkItem]
     state: LibraryState
     verdicts: Sequence[Verdict]
-    inserts: Sequence[Json] = ()
-    updates: Sequence[Json] = ()
+    inserts: Sequence[Rows] = ()
+    tombstones: Sequence[tuple[Any, ...]] = ()
     burials: Sequence[tuple[Any, ...]] = ()
-    files: Sequence[Json] = ()
+    updates: Sequence[Json] = ()
+    added: Sequence[ChunkItem] = ()
+    overwritten: Sequence[ChunkItem] = ()
     problem: Exception | None = None
 
     @property
@@ -79,19 +82,20 @@ def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryStat
     made = PreparedChunk(items, state, verdicts)
     if made.is_of_covers:
         return made
-    known, tombstones = state.assets, bundle.action is Action.REMOVE
+    known = state.assets
     new = [p for p in made.by_hash(Decision.CREATED, Decision.SKIPPED) if _is_new(p, state)]
     absent = [p for p in new if p.entry.asset_hash not in known]
     named = [p for p in new if p.entry.asset_hash in known]
-    updated = [*made.by_hash(Decision.UPDATED), *([] if tombstones else named)]
-    inserts = [
-        _insert(chunk_item.entry, digests[chunk_item.entry.ordinal], tombstone=tombstones) for chunk_item in absent
-    ]
-    updates = [_update(p.entry, digests[p.entry.ordinal], state) for p in sorted(updated, key=_hash_of)]
-    burials = [_burial(p.entry, state) for p in named] if tombstones else []
-    written = [*([] if tombstones else absent), *updated]
-    files = [row for chunk_item in sorted(written, key=_hash_of) for row in _files(chunk_item.entry)]
-    return PreparedChunk(items, state, verdicts, rows_json(inserts), rows_json(updates), burials, rows_json(files))
+    if bundle.action is Action.REMOVE:
+        tombstones, burials = [_tombstone(p.entry) for p in absent], [_burial(p.entry, state) for p in named]
+        return replace(made, tombstones=tombstones, burials=burials)
+    updated = sorted([*made.by_hash(Decision.UPDATED), *named], key=_hash_of)
+    inserts = [_insert(p.entry, digests[p.entry.ordinal]) for p in absent]
+    updates = [_update(p.entry, digests[p.entry.ordinal], state) for p in updated]
+    stamp = (bundle.version.completed_at, bundle.version.sync_id)
+    return replace(
+        made, inserts=list(rows_of(inserts, *stamp)), updates=rows_json(updates), added=absent, overwritten=updated
+    )
 
 
 def _is_new(chunk_item: ChunkItem, state: LibraryState) -> bool:
@@ -123,10 +127,13 @@ def documents_sha256(reading: Reading) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _insert(entry: Entry, documents: str, *, tombstone: bool) -> tuple[Any, ...]:
-    """A row of a new asset. A tombstone has no digests, so every later delivery differs from it."""
-    content = (entry.title, entry.path, None, None) if tombstone else _content(entry, documents)
-    return (entry.asset_type, entry.asset_hash, *content, int(tombstone))
+def _insert(entry: Entry, documents: str) -> tuple[Any, ...]:
+    return (entry.asset_type, entry.asset_hash, *_content(entry, documents))
+
+
+def _tombstone(entry: Entry) -> tuple[Any, ...]:
+    """A row without digests, so every later delivery differs from it."""
+    return (entry.asset_type, entry.asset_hash, entry.title, entry.path)
 
 
 def _update(entry: Entry, documents: str, state: LibraryState) -> tuple[Any, ...]:
@@ -142,6 +149,8 @@ def _content(entry: Entry, documents: str) -> tuple[Any, ...]:
     return (entry.title, entry.path, entry.sha256, documents)
 
 
-def _files(entry: Entry) -> Iterator[tuple[Any, ...]]:
-    for file in entry.files:
-        yield (entry.asset_hash, file.variant, f"{entry.path}/{file.path}", file.bytes, file.sha256)
+def file_rows(items: Iterable[ChunkItem], ids: Mapping[str, int]) -> Iterator[tuple[Any, ...]]:
+    """The files that some items list, of assets whose ids are given by hash."""
+    for entry in (chunk_item.entry for chunk_item in items):
+        for file in entry.files:
+            yield (ids[entry.asset_hash], file.variant, f"{entry.path}/{file.path}", file.bytes, file.sha256)

@@ -19,6 +19,7 @@ class ServerFacts:
     binlog_format: str
     log_bin: bool
     now: datetime
+    local_infile: bool
 
 
 _facts = RowReader(ServerFacts)
