@@ -33,6 +33,11 @@ j.id, j.batch_id, b.sync_id, b.manifest_sha256, j.claim_token, j.priority, j.sco
                WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
 FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
 
+-- fragment: of_waiting_successors
+FROM ingest_batch p STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_prior) ON b.prior_sync_id = p.sync_id
+JOIN import_job j ON j.active_batch_id = b.id
+WHERE p.id = :batch_id AND b.id <> p.id AND j.state = 'waiting' ORDER BY j.priority, j.id LIMIT :limit
+
 -- name: find^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id WHERE j.id = :job_id;
 
@@ -72,11 +77,12 @@ SELECT b.id FROM ingest_batch b FORCE INDEX (by_prior) JOIN import_job j ON j.ac
 WHERE b.prior_sync_id = :sync_id AND j.state = 'queued' ORDER BY b.id;
 
 -- name: waiting_successors
--- Waiting jobs of batches that name a batch as their prior. Those that others hold are left to a sweep.
-SELECT j.id FROM ingest_batch p STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_prior) ON b.prior_sync_id = p.sync_id
-JOIN import_job j ON j.active_batch_id = b.id
-WHERE p.id = :batch_id AND b.id <> p.id AND j.state = 'waiting' ORDER BY j.priority, j.id LIMIT :limit
-FOR UPDATE SKIP LOCKED;
+-- Waiting jobs of batches that name a batch as their prior.
+SELECT j.id {{of_waiting_successors}};
+
+-- name: lock_waiting_successors
+-- The same, without those that others hold.
+SELECT j.id {{of_waiting_successors}} FOR UPDATE SKIP LOCKED;
 
 -- name: lock_active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
@@ -103,25 +109,24 @@ UPDATE import_job SET requested_by = :requested_by WHERE id = :job_id AND state 
 UPDATE import_job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6) WHERE id = :job_id
   AND state IN ('waiting', 'queued');
 
--- name: promotable
--- Waiting jobs whose batch follows none with an active job and an earlier or equal time.
-SELECT j.id FROM import_job j
-JOIN ingest_batch b ON b.id = j.batch_id
-LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id
-                            AND p.version_at <= b.version_at
-LEFT JOIN import_job a ON a.active_batch_id = p.id
-WHERE j.state = 'waiting' AND a.id IS NULL
-ORDER BY j.priority, j.id;
+-- name: left_waiting
+-- Jobs that wait, as if in vain, for some batches without an active job: each with the batch that it waits for.
+SELECT p.id, j.id FROM ingest_batch p FORCE INDEX (PRIMARY) LEFT JOIN import_job a ON a.active_batch_id = p.id
+STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_prior) ON b.prior_sync_id = p.sync_id
+STRAIGHT_JOIN import_job j FORCE INDEX (one_active_job) ON j.active_batch_id = b.id
+WHERE p.id IN :batch_ids AND a.id IS NULL AND b.id <> p.id AND j.state = 'waiting' ORDER BY j.priority, j.id LIMIT :limit;
 
--- name: waiting_at_equal_time
--- Waiting jobs, by id, whose batch follows one with an active job and the same time: perhaps in a circle.
-SELECT j.id FROM import_job j
-JOIN ingest_batch b ON b.id = j.batch_id
-JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id
-                       AND p.version_at = b.version_at
-JOIN import_job a ON a.active_batch_id = p.id
-WHERE j.state = 'waiting' AND j.id > :after
-ORDER BY j.id LIMIT :limit;
+-- name: next_waiting
+-- The next waiting jobs in the order of claims; what their batch follows: nothing with an active job and an earlier or equal
+-- time (NULL), one of the same time (1), perhaps in a circle, or an earlier one (0).
+SELECT w.priority, w.id, IF(a.id IS NULL, NULL, p.version_at = b.version_at)
+FROM (SELECT priority, id, batch_id FROM import_job FORCE INDEX (claim)
+      WHERE (state = 'waiting' AND priority = :priority AND id > :after) OR (state = 'waiting' AND priority > :priority)
+      ORDER BY priority, id LIMIT :limit) w
+STRAIGHT_JOIN ingest_batch b ON b.id = w.batch_id
+LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id AND p.version_at <= b.version_at
+LEFT JOIN import_job a ON a.active_batch_id = p.id
+ORDER BY w.priority, w.id;
 
 -- name: promote!
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';

@@ -4,7 +4,8 @@ import pytest
 
 from ingestd.pipeline import ordering
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.sweeps import MAX_LOOKS, Sweeper
+from ingestd.pipeline.promotions import MAX_LOOKS, MAX_WAITING
+from ingestd.pipeline.sweeps import Sweeper
 from ingestd.store.db import Tx
 from support.scale import scaled
 from support.world import World
@@ -48,12 +49,13 @@ def test_a_long_chain_is_promoted_one_by_one_without_a_look_at_all(
 
     monkeypatch.setattr(ordering, "promote", promote)
     sweeper = Sweeper(context)
+    in_turns = LENGTH // MAX_WAITING + 1
     for number in range(1, 4):
-        assert sweeper.promote() == 1
+        assert sum(sweeper.promote() for _sweep in range(in_turns)) == 1
         assert world.one("SELECT COUNT(*) FROM import_job WHERE state = 'waiting'") == LENGTH - number
         assert sweeper.promote() == 0
         world.sql("UPDATE import_job SET state = 'done' WHERE state = 'queued'")
-    assert len(looks) <= 6 * (MAX_LOOKS + 1)
+    assert len(looks) <= 3 * (in_turns + 1) * (MAX_LOOKS + 1)
 
 
 def test_a_circle_beside_a_long_chain_is_found(world: World, context: Context) -> None:

@@ -8,7 +8,7 @@ from ingestd.pipeline import status
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import append_job_event
 from ingestd.records import Batch, Job
-from ingestd.store import batch, job, versions
+from ingestd.store import batch, due, job, versions
 from ingestd.store.db import Tx
 
 
@@ -30,6 +30,7 @@ def cancel(context: Context, sync_id: str, requested_by: str, job_id: int | None
         if not job.cancel(tx, active.id):
             raise NotEligible(f"job {active.id} is running; only stopping the service stops it ({_worker_of(active)})")
         batch.note_cancelled(tx, known.id)
+        due.note(tx, "promotion", known.id)
         versions.look_again(tx, known.id)
         append_job_event(tx, "job_cancelled", known.id, active.id, active.priority, requested_by)
         status.refresh(tx, known.id)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ingestd import decide
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
-from ingestd.store import batch, job, ledger, versions
+from ingestd.store import batch, due, job, ledger, versions, waiting_jobs
 from ingestd.store.db import Tx
 
 MAX_SUCCESSORS = 20
@@ -61,8 +61,12 @@ def promote(tx: Tx, job_id: int) -> bool:
 
 def promote_successors(tx: Tx, batch_id: int) -> None:
     """Queues the first jobs that waited for the job of this batch, which has just ended. A sweep queues any others."""
-    for job_id in job.waiting_successors(tx, batch_id, MAX_SUCCESSORS):
+    waiting = waiting_jobs.successors(tx, batch_id, MAX_SUCCESSORS + 1)
+    free = waiting_jobs.successors(tx, batch_id, MAX_SUCCESSORS, lock=True) if waiting else []
+    for job_id in free:
         promote(tx, job_id)
+    if len(free) < len(waiting):
+        due.note(tx, "promotion", batch_id)
 
 
 def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:

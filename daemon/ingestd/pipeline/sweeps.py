@@ -15,6 +15,7 @@ from ingestd.model import DAEMON, BatchStatus, JobState, Scope
 from ingestd.pipeline import ordering, placing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import oldest_first
+from ingestd.pipeline.promotions import Promotions
 from ingestd.pipeline.queueing import QueueRequest, insert
 from ingestd.pipeline.revivals import Revivals
 from ingestd.records import Batch, Job
@@ -29,8 +30,6 @@ MAX_PLACED = 1000
 """new batches that a sweep looks at and locks meanwhile; the next sweep goes on after them"""
 MAX_LOCKED_SECONDS = 1.0
 """What takes longer than that to find locked is not a row."""
-MAX_LOOKS = 20
-"""jobs that wait for one of the same time, which a sweep looks at closely"""
 SWEEP_INTERVAL = 5.0
 IsDue = Callable[[Tx, Batch, Job | None], bool]
 """whether a locked batch, whose newest job has ended, should still be queued"""
@@ -47,8 +46,8 @@ class Sweeper:
     def __init__(self, context: Context, on_queued: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._on_queued = on_queued
-        self._revivals = Revivals(context)
-        self._looked_at = self._placed_up_to = 0
+        self._promotions, self._revivals = Promotions(context), Revivals(context)
+        self._placed_up_to = 0
 
     def enqueue_new(self) -> float:
         return self._after(self.queue_new())
@@ -72,15 +71,9 @@ class Sweeper:
 
     def promote(self) -> int:
         """Queues waiting jobs whose prior batch has no active job left, and some of those that wait in a circle."""
-        job_ids = [*self._context.db.read(job.promotable), *self._perhaps_in_circle()]
-        due = (job_id for job_id in job_ids if self._is_done(partial(ordering.promote, job_id=job_id)))
-        return len(list(islice(due, MAX_SWEEP)))
-
-    def _perhaps_in_circle(self) -> list[int]:
-        """The next jobs to look at closely: that takes long for each of a long chain, so they take turns."""
-        found = self._context.db.read(lambda tx: job.waiting_at_equal_time(tx, self._looked_at, MAX_LOOKS))
-        self._looked_at = found[-1] if len(found) == MAX_LOOKS else 0
-        return found
+        job_ids = dict.fromkeys(self._promotions.due())
+        due_now = (job_id for job_id in job_ids if self._is_done(partial(ordering.promote, job_id=job_id)))
+        return len(list(islice(due_now, MAX_SWEEP)))
 
     def place(self) -> int:
         """Queues imported batches again whose order among others has become another one by what arrived since.

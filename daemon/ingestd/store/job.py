@@ -134,11 +134,6 @@ def active_prior(tx: Tx, batch_id: int) -> tuple[Version, Version] | None:
     return Version(at, sync_id, following.get(sync_id, 0)), Version(prior_at, prior, following.get(prior, 0))
 
 
-def waiting_successors(tx: Tx, batch_id: int, limit: int) -> list[int]:
-    """The first waiting jobs, by priority and id, of batches that name a batch as their prior."""
-    return [row[0] for row in _sql.waiting_successors(tx.connection, batch_id=batch_id, limit=limit)]
-
-
 def queued_successors(tx: Tx, sync_id: str) -> list[int]:
     """Batches with a queued job that name this batch as their prior."""
     return [row[0] for row in _sql.queued_successors(tx.connection, sync_id=sync_id)]
@@ -166,16 +161,6 @@ def take_over(tx: Tx, job_id: int, requested_by: str) -> None:
 def cancel(tx: Tx, job_id: int) -> bool:
     """False when the job was no longer waiting or queued."""
     return bool(_sql.cancel(tx.connection, job_id=job_id))
-
-
-def promotable(tx: Tx) -> list[int]:
-    """Waiting jobs whose turn it is: their batches follow none with an active job."""
-    return [row[0] for row in _sql.promotable(tx.connection)]
-
-
-def waiting_at_equal_time(tx: Tx, after: int, limit: int) -> list[int]:
-    """Waiting jobs with an id above `after` that may be part of a circle, and then their turn may have come."""
-    return [row[0] for row in _sql.waiting_at_equal_time(tx.connection, after=after, limit=limit)]
 
 
 def promote(tx: Tx, job_id: int) -> bool:

@@ -1,0 +1,52 @@
+"""Jobs that wait for those of other batches."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries
+from ingestd.store.values import Ids
+
+_sql = Queries("job")
+
+
+class Place(NamedTuple):
+    """A place in the order of claims."""
+
+    priority: int
+    id: int
+
+
+FIRST = Place(-(2**31), 0)
+"""ahead of all jobs"""
+
+
+class WaitingJob(NamedTuple):
+    """A job that waits. `is_free`: its batch follows none that has an active job and may be older.
+
+    `is_of_equal_time`: it follows one of the same time, perhaps in a circle.
+    """
+
+    place: Place
+    is_free: bool
+    is_of_equal_time: bool
+
+
+def successors(tx: Tx, batch_id: int, limit: int, *, lock: bool = False) -> list[int]:
+    """The first waiting jobs, in the order of claims, of batches that name a batch as their prior.
+
+    `lock`: they stay locked until the transaction ends; those that others hold are left out.
+    """
+    query = _sql.lock_waiting_successors if lock else _sql.waiting_successors
+    return [row[0] for row in query(tx.connection, batch_id=batch_id, limit=limit)]
+
+
+def left(tx: Tx, batch_ids: Sequence[int], limit: int) -> list[tuple[int, int]]:
+    """Jobs that wait for some batches although these have no active job: batch id and job id."""
+    return list(_sql.left_waiting(tx.connection, batch_ids=Ids(batch_ids), limit=limit))
+
+
+def following(tx: Tx, after: Place, limit: int) -> list[WaitingJob]:
+    """The next waiting jobs in the order of claims, and what they wait for."""
+    rows = _sql.next_waiting(tx.connection, priority=after.priority, after=after.id, limit=limit)
+    return [WaitingJob(Place(priority, id_), is_equal is None, bool(is_equal)) for priority, id_, is_equal in rows]
