@@ -1,6 +1,7 @@
 """The composition root: builds all parts, connects what wakes what, handles signals, restarts dead threads."""
 
 import threading
+from collections.abc import Set
 from signal import SIGHUP
 from signal import Signals as Signal
 
@@ -16,6 +17,7 @@ from ingestd.pipeline.identity import Instance, this_instance
 from ingestd.pipeline.read_ahead import ReadAhead
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.rescuer import Rescuer
+from ingestd.pipeline.rotation import RotationStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.watcher import Watcher
@@ -66,6 +68,7 @@ class Daemon:
         self.scanner = Scanner(context, on_recorded=self._wake_enqueuer)
         self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan, self.scanner.settling)
         self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)
+        self._rotation = RotationStep(context, self.scanner.rotation, self.scanner.is_busy, self._read_again)
         self._scans, self._preflights = ScanStep(context, instance, self.scanner), PreflightStep(context, instance)
         self.runners = (self._scans.runner, self._preflights.runner)
 
@@ -83,7 +86,7 @@ class Daemon:
         watch = Service("watcher", self.watcher.run_once, finally_do=self.watcher.stop)
         poll = Service("poller", poller.run_once)
         services = [self._rescue, self._scan, self._preflight, watch, self._enqueuer, self._promoter, poll]
-        services += [self._heartbeat, self._read_ahead]
+        services += [self._heartbeat, self._read_ahead, Service("rotation", self._rotation.run_once)]
         if self._notifier.is_wanted:
             reporter = StatusReporter(self.context, self._notifier, lambda: len(self.worker_pool.leases))
             services.append(Service("status-reporter", reporter.run_once, finally_do=reporter.close))
@@ -225,6 +228,10 @@ class Daemon:
 
     def _name(self, sync_ids: set[str]) -> None:
         self.scanner.name(sync_ids, self.watcher.kind or "scan")
+        self._scan.wake()
+
+    def _read_again(self, sync_ids: Set[str]) -> None:
+        self.scanner.read_again(sync_ids)
         self._scan.wake()
 
     def _rescan(self) -> None:

@@ -75,7 +75,7 @@ def _mount(context: Context) -> Iterator[Finding]:
     if ignored:
         handed_over += f"; ignored {counted(len(ignored), 'name')} like those of sentinels, such as {ignored[0]}"
     yield Finding("sentinels", True, handed_over)
-    if context.mount.is_sync_covered:
+    if context.mount.notices.is_sync_covered:
         covered = f"{context.settings.mount.root}/sync is on another file system than {context.settings.mount.root}"
         yield Finding("hand-over folder", False, covered, "if that is not intended, unmount what covers it")
 

@@ -31,34 +31,37 @@ class SlowRereads:
         return self._real(sync_id, *more, **options)
 
 
-def put_incomplete(world: World, _scanner: Scanner) -> set[str]:
+def put_incomplete(world: World, scanner: Scanner) -> set[str]:
     names = {new_sync_id() for _ in range(MAX_RETRIES)}
     for sync_id in names:
         write_sentinel(world, sync_id)
+    scanner.scan()
     return names
 
 
-def put_known(world: World, _scanner: Scanner) -> set[str]:
-    return {world.put(photo("known")) for _ in range(20)}
+def put_changed(world: World, scanner: Scanner) -> set[str]:
+    names = {world.put(photo("known")) for _ in range(20)}
+    scanner.scan()
+    for sync_id in names:
+        world.put(photo("changed"), sync_id=sync_id)
+    return names
 
 
 def put_doubtful(world: World, scanner: Scanner) -> set[str]:
-    names = put_known(world, scanner)
+    names = {world.put(photo("known")) for _ in range(20)}
     scanner.scan()
     world.sql("UPDATE ingest_batch SET status = 'invalid', invalid_basis = 'setting'")
     return names
 
 
-@pytest.mark.parametrize("put", [put_incomplete, put_known, put_doubtful])
+@pytest.mark.parametrize("put", [put_incomplete, put_changed, put_doubtful])
 def test_a_new_bundle_does_not_wait_for_those_that_are_read_again(
     world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch, put: Any
 ) -> None:
     context = world.context()
     scanner = Scanner(context)
     slow = SlowRereads(monkeypatch, context)
-    names = put(world, scanner)
-    scanner.scan()
-    slow.names = names
+    slow.names = put(world, scanner)
     clock.now += 100.0
     scan = threading.Thread(target=scanner.scan)
     scan.start()

@@ -83,8 +83,7 @@ def test_a_missing_manifest_becomes_invalid_only_after_settling_and_valid_when_i
     scanner.run_once()
     assert kinds(world, sync_id) == ["scan", "batch_invalid"], "it is said once"
     write_manifest(world, sync_id, photo("a"))
-    scanner.demand_full()
-    scanner.run_once()
+    scanner.scan()
     assert recorded(world) == [(sync_id, "new")]
     assert kinds(world, sync_id)[2:] == ["manifest_changed"]
     assert world.one("SELECT last_error FROM ingest_batch") is None

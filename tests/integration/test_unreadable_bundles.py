@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.pipeline import rotation
+from ingestd.pipeline.rotation import Compared, Rotation
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import faulty_fuse
 from support.scanning import SETTLE, Clock, last_error, recorded
@@ -20,7 +20,7 @@ RESCAN = 60.0
 @pytest.fixture(autouse=True)
 def _no_rotation(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with very many known manifests, of which each has its turn after hours."""
-    monkeypatch.setattr(rotation, "BYTES_PER_TURN", 0)
+    monkeypatch.setattr(Rotation, "compare_next", lambda _self: Compared(0, set(), 0.0))
 
 
 def folder(path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ingestd.errors import MountUnavailable
-from ingestd.mount import access
+from ingestd.mount import access, root_notices
 from support.faulty_fuse import FaultyFuse
 from support.logged import logged_by
 from support.reaped import until_reaped
@@ -14,14 +14,14 @@ from support.world import World, photo
 
 def test_a_slow_mount_is_not_absent(world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "CHECK_SECONDS", 2.0)
-    monkeypatch.setattr(access, "SLOW_CHECK", 1.0)
-    logged = logged_by(access, monkeypatch)
+    monkeypatch.setattr(root_notices, "SLOW_CHECK", 1.0)
+    logged = logged_by(root_notices, monkeypatch)
     (world.root / "a" / "b" / "c" / "sync").mkdir(parents=True)
     mount = world.context(mount={"root": faulty.point / "a" / "b" / "c"}).mount
     identity = mount.check()
     faulty.pace = 0.55
     assert mount.check() == identity
-    assert (mount.up, mount.is_slow) == (True, True)
+    assert (mount.up, mount.notices.is_slow) == (True, True)
     faulty.pace = 0.0
     faulty.clear()
     assert mount.check() == identity

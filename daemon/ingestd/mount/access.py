@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import structlog
-
 from ingestd.config import MountSettings
 from ingestd.errors import ManifestUnsettled, MountGone, MountReplaced, MountUnavailable, Shortage
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
+from ingestd.mount.digest_receiver import receive_digests
 from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.listing_receiver import ListingReceiver
@@ -25,19 +24,18 @@ from ingestd.mount.mountinfo import MountIdentity, MountPoint, mount_point
 from ingestd.mount.prober import Prober
 from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
+from ingestd.mount.root_notices import RootNotices
 from ingestd.shortage import shortage_of
 
-CHECK_SECONDS, SLOW_CHECK, RECHECK_SECONDS = 20.0, 5.0, 1.0
-"""seconds of silence of a check after which the mount counts as absent, and of a whole check that is called slow;
-seconds between checks of an absent mount by those who only want to know whether it is there"""
+CHECK_SECONDS, RECHECK_SECONDS = 20.0, 1.0
+"""seconds of silence of a check after which the mount counts as absent, and between checks of an absent mount by those
+who only want to know whether it is there"""
 SLACK_SECONDS = 2.0
 """after the deadline, for a helper that notices itself which of its threads are silent, and reports that"""
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
 PLACEHOLDERS = ("autofs",)
 """File system types that stand where another one is mounted on demand."""
-
-log = structlog.get_logger()
 
 
 class Mount:
@@ -49,15 +47,14 @@ class Mount:
 
     def __init__(self, settings: MountSettings) -> None:
         self.settings = settings
-        self.up = self.is_slow = False
+        self.up = False
         self.identity: MountIdentity | None = None
         self.problem = "it has not been looked at yet"
         self.error: MountUnavailable | None = None  # what the last check raised, if it failed
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self.sync_inode = 0
         """inode of the folder with the sentinels at the last check; 0: there was none"""
-        self.is_sync_covered = False
-        """whether another file system than the root's was mounted there at the last check"""
+        self.notices = RootNotices(str(settings.root))
         self.listing_problem: str | None = None
         """why the last listing of that folder did not end; None if it did"""
         self._checked_at = self._lost_at = -math.inf
@@ -89,7 +86,7 @@ class Mount:
         """The identity of the file system at the root, expected or not. Raises MountUnavailable."""
         began = time.monotonic()
         reply = self._ask(wire.InspectRoot(self._root), CHECK_SECONDS)
-        self._note_speed(time.monotonic() - began)
+        self.notices.note_speed(time.monotonic() - began)
         if isinstance(reply, wire.RootInfo):
             # The root may be a link to where the mount is.
             self._path = Path(reply.path)
@@ -100,22 +97,8 @@ class Mount:
         if not isinstance(reply, wire.RootInfo):
             raise MountUnavailable(f"the mount is not readable: {wire.problem_of(reply)}")
         self.sync_inode = reply.sync_inode
-        self._note_covered(reply.sync_dev not in (0, reply.st_dev))
+        self.notices.note_covered(reply.sync_dev not in (0, reply.st_dev))
         return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
-
-    def _note_covered(self, is_covered: bool) -> None:
-        """Logs once that the folder with the sentinels is not on the file system of the root: perhaps by mistake."""
-        if is_covered and not self.is_sync_covered:
-            log.warning("sync_on_another_file_system", folder=f"{self._root}/sync")
-        self.is_sync_covered = is_covered
-
-    def _note_speed(self, seconds: float) -> None:
-        """Logs once that the mount is slow, and that it no longer is. Slow is not absent: it is read as before."""
-        is_slow, self.is_slow = self.is_slow, seconds > SLOW_CHECK
-        if self.is_slow and not is_slow:
-            log.warning("mount_slow", root=self._root, check_seconds=round(seconds, 1))
-        elif is_slow and not self.is_slow:
-            log.info("mount_no_longer_slow", root=self._root)
 
     @property
     def origin(self) -> Origin | None:
@@ -192,6 +175,19 @@ class Mount:
                 raise
             # The helper itself reports what it cannot read. Why it ended is unknown, and says nothing about the mount.
             raise ManifestUnsettled([f"sync/{sync_id}.json cannot be read: {error.__cause__}"]) from error
+
+    def digest_manifests(
+        self, sync_ids: Sequence[str], found: dict[str, str | None], seconds: float, deadline: float
+    ) -> float:
+        """Adds the digests of manifests to `found`, in order, for so many seconds, but of one; returns processor time.
+
+        None: it cannot be read. Raises MountUnavailable; MountSilent after `deadline` seconds without a sign of life,
+        while the first one is read that was not found.
+        """
+        request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds)
+        with self._helper(Use.MANIFEST) as helper:
+            helper.send(request, deadline)
+            return receive_digests(helper, sync_ids, found, deadline)
 
     def manifest_answers(self, sync_id: str, seconds: float) -> bool:
         """Whether reading the beginning of a manifest ends within so many seconds: one that hangs costs no helper."""

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from ingestd.mount import items, manifests, sync_folder, wire
+from ingestd.mount import digests, items, manifests, sync_folder, wire
 from ingestd.mount.item_threads import ItemThreads
 from ingestd.mount.memory import end_before_parent, limited_memory
 from ingestd.mount.probes import Probes
@@ -62,6 +62,8 @@ def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
             sync_folder.list_sentinels(root, channel.send, awaited, known_stamp)
         case wire.ReadManifest():
             manifests.send_manifest(request, channel.send, channel.keep_alive)
+        case wire.DigestManifests():
+            digests.send_digests(request, channel.send, channel.keep_alive)
         case wire.ProbeManifest(root, sync_id):
             probes.add(root, sync_id, lambda: channel.send(wire.Probed(sync_id)))
         case wire.ReadItems():

@@ -53,6 +53,18 @@ class ReadManifest(msgspec.Struct, tag=True):
     only_short: bool = False
 
 
+class DigestManifests(msgspec.Struct, tag=True):
+    """Request: the digests of some manifests, in order, for so many `seconds`, but of one at least.
+
+    Replies: ManifestDigests, until one is the last.
+    """
+
+    root: str
+    sync_ids: list[str]
+    max_bytes: int
+    seconds: float
+
+
 class ProbeManifest(msgspec.Struct, tag=True):
     """Request: can a manifest be read, whatever it says? Reply: Probed, once that is known; others may come before."""
 
@@ -123,6 +135,14 @@ class ManifestHead(msgspec.Struct, tag=True, frozen=True):
     is_unchanged: bool
 
 
+class ManifestDigests(msgspec.Struct, tag=True, frozen=True):
+    """Some digests, by sync_id and in order; None of what cannot be read. `cpu_seconds`: what all took, in the last."""
+
+    digests: dict[str, str | None]
+    is_last: bool = False
+    cpu_seconds: float = 0.0
+
+
 class ManifestIsLong(msgspec.Struct, tag=True, frozen=True):
     """Reply to a request for a short manifest only. `size`: in bytes, as far as it is known."""
 
@@ -170,9 +190,9 @@ class Failure(msgspec.Struct, tag=True):
     is_shortage: bool = False
 
 
-Request = InspectRoot | ListSentinels | ReadManifest | ProbeManifest | ReadItems
+Request = InspectRoot | ListSentinels | ReadManifest | DigestManifests | ProbeManifest | ReadItems
 ManifestReply = ManifestHead | ManifestIsLong | ManifestProblems | Envelope | Block | ManifestIndex
-Reply = RootInfo | ListingPart | Probed | Progress | Readings | Failure | ManifestReply
+Reply = RootInfo | ListingPart | ManifestDigests | Probed | Progress | Readings | Failure | ManifestReply
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

@@ -1,11 +1,19 @@
 """Reports a hand-over folder that cannot be listed to its end, for `ingestd status`: bundles in it may be missed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
 
-from ingestd.errors import DatabaseUnavailable, DataRefused, ListingEndless, MountUnavailable
+from ingestd.errors import (
+    DatabaseUnavailable,
+    DataRefused,
+    ListingEndless,
+    MountUnavailable,
+    OtherRelease,
+    Shortage,
+)
+from ingestd.mount.records import Listing
 from ingestd.pipeline.context import Context
 from ingestd.store import mount
 from ingestd.store.attempts import never
@@ -17,7 +25,25 @@ MAX_PROBLEM = 2000
 """characters of a problem that are kept"""
 
 
-def note(context: Context, error: ListingEndless | MountUnavailable) -> None:
+def list_sentinels(
+    context: Context, listing: Listing, on_part: Callable[[bytes], None], awaited: Sequence[str]
+) -> None:
+    """A complete listing, or what comes before its end, with a report. Raises MountUnavailable, ListingEndless."""
+    try:
+        context.mount.list_sentinels(listing, on_part=on_part, awaited=awaited)
+    except ListingEndless as error:
+        _note(context, error)
+        raise
+    except (Shortage, OtherRelease):
+        raise
+    except MountUnavailable as error:
+        context.mount.check()  # an absent mount says nothing about the folder
+        _note(context, error)
+        raise
+    _end(context)
+
+
+def _note(context: Context, error: ListingEndless | MountUnavailable) -> None:
     """Records why a listing of this host did not end, while its mount answers."""
     problem = str(error)
     if isinstance(error, ListingEndless):
@@ -32,7 +58,7 @@ def note(context: Context, error: ListingEndless | MountUnavailable) -> None:
     _replace(context, text, partial(mount.note_broken_listing, place=context.gate.place, problem=text))
 
 
-def end(context: Context) -> None:
+def _end(context: Context) -> None:
     """Records that a listing of this host ended."""
     context.mount.listing_problem = None
     _replace(context, None, partial(mount.end_broken_listing, place=context.gate.place))

@@ -50,8 +50,9 @@ class Recorder:
     """The bundles that this process knows or waits for. Only the scanner's thread changes them.
 
     Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
-    which an earlier read is not over (`silent`), other manifests of running jobs (`running`), bundles that cannot be
-    read or recorded (`stuck`), and invalid batches whose verdict may not hold any more (`doubtful`).
+    which an earlier read is not over (`silent`), other manifests of running jobs (`running`), known ones that are not
+    what is recorded (`differing`), bundles that cannot be read or recorded (`stuck`), and invalid batches whose verdict
+    may not hold any more (`doubtful`).
     """
 
     def __init__(self, context: Context, names: Names) -> None:
@@ -60,6 +61,7 @@ class Recorder:
         self.locked = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.silent = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.running = Waits(FIRST_RUNNING_PAUSE, MAX_RUNNING_PAUSE)
+        self.differing = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.stuck = Stuck(context)
         self.doubtful = Waits(FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE)
         self.changed: list[str] = []
@@ -77,6 +79,20 @@ class Recorder:
     def is_apart(self, sync_id: str) -> bool:
         """Whether a bundle is read apart from others, because reading it was silent or failed before."""
         return sync_id in self.silent or sync_id in self.stuck.waits
+
+    @property
+    def waits_again(self) -> tuple[Waits, ...]:
+        """The bundles that are read again beside new ones."""
+        return self.settling, self.locked, self.doubtful, self.differing, self.running
+
+    @property
+    def waits_apart(self) -> tuple[Waits, ...]:
+        """Those that are read apart from all others."""
+        return self.silent, self.stuck.waits
+
+    def next_retry_at(self) -> float:
+        """Monotonic time at which the next of them is due."""
+        return min(waits.next_retry_at() for waits in (*self.waits_again, *self.waits_apart))
 
     @property
     def known(self) -> Set[str]:
@@ -111,6 +127,7 @@ class Recorder:
         self.locked.keep_only(listed)
         self.silent.keep_only(listed)
         self.running.keep_only(listed)
+        self.differing.keep_only(listed)
         for sync_id in self.stuck.names - listed:
             self.stuck.end_unlisted(sync_id)
         max_future = self._context.settings.mount.max_future
@@ -127,6 +144,7 @@ class Recorder:
     def handle(self, outcome: Outcome) -> None:
         """Records one outcome. Raises Unavailable for an outage, and then the bundle will be read again."""
         sync_id = outcome.task.sync_id
+        self.differing.end(sync_id)  # it is waited for otherwise, if there is a reason
         try:
             self._handle(outcome)
         except BatchIsRunning:

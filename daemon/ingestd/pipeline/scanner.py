@@ -9,9 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 from ingestd.errors import ListingEndless, MountSilent, MountUnavailable, OtherRelease, Shortage
-from ingestd.mount.records import Listing
+from ingestd.mount.records import Listing, split_ids
 from ingestd.pipeline import broken_listings
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.full_scans import FullScans
@@ -20,16 +21,17 @@ from ingestd.pipeline.lanes import Lane, Task
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.reads import Outcome, Reads
 from ingestd.pipeline.recording import Recorder
-from ingestd.pipeline.rotation import Rotation
+from ingestd.pipeline.rotation import Rotation, recorded_digests
 from ingestd.pipeline.scan_limit import ScanLimit
-from ingestd.pipeline.settling import Settling, Waits
+from ingestd.pipeline.settling import Settling
 from ingestd.service import tick
-from ingestd.store import batch
 
 MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
 READ_POLL, REPORT_SECONDS, PATIENCE = 0.1, 0.2, 2.0
 """seconds between looks at reads, between reports, and without an outcome after which a round leaves slow reads"""
+EARLY_SECONDS, COMPARE_SECONDS = 0.5, 10.0
+"""after which what a listing has named is read before it ends, and for which a scan on request compares manifests"""
 ROUND_SECONDS = 5.0
 """after which a round leaves new names to the next one, so that neither listings nor the mount's check wait for them"""
 
@@ -48,7 +50,7 @@ class Scanner:
         self._names = Names()
         self._recorder = Recorder(context, self._names)
         self._reads = Reads(context)
-        self._rotation = Rotation()
+        self.rotation = Rotation(context)
         self.ignored = IgnoredNames()
         self._round_ends_at = math.inf
         self._reported, self._report_at = 0, 0.0
@@ -88,6 +90,10 @@ class Scanner:
         """Number of bundles that cannot be read or recorded."""
         return len(self._recorder.stuck.waits)
 
+    def is_busy(self) -> bool:
+        """Whether manifests are read, or are to be read at once; reads that take long excepted."""
+        return bool(self._names) or self._reads.is_busy
+
     def awaits(self, sync_id: str) -> bool:
         """Whether a change of this manifest matters before its sentinel is named: it was read, or is being read."""
         return sync_id in self._reads or sync_id in self._recorder
@@ -96,6 +102,11 @@ class Scanner:
         """Makes the next round read these bundles, which `source` named; wake the service afterwards."""
         self._names.add(sync_ids, source)
 
+    def read_again(self, sync_ids: Iterable[str]) -> None:
+        """Makes the next round read known bundles beside new ones; wake the service afterwards."""
+        for sync_id in sync_ids:
+            self._recorder.differing.add(sync_id)
+
     def demand_full(self) -> None:
         """Makes the next round a full scan, also while one runs; wake the service afterwards."""
         self._full.demand()
@@ -103,34 +114,40 @@ class Scanner:
     def run_once(self) -> float:
         """One round; returns the seconds until something is due."""
         with suppress(ListingEndless):  # it is logged, and tried again after mount.rescan_interval
-            self._run(PATIENCE, ROUND_SECONDS)
+            self._run(self._round, ROUND_SECONDS)
         return self._delay()
 
     def scan(self, patience: float = math.inf, limit: ScanLimit | None = None) -> list[str]:
-        """One full scan, now; returns the sync_ids that were recorded or changed.
+        """One full scan, now, and another look at known manifests; returns what was recorded or changed.
 
         Reads without an answer for `patience` seconds go on afterwards, for the rounds to come; `limit` ends the scan.
         """
         self._limit = limit
-        self._full.demand()
         self._reads.wait_for_slow()
-        return sorted(self._run(patience, math.inf))
+        return sorted(self._run(partial(self._scan_all, patience), math.inf))
 
-    def _run(self, patience: float, longest: float) -> list[str]:
+    def _scan_all(self, patience: float) -> None:
+        self._scan_fully(patience)
+        self._compare_known(patience)
+
+    def _run(self, work: Callable[[], None], longest: float) -> list[str]:
         """One round, of `longest` seconds."""
         changed = self._recorder.changed = []
         self._reported = 0
         self._round_ends_at = time.monotonic() + longest
         try:
-            if self._full.due_at() <= time.monotonic():
-                self._scan_fully(patience)
-            elif self._has_work():
-                self._context.mount.check()
-                self._read_due()
-                self._read_all(patience)
+            work()
         finally:
             self._report()
         return changed
+
+    def _round(self) -> None:
+        if self._full.due_at() <= time.monotonic():
+            self._scan_fully(PATIENCE)
+        elif self._names or self._reads.needs_round or self._recorder.next_retry_at() <= time.monotonic():
+            self._context.mount.check()
+            self._read_due()
+            self._read_all(PATIENCE)
 
     def _report(self) -> None:
         """Says that something was recorded since the last time."""
@@ -139,25 +156,9 @@ class Scanner:
             self._reported = len(self._recorder.changed)
             self._on_recorded()
 
-    def _has_work(self) -> bool:
-        return bool(self._names) or self._reads.needs_round or self._next_retry_at() <= time.monotonic()
-
-    def _next_retry_at(self) -> float:
-        return min(waits.next_retry_at() for waits in self._waits)
-
-    @property
-    def _waits(self) -> tuple[Waits, ...]:
-        recorder = self._recorder
-        return (*self._waits_again, recorder.silent, recorder.stuck.waits)
-
-    @property
-    def _waits_again(self) -> tuple[Waits, ...]:
-        recorder = self._recorder
-        return recorder.settling, recorder.locked, recorder.doubtful, recorder.running
-
     def _delay(self) -> float:
         now = time.monotonic()
-        retry_in = self._next_retry_at() - now
+        retry_in = self._recorder.next_retry_at() - now
         # Due retries are those that this round had to leave.
         delay = min(max(0.0, self._full.due_at() - now), retry_in if retry_in > 0 else RETRY_GAP)
         return min(delay, READ_POLL) if self._names or self._reads.pending else delay
@@ -165,10 +166,9 @@ class Scanner:
     def _read_due(self) -> None:
         """Begins some of the retries that are due."""
         self._retries_at = time.monotonic() + RETRY_GAP
-        recorder = self._recorder
-        for waits in self._waits_again:
+        for waits in self._recorder.waits_again:
             self._submit(waits.due(MAX_RETRIES), Lane.AGAIN)
-        for waits in (recorder.silent, recorder.stuck.waits):
+        for waits in self._recorder.waits_apart:
             self._submit(waits.due(MAX_RETRIES), Lane.APART)
 
     def _read_due_meanwhile(self) -> None:
@@ -177,12 +177,9 @@ class Scanner:
             self._read_due()
 
     def _scan_fully(self, patience: float) -> None:
+        """A full scan, timed and counted by how it ends, once the database has said what is known."""
         self._full.begin()
         self._recorder.load()
-        self._scan_counted(patience)
-
-    def _scan_counted(self, patience: float) -> None:
-        """A full scan, timed and counted by how it ends."""
         start, scans = time.monotonic(), self._context.instruments.scans
         try:
             self._list_and_read(patience)
@@ -195,27 +192,37 @@ class Scanner:
     def _list_and_read(self, patience: float) -> None:
         self._context.mount.check()
         listing, awaited = Listing(), self.settling.awaited()
+        early_at = time.monotonic() + EARLY_SECONDS
+
+        def on_part(ids: bytes) -> None:
+            tick()
+            if time.monotonic() >= early_at:
+                self._read_early(split_ids(ids))
+
         try:
-            self._context.mount.list_sentinels(listing, on_part=lambda _ids: tick(), awaited=awaited)
-        except ListingEndless as error:
+            broken_listings.list_sentinels(self._context, listing, on_part, awaited)
+        except ListingEndless:
             self._full.put_off()
-            broken_listings.note(self._context, error)
             self._read_listed(listing, patience)
             raise
         except (Shortage, OtherRelease):
             raise
         except MountUnavailable as error:
-            self._context.mount.check()  # an absent mount says nothing about the folder
-            broken_listings.note(self._context, error)
             if listing.sync_ids or isinstance(error, MountSilent):
                 self._read_listed(listing, patience)
             raise
-        broken_listings.end(self._context)
         self._recorder.note_listed(listing.sync_ids)
+        self.rotation.present = listing.sync_ids & self._recorder.known
         self._names.add_listed(self.settling.appeared(awaited, listing.manifests))
         self._read_listed(listing, patience)
-        self._rotate(listing.sync_ids & self._recorder.known, patience)
         self._full.note_success()
+
+    def _read_early(self, sync_ids: list[str]) -> None:
+        """Reads and records what is new so far, and what was named, while a listing takes long."""
+        self._names.add_listed(sorted(self._recorder.new(set(sync_ids)) - self._reads.pending))
+        self._submit_named()
+        while (outcome := self._reads.next(0.0)) is not None:
+            self._take(outcome)
 
     def _read_listed(self, listing: Listing, patience: float) -> None:
         """Reads what is new in a listing, which need not be complete: of what it lacks nothing is known."""
@@ -224,10 +231,14 @@ class Scanner:
         self._read_due()
         self._read_all(patience)
 
-    def _rotate(self, known: set[str], patience: float) -> None:
-        self._rotation.begin_turn(known)
-        while time.monotonic() < self._round_ends_at and (group := self._rotation.next_group(known)):
-            self._submit(group, Lane.AGAIN)
+    def _compare_known(self, patience: float) -> None:
+        """Compares known manifests for COMPARE_SECONDS, and reads those that have changed."""
+        end, left = time.monotonic() + COMPARE_SECONDS, len(self.rotation.present)
+        while left > 0 and time.monotonic() < min(end, self._round_ends_at):
+            compared = self.rotation.compare_next()
+            left -= compared.turns or left
+            self.read_again(compared.changed)
+            self._read_due()
             self._read_all(patience)
 
     def _read_all(self, patience: float) -> None:
@@ -257,8 +268,6 @@ class Scanner:
                 self._round_ends_at = time.monotonic()
 
     def _take(self, outcome: Outcome) -> None:
-        if outcome.delivered is not None:
-            self._rotation.spend(outcome.delivered.size)
         if outcome.next_task is None:
             self._recorder.handle(outcome)
         else:
@@ -284,7 +293,7 @@ class Scanner:
             if sync_id in self._reads:
                 self._names.put_back(sync_id)
         try:
-            digests = self._digests([sync_id for sync_id in idle if sync_id in self._recorder.known])
+            digests = recorded_digests(self._context, [one for one in idle if one in self._recorder.known])
         except BaseException:
             for sync_id in idle:
                 self._names.put_back(sync_id)
@@ -292,9 +301,3 @@ class Scanner:
         for sync_id in idle:
             known_sha256 = None if sync_id in self._recorder.doubtful else digests.get(sync_id)
             self._reads.submit(Task(sync_id, known_sha256, Lane.APART if self._recorder.is_apart(sync_id) else lane))
-
-    def _digests(self, known: list[str]) -> dict[str, str | None]:
-        if not known:
-            return {}
-        place, max_future = self._context.gate.place, self._context.settings.mount.max_future
-        return self._context.db.read(lambda tx: batch.digests(tx, known, place, max_future))
