@@ -30,10 +30,13 @@ class Rotating:
         self.is_busy = False
         self.step = RotationStep(context, self.rotation, lambda: self.is_busy, self.changed.extend)
 
-    def round(self) -> list[str]:
-        """All manifests have their turn; those that are to be read again, sorted."""
+    def begin_round(self) -> None:
         self.changed.clear()
         self.rotation._began_at = float("-inf")
+
+    def round(self) -> list[str]:
+        """All manifests have their turn; those that are to be read again, sorted."""
+        self.begin_round()
         while self.rotation.due_in() <= 0.0:
             self.step.run_once()
         return sorted(self.changed)
@@ -101,7 +104,7 @@ def test_a_manifest_beyond_the_limit_is_not_read(world: World, known: list[str],
 
 def test_it_rests_while_new_manifests_are_read(world: World, known: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     rotating = Rotating(world.context())
-    rotating.rotation._began_at = float("-inf")
+    rotating.begin_round()
     rotating.is_busy = True
     with monkeypatch.context() as patched:
         patched.setattr(Rotation, "compare_next", lambda _self: pytest.fail("it reads"))
@@ -126,7 +129,7 @@ def test_pauses_grow_with_the_processor_time(world: World, known: list[str], mon
     rotating = Rotating(world.context())
     for cpu_seconds in (0.0, 0.01, 0.5):
         monkeypatch.setattr(Rotation, "compare_next", lambda _self, cpu=cpu_seconds: Compared(1, set(), cpu))
-        rotating.rotation._began_at = float("-inf")
+        rotating.begin_round()
         pause = rotating.step.run_once()
         assert pause == pytest.approx(max(rotation_module.MIN_PAUSE, cpu_seconds / 0.002))
 
@@ -153,6 +156,7 @@ def test_a_manifest_that_hangs_costs_one_helper_and_stops_no_other(
 ) -> None:
     monkeypatch.setattr(rotation_module, "SILENCE", 0.5)
     faulty.hang(f"sync/{known[5]}.json", "open")
+    far.begin_round()
     while not far.changed:
         assert far.step.run_once()
     assert far.changed == [known[5]], "the scanner finds out whether it hangs"

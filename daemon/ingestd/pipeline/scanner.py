@@ -1,7 +1,7 @@
 """Records the bundles on the mount as batches. The watcher only wakes it: its own listing decides what exists.
 
 A bundle is recorded once, with the digest of its manifest. A known manifest is read again when the watcher or a request
-names it, and by a slow rotation: another digest under the same sync_id is a re-delivery.
+names it, or when the rotation finds that it differs: another digest under the same sync_id is a re-delivery.
 """
 
 import math
@@ -37,7 +37,7 @@ ROUND_SECONDS = 5.0
 
 
 class Scanner:
-    """Reads new, named and settling manifests at each round; at a full scan also lists the folder and re-reads some.
+    """Reads new, named and settling manifests at each round; at a full scan also lists the folder.
 
     Rounds run in one thread. Manifests are read by several others, so that a read that hangs delays no other bundle;
     what was read is recorded in the thread of the round. Other threads may call `name`, `demand_full`, `awaits`,
