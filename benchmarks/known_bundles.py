@@ -28,7 +28,7 @@ def know(world: Bench, count: int, content: bytes = SMALL) -> None:
 def manifest_of_many(count: int) -> bytes:
     """What the manifest of so many items may look like."""
     entry = (
-        b'{"type": "photo", "hash": "%032x", "path": "photo/%032x", "title": "Photo %d", "files": [{"variant": "original",'
-        b' "path": "original.jpg", "bytes": 1048576, "sha256": "%064x"}]}'
+        b'{"type": "photo", "hash": "%032x", "path": "photo/%032x", "title": "Photo %d", "files":'
+        b' [{"variant": "original", "path": "original.jpg", "bytes": 1048576, "sha256": "%064x"}]}'
     )
     return b'{"items": [' + b",".join(entry % (number, number, number, number) for number in range(count)) + b"]}"
