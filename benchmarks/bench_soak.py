@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from common import Bench, announce, lean_item, median, write_manifest
 from frame import Form, Value, measures, note
+from memory import pss_mib
 from real_daemon import daemon, make_files
 
 from support.processes import descendants
@@ -93,15 +93,6 @@ def sample(world: Bench, pid: int) -> Sample:
     descriptors, threads = (len(os.listdir(f"/proc/{pid}/{folder}")) for folder in ("fd", "task"))
     helpers = descendants(pid)
     return Sample(sum(pss_mib(one) for one in (pid, *helpers)), descriptors, threads, connections, len(helpers))
-
-
-def pss_mib(pid: int) -> float:
-    """Proportional memory of a process; of one that has just ended, none."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
 def middle(samples: list[Sample]) -> Sample:

@@ -61,7 +61,7 @@ class IndexBuilder:
 
     def __init__(self) -> None:
         self.index = ManifestIndex()
-        self._by_hash: dict[str, int] = {}
+        self._by_hash: dict[bytes, int] = {}
         self._covers: dict[Identity, int] = {}
         self._mixed: dict[int, int] = {}
         self._valid_types: dict[str, str] = {}
@@ -107,7 +107,7 @@ class IndexBuilder:
         if entry.is_cover:
             known = self._covers.setdefault(entry.identity, packed)
             return known if known != packed else None
-        first = self._by_hash.setdefault(entry.asset_hash, packed)
+        first = self._by_hash.setdefault(bytes.fromhex(entry.asset_hash), packed)
         if first == packed:
             return None
         if _type_number(first) == _type_number(packed):
@@ -145,7 +145,7 @@ class IndexBuilder:
         fails = self.index.fails
         for (_, cover, asset), ordinal in self._cover_items():
             self._set_cover(asset, cover, ordinal)
-            if asset in self._by_hash:
+            if bytes.fromhex(asset) in self._by_hash:
                 self.index.arriving.add(asset)
         for asset, (cover, ordinal) in self._own_covers.items():
             if not fails(ordinal):

@@ -22,7 +22,7 @@ from ingestd.format.json_splitter import (
     still_alive,
 )
 from ingestd.format.nesting import MAX_NESTING
-from ingestd.format.object_splitter import MeasureArray, SplitObject, TooLong, split_object
+from ingestd.format.object_splitter import Array, SplitObject, TooLong, split_object
 from ingestd.format.strict_json import LONE_SURROGATE, text_problem, without_surrogates
 
 Raw = msgspec.Raw | bytes
@@ -109,7 +109,7 @@ class ManifestText:
             place = f"(mount.max_envelope_bytes), exceeded in {short_repr(error.key)}"
             raise ManifestOverLimit([f"{problem} {place}"]) from None
 
-    def _array_ends(self) -> Mapping[str, bytes | MeasureArray]:
+    def _array_ends(self) -> Mapping[str, Array]:
         """The text of both lists, or functions that find the ends of them."""
         if self._decoded is None:
             return {key: partial(self._measure, key) for key in LISTS}
@@ -119,7 +119,9 @@ class ManifestText:
             if bytes(memoryview(raw)[:1]) == b"[" and not is_dense:
                 self._raws[key] = _decode_raws(raw)
                 self._set_count(key, len(self._raws[key]))
-        return {key: partial(self._measure, key) if key not in self._raws else bytes(raw) for key, raw in raws.items()}
+        return {
+            key: partial(self._measure, key) if key not in self._raws else memoryview(raw) for key, raw in raws.items()
+        }
 
     def _is_dense(self) -> bool:
         return len(self._data) > SHORT and self._data.count(b",") * MIN_BYTES_PER_COMMA > len(self._data)
@@ -151,7 +153,9 @@ class ManifestText:
     def _elements(self, key: str) -> Iterator[Raw]:
         """The elements of a list. Raises ManifestUnsettled at one that is not JSON."""
         if key in self._raws:
-            yield from self._raws[key]
+            raws = self._raws.pop(key)[::-1]
+            while raws:  # objects for a million elements take much memory, while what is made of them grows
+                yield raws.pop()
         elif key in self._arrays:
             for raw in elements(self._data, self._arrays[key][0], self._alive):
                 if isinstance(raw, bytes) and self._decoded is None:

@@ -10,6 +10,8 @@ from ingestd.format.json_splitter import NotJson, key_at, space_end, value_end
 from ingestd.model import Reason
 
 MeasureArray = Callable[[int], int]
+Array = bytes | memoryview | MeasureArray
+"""The text of an array, or a function that finds the end of the one that begins at an offset."""
 
 
 class TooLong(ValueError):
@@ -29,19 +31,17 @@ class SplitObject:
     end: int = 0
 
 
-def split_object(
-    data: bytes, arrays: Mapping[str, bytes | MeasureArray], max_bytes: int, max_depth: int
-) -> SplitObject:
+def split_object(data: bytes, arrays: Mapping[str, Array], max_bytes: int, max_depth: int) -> SplitObject:
     """Splits the object that `data` begins with; what follows it is left to the caller.
 
-    `arrays` are the keys whose arrays may be long: their text, if it is known, or a function that finds the end of the
-    array that begins at an offset. Raises BadEntry for a key that appears twice, NotJson, TooDeep, TooLong.
+    `arrays` are the keys whose arrays may be long. Raises BadEntry for a key that appears twice, NotJson, TooDeep,
+    TooLong.
     """
     return _Splitter(data, arrays, max_bytes, max_depth).split()
 
 
 class _Splitter:
-    def __init__(self, data: bytes, arrays: Mapping[str, bytes | MeasureArray], max_bytes: int, max_depth: int) -> None:
+    def __init__(self, data: bytes, arrays: Mapping[str, Array], max_bytes: int, max_depth: int) -> None:
         self._data, self._long = data, arrays
         self._max_bytes, self._max_depth = max_bytes, max_depth - 1
         self._rest: list[bytes] = []
@@ -86,7 +86,7 @@ class _Splitter:
         """Where a long array ends."""
         self._keep_to(start, key)
         known = self._long[key]
-        if not isinstance(known, bytes):
+        if callable(known):
             end = known(start)
         elif self._data.startswith(known, start):
             end = start + len(known)

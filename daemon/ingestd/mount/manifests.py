@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
 
 from ingestd.errors import ManifestError
 from ingestd.format.fields import BadEntry
@@ -82,7 +83,8 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
     # A file may grow while it is read, or have more than its size says.
     most = min(LONG, max_bytes) if request.only_short else max_bytes
     digest = hashlib.sha256()
-    blocks = []
+    # Not a list of blocks: joining them would need twice the memory.
+    kept = BytesIO()
     with open_manifest(request.root, request.sync_id, alive) as fd:
         size = os.fstat(fd).st_size
         if size > max_bytes:
@@ -90,10 +92,10 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
         if request.only_short and size > LONG:
             raise _IsLong(size)
         for block in read_blocks(fd, most + 1, size):
-            blocks.append(block)
+            kept.write(block)
             digest.update(block)
             alive()
-    data = b"".join(blocks)
+    data = kept.getvalue()
     if len(data) > max_bytes:
         raise _TooLarge(f"{name} has more than {max_bytes} bytes")
     if len(data) > most:
