@@ -123,6 +123,14 @@ WHERE id = :batch_id;
 UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL, {{end_wait}}
 WHERE id = :batch_id;
 
+-- name: finish_first!
+-- As the plan, the beginning and the end of an import, for a batch of which nothing was imported before.
+UPDATE ingest_batch
+SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{not_failed}}, invalid_basis = NULL,
+    plan_sha256 = :sha256, imported_version_at = :completed_at, imported_generation = :generation,
+    imported_revision = :revision
+WHERE id = :batch_id;
+
 -- name: finish!
 -- What was imported is not invalid any more: its time has come.
 UPDATE ingest_batch

@@ -181,7 +181,8 @@ UPDATE import_job SET has_reset_items = 1 WHERE id = :job_id AND scope = 'reimpo
 UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};
 
 -- name: finish!
-UPDATE import_job SET state = :state, finished_at = UTC_TIMESTAMP(6), last_error = :error, writes = writes + 1,
+-- With the digest of the manifest that the job read, unless that was recorded before.
+UPDATE import_job SET state = :state, manifest_sha256 = IFNULL(:manifest_sha256, manifest_sha256), finished_at = UTC_TIMESTAMP(6), last_error = :error, writes = writes + 1,
        items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6), current_item_id = NULL
 WHERE {{own_claim}};
 

@@ -1,6 +1,6 @@
 -- ingest_event: the append-only ledger.
 
--- name: append!
+-- name: append*!
 INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :event_type, :payload);
 
 -- name: recorded^
@@ -9,9 +9,9 @@ INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :eve
 SELECT id FROM ingest_event WHERE id = :event_id AND event_type = :event_type AND payload = :payload
 LOCK IN SHARE MODE;
 
--- name: append_items!
--- Events for items that were just decided, built from their rows, in order of the manifest; keys sorted. An item that was
--- superseded names the bundle whose statement holds.
+-- fragment: item_events
+-- Events for items that were just decided, built from their rows; keys sorted. An item that was superseded names the
+-- bundle whose statement holds.
 INSERT INTO ingest_event (batch_id, event_type, payload)
 SELECT i.batch_id, CONCAT('item_', i.decision),
        CONCAT('{"cover_hash":', IFNULL(JSON_QUOTE(i.cover_hash), 'null'),
@@ -27,4 +27,9 @@ SELECT i.batch_id, CONCAT('item_', i.decision),
 FROM ingest_batch_item i
 LEFT JOIN asset a ON a.id = i.asset_id AND (i.reason = 'superseded' OR (i.decision = 'linked' AND i.asset_type <> 'cover'))
 LEFT JOIN asset_cover c ON c.asset_id = a.id AND i.asset_type = 'cover'
-WHERE i.id IN :ids ORDER BY i.ordinal;
+
+-- name: append_items!
+{{item_events}} WHERE i.id IN :ids ORDER BY i.ordinal;
+
+-- name: append_items_of!
+{{item_events}} WHERE i.batch_id = :batch_id ORDER BY i.asset_type = 'cover', i.ordinal;

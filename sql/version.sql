@@ -21,6 +21,15 @@ b.id, b.sync_id, b.version_at, b.imported_generation, b.imported_revision, IFNUL
 -- name: version^
 SELECT version_at, sync_id, prior_sync_id IS NOT NULL FROM ingest_batch WHERE id = :batch_id;
 
+-- name: standing^
+-- A batch whose row is locked, as its import begins, and whether it has rows of items, containers and removals.
+SELECT b.version_at, b.sync_id, b.prior_sync_id IS NOT NULL, IFNULL(o.revision, 0), b.imported_version_at,
+       b.imported_generation, b.imported_revision, UTC_TIMESTAMP(6),
+       EXISTS (SELECT 1 FROM ingest_batch_item i WHERE i.batch_id = b.id)
+         OR EXISTS (SELECT 1 FROM ingest_batch_container c WHERE c.batch_id = b.id)
+         OR EXISTS (SELECT 1 FROM ingest_batch_removal r WHERE r.batch_id = b.id)
+FROM ingest_batch b LEFT JOIN ingest_order o ON o.version_at = b.version_at WHERE b.id = :batch_id;
+
 -- name: versions
 SELECT version_at, sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND version_at IS NOT NULL;
 
@@ -111,10 +120,6 @@ WHERE b.id = :batch_id AND NOT (b.version_at <=> :version_at AND b.prior_sync_id
                        WHERE f.prior_sync_id = b.sync_id AND f.version_at = :version_at AND f.id <> b.id)))
 ON DUPLICATE KEY UPDATE revision = revision + 1, is_placed = 0, awaits_runs = 1;
 
--- name: revision$
-SELECT IFNULL(o.revision, 0) FROM ingest_batch b LEFT JOIN ingest_order o ON o.version_at = b.version_at
-WHERE b.id = :batch_id;
-
 -- name: place_of^
 SELECT version_at, prior_sync_id FROM ingest_batch WHERE id = :batch_id;
 
@@ -129,4 +134,4 @@ SELECT b.imported_generation, b.imported_revision FROM ingest_batch b {{with_las
 WHERE b.id = :batch_id AND {{may_be_queued}};
 
 -- name: imported_version^
-SELECT imported_version_at, imported_generation, imported_revision FROM ingest_batch WHERE id = :batch_id;
+SELECT imported_version_at, imported_generation FROM ingest_batch WHERE id = :batch_id;

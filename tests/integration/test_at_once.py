@@ -1,5 +1,6 @@
 """A small bundle is imported in one transaction, with the same result as step by step."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from support.steps import in_steps
 from support.world import World, cover, empty, md5, photo, sample
 
 GALLERY = {"type": "gallery", "hash": md5("g"), "title": "G", "items": [md5("a"), md5("later")]}
-NAMES = ("a", "b", "c", "d", "g")
+NAMES = ("a", "b", "c", "d", "g", "n", "named", "o", "x", "y")
 WRITTEN = (
     "SELECT asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id FROM asset ORDER BY id",
     "SELECT variant, path, bytes, sha256, synced_at, sync_id FROM asset_file ORDER BY asset_id, variant",
@@ -35,6 +36,12 @@ def commits(world: World) -> int:
     )
 
 
+def statements(world: World) -> int:
+    return int(
+        world.one("SELECT variable_value FROM information_schema.global_status WHERE variable_name = %s", "QUESTIONS")
+    )
+
+
 def of_run(world: World, context: Context, sync_id: str) -> int:
     """How many transactions a run takes, and that it succeeds."""
     enqueue(context, QueueRequest(sync_id, "tester"))
@@ -43,13 +50,13 @@ def of_run(world: World, context: Context, sync_id: str) -> int:
     return commits(world) - before
 
 
-def rich(world: World, **options: Any) -> str:
+def rich(world: World, containers: Sequence[Any] = (GALLERY,), **options: Any) -> str:
     """A bundle with all that one can have."""
     for name in ("a", "b"):
         world.file(f"{photo(name)['path']}/source/source.json", b'{"a": 1}')
         world.file(f"{photo(name)['path']}/source/data/photo.meaning.json", b'{"b": 2}')
     items = (photo("a"), photo("b"), cover("c", "a"), cover("d", "elsewhere"))
-    return world.put(*items, containers=[GALLERY], **options)
+    return world.put(*items, containers=list(containers), **options)
 
 
 def events_of(world: World, sync_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -68,24 +75,52 @@ def test_it_takes_two_transactions_with_its_claim(world: World) -> None:
     assert sample(context, "preflights_total", result="ok") == 1
 
 
-def test_the_result_is_the_same_as_in_steps(world: World) -> None:
+def test_a_first_import_takes_few_statements(world: World) -> None:
+    """With its claim, and BEGIN and COMMIT of both transactions."""
+    context = world.context()
+    for name in ("warm", "a"):
+        world.file(f"{photo(name)['path']}/source/source.json", b'{"a": 1}')
+        world.file(f"{photo(name)['path']}/source/data/photo.meaning.json", b'{"b": 2}')
+        sync_id = world.put(photo(name))
+        world.scan(context)
+        enqueue(context, QueueRequest(sync_id, "tester"))
+        first, before = statements(world), statements(world)
+        assert world.run_next(context) == "done"
+        taken = statements(world) - before - (before - first)
+    assert taken <= 25
+
+
+@pytest.mark.parametrize("containers", [[GALLERY], []])
+def test_the_result_is_the_same_as_in_steps(world: World, containers: list[Any]) -> None:
     results = []
     for also_small in (False, True):
         empty(world)
         for name in (world.root / "sync").iterdir():
             name.unlink()
-        context = world.context(queue={"auto": ["create", "remove"]})
+        context = world.context(queue={"auto": ["create", "update", "remove"]})
+        sync_ids = []
         with in_steps(also_small=also_small):
-            sync_id = rich(world, sync_id=SYNC_ID.format(1))
-            world.scan(context)
-            run_automatically(world, context)
-            removed = world.put(photo("b"), cover("c", "a"), action="remove", day=2, sync_id=SYNC_ID.format(2))
-            world.scan(context)
-            run_automatically(world, context)
+            for bundle in bundles(world, containers):
+                sync_ids.append(bundle())
+                world.scan(context)
+                run_automatically(world, context)
         results.append(
-            [seen(world, NAMES), *map(world.sql, WRITTEN), events_of(world, sync_id), events_of(world, removed)]
+            [seen(world, NAMES), *map(world.sql, WRITTEN), *(events_of(world, sync_id) for sync_id in sync_ids)]
         )
     assert results[0] == results[1]
+
+
+def bundles(world: World, containers: list[Any]) -> list[Callable[[], str]]:
+    """Bundles one after another: new assets and covers, unchanged and changed ones, removals of known and unknown."""
+    changed = {**photo("b"), "title": "Another one", "cover_hash": md5("named")}
+    return [
+        lambda: rich(world, containers, sync_id=SYNC_ID.format(1)),
+        lambda: world.put(photo("a"), changed, photo("n"), cover("d", "b"), day=2, sync_id=SYNC_ID.format(2)),
+        lambda: world.put(photo("b"), photo("o"), day=1, sync_id=SYNC_ID.format(3)),
+        lambda: world.put(photo("x"), cover("c", "a"), action="remove", day=3, sync_id=SYNC_ID.format(4)),
+        lambda: world.put(photo("b"), action="remove", day=4, sync_id=SYNC_ID.format(5)),
+        lambda: world.put(photo("b"), photo("y"), action="update", day=5, sync_id=SYNC_ID.format(6)),
+    ]
 
 
 def test_what_fails_is_imported_in_steps(world: World) -> None:

@@ -153,9 +153,7 @@ MUTATIONS = {
         DECIDE, "return not same_writer and not is_older(incoming, row)", "return False"
     ),
     "cover items stay outranked": Mutation(STAGING, "not self._is_new or was_outranked == is_outranked", "True"),
-    "runs take up no order that has become another one": Mutation(
-        OPENING, "return versions.has_moved(tx, self.lease.batch_id, bundle.version, revision)", "return False"
-    ),
+    "runs take up no order that has become another one": Mutation(OPENING, "return stands.has_moved", "return False"),
     "unchanged items of a later delivery keep their decisions": Mutation(
         DELIVERY,
         "elif versions.has_moved(tx, known.id, versions.version(tx, known.id)):",

@@ -26,19 +26,19 @@ ONE_ASSET, ONE_COVER = Removals(assets=1), Removals(files=1)
 
 def forecaster(bundle: Bundle) -> Forecaster:
     """Forecasts entries of a bundle."""
+    return lambda tx, entries: from_state(tx, bundle, entries, load_state(tx, bundle, entries))
+
+
+def from_state(tx: Tx, bundle: Bundle, entries: Sequence[Entry], state: LibraryState) -> list[Forecast]:
+    """The forecast of some entries, given the stored rows that they concern."""
     arriving = bundle.index.arriving
-
-    def forecast(tx: Tx, entries: Sequence[Entry]) -> list[Forecast]:
-        state = load_state(tx, bundle, entries)
-        try:
-            verdicts = [evaluate(entry, bundle, state, arriving=arriving) for entry in entries]
-        except Exception:
-            log.exception("not_forecast")
-            verdicts = [_verdict(entry, bundle, state) for entry in entries]
-        removals = _removals(tx, state, list(zip(entries, verdicts, strict=True)))
-        return list(map(Forecast, verdicts, removals))
-
-    return forecast
+    try:
+        verdicts = [evaluate(entry, bundle, state, arriving=arriving) for entry in entries]
+    except Exception:
+        log.exception("not_forecast")
+        verdicts = [_verdict(entry, bundle, state) for entry in entries]
+    removals = _removals(tx, state, list(zip(entries, verdicts, strict=True)))
+    return list(map(Forecast, verdicts, removals))
 
 
 def _verdict(entry: Entry, bundle: Bundle, state: LibraryState) -> Verdict:

@@ -84,12 +84,8 @@ def make_plan(
 
     Appends `preflight_started` before, and `preflight_finished` after.
     """
-    container_count, index = sum(1 for _ in manifest.containers()), bundle.index
-    started = {"item_count": index.item_count, "item_type_counts": index.types, "container_count": container_count}
-    ledger.append(
-        tx, known.id, "preflight_started",
-        phase="preflight", action=manifest.action, manifest_sha256=manifest.sha256, **started,
-    )  # fmt: skip
+    ledger.append(tx, known.id, "preflight_started", **started_payload(manifest))
+    index = bundle.index
     is_new = known.plan_sha256 != manifest.sha256
     plan = staging.stage(tx, db, known.id, manifest, index, forecast.forecaster(bundle), on_progress, is_new=is_new)
     plan.removals = forecast.less_covers_of_removed(tx, known.id, bundle, plan)
@@ -97,10 +93,27 @@ def make_plan(
     batch.set_plan(tx, known.id, manifest.sha256)
     if plan.removals.total or known.plan_sha256 is not None:
         removals.expect(tx, known, manifest.sha256, plan.removals)
-    ignored = {"derivatives_ignored": index.derivatives_ignored, "duplicates_collapsed": index.duplicates_collapsed}
-    payload = {**plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
-    ledger.append(tx, known.id, "preflight_finished", phase="preflight", **payload)
+    ledger.append(tx, known.id, "preflight_finished", **finished_payload(plan, index))
     return plan
+
+
+def started_payload(manifest: Manifest) -> dict[str, Any]:
+    """What `preflight_started` says."""
+    index = manifest.index
+    return {
+        "phase": "preflight",
+        "action": manifest.action,
+        "manifest_sha256": manifest.sha256,
+        "item_count": index.item_count,
+        "item_type_counts": index.types,
+        "container_count": sum(1 for _ in manifest.containers()),
+    }
+
+
+def finished_payload(plan: Plan, index: ManifestIndex) -> dict[str, Any]:
+    """What `preflight_finished` says."""
+    ignored = {"derivatives_ignored": index.derivatives_ignored, "duplicates_collapsed": index.duplicates_collapsed}
+    return {"phase": "preflight", **plan_payload(plan), **{key: count for key, count in ignored.items() if count}}
 
 
 def bundle_of(tx: Tx, batch_id: int, manifest: Manifest, index: ManifestIndex) -> Bundle:

@@ -71,6 +71,15 @@ class Plan:
         return self.counts.total()
 
 
+def plan_of_new(forecasts: Iterable[tuple[Entry, Forecast]]) -> Plan:
+    """The plan of a batch without rows; it writes none."""
+    plan = Plan()
+    for entry, (verdict, removals) in forecasts:
+        plan.removals += removals
+        plan.note(entry, FORECAST.get(verdict.decision, verdict.decision), verdict.error)
+    return plan
+
+
 def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     """Updates the rows after a re-delivery: changed items become pending, items no longer listed are dropped.
 
@@ -171,7 +180,7 @@ class _Staging:
             verdict = of_awaited(forecast) if was_deferred else forecast
             decision = FORECAST.get(verdict.decision, verdict.decision)
             if row is None:
-                step.new.append(_new_row(entry, decision, verdict))
+                step.new.append(new_row(entry, decision, verdict))
             elif self._stands(row, entry, verdict):
                 step.changed += _moved_row(row, entry)
                 self.plan.note_again(row, decision)
@@ -207,7 +216,8 @@ def _is_unchanged(row: StagedItem, entry: Entry) -> bool:
     return row.in_manifest and row.entry_sha256 == entry.sha256
 
 
-def _new_row(entry: Entry, decision: Decision, verdict: Verdict) -> tuple[Any, ...]:
+def new_row(entry: Entry, decision: Decision, verdict: Verdict) -> tuple[Any, ...]:
+    """The row of a new item, as `item.stage` takes it."""
     identity = (entry.ordinal, entry.asset_type, entry.asset_hash, entry.cover_hash, entry.parent_hash, entry.sha256)
     return (*identity, decision, verdict.reason, verdict.waiting_for, verdict.error)
 

@@ -12,6 +12,7 @@ from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
+from ingestd.store.standing import Standing
 from ingestd.store.values import Ids, Json
 
 _sql = Queries("batch")
@@ -159,6 +160,13 @@ def start(tx: Tx, batch_id: int) -> None:
 
 def finish(tx: Tx, batch_id: int, status: BatchStatus, error: str | None) -> None:
     _sql.finish(tx.connection, batch_id=batch_id, status=status.value, error=error)
+
+
+def finish_first(tx: Tx, batch_id: int, status: BatchStatus, error: str | None, sha256: str, began: Standing) -> None:
+    """Ends the first import of a batch that planned, began and ended in one transaction."""
+    at, generation = began.version.completed_at, began.version.generation
+    of_import = {"sha256": sha256, "completed_at": at, "generation": generation, "revision": began.revision}
+    _sql.finish_first(tx.connection, batch_id=batch_id, status=status.value, error=error, **of_import)
 
 
 def fail(tx: Tx, batch_id: int, error: str, failure_count: int, retry_after: float | None) -> None:

@@ -95,6 +95,12 @@ def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
         bulk.write(tx, part, insert=_sql.stage, load=_sql.load_staged)
 
 
+def stage_decided(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    """As `stage`, with what was decided of each item."""
+    for part in rows_json(rows):
+        _sql.stage_decided(tx.connection, batch_id=batch_id, rows=part)
+
+
 def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     """Updates changed items: (id, ordinal, cover_hash, entry_sha256, decision, reason, waiting_for, error)."""
     for part in rows_json(rows):

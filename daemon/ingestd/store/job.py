@@ -225,13 +225,11 @@ def beat(tx: Tx, lease: Lease) -> bool:
     return bool(_sql.beat(tx.connection, job_id=lease.job_id, token=lease.token))
 
 
-def finish(tx: Tx, lease: Lease, state: JobState, error: str | None, items_done: int, items_total: int) -> None:
-    """Ends the job. Raises LeaseLost when it is no longer this worker's."""
-    values: dict[str, Any] = {"items_done": items_done, "items_total": items_total}
-    if (
-        _sql.finish(tx.connection, job_id=lease.job_id, token=lease.token, state=state.value, error=error, **values)
-        != 1
-    ):
+def finish(tx: Tx, lease: Lease, state: JobState, error: str | None, manifest_sha256: str | None = None) -> None:
+    """Ends the job; `manifest_sha256`: as `consume`. Raises LeaseLost when it is no longer this worker's."""
+    claim: dict[str, Any] = {"job_id": lease.job_id, "token": lease.token}
+    done = {"items_done": lease.items_done, "items_total": lease.items_total, "manifest_sha256": manifest_sha256}
+    if _sql.finish(tx.connection, **claim, **done, state=state.value, error=error) != 1:
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
 
 

@@ -15,10 +15,16 @@ _sql = Queries("ledger")
 
 def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> None:
     """Appends one event, which is also the receipt of the transaction; `payload` must name its phase."""
-    text = Json(_json(payload))
-    _sql.append(tx.connection, batch_id=batch_id, event_type=event_type, payload=text)
+    append_all(tx, batch_id, [(event_type, payload)])
+
+
+def append_all(tx: Tx, batch_id: int | None, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Appends a few events of one batch, in this order: (type, payload). The first is the receipt."""
+    texts = [(kind, Json(_json(payload))) for kind, payload in events]
+    _sql.append(tx.connection, [{"batch_id": batch_id, "event_type": kind, "payload": text} for kind, text in texts])
     event_id: int = tx.connection.insert_id()  # type: ignore[no-untyped-call]
-    tx.receipt = partial(is_recorded, event_id=event_id, event_type=event_type, payload=text)
+    (event_type, first), *_ = texts
+    tx.receipt = partial(is_recorded, event_id=event_id, event_type=event_type, payload=first)
 
 
 def is_recorded(tx: Tx, event_id: int, event_type: str, payload: Json) -> bool:
@@ -30,6 +36,11 @@ def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
     """Appends one event for the decision of each item, in order of the manifest."""
     for start in range(0, len(item_ids), ROWS_PER_STATEMENT):
         _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
+
+
+def append_items_of(tx: Tx, batch_id: int) -> None:
+    """Appends one event for the decision of each item of a batch: assets first, in order of the manifest."""
+    _sql.append_items_of(tx.connection, batch_id=batch_id)
 
 
 def _json(payload: dict[str, Any]) -> bytes:

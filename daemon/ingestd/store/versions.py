@@ -131,11 +131,6 @@ def place_time(tx: Tx, version_at: datetime, revision: int) -> None:
     _sql.place_time(tx.connection, version_at=version_at, revision=revision)
 
 
-def revision(tx: Tx, batch_id: int) -> int:
-    """The revision of the order of the time of a batch. Has to be read before its generation."""
-    return int(_sql.revision(tx.connection, batch_id=batch_id))
-
-
 def place_of(tx: Tx, batch_id: int) -> tuple[datetime | None, str | None]:
     """The time and the prior of a batch."""
     version_at, prior_sync_id = _sql.place_of(tx.connection, batch_id=batch_id)
@@ -159,12 +154,10 @@ def imported_order(tx: Tx, batch_id: int) -> Order | None:
     return None if found is None else Order(*found)
 
 
-def has_moved(tx: Tx, batch_id: int, now: Version, revision: int | None = None) -> bool:
-    """Whether the version of a batch was another one when its last import began, or the revision, if one is given."""
-    completed_at, generation, imported = _sql.imported_version(tx.connection, batch_id=batch_id)
-    if generation is None:
-        return False
-    return (completed_at, generation) != (now.completed_at, now.generation) or revision not in (None, imported)
+def has_moved(tx: Tx, batch_id: int, now: Version) -> bool:
+    """Whether the version of a batch was another one when its last import began."""
+    completed_at, generation = _sql.imported_version(tx.connection, batch_id=batch_id)
+    return generation is not None and (completed_at, generation) != (now.completed_at, now.generation)
 
 
 def begin_import(tx: Tx, batch_id: int, version: Version, revision: int, *, of_all: bool) -> None:

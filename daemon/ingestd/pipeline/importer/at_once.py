@@ -3,26 +3,26 @@
 What stands in its way rolls all of it back. The bundle is then imported step by step: that knows what to do about it.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from ingestd.errors import RemovalRefused
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.model import Action, BatchStatus, Decision, Lease, Reason, Verdict
+from ingestd.model import Action, BatchStatus, Lease
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import FirstTry, ItemReader
 from ingestd.mount.records import Reading
 from ingestd.pipeline import evaluate, preflight
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.importer import chunk_writer, completion, container_writer
+from ingestd.pipeline.importer import chunk_writer, completion, container_writer, first_import
 from ingestd.pipeline.importer.chunk_source import MAX_CHUNK_BYTES
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.fence import Fence
+from ingestd.pipeline.importer.imported import Imported, InSteps
 from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
@@ -34,30 +34,6 @@ log = structlog.get_logger()
 
 MAX_CONTAINERS = 20
 """each is written by statements of its own, and keeps other bundles with the same ones waiting until the end"""
-
-
-class InSteps(Exception):
-    """Why a bundle is not imported in one transaction."""
-
-
-@dataclass(slots=True)
-class _Import:
-    """What one try has imported."""
-
-    opened: Opened
-    progress: Progress
-    parts: set[Part] = field(default_factory=set)
-    decisions: Counter[tuple[Decision, Reason | None]] = field(default_factory=Counter)
-    status: BatchStatus = BatchStatus.IMPORTED
-
-    def note(self, part: Part, verdicts: Sequence[Verdict]) -> None:
-        """Counts what was decided of some items. Raises InSteps if one failed: others may count in its place."""
-        self.parts.add(part)
-        for verdict in verdicts:
-            if verdict.decision is Decision.FAILED:
-                raise InSteps(verdict.error)
-            self.decisions[verdict.decision, verdict.reason] += 1
-            self.progress.note(verdict.decision, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +92,28 @@ class AtOnce:
             raise InSteps("its documents are long")
         return readings
 
-    def _import(self, tx: Tx, delivered: Delivery, manifest: Manifest, readings: ReadingsByOrdinal) -> _Import:
-        opened, obstacle = self.opening.prepare(tx, delivered, manifest)
+    def _import(self, tx: Tx, delivered: Delivery, manifest: Manifest, readings: ReadingsByOrdinal) -> Imported:
+        begun, obstacle = self.opening.begin(tx, delivered, manifest)
+        if obstacle is None and (done := first_import.run(tx, self.lease, begun, readings)) is not None:
+            return done
+        if obstacle is None:
+            opened, obstacle = self.opening.plan(tx, begun)
         if obstacle is not None:
             raise InSteps(str(obstacle)) from obstacle
-        done = _Import(opened, Progress(opened.terminal))
+        return self._import_rows(tx, opened, readings)
+
+    def _import_rows(self, tx: Tx, opened: Opened, readings: ReadingsByOrdinal) -> Imported:
+        """Imports a planned batch."""
+        done = Imported(opened.plan, Progress(opened.terminal))
         for part in (Part.ITEM, Part.COVER):
-            self._import_items(tx, done, part, readings)
-        self._import_containers(tx, done)
+            self._import_items(tx, opened, done, part, readings)
+        self._import_containers(tx, opened, done)
         self.lease.items_done += done.progress.seen
         done.status = completion.finish(tx, self.lease, done.progress, is_counted=opened.plan is not None)
         return done
 
-    def _import_items(self, tx: Tx, done: _Import, part: Part, readings: ReadingsByOrdinal) -> None:
-        opened, wanted = done.opened, {"after": -1, "limit": len(readings)}
+    def _import_items(self, tx: Tx, opened: Opened, done: Imported, part: Part, readings: ReadingsByOrdinal) -> None:
+        wanted = {"after": -1, "limit": len(readings)}
         if not any(opened.manifest.entry(ordinal).is_cover is (part is Part.COVER) for ordinal in readings):
             return
         rows = item.chunk(tx, batch_id=self.lease.batch_id, scope=self.lease.scope, covers=part is Part.COVER, **wanted)
@@ -140,8 +124,8 @@ class AtOnce:
             done.note(part, chunk.verdicts)
             chunk_writer.write_locked(tx, opened.bundle, chunk, opened.removed)
 
-    def _import_containers(self, tx: Tx, done: _Import) -> None:
-        opened, batch_id = done.opened, self.lease.batch_id
+    def _import_containers(self, tx: Tx, opened: Opened, done: Imported) -> None:
+        batch_id = self.lease.batch_id
         containers = list(opened.manifest.containers())
         rows = item.undecided_containers(tx, batch_id, self.lease.scope) if containers else {}
         for container in containers:
@@ -149,10 +133,10 @@ class AtOnce:
                 done.parts.add(Part.CONTAINER)
                 container_writer.write(tx, batch_id, row, opened.bundle, container, opened.removed)
 
-    def _count(self, done: _Import) -> None:
+    def _count(self, done: Imported) -> None:
         """Counts what was committed."""
-        if done.opened.plan is not None:
-            preflight.count(self.context, done.opened.plan)
+        if done.plan is not None:
+            preflight.count(self.context, done.plan)
         self.progress.terminal, self.progress.seen = done.progress.terminal, done.progress.seen
         self.progress.tally = done.progress.tally
         for (decision, _reason), number in done.decisions.items():

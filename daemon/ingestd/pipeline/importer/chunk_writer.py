@@ -33,12 +33,17 @@ def write(
 
 def write_locked(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
     """As `write`, for a chunk that was prepared in this transaction, from locked rows."""
+    write_library(tx, bundle, chunk, removed)
+    _record(tx, chunk)
+    item.shift_tally(tx, removed.batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
+
+
+def write_library(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
+    """Writes only the library rows of such a chunk."""
     if chunk.is_of_covers:
         cover_writer.write(tx, bundle, chunk, removed)
     else:
         _write_assets(tx, bundle, chunk, removed)
-    _record(tx, chunk)
-    item.shift_tally(tx, removed.batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
 
 
 def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) -> PreparedChunk:

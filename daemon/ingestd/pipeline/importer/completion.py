@@ -11,6 +11,7 @@ from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, Inv
 from ingestd.pipeline import ordering, removals
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
+from ingestd.store.standing import Standing
 
 
 @dataclass(slots=True)
@@ -43,12 +44,26 @@ def finish(tx: Tx, lease: Lease, progress: Progress, *, is_counted: bool = False
     items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
     status = decide.batch_status(True, items + containers, finished=True)
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))
-    summary = _summary(progress, items, status)
-    payload = {key: summary[key] for key in ("status", "remaining", "tally")}
-    ledger.append(tx, lease.batch_id, "import_finished", phase="import", skipped_terminal=progress.terminal, **payload)
-    _append_finish_event(tx, lease, progress, None, summary)
-    _end_job(tx, lease, JobState.DONE, None)
+    _end_done(tx, lease, progress, _summary(progress, items, status))
     return status
+
+
+def finish_first(tx: Tx, lease: Lease, progress: Progress, manifest_sha256: str, began: Standing) -> BatchStatus:
+    """Ends a run that planned and handled all items of a batch without containers, of which nothing was imported."""
+    status = decide.batch_status(True, progress.tally, finished=True)
+    batch.finish_first(tx, lease.batch_id, status, _batch_error(progress.tally, Counter()), manifest_sha256, began)
+    _end_done(tx, lease, progress, _summary(progress, progress.tally, status), manifest_sha256)
+    return status
+
+
+def _end_done(
+    tx: Tx, lease: Lease, progress: Progress, summary: dict[str, Any], manifest_sha256: str | None = None
+) -> None:
+    of_import = {key: summary[key] for key in ("status", "remaining", "tally")}
+    finished = {"phase": "import", "skipped_terminal": progress.terminal, **of_import}
+    events = [("import_finished", finished), ("job_finished", _finish_payload(lease, progress, None, summary))]
+    ledger.append_all(tx, lease.batch_id, events)
+    _end_job(tx, lease, JobState.DONE, None, manifest_sha256)
 
 
 def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str, basis: InvalidBasis) -> BatchStatus:
@@ -82,13 +97,13 @@ def fail(tx: Tx, lease: Lease, progress: Progress, error: str, pauses: Sequence[
 
 def _end_failed(tx: Tx, lease: Lease, progress: Progress, error: str, status: BatchStatus) -> BatchStatus:
     summary = _summary(progress, item.tally(tx, lease.batch_id), status)
-    _append_finish_event(tx, lease, progress, error, summary)
+    ledger.append(tx, lease.batch_id, "job_finished", **_finish_payload(lease, progress, error, summary))
     _end_job(tx, lease, JobState.FAILED, error)
     return status
 
 
-def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None) -> None:
-    job.finish(tx, lease, state, error, lease.items_done, lease.items_total)
+def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None, manifest_sha256: str | None = None) -> None:
+    job.finish(tx, lease, state, error, manifest_sha256)
     ordering.promote_successors(tx, lease.batch_id)
 
 
@@ -112,11 +127,11 @@ def _summary(progress: Progress, items: Counter[str], status: BatchStatus) -> di
     }
 
 
-def _append_finish_event(tx: Tx, lease: Lease, progress: Progress, error: str | None, summary: dict[str, Any]) -> None:
+def _finish_payload(lease: Lease, progress: Progress, error: str | None, summary: dict[str, Any]) -> dict[str, Any]:
+    """What `job_finished` says."""
     ok = int(error is None and summary["ok"])
     outer = {"items_seen": progress.seen, "ok": ok, "status": summary["status"], "summary": summary}
-    payload = {"job_id": lease.job_id, "error": error, "summary": outer}
-    ledger.append(tx, lease.batch_id, "job_finished", phase="job_finish", **payload)
+    return {"phase": "job_finish", "job_id": lease.job_id, "error": error, "summary": outer}
 
 
 def _batch_error(items: Counter[str], containers: Counter[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
@@ -21,7 +22,7 @@ from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
 from ingestd.store import batch, item, job, ledger, versions
 from ingestd.store.db import Tx
-from ingestd.store.queries import server
+from ingestd.store.standing import Standing, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,17 @@ class Opened:
     bundle: Bundle
     terminal: int
     plan: Plan | None
+    removed: RemovalCount
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch as its run begins, its row locked; `removed` as in `Opened`."""
+
+    known: Batch
+    standing: Standing
+    manifest: Manifest
+    bundle: Bundle
     removed: RemovalCount
 
 
@@ -99,15 +111,28 @@ class Opening:
 
     def prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
+        begun, obstacle = self.begin(tx, delivered, manifest)
+        if obstacle is not None:
+            return Opened(manifest, begun.bundle, 0, None, begun.removed), obstacle
+        return self.plan(tx, begun)
+
+    def begin(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Begun, IngestdError | None]:
+        """The batch, locked and brought up to date with its manifest, and what keeps it from being imported now."""
         known, is_changed = self._current_batch(tx, delivered)
-        revision = versions.revision(tx, known.id)
-        bundle = preflight.bundle_of(tx, known.id, manifest, delivered.index)
-        removed = removals.count_for(self.context, known, manifest.sha256)
-        if problem := self._time_problem(tx, manifest):
-            return Opened(manifest, bundle, 0, None, removed), ManifestFromFuture([problem])
+        stands = standing(tx, known.id)
+        bundle = Bundle(manifest.action, stands.version, delivered.index)
+        begun = Begun(known, stands, manifest, bundle, removals.count_for(self.context, known, manifest.sha256))
+        max_future = self.context.settings.mount.max_future
+        if problem := delivery.future_problem(manifest.completed_at, stands.now, max_future):
+            return begun, ManifestFromFuture([problem])
         if is_changed and ordering.must_wait(tx, known.id):
-            return Opened(manifest, bundle, 0, None, removed), PriorFirst("its prior has an active job")
-        if self._repeats_all(tx, bundle, revision):
+            return begun, PriorFirst("its prior has an active job")
+        return begun, None
+
+    def plan(self, tx: Tx, begun: Begun) -> tuple[Opened, IngestdError | None]:
+        """Plans the batch if needed, as `prepare`."""
+        known, manifest, bundle = begun.known, begun.manifest, begun.bundle
+        if self._repeats_all(tx, begun.standing):
             item.reset(tx, known.id)
             removals.recount(tx, known)
         plan = None
@@ -118,15 +143,15 @@ class Opening:
         try:
             removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
-            return Opened(manifest, bundle, 0, plan, removed), refusal
-        return Opened(manifest, bundle, self._record_start(tx, manifest, bundle, revision), plan, removed), None
+            return Opened(manifest, bundle, 0, plan, begun.removed), refusal
+        return Opened(manifest, bundle, self._record_start(tx, begun), plan, begun.removed), None
 
-    def _repeats_all(self, tx: Tx, bundle: Bundle, revision: int) -> bool:
+    def _repeats_all(self, tx: Tx, stands: Standing) -> bool:
         """Whether decided items are taken up, too: by a re-import, and where the version of the batch has changed."""
         is_reimport = self.lease.scope is Scope.REIMPORT and job.begin_reimport(tx, self.lease.job_id)
         if is_reimport or not self.lease.scope.takes_everything:
             return is_reimport
-        return versions.has_moved(tx, self.lease.batch_id, bundle.version, revision)
+        return stands.has_moved
 
     def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
         """The batch under its row lock, brought up to date, and whether the manifest that was read was recorded now."""
@@ -140,27 +165,26 @@ class Opening:
             return known, False
         return batch.lock_by_id(tx, known.id), True
 
-    def _time_problem(self, tx: Tx, manifest: Manifest) -> str | None:
-        max_future = self.context.settings.mount.max_future
-        return delivery.future_problem(manifest.completed_at, server.now(tx), max_future)
-
-    def _record_start(self, tx: Tx, manifest: Manifest, bundle: Bundle, revision: int) -> int:
+    def _record_start(self, tx: Tx, begun: Begun) -> int:
         """Appends `import_started`; returns how many items are decided already."""
         tally = item.tally(tx, self.lease.batch_id)
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
-        of_all = self.lease.scope.takes_everything
-        versions.begin_import(tx, self.lease.batch_id, bundle.version, revision, of_all=of_all)
-        ledger.append(
-            tx,
-            self.lease.batch_id,
-            "import_started",
-            phase="import",
-            action=manifest.action,
-            item_count=tally.total(),
-            container_count=sum(1 for _ in manifest.containers()),
-            already_terminal_count=terminal,
-            manifest_sha256=manifest.sha256,
-            max_items=0,
-        )
+        of_all, stands = self.lease.scope.takes_everything, begun.standing
+        versions.begin_import(tx, self.lease.batch_id, stands.version, stands.revision, of_all=of_all)
+        started = start_payload(begun.manifest, tally.total(), terminal)
+        ledger.append(tx, self.lease.batch_id, "import_started", **started)
         return terminal
+
+
+def start_payload(manifest: Manifest, items: int, terminal: int) -> dict[str, Any]:
+    """What `import_started` says of a batch with so many items, of which some are decided already."""
+    return {
+        "phase": "import",
+        "action": manifest.action,
+        "item_count": items,
+        "container_count": sum(1 for _ in manifest.containers()),
+        "already_terminal_count": terminal,
+        "manifest_sha256": manifest.sha256,
+        "max_items": 0,
+    }
