@@ -1,12 +1,5 @@
 -- ingest_batch_item and ingest_batch_container: what a manifest lists, and what was decided of it.
 
--- fragment: staged
--- The values of a new item.
-ordinal INT UNSIGNED PATH '$[0]', asset_type VARCHAR(32) PATH '$[1]', asset_hash VARCHAR(32) PATH '$[2]',
-       cover_hash CHAR(32) PATH '$[3]', parent_hash VARCHAR(32) PATH '$[4]', entry_sha256 CHAR(64) PATH '$[5]',
-       decision VARCHAR(16) PATH '$[6]', reason VARCHAR(32) PATH '$[7]', waiting_for CHAR(32) PATH '$[8]',
-       last_error TEXT PATH '$[9]'
-
 -- name: existing
 SELECT id, ordinal, asset_type, asset_hash, parent_key, entry_sha256, in_manifest, decision, reason, waiting_for
 FROM ingest_batch_item WHERE batch_id = :batch_id;
@@ -26,7 +19,11 @@ INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, cover_
                                decision, reason, waiting_for, last_error, asset_id, updated_at)
 SELECT :batch_id, j.ordinal, j.asset_type, j.asset_hash, j.cover_hash, j.parent_hash, j.entry_sha256,
        j.decision, j.reason, j.waiting_for, j.last_error, IF(j.last_error IS NULL, a.id, NULL), UTC_TIMESTAMP(6)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS ({{staged}})) j
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       ordinal INT UNSIGNED PATH '$[0]', asset_type VARCHAR(32) PATH '$[1]', asset_hash VARCHAR(32) PATH '$[2]',
+       cover_hash CHAR(32) PATH '$[3]', parent_hash VARCHAR(32) PATH '$[4]', entry_sha256 CHAR(64) PATH '$[5]',
+       decision VARCHAR(16) PATH '$[6]', reason VARCHAR(32) PATH '$[7]', waiting_for CHAR(32) PATH '$[8]',
+       last_error TEXT PATH '$[9]')) j
 LEFT JOIN asset a
   ON a.hash = CONVERT(IF(j.asset_type = 'cover', j.parent_hash, j.asset_hash) USING ascii) COLLATE ascii_nopad_bin;
 

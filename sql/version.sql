@@ -21,14 +21,17 @@ b.id, b.sync_id, b.version_at, b.imported_generation, b.imported_revision, IFNUL
 -- name: version^
 SELECT version_at, sync_id, prior_sync_id IS NOT NULL FROM ingest_batch WHERE id = :batch_id;
 
--- name: standing^
--- A batch whose row is locked, as its import begins, and whether it has rows of items, containers and removals.
-SELECT b.version_at, b.sync_id, b.prior_sync_id IS NOT NULL, IFNULL(o.revision, 0), b.imported_version_at,
-       b.imported_generation, b.imported_revision, UTC_TIMESTAMP(6),
+-- name: lock_standing^
+-- A batch as its import begins; only its own row is locked. What is asked for besides is read when that is held: see the
+-- test. `waits`: jobs wait for the one of this batch.
+SELECT {{batch_columns}}, b.version_at, b.imported_version_at, b.imported_generation, b.imported_revision, UTC_TIMESTAMP(6),
+       IFNULL((SELECT o.revision FROM ingest_order o WHERE o.version_at = b.version_at), 0),
        EXISTS (SELECT 1 FROM ingest_batch_item i WHERE i.batch_id = b.id)
          OR EXISTS (SELECT 1 FROM ingest_batch_container c WHERE c.batch_id = b.id)
-         OR EXISTS (SELECT 1 FROM ingest_batch_removal r WHERE r.batch_id = b.id)
-FROM ingest_batch b LEFT JOIN ingest_order o ON o.version_at = b.version_at WHERE b.id = :batch_id;
+         OR EXISTS (SELECT 1 FROM ingest_batch_removal r WHERE r.batch_id = b.id),
+       EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
+               WHERE s.prior_sync_id = b.sync_id AND s.id <> b.id AND w.state = 'waiting')
+FROM ingest_batch b WHERE b.id = :batch_id FOR UPDATE;
 
 -- name: versions
 SELECT version_at, sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND version_at IS NOT NULL;

@@ -7,12 +7,11 @@ from typing import Any
 
 import orjson
 
-from ingestd.model import Action, BatchStatus, InvalidBasis, Origin, Scope
+from ingestd.model import Action, BatchStatus, InvalidBasis, Origin, Scope, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
-from ingestd.store.standing import Standing
 from ingestd.store.values import Ids, Json
 
 _sql = Queries("batch")
@@ -162,10 +161,12 @@ def finish(tx: Tx, batch_id: int, status: BatchStatus, error: str | None) -> Non
     _sql.finish(tx.connection, batch_id=batch_id, status=status.value, error=error)
 
 
-def finish_first(tx: Tx, batch_id: int, status: BatchStatus, error: str | None, sha256: str, began: Standing) -> None:
+def finish_first(
+    tx: Tx, batch_id: int, status: BatchStatus, error: str | None, sha256: str, version: Version, revision: int
+) -> None:
     """Ends the first import of a batch that planned, began and ended in one transaction."""
-    at, generation = began.version.completed_at, began.version.generation
-    of_import = {"sha256": sha256, "completed_at": at, "generation": generation, "revision": began.revision}
+    of_import = {"sha256": sha256, "completed_at": version.completed_at, "generation": version.generation}
+    of_import["revision"] = revision
     _sql.finish_first(tx.connection, batch_id=batch_id, status=status.value, error=error, **of_import)
 
 

@@ -1,41 +1,51 @@
-"""How a batch stands when its import begins; read at once, while its row is locked."""
+"""How a batch stands when its import begins: read at once, and its row stays locked until the transaction ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from ingestd.model import Version
+from ingestd.records import Batch
 from ingestd.store.db import Tx
-from ingestd.store.sql import Queries
+from ingestd.store.sql import Queries, RowReader
 from ingestd.store.versions import generations
 
 _sql = Queries("version")
+_batch = RowReader(Batch)
+_COLUMNS = len(fields(Batch))
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The version of a consumable batch, the revision of the order of its time, and both at its last import.
+    """A batch, and its version, if it has one; the revision of the order of its time, and both at its last import.
 
     `imported` is (completed_at, generation, revision); its generation is None before the first import. `now` is the
-    time of the database. `has_rows`: items, containers or removals are recorded of it.
+    time of the database. `has_rows`: items, containers or removals are recorded of it. `has_successors`: jobs wait for
+    its job; none begins to while the row is locked, unless its manifest changes.
     """
 
-    version: Version
+    known: Batch
+    version: Version | None
     revision: int
     imported: tuple[datetime | None, int | None, int | None]
     now: datetime
     has_rows: bool
+    has_successors: bool
 
     @property
     def has_moved(self) -> bool:
         """Whether the version, or the revision, was another one when its last import began."""
         before, version = self.imported, self.version
+        assert version is not None, "what is imported has a version"
         return before[1] is not None and before != (version.completed_at, version.generation, self.revision)
 
 
-def standing(tx: Tx, batch_id: int) -> Standing:
-    # The revision is older than the generation that is counted next: so a change between both is not missed.
-    at, sync_id, has_prior, revision, *imported, now, has_rows = _sql.standing(tx.connection, batch_id=batch_id)
-    following = generations(tx, [sync_id]) if has_prior else {}
-    version = Version(at, sync_id, following.get(sync_id, 0))
+def lock(tx: Tx, batch_id: int) -> Standing:
+    row = _sql.lock_standing(tx.connection, batch_id=batch_id)
+    known = _batch(row[:_COLUMNS])
+    version_at, *imported, now, revision, has_rows, has_successors = row[_COLUMNS:]
+    # The generation is counted after the revision was read: so a change between both is not missed.
+    following = generations(tx, [known.sync_id]) if version_at and known.prior_sync_id else {}
+    version = Version(version_at, known.sync_id, following.get(known.sync_id, 0)) if version_at else None
     imported_at, generation, imported_revision = imported
-    return Standing(version, revision, (imported_at, generation, imported_revision), now, bool(has_rows))
+    last = (imported_at, generation, imported_revision)
+    return Standing(known, version, int(revision), last, now, bool(has_rows), bool(has_successors))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestd import decide
 from ingestd.errors import RemovalRefused
-from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, InvalidBasis, JobState, Lease
+from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, InvalidBasis, JobState, Lease, Version
 from ingestd.pipeline import ordering, removals
 from ingestd.store import batch, item, job, ledger
 from ingestd.store.db import Tx
@@ -44,26 +44,29 @@ def finish(tx: Tx, lease: Lease, progress: Progress, *, is_counted: bool = False
     items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
     status = decide.batch_status(True, items + containers, finished=True)
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))
-    _end_done(tx, lease, progress, _summary(progress, items, status))
+    _append_end(tx, lease, progress, _summary(progress, items, status))
+    _end_job(tx, lease, JobState.DONE, None)
     return status
 
 
-def finish_first(tx: Tx, lease: Lease, progress: Progress, manifest_sha256: str, began: Standing) -> BatchStatus:
+def finish_first(
+    tx: Tx, lease: Lease, progress: Progress, sha256: str, version: Version, began: Standing
+) -> BatchStatus:
     """Ends a run that planned and handled all items of a batch without containers, of which nothing was imported."""
-    status = decide.batch_status(True, progress.tally, finished=True)
-    batch.finish_first(tx, lease.batch_id, status, _batch_error(progress.tally, Counter()), manifest_sha256, began)
-    _end_done(tx, lease, progress, _summary(progress, progress.tally, status), manifest_sha256)
+    status, error = decide.batch_status(True, progress.tally, finished=True), _batch_error(progress.tally, Counter())
+    batch.finish_first(tx, lease.batch_id, status, error, sha256, version, began.revision)
+    _append_end(tx, lease, progress, _summary(progress, progress.tally, status))
+    job.finish(tx, lease, JobState.DONE, None, sha256)
+    if began.has_successors:
+        ordering.promote_successors(tx, lease.batch_id)
     return status
 
 
-def _end_done(
-    tx: Tx, lease: Lease, progress: Progress, summary: dict[str, Any], manifest_sha256: str | None = None
-) -> None:
+def _append_end(tx: Tx, lease: Lease, progress: Progress, summary: dict[str, Any]) -> None:
     of_import = {key: summary[key] for key in ("status", "remaining", "tally")}
     finished = {"phase": "import", "skipped_terminal": progress.terminal, **of_import}
     events = [("import_finished", finished), ("job_finished", _finish_payload(lease, progress, None, summary))]
     ledger.append_all(tx, lease.batch_id, events)
-    _end_job(tx, lease, JobState.DONE, None, manifest_sha256)
 
 
 def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str, basis: InvalidBasis) -> BatchStatus:
@@ -102,8 +105,8 @@ def _end_failed(tx: Tx, lease: Lease, progress: Progress, error: str, status: Ba
     return status
 
 
-def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None, manifest_sha256: str | None = None) -> None:
-    job.finish(tx, lease, state, error, manifest_sha256)
+def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None) -> None:
+    job.finish(tx, lease, state, error)
     ordering.promote_successors(tx, lease.batch_id)
 
 

@@ -57,8 +57,10 @@ class _FirstImport:
             decided += self._import(Part.COVER, covers, load_state(self.tx, self.begun.bundle, covers, lock=True))
         self._write_items(decided)
         lease.items_done, lease.items_total = done.progress.seen, len(entries)
-        sha256, stands = self.begun.manifest.sha256, self.begun.standing
-        done.status = completion.finish_first(self.tx, lease, done.progress, sha256, stands)
+        begun, sha256 = self.begun, self.begun.manifest.sha256
+        done.status = completion.finish_first(
+            self.tx, lease, done.progress, sha256, begun.bundle.version, begun.standing
+        )
         return done
 
     def _append_start(self, plan: Plan) -> None:

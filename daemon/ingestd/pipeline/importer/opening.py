@@ -20,9 +20,9 @@ from ingestd.pipeline.importer.grace import Grace
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.pipeline.staging import Plan
 from ingestd.records import Batch
-from ingestd.store import batch, item, job, ledger, versions
+from ingestd.store import item, job, ledger, standing, versions
 from ingestd.store.db import Tx
-from ingestd.store.standing import Standing, standing
+from ingestd.store.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,9 @@ class Opening:
 
     def begin(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Begun, IngestdError | None]:
         """The batch, locked and brought up to date with its manifest, and what keeps it from being imported now."""
-        known, is_changed = self._current_batch(tx, delivered)
-        stands = standing(tx, known.id)
-        bundle = Bundle(manifest.action, stands.version, delivered.index)
+        stands, is_changed = self._current_batch(tx, delivered)
+        assert stands.version is not None, "a consumable manifest gives its batch a version"
+        known, bundle = stands.known, Bundle(manifest.action, stands.version, delivered.index)
         begun = Begun(known, stands, manifest, bundle, removals.count_for(self.context, known, manifest.sha256))
         max_future = self.context.settings.mount.max_future
         if problem := delivery.future_problem(manifest.completed_at, stands.now, max_future):
@@ -153,17 +153,18 @@ class Opening:
             return is_reimport
         return stands.has_moved
 
-    def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Batch, bool]:
-        """The batch under its row lock, brought up to date, and whether the manifest that was read was recorded now."""
-        known = batch.lock_by_id(tx, self.lease.batch_id)
+    def _current_batch(self, tx: Tx, delivered: Delivery) -> tuple[Standing, bool]:
+        """The batch, locked and brought up to date, and whether the manifest that was read was recorded now."""
+        stands = standing.lock(tx, self.lease.batch_id)
+        known = stands.known
         if known.manifest_sha256 != delivered.sha256:
             columns = delivery.columns_of(delivered)
             delivery.change(tx, self.context, known, delivered, columns, queued=True, phase="import")
         elif known.manifest_completed_at is None and delivered.manifest is not None:
             delivery.complete(tx, known, delivered, delivered.manifest)
         else:
-            return known, False
-        return batch.lock_by_id(tx, known.id), True
+            return stands, False
+        return standing.lock(tx, known.id), True
 
     def _record_start(self, tx: Tx, begun: Begun) -> int:
         """Appends `import_started`; returns how many items are decided already."""
@@ -171,7 +172,7 @@ class Opening:
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
         of_all, stands = self.lease.scope.takes_everything, begun.standing
-        versions.begin_import(tx, self.lease.batch_id, stands.version, stands.revision, of_all=of_all)
+        versions.begin_import(tx, self.lease.batch_id, begun.bundle.version, stands.revision, of_all=of_all)
         started = start_payload(begun.manifest, tally.total(), terminal)
         ledger.append(tx, self.lease.batch_id, "import_started", **started)
         return terminal
