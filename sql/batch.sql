@@ -51,7 +51,7 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id;
 -- name: age$
 SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM ingest_batch WHERE id = :batch_id;
 
--- name: insert$
+-- name: insert^
 -- Another host that records the same bundle commits at once, or hangs: then this one has others to record.
 SET STATEMENT innodb_lock_wait_timeout = 1 FOR INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
                           manifest_sha256, manifest_summary, manifest_completed_at, prior_sync_id, last_error,
@@ -59,7 +59,7 @@ SET STATEMENT innodb_lock_wait_timeout = 1 FOR INSERT INTO ingest_batch (sync_id
 VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_count, :total_bytes,
         :manifest_sha256, :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error,
         UTC_TIMESTAMP(6), :mount_type, :mount_source, :mount_fs_id)
-RETURNING id;
+RETURNING id, discovered_at;
 
 -- name: redeliver!
 -- Assignments run from left to right: manifest_sha256 is the old one until its own. The action stays while a manifest

@@ -13,6 +13,7 @@ from ingestd.metrics import Metrics, View
 from ingestd.notify import Notifier
 from ingestd.pipeline.abandoned import put_back
 from ingestd.pipeline.context import make_context
+from ingestd.pipeline.heartbeat import Heartbeat, Poller
 from ingestd.pipeline.identity import Instance, this_instance
 from ingestd.pipeline.read_ahead import ReadAhead
 from ingestd.pipeline.requests import PreflightStep, ScanStep
@@ -21,7 +22,7 @@ from ingestd.pipeline.rotation import RotationStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.watcher import Watcher
-from ingestd.pipeline.worker_pool import Heartbeat, Poller, WorkerPool
+from ingestd.pipeline.worker_pool import WorkerPool
 from ingestd.service import Countdown, Service
 from ingestd.signals import STOPPING, Signals
 from ingestd.status_reporter import StatusReporter
@@ -65,7 +66,7 @@ class Daemon:
         self._read_ahead = Service("read-ahead", ReadAhead(context).run_once)
         self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_after_job)
         self.sweeper = Sweeper(context, on_queued=self._wake_for_queued)
-        self.scanner = Scanner(context, on_recorded=self._wake_enqueuer)
+        self.scanner = Scanner(context, self._wake_enqueuer, self.worker_pool.wake_for_one)
         self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan, self.scanner.settling)
         self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)
         self._rotation = RotationStep(context, self.scanner.rotation, self.scanner.is_busy, self._read_again)

@@ -227,7 +227,8 @@ class Lease:
     """A job that a worker has claimed. `writes` counts its fenced transactions.
 
     `waited` is the time in the queue in seconds; `claimed_at` and `progress_at` are monotonic. `recorded_sha256` is the
-    digest of the manifest with which its batch was recorded when it was claimed.
+    digest of the manifest with which its batch was recorded when it was claimed. `has_promoted`: its end has queued
+    jobs that waited for it.
     """
 
     job_id: int
@@ -244,6 +245,7 @@ class Lease:
     progress_at: float = 0.0
     sync_id: str = ""
     recorded_sha256: str | None = None
+    has_promoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ import pytest
 
 from ingestd.model import Lease, Scope
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.heartbeat import Heartbeat
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import Heartbeat, claim
+from ingestd.pipeline.worker_pool import claim
 from ingestd.store import item
 from support.claimed import ME, queued
 from support.steps import in_steps

@@ -14,10 +14,10 @@ from ingestd.app import Daemon
 from ingestd.model import RequestState
 from ingestd.pipeline import requests
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.heartbeat import Heartbeat
 from ingestd.pipeline.identity import Instance
 from ingestd.pipeline.requests import PreflightStep
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import Heartbeat
 from ingestd.store import request
 from ingestd.store.db import Tx
 from support.process import daemons_of

@@ -1,6 +1,7 @@
 """Waking of workers: one is woken for a job, and each that finds one wakes the next."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -43,3 +44,21 @@ def test_all_workers_run_what_is_queued_at_once(world: World, monkeypatch: pytes
         pool.stop()
         for service in pool.services:
             service.join(SECONDS)
+
+
+@pytest.mark.parametrize(("how", "woken"), [(WorkerPool.wake_for_one, 1), (WorkerPool.wake_one, 2)])
+def test_the_next_is_woken_only_where_more_may_be_queued(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: Callable[[WorkerPool], None], woken: int
+) -> None:
+    context = world.context(worker={"threads": THREADS})
+    sync_id = world.put(photo("a"))
+    world.scan(context)
+    enqueue(context, QueueRequest(sync_id, "tester"))
+    pool = WorkerPool(context, this_instance())
+    wakes: list[None] = []
+    for service in pool.services:
+        monkeypatch.setattr(service, "wake", lambda: wakes.append(None))
+    how(pool)
+    pool.claim_and_run(0)
+    assert len(wakes) == woken
+    assert world.status(sync_id) == "imported"

@@ -5,7 +5,6 @@ The digest comes first: a manifest is parsed only when its batch is not recorded
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -14,7 +13,7 @@ from ingestd.errors import BatchIsRunning, ManifestError, MountSilent
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, InvalidBasis, JobState, Origin
-from ingestd.pipeline import ordering, removals, sightings, staging
+from ingestd.pipeline import discovery, future, ordering, removals, sightings, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
 from ingestd.service import tick
@@ -88,22 +87,27 @@ def _require_answer(context: Context, sync_id: str, seconds: float) -> None:
         raise MountSilent(f"reading sync/{sync_id}.json hangs in the mount; mount it again")
 
 
-def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> bool:
+def record(
+    context: Context, delivered: Delivery, *, by_scan: bool = False, on_queued: Callable[[], None] | None = None
+) -> bool:
     """Records a reading in its own transaction; True if the batch is new or its content changed.
 
     `by_scan`: no person asked for this bundle. Then DatabaseContention is raised soon if another transaction holds the
     batch, BatchIsRunning if its job runs, and another manifest counts only if it is news to this host (`sightings`).
+    `on_queued`: queue.auto applies to a new bundle at once; it is called if that was queued.
     """
     if delivered.is_unchanged:
         return False
     columns = columns_of(delivered)
 
     def work(tx: Tx) -> dict[str, Any] | None:
-        return _record(tx, context, delivered, columns, by_scan=by_scan)
+        return _record(tx, context, delivered, columns, by_scan=by_scan, queues=on_queued is not None)
 
     recorded = context.db.transaction(work, keep_waiting=never if by_scan else None)
     if recorded is not None and recorded["status"] == BatchStatus.INVALID.value:
         log.warning("batch_invalid", sync_id=delivered.sync_id, reason=recorded["last_error"])
+    if on_queued is not None and recorded is not None and recorded["status"] == BatchStatus.QUEUED.value:
+        on_queued()
     return recorded is not None
 
 
@@ -119,16 +123,13 @@ def _holds(known: Batch, delivered: Delivery) -> bool:
 
 
 def _record(
-    tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool
+    tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool, queues: bool
 ) -> dict[str, Any] | None:
     """The columns that were recorded; None if nothing changed."""
     known = (batch.lock_at_once if by_scan else batch.lock)(tx, delivered.sync_id)
-    columns = _with_clock(tx, context, delivered, columns)
     if known is None:
-        batch_id = batch.insert(tx, delivered.sync_id, columns)
-        ledger.append(tx, batch_id, "scan", **_scan_payload(delivered.sync_id, columns))
-        _append_invalid(tx, batch_id, columns)
-        return columns
+        return discovery.record(tx, context, delivered.sync_id, columns, queues=queues)
+    columns = future.check(columns, server.now(tx), context.settings.mount.max_future)
     if by_scan and (_is_absent(delivered) or not sightings.counts(tx, context, known, delivered.sha256)):
         return None
     if _holds(known, delivered):
@@ -251,39 +252,6 @@ def columns_of(delivered: Delivery) -> dict[str, Any]:
     )
 
 
-def future_problem(completed_at: datetime, now: datetime, max_future: float) -> str | None:
-    """Why a bundle from the future is invalid, else None: it would take precedence over every later one."""
-    if completed_at <= now + timedelta(seconds=max_future):
-        return None
-    return (
-        f"completed_at: {completed_at:%Y-%m-%dT%H:%M:%SZ} is more than {max_future:g} s ahead of the database's clock"
-    )
-
-
-def _with_clock(tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any]) -> dict[str, Any]:
-    if delivered.manifest is None:
-        return columns
-    max_future = context.settings.mount.max_future
-    problem = future_problem(delivered.manifest.completed_at, server.now(tx), max_future)
-    if problem is None:
-        return columns
-    verdict = {"status": BatchStatus.INVALID.value, "invalid_basis": InvalidBasis.TIME.value, "last_error": problem}
-    return {**columns, **verdict}
-
-
 def _append_invalid(tx: Tx, batch_id: int, columns: dict[str, Any]) -> None:
     if columns["status"] == BatchStatus.INVALID.value:
-        ledger.append(tx, batch_id, "batch_invalid", phase="scan", error=columns["last_error"])
-
-
-def _scan_payload(sync_id: str, columns: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "phase": "scan",
-        "source": "filesystem",
-        "manifest_sha256": columns["manifest_sha256"],
-        "manifest_path": f"sync/{sync_id}.json",
-        "sync_type": columns["type"],
-        "action": columns["action"],
-        "item_count": columns["item_count"],
-        "total_bytes": columns["total_bytes"],
-    }
+        ledger.append_all(tx, batch_id, [discovery.invalid_event(columns)])

@@ -1,6 +1,7 @@
 """The order of jobs: a job waits for the batch that its own follows; several batches are queued in order of version."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ingestd import decide
 from ingestd.pipeline.context import Context
@@ -59,14 +60,17 @@ def promote(tx: Tx, job_id: int) -> bool:
     return True
 
 
-def promote_successors(tx: Tx, batch_id: int) -> None:
-    """Queues the first jobs that waited for the job of this batch, which has just ended. A sweep queues any others."""
+def promote_successors(tx: Tx, batch_id: int) -> bool:
+    """Queues the first jobs that waited for the job of this batch, which has just ended. A sweep queues any others.
+
+    True if there were any.
+    """
     waiting = waiting_jobs.successors(tx, batch_id, MAX_SUCCESSORS + 1)
     free = waiting_jobs.successors(tx, batch_id, MAX_SUCCESSORS, lock=True) if waiting else []
-    for job_id in free:
-        promote(tx, job_id)
+    promoted = sum(promote(tx, job_id) for job_id in free)
     if len(free) < len(waiting):
         due.note(tx, "promotion", batch_id)
+    return promoted > 0
 
 
 def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:
@@ -85,5 +89,13 @@ def oldest_first(context: Context, sync_ids: Sequence[str]) -> list[int]:
 def append_job_event(
     tx: Tx, event_type: str, batch_id: int, job_id: int, priority: int, requested_by: str | None, **more: str
 ) -> None:
-    payload = {"job_id": job_id, "priority": priority, "requested_by": requested_by, **more}
-    ledger.append(tx, batch_id, event_type, phase=PHASES[event_type], **payload)
+    _, payload = job_event(event_type, job_id, priority, requested_by, **more)
+    ledger.append(tx, batch_id, event_type, **payload)
+
+
+def job_event(
+    event_type: str, job_id: int, priority: int, requested_by: str | None, **more: str
+) -> tuple[str, dict[str, Any]]:
+    """The type and payload of an event about a job."""
+    of_job = {"job_id": job_id, "priority": priority, "requested_by": requested_by}
+    return event_type, {"phase": PHASES[event_type], **of_job, **more}

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Callable, Set
 from datetime import UTC, datetime
 
 import structlog
@@ -52,11 +52,12 @@ class Recorder:
     Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
     which an earlier read is not over (`silent`), other manifests of running jobs (`running`), known ones that are not
     what is recorded (`differing`), bundles that cannot be read or recorded (`stuck`), and invalid batches whose verdict
-    may not hold any more (`doubtful`).
+    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers, a new bundle that comes alone is queued
+    with its recording if queue.auto asks for that.
     """
 
-    def __init__(self, context: Context, names: Names) -> None:
-        self._context, self._names = context, names
+    def __init__(self, context: Context, names: Names, on_queued: Callable[[], None] | None = None) -> None:
+        self._context, self._names, self._on_queued = context, names, on_queued
         self.settling = Settling(context.settings.mount.settle_seconds)
         self.locked = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.silent = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
@@ -141,12 +142,15 @@ class Recorder:
             if is_due or basis is InvalidBasis.SETTING:
                 self.doubtful.add(sync_id)
 
-    def handle(self, outcome: Outcome) -> None:
-        """Records one outcome. Raises Unavailable for an outage, and then the bundle will be read again."""
+    def handle(self, outcome: Outcome, *, is_alone: bool = False) -> None:
+        """Records one outcome. Raises Unavailable for an outage, and then the bundle will be read again.
+
+        `is_alone`: no others are to be recorded now. Of several that come together the sweep queues the oldest first.
+        """
         sync_id = outcome.task.sync_id
         self.differing.end(sync_id)  # it is waited for otherwise, if there is a reason
         try:
-            self._handle(outcome)
+            self._handle(outcome, self._on_queued if is_alone and not self.changed else None)
         except BatchIsRunning:
             self.running.postpone(sync_id)
         except DatabaseContention as error:
@@ -195,7 +199,7 @@ class Recorder:
             self._names.put_back(sync_id)
             raise
 
-    def _handle(self, outcome: Outcome) -> None:
+    def _handle(self, outcome: Outcome, on_queued: Callable[[], None] | None) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error
         if isinstance(error, MountUnavailable) and outcome.is_silent:
             if isinstance(error, StillSilent):
@@ -215,7 +219,7 @@ class Recorder:
             self.stuck.waits.postpone(sync_id)
             return
         if outcome.delivered is not None:
-            self._record(outcome.delivered)
+            self._record(outcome.delivered, on_queued)
         self._end(sync_id)
 
     def _wait_or_record(self, sync_id: str, unsettled: ManifestUnsettled) -> None:
@@ -245,9 +249,9 @@ class Recorder:
         self.stuck.end(sync_id)
         self._names.forget(sync_id)
 
-    def _record(self, delivered: Delivery) -> None:
+    def _record(self, delivered: Delivery, on_queued: Callable[[], None] | None = None) -> None:
         sync_id = delivered.sync_id
-        if delivery.record(self._context, delivered, by_scan=True):
+        if delivery.record(self._context, delivered, by_scan=True, on_queued=on_queued):
             self.changed.append(sync_id)
             if sync_id not in self.known:
                 self._count_discovery(delivered)

@@ -35,6 +35,8 @@ EARLY_SECONDS, COMPARE_SECONDS = 0.5, 10.0
 ROUND_SECONDS = 5.0
 """after which a round leaves new names to the next one, so that neither listings nor the mount's check wait for them"""
 
+Wake = Callable[[], None]
+
 
 class Scanner:
     """Reads new, named and settling manifests at each round; at a full scan also lists the folder.
@@ -44,12 +46,9 @@ class Scanner:
     `settling`, `unrecorded`, `stuck` and `last_success`.
     """
 
-    def __init__(self, context: Context, on_recorded: Callable[[], None] = lambda: None) -> None:
-        self._context = context
-        self._on_recorded = on_recorded
-        self._names = Names()
-        self._recorder = Recorder(context, self._names)
-        self._reads = Reads(context)
+    def __init__(self, context: Context, on_recorded: Wake = lambda: None, on_queued: Wake | None = None) -> None:
+        self._context, self._on_recorded, self._names = context, on_recorded, Names()
+        self._recorder, self._reads = Recorder(context, self._names, on_queued), Reads(context)
         self.rotation = Rotation(context)
         self.ignored = IgnoredNames()
         self._round_ends_at = math.inf
@@ -269,7 +268,7 @@ class Scanner:
 
     def _take(self, outcome: Outcome) -> None:
         if outcome.next_task is None:
-            self._recorder.handle(outcome)
+            self._recorder.handle(outcome, is_alone=not (self._names or self._reads.is_busy))
         else:
             self._reads.submit(outcome.next_task)
 

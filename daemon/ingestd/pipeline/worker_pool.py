@@ -6,13 +6,12 @@ queues a job or its poller finds one that another process queued.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
 
 from ingestd.errors import (
-    DatabaseContention,
     DatabaseUnavailable,
     IngestdError,
     LeaseLost,
@@ -27,12 +26,10 @@ from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.looks import Looks
 from ingestd.service import Service
-from ingestd.store import batch, control, job, ledger, next_jobs, request
+from ingestd.store import batch, control, job, ledger
 from ingestd.store.attempts import KeepWaiting
 from ingestd.store.db import Tx
 from ingestd.store.job import Claimable
-from ingestd.store.next_jobs import QueuedWork
-from ingestd.store.request import Claim
 
 log = structlog.get_logger()
 
@@ -55,6 +52,7 @@ class WorkerPool:
         self._pace, self._aside = ClaimPace(), SetAside(claim_pace.FIRST_ASIDE, claim_pace.MAX_ASIDE)
         self._unreleased: dict[int, Lease] = {}
         self._claims, self._looks = 0, Looks(context, self._stopping.is_set)
+        self._expected, self._lock = 0, threading.Lock()
         count = context.settings.worker.threads
         self.services = [Service(f"worker-{slot}", self._step(slot)) for slot in range(count)]
 
@@ -74,11 +72,26 @@ class WorkerPool:
 
     def wake(self) -> None:
         """Makes all workers look for jobs."""
+        self._expect(len(self.services))
         for service in self.services:
             service.wake()
 
     def wake_one(self) -> None:
-        """Makes one idle worker look for a job. If it finds one it wakes the next: a job needs no more than one."""
+        """Makes one idle worker look for jobs. Each that finds one wakes the next: a job needs no more than one."""
+        self._expect(len(self.services))
+        self._wake_idle()
+
+    def wake_for_one(self) -> None:
+        """As `wake_one`, for one job that was queued: the next worker is not woken for it."""
+        self._expect(1)
+        self._wake_idle()
+
+    def _expect(self, jobs: int) -> None:
+        """Notes that so many jobs more are queued, as far as is known: a claim that finds none ends that."""
+        with self._lock:
+            self._expected = max(0, min(self._expected, len(self.services)) + jobs)
+
+    def _wake_idle(self) -> None:
         for slot, service in enumerate(self.services):
             if slot not in self._leases:
                 service.wake()
@@ -106,6 +119,7 @@ class WorkerPool:
         self._looks.before_claim()
         lease = None if self._stopping.is_set() else self._claim(slot)
         if lease is None:
+            self._expected = 0
             self._pace.unused()
             if self._looks.look(MAX_LOOKS):
                 return 0.0
@@ -114,6 +128,8 @@ class WorkerPool:
         ended = "released" if outcome == "aside" else outcome
         self._context.instruments.jobs_finished.labels(ended).inc()
         self._context.instruments.job_duration.labels(ended).observe(time.monotonic() - lease.claimed_at)
+        if lease.has_promoted:
+            self._expect(len(self.services))
         self._keep_pace(lease, outcome)
         self._on_finished()
         return 0.0
@@ -133,7 +149,9 @@ class WorkerPool:
 
     def _run(self, slot: int, lease: Lease) -> str:
         self._leases[slot] = lease
-        self.wake_one()  # after the lease is known, so that a wake meant for this worker reaches another one
+        self._expect(-1)
+        if self._expected:
+            self._wake_idle()  # now that the lease is known: a wake meant for this worker reaches another one
         try:
             outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
             return self._give_back(lease) if outcome == "lost" else outcome
@@ -241,54 +259,3 @@ def _build_lease(tx: Tx, found: Claimable, worker: str) -> Lease:
         sync_id=found.sync_id,
         recorded_sha256=found.manifest_sha256,
     )
-
-
-class Poller:
-    """Wakes the parts whose work was queued by another process. One statement a round for all of them."""
-
-    def __init__(self, context: Context, wake: Callable[[QueuedWork], None]) -> None:
-        self._context, self._wake = context, wake
-
-    def run_once(self) -> float:
-        self._wake(self._context.db.read(next_jobs.queued))
-        return self._context.settings.worker.poll_interval
-
-
-class Heartbeat:
-    """Sends heartbeats for the jobs and requests of this process, on a connection of its own.
-
-    A job gets its heartbeat as long as it progresses, a request as long as it runs.
-    """
-
-    def __init__(
-        self, context: Context, leases: Callable[[], Iterable[Lease]], claims: Callable[[], Iterable[Claim]]
-    ) -> None:
-        self._context, self._leases, self._claims = context, leases, claims
-
-    def run_once(self) -> float:
-        """One round. A row that another client locks does not keep the other rows from their heartbeats."""
-        blocked: DatabaseContention | None = None
-        for beat in (*self._beats_of_jobs(), *self._beats_of_requests()):
-            try:
-                self._context.db.transaction(beat, keep_waiting=lambda: False)
-            except DatabaseContention as error:
-                blocked = error
-        if blocked is not None:
-            # As after an outage: what could not be written must not look like death.
-            self._context.db.note_outage()
-            raise blocked
-        return self._context.settings.worker.heartbeat_seconds
-
-    def _beats_of_jobs(self) -> Iterator[Callable[[Tx], object]]:
-        patience = self._context.settings.worker.stale_after / 3
-        for lease in self._leases():
-            if time.monotonic() - lease.progress_at < patience:
-                yield partial(self._beat, lease=lease)
-
-    def _beats_of_requests(self) -> Iterator[Callable[[Tx], object]]:
-        for claim in self._claims():
-            yield partial(request.beat, claim=claim)
-
-    def _beat(self, tx: Tx, lease: Lease) -> None:
-        ok = job.beat(tx, lease)
-        self._context.instruments.heartbeats.labels("ok" if ok else "error").inc()

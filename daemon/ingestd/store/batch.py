@@ -68,9 +68,10 @@ def age(tx: Tx, batch_id: int) -> float:
     return float(_sql.age(tx.connection, batch_id=batch_id))
 
 
-def insert(tx: Tx, sync_id: str, envelope: dict[str, Any]) -> int:
-    """Inserts a batch; `envelope` comes from `envelope_columns`. Returns its id."""
-    return int(_sql.insert(tx.connection, sync_id=sync_id, **envelope))
+def insert(tx: Tx, sync_id: str, envelope: dict[str, Any]) -> tuple[int, datetime]:
+    """Inserts a batch; `envelope` comes from `envelope_columns`. Returns its id, and the time of the database."""
+    batch_id, discovered_at = _sql.insert(tx.connection, sync_id=sync_id, **envelope)
+    return int(batch_id), discovered_at
 
 
 def redeliver(tx: Tx, batch_id: int, envelope: dict[str, Any]) -> None:

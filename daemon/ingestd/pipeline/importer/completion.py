@@ -58,7 +58,7 @@ def finish_first(
     _append_end(tx, lease, progress, _summary(progress, progress.tally, status))
     job.finish(tx, lease, JobState.DONE, None, sha256)
     if began.has_successors:
-        ordering.promote_successors(tx, lease.batch_id)
+        lease.has_promoted = ordering.promote_successors(tx, lease.batch_id)
     return status
 
 
@@ -107,7 +107,7 @@ def _end_failed(tx: Tx, lease: Lease, progress: Progress, error: str, status: Ba
 
 def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None) -> None:
     job.finish(tx, lease, state, error)
-    ordering.promote_successors(tx, lease.batch_id)
+    lease.has_promoted = ordering.promote_successors(tx, lease.batch_id)
 
 
 def release(tx: Tx, lease: Lease, reason: str) -> BatchStatus:

@@ -11,7 +11,7 @@ from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, Lease, Scope
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import FirstTry, pauses
-from ingestd.pipeline import delivery, ordering, preflight, removals
+from ingestd.pipeline import delivery, future, ordering, preflight, removals
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
@@ -123,7 +123,7 @@ class Opening:
         known, bundle = stands.known, Bundle(manifest.action, stands.version, delivered.index)
         begun = Begun(known, stands, manifest, bundle, removals.count_for(self.context, known, manifest.sha256))
         max_future = self.context.settings.mount.max_future
-        if problem := delivery.future_problem(manifest.completed_at, stands.now, max_future):
+        if problem := future.problem_of(manifest.completed_at, stands.now, max_future):
             return begun, ManifestFromFuture([problem])
         if is_changed and ordering.must_wait(tx, known.id):
             return begun, PriorFirst("its prior has an active job")
