@@ -75,7 +75,7 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
     lease = claim(context, "w", str(ME))
     assert lease is not None
     seen: list[float] = []
-    real = chunk_writer.write_locked
+    real = chunk_writer.write_library
 
     def views(*args: Any) -> Any:
         seen.append(lease.progress_at)
@@ -87,7 +87,7 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
         lease.progress_at = -1.0
         return real_prepare(*args, **options)
 
-    monkeypatch.setattr(chunk_writer, "write_locked", views)
+    monkeypatch.setattr(chunk_writer, "write_library", views)
     monkeypatch.setattr(item, "chunk", aging)
     with in_steps():
         assert Run(context, lease, stop_event()).execute() == "done"

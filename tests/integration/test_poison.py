@@ -30,7 +30,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import claim
 
 config, poison = sys.argv[1:]
-real = chunk_writer.write_locked
+real = chunk_writer.write_library
 
 def write(tx, bundle, chunk, removed):
     result = real(tx, bundle, chunk, removed)
@@ -39,7 +39,7 @@ def write(tx, bundle, chunk, removed):
     return result
 
 def work():
-    chunk_writer.write_locked = write
+    chunk_writer.write_library = write
     context = make_context(load(Path(config)))
     Rescuer(context, this_instance()).run_once()
     while (lease := claim(context, f"test/pid:{os.getpid()}/0", str(this_instance()))) is None:

@@ -46,7 +46,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "checking the mount": (access, "mount_point"),
     "opening": (bundle_importer, "Opening"),
     "deciding": (prepared_chunk, "evaluate"),
-    "writing items": (chunk_writer, "write_locked"),
+    "writing items": (chunk_writer, "write_library"),
     "writing containers": (container_writer, "write"),
     "starting a helper": (helper_pool, "HelperProcess"),
 }

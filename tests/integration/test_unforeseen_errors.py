@@ -59,7 +59,7 @@ def in_rows(argument: Any, hashes: set[str]) -> bool:
 PLACES: dict[str, tuple[Any, str, Exception]] = {
     "deciding": (prepared_chunk, "evaluate", TypeError("'<' not supported")),
     "preparing": (prepared_chunk, "_insert", RecursionError("maximum recursion depth exceeded")),
-    "writing": (chunk_writer, "write_locked", KeyError("no such key")),
+    "writing": (chunk_writer, "write_library", KeyError("no such key")),
     "inserting": (library, "insert_assets", BufferError("existing exports of data")),
     "encoding": (library, "insert_assets", surrogate()),
     "reading": (ItemReader, "_attempt", AssertionError("what was read")),
@@ -187,7 +187,7 @@ def put_alone(world: World, kind: str, at_fault: str) -> str:
 
 def fault(monkeypatch: pytest.MonkeyPatch, kind: str, *at_fault: str) -> None:
     hashes = set(map(md5, at_fault))
-    owner, name = (container_writer, "_write") if kind == "container" else (chunk_writer, "write_locked")
+    owner, name = (container_writer, "_write") if kind == "container" else (chunk_writer, "write_library")
     raising(monkeypatch, owner, name, IndexError("odd"), lambda argument: not hashes.isdisjoint(entries_of(argument)))
 
 
@@ -264,7 +264,7 @@ def test_covers_and_containers_fail_alone_too(world: World, monkeypatch: pytest.
     galleries = [{"type": "gallery", "hash": md5(f"g{name}"), "title": name, "items": [md5(name)]} for name in NAMES]
     sync_id, context = world.put(*map(photo, NAMES), *covers, containers=galleries), world.context()
     if kind == "covers":
-        raising(monkeypatch, chunk_writer, "write_locked", IndexError("odd"), lambda a: md5("cn3") in entries_of(a))
+        raising(monkeypatch, chunk_writer, "write_library", IndexError("odd"), lambda a: md5("cn3") in entries_of(a))
     else:
         raising(monkeypatch, container_writer, "_write", IndexError("odd"), lambda a: entries_of(a) == [md5("gn3")])
     assert world.import_all(context, sync_id) == ["done"]

@@ -177,7 +177,7 @@ def test_a_part_that_hangs_ends_the_pings(
 def test_worker_that_hangs_in_its_job_ends_the_pings(
     world: World, daemon: Daemon, systemd: Systemd, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk_writer, "write_locked", hanging(gate, chunk_writer.write_locked))
+    monkeypatch.setattr(chunk_writer, "write_library", hanging(gate, chunk_writer.write_library))
     sync_id = world.put(photo("a"))
     daemon.start()
     until(lambda: daemon.worker_pool.leases, what="for the job")

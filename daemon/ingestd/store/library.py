@@ -42,8 +42,10 @@ def insert_assets(tx: Tx, parts: Iterable[Rows]) -> dict[str, int]:
 def _new_ids(tx: Tx, hashes: Sequence[str]) -> dict[str, int]:
     """The ids of assets that were just inserted: they grow from row to row, so that the first and the last may say all.
 
-    They do unless another session inserted at the same time.
+    They do unless another session inserted at the same time. Of a single one the reply to its INSERT has the id.
     """
+    if len(hashes) == 1:
+        return {hashes[0]: tx.connection.insert_id()}  # type: ignore[no-untyped-call]
     first, last = _sql.new_ids(tx.connection, last=hashes[-1])
     if last - first == len(hashes) - 1:
         return dict(zip(hashes, range(first, last + 1), strict=True))
