@@ -52,8 +52,8 @@ class Recorder:
     Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
     which an earlier read is not over (`silent`), other manifests of running jobs (`running`), known ones that are not
     what is recorded (`differing`), bundles that cannot be read or recorded (`stuck`), and invalid batches whose verdict
-    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers, a new bundle that comes alone is queued
-    with its recording if queue.auto asks for that.
+    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers, a new bundle that comes alone is
+    queued with its recording if queue.auto asks for that.
     """
 
     def __init__(self, context: Context, names: Names, on_queued: Callable[[], None] | None = None) -> None:
