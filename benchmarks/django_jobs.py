@@ -1,25 +1,28 @@
 """django-tasks-db, with which line 5 is compared: no-op jobs, one worker, persistent connections.
 
-A process of its own, because Django's settings are global: `django_jobs.py SOCKET PASSWORD COUNT` makes the jobs in a
-database of their own, runs them, and prints the seconds from the start of the first job to the end of the last.
+A process of its own, because Django's settings are global. `django_jobs.py SOCKET PASSWORD PID COUNT` makes the jobs in
+a database of their own, runs them, and prints the seconds from the start of the first job to the end of the last, and
+the processor seconds of this process and of the server, which is PID.
 """
 
 import sys
+import time
 
 import django
 import pymysql
 from django.conf import settings
 from django.core.management import call_command
 from django.db.models import Max, Min
+from processor import processor_seconds
 
 NAME = "django_jobs"
 
 
 def main() -> None:
-    socket, password, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    socket, password, server, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     configure(socket, password)
     call_command("migrate", verbosity=0)
-    print(seconds_of(count))
+    print(*spent(server, count))
 
 
 def configure(socket: str, password: str) -> None:
@@ -37,19 +40,21 @@ def configure(socket: str, password: str) -> None:
     django.setup()
 
 
-def seconds_of(count: int) -> float:
-    """Seconds in which one worker runs so many jobs, and ends."""
+def spent(server: int, count: int) -> tuple[float, float]:
+    """Seconds and processor seconds in which one worker runs so many jobs, and ends."""
     from django_no_op import no_op
     from django_tasks_db.models import DBTaskResult
 
     for _ in range(count):
         no_op.enqueue()
+    before = processor_seconds(server) + time.process_time()
     call_command("db_worker", batch=True, startup_delay=False, verbosity=0)
+    processor = processor_seconds(server) + time.process_time() - before
     ended = DBTaskResult.objects.filter(status="SUCCESSFUL")
     assert ended.count() == count, f"{ended.count()} of {count} jobs succeeded"
     over = ended.aggregate(Min("started_at"), Max("finished_at"))
     ended.delete()
-    return float((over["finished_at__max"] - over["started_at__min"]).total_seconds())
+    return (over["finished_at__max"] - over["started_at__min"]).total_seconds(), processor
 
 
 if __name__ == "__main__":

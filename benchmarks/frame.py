@@ -90,7 +90,7 @@ class Result:
         if not self.values:
             return "FAILED" if self.problem else "not measured"
         if self.goal is None:
-            return "not guarded"
+            return "not guarded" if self.is_quick else "no goal"
         return "met" if self.goal.is_met_by(self.median) else "MISSED"
 
     @property

@@ -32,7 +32,7 @@ def measured(result: Result) -> tuple[str, ...]:
 
 
 def row(figure: Figure, cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join((figure.key, shown_name(figure), str(figure.goal), *cells))} |"
+    return f"| {' | '.join((figure.key, shown_name(figure), str(figure.goal or '–'), *cells))} |"
 
 
 def guard_rows() -> Iterator[str]:

@@ -46,6 +46,8 @@ def test_verdicts_on_the_page_are_true(figure: Figure) -> None:
     (_, _, _, median, spread, verdict, when) = next(cells for cells in shown() if cells[0] == figure.key)
     if median == "–":
         assert (spread, verdict, when) == ("–", "not measured", "–")
+    elif figure.goal is None:
+        assert verdict == "no goal"
     else:
         value = float(median.replace(",", ""))
         # A rounded value may be that of the goal on both sides of it.
@@ -60,8 +62,9 @@ def test_the_page_names_what_ci_guards() -> None:
 
 @every_figure
 def test_what_is_guarded_is_the_goal_or_less(figure: Figure) -> None:
-    guarded = figure.guarded
-    assert guarded is None or guarded == figure.goal or not figure.goal.is_met_by(guarded.limit)
+    goal, guarded = figure.goal, figure.guarded
+    assert goal or guarded
+    assert goal is None or guarded is None or guarded == goal or not goal.is_met_by(guarded.limit)
 
 
 @pytest.mark.parametrize(
