@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from common import Bench
-from costs import pss_mib, while_idle
+from costs import while_idle
 from frame import Form, Value, measures, note
 from known_bundles import know, manifest_of_many
+from memory import family_pss_mib
 from real_daemon import daemon
 
 RESCAN = 60.0
@@ -20,7 +21,7 @@ def with_an_empty_folder(world: Bench, form: Form) -> Iterator[Value]:
         with daemon(world, http={}, metrics={}) as process:
             while_idle(world, process.pid, QUIET)
             cpu, queries = while_idle(world, process.pid, RESCAN)
-            yield Value("12a", pss_mib(process.pid))
+            yield Value("12a", family_pss_mib(process.pid))
             yield Value("12b", cpu)
             yield Value("12c", queries)
 
@@ -34,7 +35,7 @@ def with_many_known(world: Bench, form: Form) -> Iterator[Value]:
             with daemon(world, mount={"watch": watch}) as process:
                 while_idle(world, process.pid, QUIET)
                 cpu, queries = while_idle(world, process.pid, 2 * RESCAN)
-                note(f"{watch}: {cpu:.2f} %, {queries:.2f} queries/s, {pss_mib(process.pid):.0f} MiB")
+                note(f"{watch}: {cpu:.2f} %, {queries:.2f} queries/s, {family_pss_mib(process.pid):.0f} MiB")
                 yield Value(key, cpu)
                 if watch == "poll":
                     yield Value("13b", queries)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from common import Bench, announce, lean_item, write_manifest
+from costs import spent
 from frame import Form, Value, measures, note
 from load_data import LOADED, load_data
-from processor import spent
 from real_daemon import daemon, make_files, seconds_of_job, wait_until_imported
 
 DOCUMENTS = ("photo.manifest.json", "photo.analysis.json", "photo.meaning.json", "photo.family.json")
@@ -51,7 +51,7 @@ def one_round(world: Bench, items: list[dict[str, Any]], tables: tuple[str, ...]
     world.empty()
     with daemon(world) as process:
         sync_id = write_manifest(world, items)
-        _, processor = spent(lambda: deliver(world, sync_id), world, process)
+        _, processor = spent(lambda: deliver(world, sync_id), world.server.pid, process.pid)
     seconds = seconds_of_job(world, sync_id)
     load_seconds, load_processor = load_data(world, tables)
     note(f"ingestd {len(items) / seconds:,.0f} items/s; LOAD DATA {len(items) / load_seconds:,.0f}/s")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import Bench, announce, lean_item, put, write_manifest
+from costs import spent
 from django_jobs import NAME
 from frame import Form, Value, measures, note
-from processor import spent
 from real_daemon import daemon, make_files, wait_until_imported
 from statements import Statement, logged, sent, transactions, until_done
 
@@ -40,7 +40,7 @@ def bundles(world: Bench, count: int, number: int) -> tuple[float, float]:
         items = [lean_item(one, f"one item {number}") for one in range(count)]
         make_files(world, items)
         waiting, begun = [write_manifest(world, [item]) for item in items], time.time()
-        _, processor = spent(lambda: deliver(world, waiting), world, process)
+        _, processor = spent(lambda: deliver(world, waiting), world.server.pid, process.pid)
     # The server runs on this machine, so its clock is ours.
     ((ended,),) = world.sql("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', MAX(finished_at)) / 1e6 FROM import_job")
     return float(ended) - begun, processor

@@ -11,7 +11,7 @@ from typing import Any
 
 from common import Bench, announce, lean_item, median, write_manifest
 from frame import Form, Value, measures, note
-from memory import pss_mib
+from memory import family_pss_mib
 from real_daemon import daemon, make_files
 
 from support.processes import descendants
@@ -91,8 +91,7 @@ def take_away(world: Bench, sync_id: str, items: list[dict[str, Any]]) -> None:
 def sample(world: Bench, pid: int) -> Sample:
     ((connections,),) = world.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE user = 'ingestd'")
     descriptors, threads = (len(os.listdir(f"/proc/{pid}/{folder}")) for folder in ("fd", "task"))
-    helpers = descendants(pid)
-    return Sample(sum(pss_mib(one) for one in (pid, *helpers)), descriptors, threads, connections, len(helpers))
+    return Sample(family_pss_mib(pid), descriptors, threads, connections, len(descendants(pid)))
 
 
 def middle(samples: list[Sample]) -> Sample:

@@ -2,39 +2,35 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from common import Bench
+from common import Bench, timed
+
+from support.processes import descendants
 
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [one for child in (task / "children").read_text().split() for one in family(int(child))]
-    return found
+def spent(work: Callable[[], object], *pids: int | None) -> tuple[float, float]:
+    """Seconds on the clock, and processor seconds of these processes and all that they started."""
+    before = sum(cpu_seconds(pid) for pid in pids if pid)
+    seconds = timed(work)
+    return seconds, sum(cpu_seconds(pid) for pid in pids if pid) - before
 
 
 def cpu_seconds(pid: int) -> float:
     """Of a process and all that it started, also of what has ended."""
-    return sum(sum(map(int, _times(one))) for one in family(pid)) / TICK
+    return sum(_cpu_seconds(one) for one in (pid, *descendants(pid)))
 
 
-def _times(pid: int) -> list[str]:
-    """User and system time of a process, and of those that it started and that have ended."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
-
-
-def pss_mib(pid: int) -> float:
-    """Proportional memory of a process and all that it started."""
-    return sum(_pss_kib(one) for one in family(pid)) / 1024
-
-
-def _pss_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+def _cpu_seconds(pid: int) -> float:
+    """Of a process, and of those of its children that have ended; of one that has just ended, none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / TICK
 
 
 def while_idle(world: Bench, pid: int, seconds: float) -> tuple[float, float]:

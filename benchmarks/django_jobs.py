@@ -10,10 +10,10 @@ import time
 
 import django
 import pymysql
+from costs import cpu_seconds
 from django.conf import settings
 from django.core.management import call_command
 from django.db.models import Max, Min
-from processor import processor_seconds
 
 NAME = "django_jobs"
 
@@ -47,9 +47,9 @@ def spent(server: int, count: int) -> tuple[float, float]:
 
     for _ in range(count):
         no_op.enqueue()
-    before = processor_seconds(server) + time.process_time()
+    before = cpu_seconds(server) + time.process_time()
     call_command("db_worker", batch=True, startup_delay=False, verbosity=0)
-    processor = processor_seconds(server) + time.process_time() - before
+    processor = cpu_seconds(server) + time.process_time() - before
     ended = DBTaskResult.objects.filter(status="SUCCESSFUL")
     assert ended.count() == count, f"{ended.count()} of {count} jobs succeeded"
     over = ended.aggregate(Min("started_at"), Max("finished_at"))

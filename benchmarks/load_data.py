@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Bench
-from processor import spent
+from costs import spent
 
 LOADED = ("ingest_batch", "ingest_batch_item", "import_job", "ingest_event", "asset", "asset_file")
 """the tables that a lean bundle is written to, parents first"""
@@ -28,7 +28,7 @@ def load_data(world: Bench, tables: Sequence[str]) -> tuple[float, float]:
     before = _checksums(world, tables)
     world.empty()
     with _without_ledger_trigger(world):
-        taken = spent(lambda: _load_files(world, files, columns), world)
+        taken = spent(lambda: _load_files(world, files, columns), world.server.pid)
     assert _checksums(world, tables) == before, "the loaded rows are not the same"
     return taken
 

@@ -43,6 +43,11 @@ def watched(pid: int) -> Iterator[Peak]:
         thread.join()
 
 
+def family_pss_mib(pid: int) -> float:
+    """Proportional memory of a daemon and its helpers."""
+    return sum(map(pss_mib, (pid, *descendants(pid))))
+
+
 def pss_mib(pid: int) -> float:
     """Proportional memory of a process; of one that has just ended, none."""
     try:
