@@ -1,11 +1,16 @@
 """docs/performance.md and the benchmarks agree about all figures."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from common import Bench
 from figures import FIGURES, Figure, Goal, at_least, at_most
+from frame import Benchmark, Form, Result, Value, results
 from page import PAGE, cells_of, guard_rows, row
+
+from ingestd.embedded import EmbeddedMariaDB
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 MEASURES = re.compile(r"^@measures\(([^)]*)\)", re.MULTILINE)
@@ -81,6 +86,35 @@ def test_what_is_guarded_is_the_goal_or_less(figure: Figure) -> None:
 def test_the_quick_form_demands_less(goal: Goal, value: float, is_met: bool, is_enough: bool) -> None:
     assert goal.is_met_by(value) == is_met
     assert goal.eased().is_met_by(value) == is_enough
+
+
+def result(*values: float, is_quick: bool, goal: Goal | None, guarded: Goal | None = None) -> Result:
+    return Result(Figure("1a", "a figure", goal, guarded=guarded), is_quick, list(values))
+
+
+def test_the_median_decides_and_spares_what_is_not_guarded() -> None:
+    assert result(0.1, 0.9, 0.9, is_quick=False, goal=at_least(0.9)).verdict == "met"
+    assert result(0.1, 0.1, 0.9, is_quick=False, goal=at_least(0.9)).is_bad
+    assert not result(0.1, is_quick=True, goal=at_least(0.9)).is_bad
+    assert result(0.7, is_quick=True, goal=None, guarded=at_least(0.9)).is_bad
+    assert result(0.8, is_quick=True, goal=None, guarded=at_least(0.9)).verdict == "met"
+
+
+def test_a_benchmark_that_fails_keeps_what_it_measured_and_fails_the_run(bench: Bench) -> None:
+    def measure(world: Bench, form: Form) -> Iterator[Value]:
+        yield Value("6a", 30.0)
+        raise ValueError("no more")
+
+    first, second = results(Benchmark(("6a", "6b"), True, measure), bench, Form(is_quick=False))
+    assert (first.values, second.values, second.verdict) == ([30.0], [], "FAILED")
+    assert first.is_bad
+    assert second.is_bad
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Never used: nothing runs."""
+    return Bench(EmbeddedMariaDB(Path("nowhere")), Path("nowhere"))
 
 
 def shown() -> list[list[str]]:
