@@ -193,7 +193,7 @@ def unclaim(tx: Tx, job_id: int) -> None:
 
 def explain_claim(tx: Tx) -> list[tuple[Any, ...]]:
     """The server's plan for the query that finds the job to claim."""
-    return _sql.explain(tx.connection, "next_queued")
+    return _sql.explain(tx.connection, "claim_plan")
 
 
 def fence(tx: Tx, lease: Lease, items_done: int, items_total: int, current_item_id: int | None = None) -> None:
