@@ -12,7 +12,7 @@ from ingestd.pipeline.settling import Settling
 from support.faulty_fuse import READDIR, FaultyFuse
 from support.listings import Polling
 from support.reaped import until_reaped
-from support.scanning import write_sentinel
+from support.scanning import Clock, write_sentinel
 from support.world import World, new_sync_id
 
 
@@ -103,3 +103,22 @@ def test_of_many_that_are_waited_for_all_have_their_turn_in_an_unchanged_folder(
     age(world.root / "sync", 2.1)
     turns = [name for _ in range(4) for name in poll.emitted()]
     assert sorted(turns) == sorted(f"{sentinel.stem}.json" for sentinel in sentinels)
+
+
+def test_the_time_that_a_listing_takes_is_part_of_the_interval(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, waited = Clock(), []
+    emitter = polling(world.context().mount).emitter
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        clock.now += seconds
+
+    def list_slowly() -> None:
+        clock.now += 3.0
+
+    monkeypatch.setattr(watcher, "time", clock)
+    monkeypatch.setattr(emitter.stopped_event, "wait", wait)
+    monkeypatch.setattr(emitter, "_list", list_slowly)
+    for _ in range(3):
+        emitter.queue_events(5.0)
+    assert waited == [0.0, 2.0, 2.0]

@@ -90,14 +90,18 @@ class SentinelEmitter(EventEmitter):
         self._early: set[str] = set()
         """what the present listing emitted before its end"""
         self._stamp = ""
-        self._rest_until = -math.inf
+        self._list_at = self._rest_until = -math.inf
 
     def on_thread_start(self) -> None:
         """Takes the first listing in the thread that starts the watch, so that every later sentinel causes an event."""
         self._list(is_first=True)
 
     def queue_events(self, timeout: float) -> None:
-        if not self.stopped_event.wait(timeout) and time.monotonic() >= self._rest_until:
+        """Lists once. Listings begin `timeout` seconds apart, also where each takes a part of that."""
+        if self.stopped_event.wait(max(0.0, self._list_at - time.monotonic())):
+            return
+        self._list_at = time.monotonic() + timeout
+        if time.monotonic() >= self._rest_until:
             self._list()
 
     def _emit_early(self, ids: bytes) -> None:
