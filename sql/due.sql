@@ -3,6 +3,14 @@
 -- fragment: given_hashes
 JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
 
+-- name: look^
+-- Whether there may be something to do for the sweeps: to place, to promote or to revive, and to retry.
+SELECT EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_placed) WHERE is_placed = 0)
+         OR EXISTS (SELECT 1 FROM ingest_order FORCE INDEX (by_placed) WHERE is_placed = 0),
+       EXISTS (SELECT 1 FROM ingest_due),
+       EXISTS (SELECT 1 FROM import_job FORCE INDEX (claim) WHERE state = 'waiting'),
+       EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_retry) WHERE retry_at IS NOT NULL);
+
 -- name: note!
 INSERT INTO ingest_due (kind, batch_id, due_at) VALUES (:kind, :batch_id, UTC_TIMESTAMP(6));
 

@@ -12,7 +12,8 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.store import batch
+from ingestd.store import batch, due
+from ingestd.store.due import Look
 from support.plans import rows_touched
 from support.world import World, photo
 
@@ -113,3 +114,45 @@ def test_statuses_of_a_long_queue_are_checked_in_turns(
     for _round in range(3):
         rescue.run_once()
     assert world.one("SELECT COUNT(*) FROM ingest_batch WHERE status = %s", BatchStatus.QUEUED.value) == BACKLOG - 1
+
+
+def statements(world: World, work: Callable[[], object]) -> int:
+    """How many statements some work sends."""
+    first, second = asked(world), asked(world)
+    work()
+    return asked(world) - second - (second - first)
+
+
+def asked(world: World) -> int:
+    """How many statements the server was sent so far."""
+    return int(world.sql("SHOW GLOBAL STATUS LIKE 'Questions'")[0][1])
+
+
+def test_sweeps_without_work_take_one_statement(world: World, context: Context) -> None:
+    batches(world, "imported", lacks_job="0")
+    jobs(world, "done")
+    sweeper = Sweeper(context)
+    sweeper.promote_and_requeue()
+    assert statements(world, sweeper.promote_and_requeue) == 1
+    assert rows_touched(context.db, due.look) < 10
+
+
+@pytest.mark.parametrize(
+    ("statement", "seen"),
+    [
+        ("UPDATE ingest_batch SET is_placed = 0 WHERE id = {id}", Look(True, False, False, False)),
+        ("INSERT INTO ingest_order (version_at) VALUES (NOW())", Look(True, False, False, False)),
+        (
+            "INSERT INTO ingest_due (kind, batch_id, due_at) VALUES ('revival', {id}, NOW())",
+            Look(False, True, False, False),
+        ),
+        ("UPDATE import_job SET state = 'waiting' WHERE batch_id = {id}", Look(False, False, True, False)),
+        ("UPDATE ingest_batch SET retry_at = NOW() WHERE id = {id}", Look(False, False, False, True)),
+    ],
+)  # fmt: skip
+def test_each_kind_of_work_is_seen(world: World, context: Context, statement: str, seen: Look) -> None:
+    batches(world, "imported", lacks_job="0")
+    jobs(world, "done")
+    assert context.db.read(due.look) == Look(False, False, False, False)
+    world.sql(statement.format(id=world.one("SELECT MIN(id) FROM ingest_batch")))
+    assert context.db.read(due.look) == seen

@@ -34,7 +34,7 @@ class Revivals:
 
         A batch that may not be revived yet is looked at again after the interval: its job may have ended by then.
         """
-        self._go_round()
+        self.go_round()
         noted = self._context.db.read(lambda tx: due.due(tx, "revival", self._interval, MAX_LOOKS))
         if not noted:
             return {}
@@ -48,7 +48,7 @@ class Revivals:
         due.put_off(tx, idle, self._interval)
         due.forget(tx, vain)
 
-    def _go_round(self) -> None:
+    def go_round(self) -> None:
         """Notes batches that wait for the next hashes, of those that are live without a note."""
         if time.monotonic() < self._round_at:
             return

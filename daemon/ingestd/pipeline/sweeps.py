@@ -53,7 +53,13 @@ class Sweeper:
         return self._after(self.queue_new())
 
     def promote_and_requeue(self) -> float:
-        return self._after(self.place() + self.promote() + self.retry() + self.revive())
+        self._revivals.go_round()
+        look = self._context.db.read(due.look)
+        found = self.place() if look.may_place else 0
+        found += self.promote() if look.is_noted or look.is_waiting else 0
+        found += self.retry() if look.may_retry else 0
+        found += self.revive() if look.is_noted else 0
+        return self._after(found)
 
     def _after(self, found: int) -> float:
         if found:

@@ -21,6 +21,20 @@ class Awaited(NamedTuple):
     is_live: bool
 
 
+class Look(NamedTuple):
+    """Whether there may be batches to place, notes, waiting jobs, and batches to retry."""
+
+    may_place: bool
+    is_noted: bool
+    is_waiting: bool
+    may_retry: bool
+
+
+def look(tx: Tx) -> Look:
+    """What sweeps may find, in one statement: there is nothing most of the time."""
+    return Look(*map(bool, _sql.look(tx.connection)))
+
+
 def note(tx: Tx, kind: Kind, batch_id: int) -> None:
     """Has a sweep look at a batch."""
     _sql.note(tx.connection, kind=kind, batch_id=batch_id)
