@@ -20,7 +20,7 @@ from statements import logged, sent, until_done
 COUNTED = ("ingest_batch", "import_job", "ingest_batch_item", "asset")
 FIRST_ID = 5_000_000_000
 """Ids of each table begin at a number that is found in no other part of a statement."""
-REST = 0.05
+REST = 0.3
 """seconds between two bundles, in which the daemon becomes idle"""
 SESSION = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -47,10 +47,10 @@ class Bundle:
 
 @measures("20a", "20b")
 def latency(world: Bench, form: Form) -> Iterator[Value]:
-    count = form.of(200, 40)
+    count = form.of(150, 40)
     for number, table in enumerate(COUNTED):
         world.sql(f"ALTER TABLE {table} AUTO_INCREMENT = {FIRST_ID + number * 10**8}")
-    for number in range(form.rounds(5)):
+    for number in range(form.rounds(3)):
         with daemon(world):
             pattern, model = recorded(world, f"model {number}")
             ours = [with_daemon(world, f"{number}/{one}") for one in range(count)]

@@ -11,7 +11,7 @@ from costs import spent
 from django_jobs import NAME
 from frame import Form, Value, measures, note
 from real_daemon import daemon, make_files, wait_until_imported
-from statements import Statement, logged, sent, transactions, until_done
+from statements import Statement, logged, sent, transactions, until_done, wait_until_quiet
 
 DJANGO = Path(__file__).with_name("django_jobs.py")
 
@@ -75,6 +75,8 @@ def sent_for_a_bundle(world: Bench, name: str) -> list[Statement]:
     made = [lean_item(0, name)]
     make_files(world, made)
     with logged(world):
+        wait_until_quiet(world)
+        before = len(sent(world))
         put(world, made)
         wait_until_imported(world)
-    return until_done(sent(world))
+    return until_done(sent(world)[before:])

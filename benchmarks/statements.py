@@ -1,12 +1,15 @@
 """What the daemon sends to the database, from the server's own log of statements."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common import Bench
 
+QUIET = 0.4
+"""seconds: sweeps that follow a bundle come within less"""
 BEGIN, END = re.compile(r"(BEGIN|START TRANSACTION)\b", re.I), re.compile(r"(COMMIT|ROLLBACK)\b", re.I)
 WRITE = re.compile(r"(SET STATEMENT .* FOR )?(INSERT|UPDATE|DELETE|REPLACE|LOAD)\b", re.I)
 JOB_ENDS = re.compile(r"UPDATE import_job SET state = 'done'")
@@ -28,6 +31,14 @@ def logged(world: Bench) -> Iterator[None]:
         yield
     finally:
         world.sql("SET GLOBAL general_log = 0")
+
+
+def wait_until_quiet(world: Bench) -> None:
+    """Waits until the daemon has sent nothing for a moment: what follows a bundle belongs to no other."""
+    before, now = -1, len(sent(world))
+    while now != before:
+        time.sleep(QUIET)
+        before, now = now, len(sent(world))
 
 
 def sent(world: Bench) -> list[Statement]:
