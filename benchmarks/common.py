@@ -105,21 +105,23 @@ def lean_item(number: int, salt: str) -> dict[str, Any]:
     return {"type": "photo", "hash": hash_, "path": f"photo/{hash_}", "title": f"Photo {number}", "files": files}
 
 
-def put(bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = ()) -> str:
+def put(bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = (), **changed: Any) -> str:
     """Delivers a bundle, the sentinel last; returns its sync_id."""
-    sync_id = write_manifest(bench, items, containers)
+    sync_id = write_manifest(bench, items, containers, **changed)
     announce(bench, sync_id)
     return sync_id
 
 
-def write_manifest(bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = ()) -> str:
-    """All of a bundle but its sentinel."""
-    sync_id = str(uuid.uuid4())
+def write_manifest(
+    bench: Bench, items: list[dict[str, Any]], containers: Sequence[dict[str, Any]] = (), **changed: Any
+) -> str:
+    """All of a bundle but its sentinel; `changed` are other fields of its manifest."""
     manifest = {
-        "sync_id": sync_id, "type": "event", "action": "create", "status": "completed",
+        "sync_id": str(uuid.uuid4()), "type": "event", "action": "create", "status": "completed",
         "created_at": "2026-04-12T21:35:35Z", "completed_at": "2026-04-12T21:35:35Z",
-        "verification": {"passed": True}, "items": items, "containers": list(containers),
+        "verification": {"passed": True}, "items": items, "containers": list(containers), **changed,
     }  # fmt: skip
+    sync_id = str(manifest["sync_id"])
     (bench.root / "sync" / f"{sync_id}.json").write_text(json.dumps(manifest))
     return sync_id
 

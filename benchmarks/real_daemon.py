@@ -74,9 +74,10 @@ def wait_until_imported(world: Bench) -> None:
 
 
 def seconds_of_job(world: Bench, sync_id: str) -> float:
-    """Seconds from the claim to the end of the only job of a bundle, by the clock of the database."""
+    """Seconds from the claim to the end of the last job of a bundle, by the clock of the database."""
     ((seconds,),) = world.sql(
         "SELECT TIMESTAMPDIFF(MICROSECOND, claimed_at, finished_at) / 1e6 FROM import_job j"
         f" JOIN ingest_batch b ON b.id = j.batch_id WHERE b.sync_id = '{sync_id}' AND j.state = 'done'"
+        " ORDER BY j.id DESC LIMIT 1"
     )
     return float(seconds)
