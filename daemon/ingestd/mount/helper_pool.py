@@ -1,6 +1,7 @@
 """A pool of mount helpers: each caller borrows one for one exchange, and one that fails is replaced."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -39,6 +40,8 @@ class Use(Enum):
 MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 64}
 MAX_OF_BUNDLE = 16
 """helpers that may hang with the items of one bundle, each with one item, or with those of its threads"""
+IDLE_SECONDS = 20.0
+"""after which a helper ends that nothing needed, unless it is the last one"""
 MAX_IN_ALL_MOUNTS = 128
 """helpers that hang in the present mount and in former ones, which were mounted over or unmounted lazily"""
 
@@ -184,11 +187,22 @@ class HelperPool:
             raise BundleHangs(f"{problem}, so no more of its items are read; mount it again")
 
     def _put_back(self, helper: HelperProcess) -> None:
+        helper.idle_since = time.monotonic()
         with self._lock:
-            if not self._closed:
-                self._idle.append(helper)
-                return
-        close_all([helper])
+            self._idle.append(helper)
+            ending = self._take_unused()
+        close_all(ending)
+
+    def _take_unused(self) -> list[HelperProcess]:
+        """Those that are not needed any more: the last one used is enough for a quiet time, and answers at once."""
+        if self._closed:
+            ending, self._idle = self._idle, []
+            return ending
+        used_after = time.monotonic() - IDLE_SECONDS
+        # In the order in which they were put back, since the last one is taken first.
+        count = sum(helper.idle_since < used_after for helper in self._idle[:-1])
+        ending, self._idle = self._idle[:count], self._idle[count:]
+        return ending
 
     def _discard(self, helper: HelperProcess, use: Use, bundle: str) -> None:
         if helper.kill():

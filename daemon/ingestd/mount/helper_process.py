@@ -54,6 +54,8 @@ class HelperProcess:
         self._is_cancelled = is_cancelled
         self._has_begun = False
         self.hangs_at: set[str] = set()
+        self.idle_since = 0.0
+        """monotonic time at which it was last put back"""
 
     def send(self, request: wire.Request, seconds: float) -> None:
         """Raises TimeoutError when the helper does not take the request in time, BrokenPipeError when it ended."""

@@ -17,7 +17,7 @@ import pytest
 
 import ingestd
 from ingestd.errors import ManifestUnsettled, MountSilent, MountUnavailable, OtherRelease
-from ingestd.mount import access, helper_process, wire
+from ingestd.mount import access, helper_pool, helper_process, wire
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import Use
 from ingestd.mount.helper_process import HelperProcess, close_all
@@ -206,3 +206,23 @@ def test_frozen_helpers_cost_one_deadline_together(make_mount: MakeMount, monkey
         mount.check()
     monkeypatch.setattr(access, "CHECK_SECONDS", LATE)
     assert mount.check()
+
+
+def borrow_together(mount: Mount, count: int) -> set[int]:
+    """Has so many helpers in use at a time; returns those that are left afterwards."""
+    with ExitStack() as borrowed:
+        for _ in range(count):
+            borrowed.enter_context(mount._pool.borrow(Use.CHECK))
+    return helpers()
+
+
+def test_helpers_that_nothing_needs_end_but_for_one(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = make_mount()
+    assert len(borrow_together(mount, 4)) == 4, "a moment later they may be needed again"
+    monkeypatch.setattr(helper_pool, "IDLE_SECONDS", 0.0)
+    mount.check()
+    (last,) = helpers()
+    mount.check()
+    assert helpers() == {last}
+    monkeypatch.undo()
+    assert len(borrow_together(mount, 3)) == 3
