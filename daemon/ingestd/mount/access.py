@@ -6,7 +6,7 @@ A mount that is absent, replaced or silent raises MountUnavailable, which never 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from ingestd.config import MountSettings
@@ -22,6 +22,7 @@ from ingestd.mount.manifest_answers import ManifestAnswers
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.mountinfo import MountIdentity, MountPoint, mount_point
 from ingestd.mount.prober import Prober
+from ingestd.mount.reader_shares import ReaderShares
 from ingestd.mount.readings_receiver import ReadingsReceiver
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
 from ingestd.mount.root_notices import RootNotices
@@ -62,6 +63,7 @@ class Mount:
         self._root, self._path = str(settings.root), settings.root
         self._limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
         self._pool = HelperPool(settings.root, self._mounted)
+        self._shares = ReaderShares(settings.readers)
         self.prober = Prober(settings.root, self._mounted)
         self._answers = ManifestAnswers(settings.root, self._mounted)
 
@@ -221,10 +223,10 @@ class Mount:
         MountUnavailable, such as HelperFailed; BundleHangs or ReadsHang if too many hang for this `bundle` or for all.
         """
         receiver = ReadingsReceiver(items)
-        request = self._request_for(items, window, in_threads)
-        seconds = self.settings.deadline if request.workers == 1 else self.settings.deadline + SLACK_SECONDS
-        with self._helper(Use.ITEMS, bundle=bundle) as helper:
-            helper.send(request, seconds)
+        readers = self._shares.share(len(items)) if in_threads or self.is_remote else nullcontext(1)
+        with readers as count, self._helper(Use.ITEMS, bundle=bundle) as helper:
+            seconds = self.settings.deadline if count == 1 else self.settings.deadline + SLACK_SECONDS
+            helper.send(self._request_for(items, window, count), seconds)
             while not receiver.is_complete:
                 helper.hangs_at = receiver.awaited
                 reply = helper.receive(seconds, on_bytes)
@@ -234,10 +236,9 @@ class Mount:
                 on_bytes(0)
             helper.hangs_at = receiver.hanging
 
-    def _request_for(self, items: list[ItemRequest], window: int, in_threads: bool) -> wire.ReadItems:
+    def _request_for(self, items: list[ItemRequest], window: int, workers: int) -> wire.ReadItems:
         own = self.settings
         limits = wire.DocumentLimits(own.max_document_bytes, own.max_item_documents, own.max_item_document_bytes)
-        workers = own.readers if in_threads or self.is_remote else 1
         return wire.ReadItems(self._root, items, own.verify, limits, window, workers, own.deadline)
 
     def hanging_items(self) -> set[str]:
