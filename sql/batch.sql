@@ -55,10 +55,10 @@ SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM in
 -- Another host that records the same bundle commits at once, or hangs: then this one has others to record.
 SET STATEMENT innodb_lock_wait_timeout = 1 FOR INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
                           manifest_sha256, manifest_summary, manifest_completed_at, prior_sync_id, last_error,
-                          discovered_at, mount_type, mount_source, mount_fs_id)
+                          discovered_at, mount_type, mount_source, mount_fs_id, lacks_job)
 VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_count, :total_bytes,
         :manifest_sha256, :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error,
-        UTC_TIMESTAMP(6), :mount_type, :mount_source, :mount_fs_id)
+        UTC_TIMESTAMP(6), :mount_type, :mount_source, :mount_fs_id, :status <> 'queued')
 RETURNING id, discovered_at;
 
 -- name: redeliver!
@@ -191,6 +191,17 @@ WHERE b.unqueued_action = :action
                   WHERE j.batch_id = b.id
                     AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
 ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
+
+-- name: plain_new
+-- Those of some batches that never had a job, follow no other, and are followed by none with an active job.
+SELECT b.sync_id, b.id, b.manifest_sha256, b.item_count FROM ingest_batch b
+WHERE b.sync_id IN :sync_ids AND b.unqueued_action IS NOT NULL AND b.prior_sync_id IS NULL
+  AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.batch_id = b.id)
+  AND NOT EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
+                  WHERE s.prior_sync_id = b.sync_id);
+
+-- name: queue_all!
+UPDATE ingest_batch SET status = 'queued', retry_at = NULL, lacks_job = 0 WHERE id IN :ids;
 
 -- name: note_cancelled!
 UPDATE ingest_batch SET lacks_job = 0 WHERE id = :batch_id;

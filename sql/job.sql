@@ -76,6 +76,14 @@ INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, reque
 VALUES (:batch_id, :state, :priority, :scope, :manifest_sha256, :requested_by, UTC_TIMESTAMP(6), :items_total)
 RETURNING id;
 
+-- name: insert_all
+-- Queued jobs of all items of some batches, in the order given.
+INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, requested_by, queued_at, items_total)
+SELECT j.batch_id, 'queued', :priority, 'all', j.manifest_sha256, :requested_by, UTC_TIMESTAMP(6), j.items_total
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (batch_id BIGINT UNSIGNED PATH '$[0]', manifest_sha256 CHAR(64) PATH '$[1]',
+                                       items_total INT UNSIGNED PATH '$[2]')) j
+RETURNING batch_id, id;
+
 -- name: active_prior^
 -- A batch and the one that it names as prior, if that has an active job: their times and sync_ids.
 SELECT b.version_at, b.sync_id, p.version_at, p.sync_id

@@ -13,6 +13,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from support.order_world import SYNC_ID, seen
 from support.removals import run_automatically
+from support.statements import commits, questions
 from support.steps import in_steps
 from support.world import World, cover, empty, md5, photo, sample
 
@@ -29,18 +30,6 @@ WRITTEN = (
     "SELECT type, hash, decision FROM ingest_batch_container ORDER BY id",
 )
 VOLATILE = ("job_id", "worker_id", "target_ids", "item_id", "manifest_sha256")
-
-
-def commits(world: World) -> int:
-    return int(
-        world.one("SELECT variable_value FROM information_schema.global_status WHERE variable_name = %s", "COM_COMMIT")
-    )
-
-
-def statements(world: World) -> int:
-    return int(
-        world.one("SELECT variable_value FROM information_schema.global_status WHERE variable_name = %s", "QUESTIONS")
-    )
 
 
 def of_run(world: World, context: Context, sync_id: str) -> int:
@@ -85,9 +74,9 @@ def test_a_first_import_takes_few_statements(world: World) -> None:
         sync_id = world.put(photo(name))
         world.scan(context)
         assert Sweeper(context).queue_new() == 1
-        first, before = statements(world), statements(world)
+        first, before = questions(world), questions(world)
         assert world.run_next(context) == "done", sync_id
-        taken = statements(world) - before - (before - first)
+        taken = questions(world) - before - (before - first)
     assert taken <= 23
 
 

@@ -1,16 +1,14 @@
 """What a run learns of its batch in one statement is what holds once it has the lock of the row."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import pymysql
 import pytest
 
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.store import standing
 from ingestd.store.standing import Standing
+from support.locks import holding
 from support.wait import until
 from support.world import World, photo
 
@@ -20,18 +18,6 @@ CHANGES = {
     "has_successors": "UPDATE import_job SET state = 'waiting' WHERE batch_id = {1}",
     "imported": "UPDATE ingest_batch SET imported_generation = 3 WHERE id = {0}",
 }
-
-
-@contextmanager
-def holding(world: World) -> Iterator[Any]:
-    """A cursor of another client, whose transaction is committed at the end."""
-    owner = world.server.owner_settings()
-    other = pymysql.connect(unix_socket=owner.unix_socket, user=owner.user, database=owner.name, ssl_disabled=True)
-    try:
-        yield other.cursor()
-        other.commit()
-    finally:
-        other.close()
 
 
 def waits_for_a_row(world: World) -> bool:
@@ -48,8 +34,7 @@ def test_what_changes_while_it_waits_for_the_row_is_seen(world: World, seen: str
     ids = [world.one("SELECT id FROM ingest_batch WHERE sync_id = %s", name) for name in (sync_id, follower)]
     before = context.db.transaction(lambda tx: standing.lock(tx, ids[0]))
     found: list[Standing] = []
-    with holding(world) as holder:
-        holder.execute("SELECT id FROM ingest_batch WHERE id = %s FOR UPDATE", (ids[0],))
+    with holding(world, "SELECT id FROM ingest_batch WHERE id = %s FOR UPDATE", ids[0]) as holder:
         waiting = threading.Thread(
             target=lambda: found.append(context.db.transaction(lambda tx: standing.lock(tx, ids[0])))
         )

@@ -18,9 +18,17 @@ class LateSweeper(Sweeper):
 
     meanwhile: Callable[[], object]
 
+    def _queue_part(self, part: list[str]) -> int:
+        self._do()
+        return super()._queue_part(part)
+
     def _insert_all(self, *arguments: object) -> int:
-        self.meanwhile()
+        self._do()
         return super()._insert_all(*arguments)  # type: ignore[arg-type]
+
+    def _do(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import structlog
 
 from ingestd.errors import DatabaseContention, IngestdError, Unavailable
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
-from ingestd.pipeline import ordering, placing
+from ingestd.pipeline import new_batches, ordering, placing
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.ordering import oldest_first
 from ingestd.pipeline.promotions import Promotions
@@ -72,8 +72,13 @@ class Sweeper:
         if not actions:
             return 0
         found = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
-        requests = (QueueRequest(found[place], DAEMON) for place in oldest_first(self._context, found))
-        return self._insert_all(requests, _is_new)
+        in_order = [found[place] for place in oldest_first(self._context, found)]
+        return sum(map(self._queue_part, new_batches.parts(self._context, in_order)))
+
+    def _queue_part(self, part: list[str]) -> int:
+        queued = new_batches.queue(self._context, part)
+        requests = (QueueRequest(sync_id, DAEMON) for sync_id in part if sync_id not in queued)
+        return len(queued) + self._insert_all(requests, _is_new)
 
     def promote(self) -> int:
         """Queues waiting jobs whose prior batch has no active job left, and some of those that wait in a circle."""

@@ -182,6 +182,18 @@ def queue(tx: Tx, batch_id: int, *, takes_all: bool) -> None:
     _sql.queue(tx.connection, batch_id=batch_id, takes_all=takes_all)
 
 
+def plain_new(tx: Tx, sync_ids: Iterable[str]) -> dict[str, tuple[int, str | None, int]]:
+    """Those of some batches that are new and concern no other: id, digest and number of items by sync_id."""
+    wanted = tuple(sync_ids)
+    rows = _sql.plain_new(tx.connection, sync_ids=wanted) if wanted else ()
+    return {sync_id: (batch_id, sha256, items) for sync_id, batch_id, sha256, items in rows}
+
+
+def queue_all(tx: Tx, ids: Sequence[int]) -> None:
+    """As `queue`, for new jobs of all items."""
+    _sql.queue_all(tx.connection, ids=Ids(ids))
+
+
 def note_cancelled(tx: Tx, batch_id: int) -> None:
     """Records that a job of a batch was cancelled: no sweep queues it as new any more."""
     _sql.note_cancelled(tx.connection, batch_id=batch_id)

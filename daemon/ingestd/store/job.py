@@ -12,6 +12,7 @@ from ingestd.records import Job
 from ingestd.store import versions
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
+from ingestd.store.values import rows_json
 
 _sql = Queries("job")
 _job = RowReader(Job)
@@ -117,6 +118,14 @@ def insert(
             items_total=items_total,
         )
     )
+
+
+def insert_all(
+    tx: Tx, batches: Sequence[tuple[int, str | None, int]], *, priority: int, requested_by: str
+) -> dict[int, int]:
+    """Queued jobs of all items for some batches, at most 1000: (batch id, digest, items). Their ids by batch."""
+    (rows,) = rows_json(batches)
+    return dict(_sql.insert_all(tx.connection, rows=rows, priority=priority, requested_by=requested_by))
 
 
 def lock_active(tx: Tx, batch_id: int) -> Job | None:

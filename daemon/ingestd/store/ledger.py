@@ -19,11 +19,19 @@ def append(tx: Tx, batch_id: int | None, event_type: str, **payload: Any) -> Non
 
 
 def append_all(tx: Tx, batch_id: int | None, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Appends a few events of one batch, in this order: (type, payload). The first is the receipt."""
-    texts = [(kind, Json(_json(payload))) for kind, payload in events]
-    _sql.append(tx.connection, [{"batch_id": batch_id, "event_type": kind, "payload": text} for kind, text in texts])
+    """Appends a few events of one batch, in this order: (type, payload)."""
+    append_rows(tx, [(batch_id, kind, payload) for kind, payload in events])
+
+
+def append_rows(tx: Tx, events: Sequence[tuple[int | None, str, dict[str, Any]]]) -> None:
+    """Appends events in this order: (batch id, type, payload); at most as many as one statement takes.
+
+    The first is the receipt.
+    """
+    texts = [(batch_id, kind, Json(_json(payload))) for batch_id, kind, payload in events]
+    _sql.append(tx.connection, [{"batch_id": id_, "event_type": kind, "payload": text} for id_, kind, text in texts])
     event_id: int = tx.connection.insert_id()  # type: ignore[no-untyped-call]
-    (event_type, first), *_ = texts
+    (_, event_type, first), *_ = texts
     tx.receipt = partial(is_recorded, event_id=event_id, event_type=event_type, payload=first)
 
 
