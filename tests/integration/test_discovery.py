@@ -40,6 +40,18 @@ def test_it_is_queued_with_its_recording(world: World, context: Context) -> None
     assert world.one("SELECT requested_by FROM import_job WHERE %s", 1) == "ingestd"
 
 
+def test_the_sweep_hears_of_what_is_left_to_it_only(world: World, context: Context) -> None:
+    reports: list[str] = []
+    scanner = Scanner(context, lambda: reports.append("recorded"), lambda: reports.append("queued"))
+    world.put(photo("a"))
+    scanner.scan()
+    assert reports == ["queued"]
+    for name in "bc":
+        world.put(photo(name))
+    scanner.scan()
+    assert reports == ["queued", "recorded"]
+
+
 def test_several_are_left_to_the_sweep_which_takes_the_oldest_first(world: World, context: Context) -> None:
     sync_ids = [world.put(photo(f"{day}"), day=day) for day in (3, 1, 2)]
     assert scan(context) == 0

@@ -48,7 +48,8 @@ class Scanner:
 
     def __init__(self, context: Context, on_recorded: Wake = lambda: None, on_queued: Wake | None = None) -> None:
         self._context, self._on_recorded, self._names = context, on_recorded, Names()
-        self._recorder, self._reads = Recorder(context, self._names, on_queued), Reads(context)
+        self._on_queued, noted = on_queued, None if on_queued is None else self._note_queued
+        self._recorder, self._reads = Recorder(context, self._names, noted), Reads(context)
         self.rotation = Rotation(context)
         self.ignored = IgnoredNames()
         self._round_ends_at = math.inf
@@ -265,6 +266,12 @@ class Scanner:
             tick()
             if self._limit is not None and self._limit.is_over(outcome, self._reads.pending):
                 self._round_ends_at = time.monotonic()
+
+    def _note_queued(self) -> None:
+        """For a bundle that was queued with its recording: nothing is left to do for those who hear of recordings."""
+        self._reported += 1
+        if self._on_queued is not None:
+            self._on_queued()
 
     def _take(self, outcome: Outcome) -> None:
         if outcome.next_task is None:
