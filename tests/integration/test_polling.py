@@ -8,12 +8,13 @@ import pytest
 
 from ingestd.mount.access import Mount
 from ingestd.pipeline import settling, watcher
+from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.settling import Settling
 from support.faulty_fuse import READDIR, FaultyFuse
 from support.listings import Polling
 from support.reaped import until_reaped
-from support.scanning import Clock, write_sentinel
-from support.world import World, new_sync_id
+from support.scanning import Clock, recorded, write_sentinel
+from support.world import World, new_sync_id, photo
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -122,3 +123,23 @@ def test_the_time_that_a_listing_takes_is_part_of_the_interval(world: World, mon
     for _ in range(3):
         emitter.queue_events(5.0)
     assert waited == [0.0, 2.0, 2.0]
+
+
+def test_full_scans_list_a_folder_that_has_changed(world: World, clock: Clock) -> None:
+    context = world.context()
+    scanner = Scanner(context)
+    made, real = [], context.mount.list_sentinels
+    context.mount.list_sentinels = lambda *some, **named: made.append(real(*some, **named)) or made[-1]  # type: ignore[method-assign]
+    known = world.put(photo("a"))
+    age(world.root / "sync", 2.1)
+    for is_unchanged in (False, True, True):
+        clock.now += 60.0
+        scanner.run_once()
+        assert made[-1].is_unchanged is is_unchanged
+    assert scanner.rotation.present == {known}
+    new = world.put(photo("b"))
+    clock.now += 60.0
+    scanner.run_once()
+    assert recorded(world) == [(known, "new"), (new, "new")]
+    scanner.scan()
+    assert not made[-1].is_unchanged, "a person asked for it"

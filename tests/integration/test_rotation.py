@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ingestd.mount.helper_pool import Use
+from ingestd.pipeline import full_listings
 from ingestd.pipeline import rotation as rotation_module
-from ingestd.pipeline import scanner as scanner_module
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.rotation import BUSY_PAUSE, Compared, Rotation, RotationStep
 from ingestd.pipeline.scanner import Scanner
@@ -131,7 +131,7 @@ def test_pauses_grow_with_the_processor_time(world: World, known: list[str], mon
         monkeypatch.setattr(Rotation, "compare_next", lambda _self, cpu=cpu_seconds: Compared(1, set(), cpu))
         rotating.begin_round()
         pause = rotating.step.run_once()
-        assert pause == pytest.approx(max(rotation_module.MIN_PAUSE, cpu_seconds / 0.002))
+        assert pause == pytest.approx(max(rotation_module.MIN_PAUSE, cpu_seconds / rotation_module.SHARE_OF_PROCESSOR))
 
 
 def test_rounds_begin_a_rescan_interval_apart(world: World, known: list[str]) -> None:
@@ -175,7 +175,7 @@ def test_a_manifest_that_hangs_costs_one_helper_and_stops_no_other(
 def test_bundles_are_recorded_while_a_listing_takes_long(
     world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanner_module, "EARLY_SECONDS", 0.0)
+    monkeypatch.setattr(full_listings, "EARLY_SECONDS", 0.0)
     context = world.context(mount={"root": faulty.point})
     scanner = Scanner(context)
     sync_id = world.put(photo("a"))

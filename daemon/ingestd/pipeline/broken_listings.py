@@ -26,11 +26,11 @@ MAX_PROBLEM = 2000
 
 
 def list_sentinels(
-    context: Context, listing: Listing, on_part: Callable[[bytes], None], awaited: Sequence[str]
+    context: Context, listing: Listing, on_part: Callable[[bytes], None], awaited: Sequence[str], known_stamp: str
 ) -> None:
     """A complete listing, or what comes before its end, with a report. Raises MountUnavailable, ListingEndless."""
     try:
-        context.mount.list_sentinels(listing, on_part=on_part, awaited=awaited)
+        context.mount.list_sentinels(listing, on_part=on_part, awaited=awaited, known_stamp=known_stamp)
     except ListingEndless as error:
         _note(context, error)
         raise

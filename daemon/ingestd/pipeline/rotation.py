@@ -15,7 +15,7 @@ from ingestd.pipeline.context import Context
 from ingestd.service import tick
 from ingestd.store import batch
 
-SHARE_OF_PROCESSOR, SHARE_OF_TIME = 0.002, 0.2
+SHARE_OF_PROCESSOR, SHARE_OF_TIME = 0.001, 0.2
 """that it takes: of one core, and, most of it waiting for one operation at a time, of a remote mount"""
 GROUP_SECONDS, MAX_GROUP = 1.0, 500
 """for how long, and how many, manifests are read together"""

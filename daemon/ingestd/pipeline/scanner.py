@@ -12,9 +12,9 @@ from contextlib import suppress
 from functools import partial
 
 from ingestd.errors import ListingEndless, MountSilent, MountUnavailable, OtherRelease, Shortage
-from ingestd.mount.records import Listing, split_ids
-from ingestd.pipeline import broken_listings
+from ingestd.mount.records import Listing
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.full_listings import FullListings
 from ingestd.pipeline.full_scans import FullScans
 from ingestd.pipeline.ignored_names import IgnoredNames
 from ingestd.pipeline.lanes import Lane, Task
@@ -30,8 +30,8 @@ MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
 READ_POLL, REPORT_SECONDS, PATIENCE = 0.1, 0.2, 2.0
 """seconds between looks at reads, between reports, and without an outcome after which a round leaves slow reads"""
-EARLY_SECONDS, COMPARE_SECONDS = 0.5, 10.0
-"""after which what a listing has named is read before it ends, and for which a scan on request compares manifests"""
+COMPARE_SECONDS = 10.0
+"""for which a scan on request compares known manifests"""
 ROUND_SECONDS = 5.0
 """after which a round leaves new names to the next one, so that neither listings nor the mount's check wait for them"""
 
@@ -52,6 +52,7 @@ class Scanner:
         self._recorder, self._reads = Recorder(context, self._names, noted), Reads(context)
         self.rotation = Rotation(context)
         self.ignored = IgnoredNames()
+        self._listings = FullListings(context, self._read_early)
         self._round_ends_at = math.inf
         self._reported, self._report_at = 0, 0.0
         self._retries_at = 0.0
@@ -127,6 +128,7 @@ class Scanner:
         return sorted(self._run(partial(self._scan_all, patience), math.inf))
 
     def _scan_all(self, patience: float) -> None:
+        self._listings.forget()
         self._scan_fully(patience)
         self._compare_known(patience)
 
@@ -191,25 +193,18 @@ class Scanner:
 
     def _list_and_read(self, patience: float) -> None:
         self._context.mount.check()
-        listing, awaited = Listing(), self.settling.awaited()
-        early_at = time.monotonic() + EARLY_SECONDS
-
-        def on_part(ids: bytes) -> None:
-            tick()
-            if time.monotonic() >= early_at:
-                self._read_early(split_ids(ids))
-
+        partial_listing, awaited = Listing(), self.settling.awaited()
         try:
-            broken_listings.list_sentinels(self._context, listing, on_part, awaited)
+            listing = self._listings.take(partial_listing, awaited)
         except ListingEndless:
             self._full.put_off()
-            self._read_listed(listing, patience)
+            self._read_listed(partial_listing, patience)
             raise
         except (Shortage, OtherRelease):
             raise
         except MountUnavailable as error:
-            if listing.sync_ids or isinstance(error, MountSilent):
-                self._read_listed(listing, patience)
+            if partial_listing.sync_ids or isinstance(error, MountSilent):
+                self._read_listed(partial_listing, patience)
             raise
         self._recorder.note_listed(listing.sync_ids)
         self.rotation.present = listing.sync_ids & self._recorder.known
