@@ -3,10 +3,12 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingestd.mount.access import Mount
+from ingestd.mount.records import Listing
 from ingestd.pipeline import settling, watcher
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.settling import Settling
@@ -125,11 +127,17 @@ def test_the_time_that_a_listing_takes_is_part_of_the_interval(world: World, mon
     assert waited == [0.0, 2.0, 2.0]
 
 
-def test_full_scans_list_a_folder_that_has_changed(world: World, clock: Clock) -> None:
+def test_full_scans_list_a_folder_that_has_changed(world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     context = world.context()
     scanner = Scanner(context)
-    made, real = [], context.mount.list_sentinels
-    context.mount.list_sentinels = lambda *some, **named: made.append(real(*some, **named)) or made[-1]  # type: ignore[method-assign]
+    made: list[Listing] = []
+    real = context.mount.list_sentinels
+
+    def listing(*some: Any, **named: Any) -> Listing:
+        made.append(real(*some, **named))
+        return made[-1]
+
+    monkeypatch.setattr(context.mount, "list_sentinels", listing)
     known = world.put(photo("a"))
     age(world.root / "sync", 2.1)
     for is_unchanged in (False, True, True):
