@@ -1,7 +1,10 @@
 """The library's rows: assets with their files, documents and covers; galleries and collections with their members."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
+
+import orjson
 
 from ingestd.format.container import CONTAINER_TYPES
 from ingestd.library_records import Member, StoredAsset, StoredContainer
@@ -19,10 +22,12 @@ _containers = {kind: Queries("container", kind=kind) for kind in CONTAINER_TYPES
 def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
     """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
     query = _sql.lock_assets if lock else _sql.assets
-    rows = [row for part in rows_json(sorted(set(hashes))) for row in query(tx.connection, hashes=part)]
-    version = reader(tx, incoming, ((row[6], row[7]) for row in rows))
+    texts = [query(tx.connection, hashes=part) for part in rows_json(sorted(set(hashes)))]
+    rows = [row for text in texts if text is not None for row in orjson.loads(text)]
+    times = {text: text and datetime.fromisoformat(text) for text in {row[6] for row in rows}}
+    version = reader(tx, incoming, ((times[row[6]], row[7]) for row in rows))
     return {
-        hash_: StoredAsset(id_, kind, hash_, entry, documents, bool(deleted), version(synced_at, sync_id))
+        hash_: StoredAsset(id_, kind, hash_, entry, documents, bool(deleted), version(times[synced_at], sync_id))
         for id_, kind, hash_, entry, documents, deleted, synced_at, sync_id in rows
     }
 
