@@ -1,13 +1,12 @@
 """Keeps the tables of docs/performance.md in step with the figures and with what was measured."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from figures import FIGURES, Figure
 from frame import Result
-from table import machine, shown, shown_name, shown_spread
+from table import PROJECT, machine, shown, shown_name, shown_spread
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = PROJECT / "docs" / "performance.md"
 BEGIN, END = "<!-- {} -->", "<!-- end of {} -->"
 UNMEASURED = ("–", "–", "not measured", "–")
 HEADS = {

@@ -14,6 +14,7 @@ from frame import Result
 
 from ingestd.embedded import SEARCH
 
+PROJECT = Path(__file__).parents[1]
 HEADING = ("line", "median", "spread", "goal", "verdict", "figure")
 
 
@@ -54,11 +55,11 @@ def shown(value: float) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Where and when the results were measured."""
+    """Where and when the results were measured; the commit is the last one that changed the program."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
-        "commit": output("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"),
+        "commit": output("git", "-C", str(PROJECT), "log", "-1", "--format=%h", "--", "daemon", "sql"),
         "cores": f"{os.cpu_count()} × {processor()}",
         "memory": f"{memory} GiB",
         "kernel": platform.release(),
