@@ -1,8 +1,24 @@
 -- ingest_batch_item and ingest_batch_container: what a manifest lists, and what was decided of it.
 
+-- name: has_any
+SELECT 1 FROM ingest_batch_item WHERE batch_id = :batch_id LIMIT 1;
+
 -- name: existing
-SELECT id, ordinal, asset_type, asset_hash, parent_key, entry_sha256, in_manifest, decision, reason, waiting_for
-FROM ingest_batch_item WHERE batch_id = :batch_id;
+SELECT i.id, i.ordinal, i.asset_type, i.asset_hash, i.parent_key, i.entry_sha256, i.in_manifest, i.decision, i.reason,
+       i.waiting_for
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       asset_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[0]',
+       asset_hash VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[1]',
+       parent_key VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[2]')) j
+STRAIGHT_JOIN ingest_batch_item i FORCE INDEX (identity)
+  ON i.batch_id = :batch_id AND i.asset_type = j.asset_type AND i.asset_hash = j.asset_hash AND i.parent_key = j.parent_key;
+
+-- name: count_listed
+SELECT COUNT(*) FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1;
+
+-- name: at
+SELECT id, ordinal, asset_type, asset_hash, parent_key FROM ingest_batch_item FORCE INDEX (by_ordinal)
+WHERE batch_id = :batch_id AND ordinal >= :first AND ordinal < :end AND in_manifest = 1;
 
 -- fragment: staged_columns
 (ordinal, asset_type, asset_hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, last_error, batch_id)
@@ -40,6 +56,10 @@ SET i.ordinal = j.ordinal, i.cover_hash = j.cover_hash, i.entry_sha256 = j.entry
 
 -- name: drop!
 UPDATE ingest_batch_item SET in_manifest = 0, waiting_for = NULL, updated_at = UTC_TIMESTAMP(6) WHERE id IN :ids;
+
+-- name: drop_from!
+UPDATE ingest_batch_item SET in_manifest = 0, waiting_for = NULL, updated_at = UTC_TIMESTAMP(6)
+WHERE batch_id = :batch_id AND ordinal >= :first AND in_manifest = 1;
 
 -- name: reset!
 UPDATE ingest_batch_item SET decision = 'pending', reason = NULL, waiting_for = NULL, last_error = NULL, crash_count = 0,

@@ -1,24 +1,21 @@
 """Keeps the item and container rows of a batch in step with its manifest; final decisions are kept."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from ingestd.decide import of_awaited
-from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
-from ingestd.format.manifest_index import ManifestIndex
+from ingestd.format.manifest_index import Identity
 from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Reason, Verdict
-from ingestd.pipeline.prefetch import prefetch
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
 from ingestd.store import item
-from ingestd.store.db import Database, Tx
+from ingestd.store.db import Tx
 from ingestd.store.item import StagedItem
 
 ENTRIES_PER_STEP = 1000
@@ -50,6 +47,14 @@ class Plan:
     failure_samples: list[dict[str, Any]] = field(default_factory=list)
     removals: Removals = NO_REMOVALS
     removed_again: list[int] = field(default_factory=list)
+
+    def add(self, part: "Plan") -> None:
+        """Adds what was planned of some more entries."""
+        self.counts += part.counts
+        self.types += part.types
+        self.failure_samples += part.failure_samples[: SAMPLES - len(self.failure_samples)]
+        self.removals += part.removals
+        self.removed_again += part.removed_again[: MAX_REMOVED_AGAIN - len(self.removed_again)]
 
     def note_again(self, row: StagedItem, decision: Decision) -> None:
         is_again = row.decision is Decision.FAILED and decision is Decision.WILL_REMOVE
@@ -85,97 +90,82 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
 
     A batch without a plan has no rows yet, so there is nothing to do.
     """
-    existing = item.existing(tx, batch_id)
-    if existing:
-        staging = _Staging(tx, batch_id, existing, None)
-        steps = (partial(staging.compare, part, None) for part in parts(manifest.standing()))
-        staging.write(steps, manifest, tick)
-        item.recount(tx, batch_id)
-        stage_containers(tx, batch_id, manifest)
+    staging = Staging(batch_id, manifest, None, had_rows=item.has_any(tx, batch_id))
+    if staging.had_rows:
+        staging.write_all(tx, tick)
+        staging.finish(tx)
 
 
-def stage(
-    tx: Tx,
-    db: Database,
-    batch_id: int,
-    manifest: Manifest,
-    index: ManifestIndex,
-    forecast: Forecaster,
-    on_progress: Callable[[], None],
-    *,
-    is_new: bool,
-) -> Plan:
-    """Brings all rows into step with the manifest, and writes the forecast of items without a final decision.
+class Staging:
+    """Compares a manifest with the rows of its batch, once. Without `forecast`, undecided items become pending.
 
-    For a long manifest, the forecast of the next part is made while the current part is written, on a connection of its
-    own: a forecast needs no locks, and does not read what this transaction writes.
+    Rows are written in parts, each in one transaction or all in the same. Entries that come or go change ordinals, but
+    not the identity of rows. `had_rows`: the batch has some already. `plan` is what the caller adds of the parts that
+    were committed.
     """
-    staging = _Staging(tx, batch_id, item.existing(tx, batch_id), forecast, is_new=is_new)
-    listed = parts(manifest.standing())
-    if index.item_count > ENTRIES_PER_STEP:
-        steps = prefetch(staging.compare_ahead(part, db) for part in listed)
-    else:
-        steps = (partial(staging.compare, part, None) for part in listed)
-    staging.write(steps, manifest, on_progress)
-    item.recount(tx, batch_id)
-    stage_containers(tx, batch_id, manifest)
-    return staging.plan
-
-
-@dataclass(slots=True)
-class _Step:
-    """The rows to write for one part of a manifest."""
-
-    new: list[tuple[Any, ...]] = field(default_factory=list)
-    changed: list[tuple[Any, ...]] = field(default_factory=list)
-
-
-class _Staging:
-    """Compares a manifest with the existing rows, once. Without `forecast`, undecided items become pending."""
 
     def __init__(
-        self,
-        tx: Tx,
-        batch_id: int,
-        existing: dict[tuple[str, str, str], StagedItem],
-        forecast: Forecaster | None,
-        *,
-        is_new: bool = True,
+        self, batch_id: int, manifest: Manifest, forecast: Forecaster | None, *, had_rows: bool, is_new: bool = True
     ) -> None:
-        self._tx, self._batch_id, self._existing, self._forecast = tx, batch_id, existing, forecast
+        self._batch_id, self._manifest, self._forecast = batch_id, manifest, forecast
         self._is_new = is_new
+        self.had_rows = had_rows
         self.plan = Plan()
 
-    def write(
-        self, steps: Generator[Callable[[], _Step], None, None], manifest: Manifest, on_progress: Callable[[], None]
-    ) -> None:
-        """Writes the rows of each step. Entries that come or go change ordinals, but not the identity of rows."""
-        item.drop(self._tx, self._gone(manifest))
-        with closing(steps):
-            for make_step in steps:
-                step = make_step()
-                item.stage(self._tx, self._batch_id, step.new)
-                item.restage(self._tx, step.changed)
-                on_progress()
+    def write(self, tx: Tx, part: Sequence[Entry], forecasts: Sequence[Forecast] | None = None) -> Plan:
+        """Writes the rows of some entries; returns their part of the plan. `forecasts`, if they are made already."""
+        given = self.forecasts(tx, part) if forecasts is None else forecasts
+        existing = item.existing(tx, self._batch_id, [entry.identity for entry in part]) if self.had_rows else {}
+        step = self._compare(part, given, existing)
+        item.stage(tx, self._batch_id, step.new)
+        item.restage(tx, step.changed)
+        return step.plan
 
-    def _gone(self, manifest: Manifest) -> list[int]:
-        """The rows of items that the manifest does not list any more."""
-        listed = {entry.identity for entry in manifest.standing()} if self._existing else ()
-        return [row.id for key, row in self._existing.items() if row.in_manifest and key not in listed]
+    def write_all(self, tx: Tx, on_progress: Callable[[], None]) -> None:
+        """Writes all rows, in one transaction."""
+        for part in self.parts():
+            self.plan.add(self.write(tx, part))
+            on_progress()
 
-    def compare_ahead(self, part: Sequence[Entry], db: Database) -> Callable[[], _Step]:
-        """The rows that one part changes; made in the open transaction if there is no second connection."""
-        try:
-            step = self.compare(part, db)
-        except DatabaseUnavailable:
-            return partial(self.compare, part, None)
-        return lambda: step
+    def parts(self) -> Iterator[list[Entry]]:
+        """The entries of the manifest in lists of bounded length."""
+        entries = self._manifest.standing()
+        while part := list(islice(entries, ENTRIES_PER_STEP)):
+            yield part
 
-    def compare(self, part: Sequence[Entry], db: Database | None) -> _Step:
-        """The rows that one part changes. The forecast reads from `db`, or in the open transaction if that is None."""
+    def finish(self, tx: Tx) -> None:
+        """Drops what is not listed any more, counts the rows, and brings those of containers into step."""
+        for step in self.dropping() if self.has_gone(tx) else ():
+            step(tx)
+        item.recount(tx, self._batch_id)
+        stage_containers(tx, self._batch_id, self._manifest)
+
+    def has_gone(self, tx: Tx) -> bool:
+        """Whether there are rows of items that are not listed any more, once all that are listed have theirs."""
+        return self.had_rows and item.count_listed(tx, self._batch_id) > self._manifest.index.item_count
+
+    def dropping(self) -> Iterator[Callable[[Tx], None]]:
+        """What drops them, part by part."""
+        count = self._manifest.item_count
+        for first in range(0, count, ENTRIES_PER_STEP):
+            yield partial(self._drop_gone, first=first, end=min(first + ENTRIES_PER_STEP, count))
+        yield partial(item.drop_from, batch_id=self._batch_id, first=count)
+
+    def _drop_gone(self, tx: Tx, first: int, end: int) -> None:
+        """Drops the rows at some places that are of no entry: the row of each entry is at its place by now."""
+        rows = item.at(tx, self._batch_id, first, end)
+        item.drop(tx, [id_ for id_, ordinal, identity in rows if self._manifest.entry(ordinal).identity != identity])
+
+    def forecasts(self, tx: Tx, part: Sequence[Entry]) -> Sequence[Forecast]:
+        return [PENDING] * len(part) if self._forecast is None else self._forecast(tx, part)
+
+    def _compare(
+        self, part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Mapping[Identity, StagedItem]
+    ) -> "_Step":
+        """The rows that one part changes."""
         step = _Step()
-        for entry, (forecast, removals) in zip(part, self._forecasts(part, db), strict=True):
-            row = self._existing.get(entry.identity)
+        for entry, (forecast, removals) in zip(part, forecasts, strict=True):
+            row = existing.get(entry.identity)
             was_deferred = row is not None and row.decision is Decision.DEFERRED and _is_unchanged(row, entry)
             verdict = of_awaited(forecast) if was_deferred else forecast
             decision = FORECAST.get(verdict.decision, verdict.decision)
@@ -183,13 +173,13 @@ class _Staging:
                 step.new.append(new_row(entry, decision, verdict))
             elif self._stands(row, entry, verdict):
                 step.changed += _moved_row(row, entry)
-                self.plan.note_again(row, decision)
+                step.plan.note_again(row, decision)
             else:
                 step.changed += _changed_row(row, entry, decision, verdict)
             # A run leaves alone what succeeded, and tries again what failed or waits.
             is_done = row is not None and row.decision in SUCCEEDED and self._stands(row, entry, verdict)
-            self.plan.removals += NO_REMOVALS if is_done else removals
-            self.plan.note(entry, Decision.WILL_SKIP if is_done else decision, verdict.error)
+            step.plan.removals += NO_REMOVALS if is_done else removals
+            step.plan.note(entry, Decision.WILL_SKIP if is_done else decision, verdict.error)
         return step
 
     def _stands(self, row: StagedItem, entry: Entry, forecast: Verdict) -> bool:
@@ -203,13 +193,14 @@ class _Staging:
         keeps_rank = not self._is_new or was_outranked == is_outranked
         return row.decision in DECIDED and (keeps_rank or row.decision not in SUCCEEDED)
 
-    def _forecasts(self, part: Sequence[Entry], db: Database | None) -> Sequence[Forecast]:
-        forecast = self._forecast
-        if forecast is None:
-            return [PENDING] * len(part)
-        if db is None:
-            return forecast(self._tx, part)
-        return db.read(lambda tx: forecast(tx, part), keep_waiting=lambda: False)
+
+@dataclass(slots=True)
+class _Step:
+    """The rows to write for one part of a manifest, and its part of the plan."""
+
+    new: list[tuple[Any, ...]] = field(default_factory=list)
+    changed: list[tuple[Any, ...]] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
 
 
 def _is_unchanged(row: StagedItem, entry: Entry) -> bool:
@@ -247,10 +238,3 @@ def stage_containers(tx: Tx, batch_id: int, manifest: Manifest) -> None:
             item.stage_container(tx, batch_id, ordinal, *key, sha256)
         elif row.entry_sha256 != sha256 or not row.in_manifest:
             item.restage_container(tx, row.id, ordinal, sha256)
-
-
-def parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Entries in lists of bounded length."""
-    entries = iter(entries)
-    while part := list(islice(entries, ENTRIES_PER_STEP)):
-        yield part

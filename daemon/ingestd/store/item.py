@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from ingestd.format.manifest_index import Identity
 from ingestd.model import Decision, Reason, Scope, Verdict
 from ingestd.store import bulk
 from ingestd.store.db import Tx
@@ -79,14 +80,33 @@ class StagedContainer:
     decision: Decision
 
 
-def existing(tx: Tx, batch_id: int) -> dict[tuple[str, str, str], StagedItem]:
-    """All item rows of a batch, by (type, hash, parent hash or '')."""
+def has_any(tx: Tx, batch_id: int) -> bool:
+    """Whether a batch has item rows."""
+    return bool(list(_sql.has_any(tx.connection, batch_id=batch_id)))
+
+
+def existing(tx: Tx, batch_id: int, identities: Sequence[Identity]) -> dict[Identity, StagedItem]:
+    """Those of some items that have rows."""
     found = {}
-    for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in _sql.existing(
-        tx.connection, batch_id=batch_id
-    ):
-        found[kind, hash_, parent] = StagedItem(id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting)
+    for part in rows_json(identities):
+        for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in _sql.existing(
+            tx.connection, batch_id=batch_id, rows=part
+        ):
+            row = StagedItem(id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting)
+            found[kind, hash_, parent] = row
     return found
+
+
+def count_listed(tx: Tx, batch_id: int) -> int:
+    """How many rows of a batch are of items that are, or were, listed."""
+    ((count,),) = _sql.count_listed(tx.connection, batch_id=batch_id)
+    return int(count)
+
+
+def at(tx: Tx, batch_id: int, first: int, end: int) -> list[tuple[int, int, Identity]]:
+    """The rows of listed items at ordinals from `first` to before `end`: (id, ordinal, identity)."""
+    rows = _sql.at(tx.connection, batch_id=batch_id, first=first, end=end)
+    return [(id_, ordinal, (kind, hash_, parent)) for id_, ordinal, kind, hash_, parent in rows]
 
 
 def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -111,6 +131,11 @@ def drop(tx: Tx, ids: Sequence[int]) -> None:
     """Items no longer listed: they count nowhere from now on."""
     for start in range(0, len(ids), ROWS_PER_STATEMENT):
         _sql.drop(tx.connection, ids=Ids(ids[start : start + ROWS_PER_STATEMENT]))
+
+
+def drop_from(tx: Tx, batch_id: int, first: int) -> None:
+    """As `drop`, for all items at ordinal `first` and after."""
+    _sql.drop_from(tx.connection, batch_id=batch_id, first=first)
 
 
 def reset(tx: Tx, batch_id: int, decisions: Iterable[Decision] = Decision) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from structlog.contextvars import bind_contextvars
@@ -11,14 +12,14 @@ from ingestd.format.manifest import Manifest
 from ingestd.model import SUCCEEDED, Lease, Scope
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import FirstTry, pauses
-from ingestd.pipeline import delivery, future, ordering, preflight, removals
+from ingestd.pipeline import delivery, future, ordering, plan_steps, preflight, removals
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import Grace
 from ingestd.pipeline.removals import RemovalCount
-from ingestd.pipeline.staging import Plan
+from ingestd.pipeline.staging import Plan, Staging
 from ingestd.records import Batch
 from ingestd.store import item, job, ledger, standing, versions
 from ingestd.store.db import Tx
@@ -48,6 +49,30 @@ class Begun:
     manifest: Manifest
     bundle: Bundle
     removed: RemovalCount
+    is_changed: bool
+    """the manifest that was read was recorded now"""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The rows of a large batch, staged in steps after its run had `begun`."""
+
+    begun: Begun
+    staging: Staging
+
+    def is_for(self, begun: Begun) -> bool:
+        """Whether the batch still has this manifest, and its place in the order, as the run begins once more."""
+        before, now = self.begun, begun
+        is_moved = (before.bundle.version, before.standing.revision) != (now.bundle.version, now.standing.revision)
+        return not (now.is_changed or is_moved)
+
+
+class PlanInSteps(IngestdError):
+    """A batch is so large that it is staged in steps."""
+
+    def __init__(self, staged: Staged) -> None:
+        super().__init__("it is staged in steps")
+        self.staged = staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +89,12 @@ class Opening:
     def open(self, delivered: Delivery, manifest: Manifest) -> Opened:
         """Raises ManifestError, PriorFirst, RemovalRefused, LeaseLost."""
         opened, obstacle = self.fence.fenced(lambda tx: self.prepare(tx, delivered, manifest))
+        while isinstance(obstacle, PlanInSteps):
+            staged = obstacle.staged
+            plan_steps.stage(self.context.db, staged.staging, self.fence.fenced, self.fence.on_step)
+            opened, obstacle = self.fence.fenced(
+                partial(self.prepare, delivered=delivered, manifest=manifest, staged=staged)
+            )
         if opened.plan is not None:
             preflight.count(self.context, opened.plan)
         if obstacle is not None:
@@ -109,19 +140,26 @@ class Opening:
             self.first_try.keep(found.readings, set())
         return found.delivered, found.delivered.manifest
 
-    def prepare(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Opened, IngestdError | None]:
-        """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed."""
+    def prepare(
+        self, tx: Tx, delivered: Delivery, manifest: Manifest, staged: Staged | None = None
+    ) -> tuple[Opened, IngestdError | None]:
+        """Plans the batch if needed. An obstacle is returned, not raised, so that what it rests on is committed.
+
+        `staged`: what was staged in steps, if anything.
+        """
         begun, obstacle = self.begin(tx, delivered, manifest)
         if obstacle is not None:
             return Opened(manifest, begun.bundle, 0, None, begun.removed), obstacle
-        return self.plan(tx, begun)
+        return self.plan(tx, begun, staged)
 
     def begin(self, tx: Tx, delivered: Delivery, manifest: Manifest) -> tuple[Begun, IngestdError | None]:
         """The batch, locked and brought up to date with its manifest, and what keeps it from being imported now."""
         stands, is_changed = self._current_batch(tx, delivered)
         assert stands.version is not None, "a consumable manifest gives its batch a version"
         known, bundle = stands.known, Bundle(manifest.action, stands.version, delivered.index)
-        begun = Begun(known, stands, manifest, bundle, removals.count_for(self.context, known, manifest.sha256))
+        begun = Begun(
+            known, stands, manifest, bundle, removals.count_for(self.context, known, manifest.sha256), is_changed
+        )
         max_future = self.context.settings.mount.max_future
         if problem := future.problem_of(manifest.completed_at, stands.now, max_future):
             return begun, ManifestFromFuture([problem])
@@ -129,15 +167,17 @@ class Opening:
             return begun, PriorFirst("its prior has an active job")
         return begun, None
 
-    def plan(self, tx: Tx, begun: Begun) -> tuple[Opened, IngestdError | None]:
+    def plan(self, tx: Tx, begun: Begun, staged: Staged | None = None) -> tuple[Opened, IngestdError | None]:
         """Plans the batch if needed, as `prepare`."""
         known, manifest, bundle = begun.known, begun.manifest, begun.bundle
-        if self._repeats_all(tx, begun.standing):
-            item.reset(tx, known.id)
-            removals.recount(tx, known)
         plan = None
-        if known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest):
-            plan = preflight.make_plan(tx, self.context.db, known, manifest, bundle, self.fence.on_step)
+        if staged is not None and staged.is_for(begun):
+            plan = preflight.end_plan(tx, known, manifest, bundle, staged.staging)
+        elif self._needs_plan(tx, begun):
+            if plan_steps.is_large(manifest):
+                staging = preflight.begin_plan(tx, known, manifest, bundle, had_rows=begun.standing.has_rows)
+                return Opened(manifest, bundle, 0, None, begun.removed), PlanInSteps(Staged(begun, staging))
+            plan = preflight.make_plan(tx, known, manifest, bundle, self.fence.on_step)
         if self.lease.scope.takes_everything:
             job.consume(tx, self.lease.job_id, manifest.sha256)
         try:
@@ -145,6 +185,14 @@ class Opening:
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, begun.removed), refusal
         return Opened(manifest, bundle, self._record_start(tx, begun), plan, begun.removed), None
+
+    def _needs_plan(self, tx: Tx, begun: Begun) -> bool:
+        """Whether a plan has to be made, once what is to be repeated has been reset."""
+        known, manifest = begun.known, begun.manifest
+        if self._repeats_all(tx, begun.standing):
+            item.reset(tx, known.id)
+            removals.recount(tx, known)
+        return known.plan_sha256 != manifest.sha256 or removals.may_have_grown(self.context, tx, known, manifest)
 
     def _repeats_all(self, tx: Tx, stands: Standing) -> bool:
         """Whether decided items are taken up, too: by a re-import, and where the version of the batch has changed."""
