@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from common import Bench, median, timed
 from frame import Form, Value, measures, note
@@ -61,8 +62,9 @@ def claims_under_snapshot(world: Bench, form: Form) -> Iterator[Value]:
 
 
 @contextmanager
-def pipeline(world: Bench) -> Iterator[Context]:
-    context = make_context(world.settings())
+def pipeline(world: Bench, **overrides: Any) -> Iterator[Context]:
+    """The parts of a daemon, without its threads."""
+    context = make_context(world.settings(**overrides))
     try:
         yield context
     finally:

@@ -206,12 +206,16 @@ UPDATE ingest_batch SET status = 'queued', retry_at = NULL, lacks_job = 0 WHERE 
 -- name: note_cancelled!
 UPDATE ingest_batch SET lacks_job = 0 WHERE id = :batch_id;
 
--- name: with_and_without_job
--- The next batches, by id, of a status that says that they have an active job; whether they have one. If not, another
--- client changed their jobs.
-SELECT b.id, EXISTS (SELECT 1 FROM import_job j WHERE j.active_batch_id = b.id)
-FROM ingest_batch b FORCE INDEX (by_status)
-WHERE b.status = :status AND b.id > :after ORDER BY b.id LIMIT :limit;
+-- name: without_active_job
+-- Of the next batches, by id, of a status that says that they have an active job: those that have none, and the last one
+-- where there may be more. Another client changed their jobs.
+SELECT w.id, j.id IS NOT NULL, w.place = :limit
+FROM (SELECT n.id, ROW_NUMBER() OVER (ORDER BY n.id) AS place
+      FROM (SELECT id FROM ingest_batch FORCE INDEX (by_status) WHERE status = :status AND id > :after
+            ORDER BY id LIMIT :limit) n) w
+LEFT JOIN import_job j ON j.active_batch_id = w.id
+WHERE j.id IS NULL OR w.place = :limit
+ORDER BY w.id;
 
 -- name: revivable
 -- Some batches: whether they may be revived now, and, if so, whether an asset is live that they wait for. Items that are

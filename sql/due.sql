@@ -37,13 +37,18 @@ UPDATE ingest_due SET due_at = UTC_TIMESTAMP(6) + INTERVAL :interval_us MICROSEC
 DELETE FROM ingest_due WHERE id IN :ids;
 
 -- name: awaited
--- The next hashes, in order, that items wait for, and that containers wait for; whether each is live.
-SELECT 'item', w.hash, a.id IS NOT NULL
-FROM (SELECT DISTINCT waiting_for AS hash FROM ingest_batch_item FORCE INDEX (revival)
-      WHERE waiting_for > :after_item ORDER BY waiting_for LIMIT :limit) w
+-- Of the next hashes, in order, that items wait for, and that containers wait for: those that are live, and the last one
+-- where there may be more.
+SELECT 'item', w.hash, a.id IS NOT NULL, w.place = :limit
+FROM (SELECT n.hash, ROW_NUMBER() OVER (ORDER BY n.hash) AS place
+      FROM (SELECT DISTINCT waiting_for AS hash FROM ingest_batch_item FORCE INDEX (revival)
+            WHERE waiting_for > :after_item ORDER BY waiting_for LIMIT :limit) n) w
 LEFT JOIN asset a ON a.hash = w.hash AND a.deleted_at IS NULL
+WHERE a.id IS NOT NULL OR w.place = :limit
 UNION ALL
-SELECT 'member', w.hash, a.id IS NOT NULL
-FROM (SELECT DISTINCT hash FROM ingest_batch_missing FORCE INDEX (revival)
-      WHERE hash > :after_member ORDER BY hash LIMIT :limit) w
-LEFT JOIN asset a ON a.hash = w.hash AND a.deleted_at IS NULL;
+SELECT 'member', w.hash, a.id IS NOT NULL, w.place = :limit
+FROM (SELECT n.hash, ROW_NUMBER() OVER (ORDER BY n.hash) AS place
+      FROM (SELECT DISTINCT hash FROM ingest_batch_missing FORCE INDEX (revival)
+            WHERE hash > :after_member ORDER BY hash LIMIT :limit) n) w
+LEFT JOIN asset a ON a.hash = w.hash AND a.deleted_at IS NULL
+WHERE a.id IS NOT NULL OR w.place = :limit;

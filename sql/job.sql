@@ -137,16 +137,19 @@ STRAIGHT_JOIN import_job j FORCE INDEX (one_active_job) ON j.active_batch_id = b
 WHERE p.id IN :batch_ids AND a.id IS NULL AND b.id <> p.id AND j.state = 'waiting' ORDER BY j.priority, j.id LIMIT :limit;
 
 -- name: next_waiting
--- The next waiting jobs in the order of claims; what their batch follows: nothing with an active job and an earlier or equal
--- time (NULL), one of the same time (1), perhaps in a circle, or an earlier one (0).
-SELECT w.priority, w.id, IF(a.id IS NULL, NULL, p.version_at = b.version_at)
-FROM (SELECT priority, id, batch_id FROM import_job FORCE INDEX (claim)
-      WHERE (state = 'waiting' AND priority = :priority AND id > :after) OR (state = 'waiting' AND priority > :priority)
-      ORDER BY priority, id LIMIT :limit) w
+-- Of the next waiting jobs in the order of claims: those whose batch follows nothing with an active job and an earlier or
+-- equal time (NULL) or one of the same time (1), perhaps in a circle; and the last one where there may be more.
+SELECT w.priority, w.id, IF(a.id IS NULL, NULL, p.version_at = b.version_at), w.place = :limit
+FROM (SELECT n.priority, n.id, n.batch_id, ROW_NUMBER() OVER (ORDER BY n.priority, n.id) AS place
+      FROM (SELECT priority, id, batch_id FROM import_job FORCE INDEX (claim)
+            WHERE (state = 'waiting' AND priority = :priority AND id > :after)
+               OR (state = 'waiting' AND priority > :priority)
+            ORDER BY priority, id LIMIT :limit) n) w
 STRAIGHT_JOIN ingest_batch b ON b.id = w.batch_id
 LEFT JOIN ingest_batch p ON p.sync_id = b.prior_sync_id AND p.id <> b.id AND p.version_at <= b.version_at
 LEFT JOIN import_job a ON a.active_batch_id = p.id
-ORDER BY w.priority, w.id;
+WHERE a.id IS NULL OR p.version_at = b.version_at OR w.place = :limit
+ORDER BY w.place;
 
 -- name: promote!
 UPDATE import_job SET state = 'queued' WHERE id = :job_id AND state = 'waiting';

@@ -27,7 +27,7 @@ MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
 LOG_LOCKED_SECONDS = 60.0
 HEARTBEATS_BEFORE_RESET = 4
 MAX_MEASUREMENTS = 3
-MAX_CRASHES, MAX_LOOKS = 3, 500
+MAX_CRASHES, MAX_LOOKS = 3, 200
 """workers that may crash in a row while they open a job; batches whose status a round checks"""
 CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
 
@@ -83,10 +83,9 @@ class Rescuer:
 
     def _without_job(self, kind: BatchStatus) -> list[int]:
         """Those of the next batches of a status that have no active job. A queue may be long: rounds take turns."""
-        look = partial(batch.with_and_without_job, status=kind, after=self._checked_up_to[kind], limit=MAX_LOOKS)
-        found = self._context.db.read(look)
-        self._checked_up_to[kind] = max(found) if len(found) == MAX_LOOKS else 0
-        return [batch_id for batch_id, has_job in found.items() if not has_job]
+        look = partial(batch.without_active_job, status=kind, after=self._checked_up_to[kind], limit=MAX_LOOKS)
+        found, self._checked_up_to[kind] = self._context.db.read(look)
+        return found
 
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""

@@ -14,9 +14,11 @@ from ingestd.store.db import Tx
 
 MAX_LOOKS = 500
 """notes that a sweep takes up"""
-MAX_AWAITED = 200
+MAX_AWAITED = 100
 """hashes of each kind that a sweep looks up on its way round"""
 KINDS = ("item", "member")
+END = "~"
+"""after all hashes"""
 
 
 class Revivals:
@@ -54,9 +56,9 @@ class Revivals:
             return
         seen = self._context.db.read(lambda tx: due.awaited(tx, self._after, MAX_AWAITED))
         for kind in KINDS:
-            hashes = [found.hash for found in seen if found.waiter == kind]
-            self._after[kind] = hashes[-1] if len(hashes) == MAX_AWAITED else "~"
-        if set(self._after.values()) == {"~"}:
+            last = (found.hash for found in seen if found.waiter == kind and found.is_last)
+            self._after[kind] = next(last, END)
+        if set(self._after.values()) == {END}:
             self._after, self._round_at = dict.fromkeys(KINDS, ""), time.monotonic() + self._interval
         if live := {found.hash for found in seen if found.is_live}:
             self._context.db.transaction(lambda tx: due.note_live(tx, live))

@@ -245,10 +245,10 @@ def free(tx: Tx, sync_ids: Iterable[str]) -> set[str]:
     return {row[0] for row in _sql.free(tx.connection, sync_ids=wanted)} if wanted else set()
 
 
-def with_and_without_job(tx: Tx, status: BatchStatus, after: int, limit: int) -> dict[int, bool]:
-    """The next batches of a status by id, and whether they have an active job."""
-    rows = _sql.with_and_without_job(tx.connection, status=status.value, after=after, limit=limit)
-    return {id_: bool(has_job) for id_, has_job in rows}
+def without_active_job(tx: Tx, status: BatchStatus, after: int, limit: int) -> tuple[list[int], int]:
+    """Those of the next batches of a status, by id, that have no active job; the id after which to go on, or 0."""
+    rows = list(_sql.without_active_job(tx.connection, status=status.value, after=after, limit=limit))
+    return [id_ for id_, has_job, _ in rows if not has_job], rows[-1][0] if rows and rows[-1][2] else 0
 
 
 def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:

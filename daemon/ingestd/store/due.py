@@ -14,11 +14,12 @@ Kind = Literal["revival", "promotion"]
 
 
 class Awaited(NamedTuple):
-    """A hash that items (`item`) or containers (`member`) wait for."""
+    """A hash that items (`item`) or containers (`member`) wait for. `is_last`: the next look begins after it."""
 
     waiter: Literal["item", "member"]
     hash: str
     is_live: bool
+    is_last: bool
 
 
 class Look(NamedTuple):
@@ -69,9 +70,9 @@ def forget(tx: Tx, ids: Sequence[int]) -> None:
 
 
 def awaited(tx: Tx, after: Mapping[str, str], limit: int) -> list[Awaited]:
-    """The next hashes that are waited for: so many of each kind, after the last ones that were seen."""
+    """Of so many hashes of each kind that are waited for, after the last that was seen: live ones, and the last."""
     places = {f"after_{waiter}": hash_ for waiter, hash_ in after.items()}
     return [
-        Awaited(waiter, hash_, bool(is_live))
-        for waiter, hash_, is_live in _sql.awaited(tx.connection, limit=limit, **places)
+        Awaited(waiter, hash_, bool(is_live), bool(is_last))
+        for waiter, hash_, is_live, is_last in _sql.awaited(tx.connection, limit=limit, **places)
     ]

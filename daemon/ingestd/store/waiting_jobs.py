@@ -24,12 +24,13 @@ FIRST = Place(-(2**31), 0)
 class WaitingJob(NamedTuple):
     """A job that waits. `is_free`: its batch follows none that has an active job and may be older.
 
-    `is_of_equal_time`: it follows one of the same time, perhaps in a circle.
+    `is_of_equal_time`: it follows one of the same time, perhaps in a circle. `is_last`: the next look begins after it.
     """
 
     place: Place
     is_free: bool
     is_of_equal_time: bool
+    is_last: bool
 
 
 def successors(tx: Tx, batch_id: int, limit: int, *, lock: bool = False) -> list[int]:
@@ -47,6 +48,9 @@ def left(tx: Tx, batch_ids: Sequence[int], limit: int) -> list[tuple[int, int]]:
 
 
 def following(tx: Tx, after: Place, limit: int) -> list[WaitingJob]:
-    """The next waiting jobs in the order of claims, and what they wait for."""
+    """Of so many waiting jobs in the order of claims: the free ones, those of equal time, and the last."""
     rows = _sql.next_waiting(tx.connection, priority=after.priority, after=after.id, limit=limit)
-    return [WaitingJob(Place(priority, id_), is_equal is None, bool(is_equal)) for priority, id_, is_equal in rows]
+    return [
+        WaitingJob(Place(priority, id_), is_equal is None, bool(is_equal), bool(is_last))
+        for priority, id_, is_equal, is_last in rows
+    ]
