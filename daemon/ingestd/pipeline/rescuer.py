@@ -27,7 +27,7 @@ MAX_INTERVAL, LOCKED_INTERVAL = 60.0, 5.0
 LOG_LOCKED_SECONDS = 60.0
 HEARTBEATS_BEFORE_RESET = 4
 MAX_MEASUREMENTS = 3
-MAX_CRASHES, MAX_LOOKS = 3, 200
+MAX_CRASHES, MAX_LOOKS = 3, 100
 """workers that may crash in a row while they open a job; batches whose status a round checks"""
 CRASHED = f"{MAX_CRASHES} workers in a row crashed while they opened this job; their logs may have the reason"
 
