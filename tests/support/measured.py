@@ -17,6 +17,7 @@ from typing import IO
 
 from ingestd.format.fields import Limits
 from ingestd.mount import manifests, wire
+from ingestd.mount.inbox import Inbox
 from ingestd.mount.manifest_receiver import ManifestReceiver
 from support.hostile_entries import CONTAINERS, ITEMS
 from support.hostile_manifests import ENVELOPES, TEXTS, Shape
@@ -98,9 +99,9 @@ def check(root: str, size: int, replies: IO[bytes]) -> str:
 
 def receive(replies: IO[bytes]) -> str:
     """What the daemon does: takes the replies, and decodes each entry once. Returns the verdict."""
-    receiver = ManifestReceiver()
+    receiver, inbox = ManifestReceiver(), Inbox(replies.fileno())
     while not receiver.is_complete:
-        body = wire.receive(replies.fileno())
+        body = inbox.receive()
         assert body is not None
         receiver.add(wire.decode_reply(body))
     problem = receiver._problem

@@ -15,9 +15,10 @@ SECONDS = 1.0
 
 RECEIVE = """
 from ingestd.mount import wire
+from ingestd.mount.inbox import Inbox
 deadline = wire.Deadline({seconds})
 print("waits", flush=True)
-print(len(wire.receive(0, deadline)))
+print(len(Inbox(0).receive(deadline)))
 """
 SEND = """
 import os

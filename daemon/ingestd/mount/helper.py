@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from ingestd.mount import digests, items, manifests, sync_folder, wire
+from ingestd.mount.inbox import Inbox
 from ingestd.mount.item_threads import ItemThreads
 from ingestd.mount.memory import end_before_parent, limited_memory
 from ingestd.mount.probes import Probes
@@ -34,7 +35,8 @@ def main() -> None:
     requests, channel = os.dup(0), ReplyChannel(os.dup(1))
     os.dup2(2, 1)
     channel.send(wire.Progress(0))  # from here on, what ends this process may be what it reads
-    while (body := wire.receive(requests)) is not None:
+    inbox = Inbox(requests)
+    while (body := inbox.receive()) is not None:
         channel.begin()
         handle(wire.decode_request(body), channel)
 

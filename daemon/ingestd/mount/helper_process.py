@@ -12,6 +12,7 @@ from pathlib import Path
 from ingestd import __version__
 from ingestd.errors import OtherRelease, Shortage
 from ingestd.mount import wire
+from ingestd.mount.inbox import Inbox
 
 EXIT_SECONDS = 0.5
 OTHER_RELEASE = 76
@@ -50,6 +51,7 @@ class HelperProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
+        self._inbox = Inbox(self._out.fileno())
         os.set_blocking(self._in.fileno(), False)
         self._is_cancelled = is_cancelled
         self._has_begun = False
@@ -72,7 +74,7 @@ class HelperProcess:
         """
         deadline = wire.Deadline(seconds)
         while True:
-            body = wire.receive(self._out.fileno(), deadline, self._is_cancelled)
+            body = self._inbox.receive(deadline, self._is_cancelled)
             if body is None:
                 self._require_begun()
                 raise EOFError(f"its helper process {self._how_it_ended()}")

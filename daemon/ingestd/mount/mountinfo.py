@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ingestd.model import Origin
@@ -64,7 +65,12 @@ class MountIdentity:
 def mount_point(root: Path, mountinfo: bytes | None = None) -> MountPoint:
     """The mount that contains `root`: of all that cover it the longest path, and of these the last one mounted."""
     lines = mountinfo if mountinfo is not None else Path("/proc/self/mountinfo").read_bytes()
-    wanted = os.path.abspath(root)
+    return _covering(os.path.abspath(root), lines)
+
+
+@lru_cache(maxsize=4)
+def _covering(wanted: str, lines: bytes) -> MountPoint:
+    """It is asked for several times for each bundle, and hardly ever changes."""
     best = MountPoint(0, "0:0", "/", "unknown")
     for line in filter(None, lines.split(b"\n")):
         found = _parse_line(line)

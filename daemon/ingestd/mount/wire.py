@@ -17,7 +17,7 @@ from ingestd.mount.records import ItemRequest, Reading
 POLL_SECONDS, LATE_SECONDS = 0.1, 0.5
 """between looks at whether a wait was cancelled; a wait that ends later than that shows that this process was paused"""
 MAX_FRAME = 2**32
-_LENGTH = struct.Struct("<Q")
+LENGTH = struct.Struct("<Q")
 
 
 class InspectRoot(msgspec.Struct, tag=True):
@@ -255,42 +255,13 @@ def send(
 ) -> None:
     """Writes one frame and returns when the pipe has taken all of it. With a deadline, `fd` must be non-blocking.
 
-    Deadline and errors as for `receive`.
+    With one, raises TimeoutError after it, or within POLL_SECONDS once `is_cancelled()` is true.
     """
     body = encode(message)
-    view = memoryview(_LENGTH.pack(len(body)) + body)
+    view = memoryview(LENGTH.pack(len(body)) + body)
     while view:
-        if deadline is not None:
-            deadline.wait_for(select.POLLOUT, fd, is_cancelled)
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            continue
-
-
-def receive(fd: int, deadline: Deadline | None = None, is_cancelled: Callable[[], bool] = never) -> bytes | None:
-    """The body of the next frame; None at the end of the stream.
-
-    Raises TimeoutError after the deadline, or within POLL_SECONDS once `is_cancelled()` is true, and ProtocolError for
-    what cannot be a frame.
-    """
-    head = _read_exactly(fd, _LENGTH.size, deadline, is_cancelled)
-    if head is None:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    if length > MAX_FRAME:
-        raise ProtocolError(f"a frame of {length} bytes")
-    return _read_exactly(fd, length, deadline, is_cancelled)
-
-
-def _read_exactly(fd: int, count: int, deadline: Deadline | None, is_cancelled: Callable[[], bool]) -> bytes | None:
-    parts: list[bytes] = []
-    while count:
-        if deadline is not None:
-            deadline.wait_for(select.POLLIN, fd, is_cancelled)
-        part = os.read(fd, min(count, 1 << 20))
-        if not part:
-            return None
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+            assert deadline is not None, "only those with a deadline write to a pipe that does not block"
+            deadline.wait_for(select.POLLOUT, fd, is_cancelled)

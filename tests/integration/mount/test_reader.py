@@ -12,6 +12,7 @@ from ingestd.errors import MountSilent, MountUnavailable
 from ingestd.format.entry import File
 from ingestd.model import Reason
 from ingestd.mount import helper, items, wire
+from ingestd.mount.inbox import Inbox
 from ingestd.mount.reader import ItemReader
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.replies import ReplyChannel
@@ -134,9 +135,10 @@ def test_what_is_read_arrives_although_the_next_gives_no_answer(
     reading = threading.Thread(target=lambda: helper.read_items(request, ReplyChannel(theirs)))
     reading.start()
     try:
-        first = next_ordinals(ours)
+        inbox = Inbox(ours)
+        first = next_ordinals(inbox)
         answered.set()
-        second = next_ordinals(ours)
+        second = next_ordinals(inbox)
     finally:
         answered.set()
         reading.join()
@@ -145,11 +147,11 @@ def test_what_is_read_arrives_although_the_next_gives_no_answer(
     assert [first, second] == [[w.ordinal for w in wants[:2]], [w.ordinal for w in wants[2:]]]
 
 
-def next_ordinals(fd: int) -> list[int]:
+def next_ordinals(inbox: Inbox) -> list[int]:
     """The items of the next readings; reports of progress are passed over."""
     reply: wire.Reply = wire.Progress(0)
     while isinstance(reply, wire.Progress):
-        reply = wire.decode_reply(wire.receive(fd, wire.Deadline(30.0)) or b"")
+        reply = wire.decode_reply(inbox.receive(wire.Deadline(30.0)) or b"")
     assert isinstance(reply, wire.Readings)
     return [reading.ordinal for reading in reply.readings]
 
