@@ -42,7 +42,7 @@ class Listing:
     manifests: set[str] = field(default_factory=set)
     invalid_names: set[str] = field(default_factory=set)
     invalid_count: int = 0
-    stamp: str = ""
+    stamp: str = field(default="", compare=False)
     is_unchanged: bool = False
     _sync_ids: set[str] = field(default_factory=set, compare=False)
     _split: int = field(default=0, compare=False)
