@@ -132,6 +132,7 @@ class Daemon:
 
     def _ask_to_end(self) -> None:
         self.worker_pool.stop()
+        self._rotation.stop()
         for runner in self.runners:
             runner.stop()
         for service in self.services:

@@ -107,7 +107,7 @@ def test_it_rests_while_new_manifests_are_read(world: World, known: list[str], m
     rotating.begin_round()
     rotating.is_busy = True
     with monkeypatch.context() as patched:
-        patched.setattr(Rotation, "compare_next", lambda _self: pytest.fail("it reads"))
+        patched.setattr(Rotation, "compare_next", lambda *_: pytest.fail("it reads"))
         assert rotating.step.run_once() == BUSY_PAUSE
     rotating.is_busy = False
     change(world, known[0])
@@ -128,7 +128,7 @@ def test_the_scanner_is_busy_while_it_reads(world: World) -> None:
 def test_pauses_grow_with_the_processor_time(world: World, known: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     rotating = Rotating(world.context())
     for cpu_seconds in (0.0, 0.01, 0.5):
-        monkeypatch.setattr(Rotation, "compare_next", lambda _self, cpu=cpu_seconds: Compared(1, set(), cpu))
+        monkeypatch.setattr(Rotation, "compare_next", lambda *_, cpu=cpu_seconds: Compared(1, set(), cpu))
         rotating.begin_round()
         pause = rotating.step.run_once()
         assert pause == pytest.approx(max(rotation_module.MIN_PAUSE, cpu_seconds / rotation_module.SHARE_OF_PROCESSOR))
@@ -188,3 +188,20 @@ def test_bundles_are_recorded_while_a_listing_takes_long(
         faulty.clear()
         scan.join()
     assert recorded(world) == [(sync_id, "new")]
+
+
+def test_a_manifest_that_comes_in_drips_does_not_keep_it_from_stopping(
+    far: Rotating, faulty: FaultyFuse, known: list[str]
+) -> None:
+    faulty.drip(f"sync/{known[0]}.json", 0.3)
+    far.begin_round()
+    done = threading.Event()
+
+    def work() -> None:
+        far.step.run_once()
+        done.set()
+
+    threading.Thread(target=work).start()
+    until(lambda: len(faulty.met) > 3, what="for the manifest to be read")
+    far.step.stop()
+    assert done.wait(10)

@@ -20,7 +20,7 @@ RESCAN = 60.0
 @pytest.fixture(autouse=True)
 def _no_rotation(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with very many known manifests, of which each has its turn after hours."""
-    monkeypatch.setattr(Rotation, "compare_next", lambda _self: Compared(0, set(), 0.0))
+    monkeypatch.setattr(Rotation, "compare_next", lambda *_: Compared(0, set(), 0.0))
 
 
 def folder(path: Path) -> None:

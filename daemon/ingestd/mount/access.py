@@ -143,12 +143,12 @@ class Mount:
         ListingEndless; `listing` then has what was listed before. With the `known_stamp` of an earlier listing nothing
         is listed if the folder has not changed since, where its file system says that reliably.
         """
-        receiver = ListingReceiver(self._root, Listing() if listing is None else listing)
+        receiver, seconds = ListingReceiver(self._root, listing or Listing()), self.settings.deadline
         stamp = known_stamp if self._mount_point().has_true_times else None
         with self._helper(Use.LISTING, "sync/") as helper:
-            helper.send(wire.ListSentinels(self._root, list(awaited), stamp), self.settings.deadline)
+            helper.send(wire.ListSentinels(self._root, list(awaited), stamp), seconds)
             while not receiver.is_complete:
-                on_part(receiver.add(helper.receive(self.settings.deadline)))
+                on_part(receiver.add(helper.receive(seconds)))
         return receiver.listing
 
     def read_manifest(
@@ -166,10 +166,8 @@ class Mount:
         (yet) or is not complete JSON, and MountUnavailable after `deadline` seconds, by default mount.deadline, without
         a sign of life. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB.
         """
-        seconds = self.settings.deadline if deadline is None else deadline
-        request = wire.ReadManifest(
-            self._root, sync_id, self.settings.max_manifest_bytes, self._limits, known_sha256, only_short
-        )
+        seconds, most = self.settings.deadline if deadline is None else deadline, self.settings.max_manifest_bytes
+        request = wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short)
         try:
             return self._receive_manifest(request, seconds, on_alive)
         except MountUnavailable as error:
@@ -179,17 +177,22 @@ class Mount:
             raise ManifestUnsettled([f"sync/{sync_id}.json cannot be read: {error.__cause__}"]) from error
 
     def digest_manifests(
-        self, sync_ids: Sequence[str], found: dict[str, str | None], seconds: float, deadline: float
+        self,
+        sync_ids: Sequence[str],
+        found: dict[str, str | None],
+        seconds: float,
+        deadline: float,
+        on_alive: Callable[[], None] = lambda: None,
     ) -> float:
-        """Adds the digests of manifests to `found`, in order, for so many seconds, but of one; returns processor time.
+        """Adds digests of manifests to `found`, in order (None: unreadable), for so long; returns processor time.
 
-        None: it cannot be read. Raises MountUnavailable; MountSilent after `deadline` seconds without a sign of life,
-        while the first one is read that was not found.
+        Raises MountUnavailable; MountSilent after `deadline` seconds without a sign of life, when the first one is read
+        that is not in `found`. `on_alive()` is called for each sign of life of one that takes long.
         """
         request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds)
         with self._helper(Use.MANIFEST) as helper:
             helper.send(request, deadline)
-            return receive_digests(helper, sync_ids, found, deadline)
+            return receive_digests(helper, sync_ids, found, deadline, on_alive)
 
     def manifest_answers(self, sync_id: str, seconds: float) -> bool:
         """Whether reading the beginning of a manifest ends within so many seconds: one that hangs costs no helper."""

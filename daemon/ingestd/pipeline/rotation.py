@@ -8,9 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from typing import NamedTuple
 
-from ingestd.errors import MountSilent
+from ingestd.errors import MountSilent, Stopping
 from ingestd.pipeline.context import Context
 from ingestd.service import tick
 from ingestd.store import batch
@@ -50,22 +51,25 @@ class Rotation:
         interval = self._context.settings.mount.rescan_interval
         return 0.0 if self._queue else self._began_at + interval - time.monotonic()
 
-    def compare_next(self) -> Compared:
-        """Reads the next manifests, for GROUP_SECONDS, but at least one. What hangs counts as changed."""
+    def compare_next(self, on_alive: Callable[[], None] = tick) -> Compared:
+        """Reads the next manifests, for GROUP_SECONDS, but at least one. What hangs counts as changed.
+
+        `on_alive()` is called now and then while one takes long.
+        """
         group = self._take()
         recorded = recorded_digests(self._context, group)
         certain = [sync_id for sync_id, sha256 in recorded.items() if sha256 is not None]
         found: dict[str, str | None] = {}
-        cpu_seconds = self._read(certain, found) if certain else 0.0
+        cpu_seconds = self._read(certain, found, on_alive) if certain else 0.0
         unread = certain[len(found) :]
         self._put_back(unread)
         changed = {sync_id for sync_id, sha256 in recorded.items() if sha256 is None or found.get(sync_id) != sha256}
         return Compared(len(group) - len(unread), changed.difference(unread), cpu_seconds)
 
-    def _read(self, sync_ids: list[str], found: dict[str, str | None]) -> float:
+    def _read(self, sync_ids: list[str], found: dict[str, str | None], on_alive: Callable[[], None]) -> float:
         silence = min(SILENCE, self._context.settings.mount.deadline)
         try:
-            return self._context.mount.digest_manifests(sync_ids, found, GROUP_SECONDS, silence)
+            return self._context.mount.digest_manifests(sync_ids, found, GROUP_SECONDS, silence, on_alive)
         except MountSilent:
             self._context.mount.check()
             found.update(dict.fromkeys(sync_ids[len(found) :][:1]))
@@ -109,9 +113,24 @@ class RotationStep:
     ) -> None:
         self._context, self._rotation = context, rotation
         self._is_busy, self._on_changed = is_busy, on_changed
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ends the reading of a manifest that takes long."""
+        self._stopping.set()
 
     def run_once(self) -> float:
         """One group of manifests; returns the seconds until the next."""
+        with suppress(Stopping):
+            return self._compare()
+        return BUSY_PAUSE
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise Stopping
+        tick()
+
+    def _compare(self) -> float:
         mount = self._context.mount
         if self._is_busy() or mount.prober.is_busy or mount.hung_manifests:
             return BUSY_PAUSE
@@ -119,8 +138,7 @@ class RotationStep:
             return pause
         mount.check_cached(CHECK_SECONDS)
         began = time.monotonic()
-        compared = self._rotation.compare_next()
-        tick()
+        compared = self._rotation.compare_next(self._go_on)
         if compared.changed:
             self._on_changed(compared.changed)
         share = max((time.monotonic() - began) / SHARE_OF_TIME, compared.cpu_seconds / SHARE_OF_PROCESSOR)

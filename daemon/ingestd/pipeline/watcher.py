@@ -124,6 +124,7 @@ class SentinelEmitter(EventEmitter):
         try:
             listing = self._mount.list_sentinels(on_part=on_part, awaited=awaited, known_stamp=known_stamp)
         except MountUnavailable:
+            self._parts.clear()  # the next complete listing replaces what was seen, whatever it has
             return
         except ListingEndless:
             self._seen -= self._early  # or they would add up
