@@ -82,19 +82,26 @@ ON DUPLICATE KEY UPDATE items = VALUES(items);
 INSERT INTO ingest_batch_tally (batch_id, decision, reason, items) VALUES (:batch_id, :decision, :reason, :items)
 ON DUPLICATE KEY UPDATE items = items + VALUES(items);
 
--- name: chunk
--- Always in order of the index: sorting the remaining items for each chunk would cost the square of the batch.
-SELECT id, ordinal, crash_count, decision, IFNULL(reason, '') FROM ingest_batch_item FORCE INDEX (by_ordinal)
-WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
-  AND (asset_type = 'cover') = :covers
-ORDER BY ordinal LIMIT :limit;
+-- fragment: as_text
+-- As in library.sql: one text, of rows in any order.
+SELECT JSON_ARRAYAGG(JSON_ARRAY(c.id, c.ordinal, c.crash_count, c.decision, c.reason)) FROM
 
--- name: revival_chunk
-SELECT i.id, i.ordinal, i.crash_count, i.decision, IFNULL(i.reason, '') FROM ingest_batch_item i FORCE INDEX (by_ordinal)
-JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
-WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.decision = 'deferred'
-  AND (i.asset_type = 'cover') = :covers
-ORDER BY i.ordinal LIMIT :limit;
+-- name: chunk$
+-- Always in order of the index: sorting the remaining items for each chunk would cost the square of the batch.
+{{as_text}} (
+  SELECT id, ordinal, crash_count, decision, IFNULL(reason, '') AS reason FROM ingest_batch_item FORCE INDEX (by_ordinal)
+  WHERE batch_id = :batch_id AND in_manifest = 1 AND ordinal > :after AND decision IN :decisions
+    AND (asset_type = 'cover') = :covers
+  ORDER BY ordinal LIMIT :limit) c;
+
+-- name: revival_chunk$
+{{as_text}} (
+  SELECT i.id, i.ordinal, i.crash_count, i.decision, IFNULL(i.reason, '') AS reason
+  FROM ingest_batch_item i FORCE INDEX (by_ordinal)
+  JOIN asset a ON a.hash = i.waiting_for AND a.deleted_at IS NULL
+  WHERE i.batch_id = :batch_id AND i.in_manifest = 1 AND i.ordinal > :after AND i.decision = 'deferred'
+    AND (i.asset_type = 'cover') = :covers
+  ORDER BY i.ordinal LIMIT :limit) c;
 
 -- name: contested_covers
 -- What the items of a batch say about the covers of those assets of which one such item failed.

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -190,7 +191,9 @@ def chunk(tx: Tx, *, batch_id: int, scope: Scope, covers: bool, after: int, limi
     wanted: dict[str, Any] = {"batch_id": batch_id, "covers": covers, "after": after, "limit": limit}
     if scope is not Scope.REVIVAL:
         wanted["decisions"] = TAKEN_BY[scope]
-    return [OpenItem(*row) for row in query(tx.connection, **wanted)]
+    text = query(tx.connection, **wanted)
+    rows = [] if text is None else [OpenItem(*row) for row in orjson.loads(text)]
+    return sorted(rows, key=attrgetter("ordinal"))
 
 
 def contested_covers(tx: Tx, batch_id: int) -> dict[str, list[CoverStatement]]:
