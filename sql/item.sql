@@ -3,9 +3,10 @@
 -- name: has_any
 SELECT 1 FROM ingest_batch_item WHERE batch_id = :batch_id LIMIT 1;
 
--- name: existing
-SELECT i.id, i.ordinal, i.asset_type, i.asset_hash, i.parent_key, i.entry_sha256, i.in_manifest, i.decision, i.reason,
-       i.waiting_for
+-- name: existing$
+-- As in library.sql: one text.
+SELECT JSON_ARRAYAGG(JSON_ARRAY(i.id, i.ordinal, i.asset_type, i.asset_hash, i.parent_key, i.entry_sha256, i.in_manifest,
+                                i.decision, i.reason, i.waiting_for))
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        asset_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[0]',
        asset_hash VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[1]',

@@ -32,6 +32,8 @@ class Forecast(NamedTuple):
 
 Forecaster = Callable[[Tx, Sequence[Entry]], Sequence[Forecast]]
 PENDING = Forecast(Verdict(Decision.PENDING), NO_REMOVALS)
+KEPT = Forecast(Verdict(Decision.SKIPPED), NO_REMOVALS)
+"""of an entry whose row stands, whatever the library says: it is not looked up"""
 
 
 @dataclass(slots=True)
@@ -114,9 +116,10 @@ class Staging:
 
     def write(self, tx: Tx, part: Sequence[Entry], forecasts: Sequence[Forecast] | None = None) -> Plan:
         """Writes the rows of some entries; returns their part of the plan. `forecasts`, if they are made already."""
-        given = self.forecasts(tx, part) if forecasts is None else forecasts
-        existing = item.existing(tx, self._batch_id, [entry.identity for entry in part]) if self.had_rows else {}
-        step = self._compare(part, given, existing)
+        existing = self._rows_of(tx, part)
+        if forecasts is None or _has_moved_on(part, forecasts, existing):
+            forecasts = self._forecasts_of(tx, part, existing)
+        step = self._compare(part, forecasts, existing)
         item.stage(tx, self._batch_id, step.new)
         item.restage(tx, step.changed)
         return step.plan
@@ -157,7 +160,21 @@ class Staging:
         item.drop(tx, [id_ for id_, ordinal, identity in rows if self._manifest.entry(ordinal).identity != identity])
 
     def forecasts(self, tx: Tx, part: Sequence[Entry]) -> Sequence[Forecast]:
-        return [PENDING] * len(part) if self._forecast is None else self._forecast(tx, part)
+        """Forecasts of some entries, made before they are written."""
+        return self._forecasts_of(tx, part, self._rows_of(tx, part) if self._forecast else {})
+
+    def _rows_of(self, tx: Tx, part: Sequence[Entry]) -> Mapping[Identity, StagedItem]:
+        return item.existing(tx, self._batch_id, [entry.identity for entry in part]) if self.had_rows else {}
+
+    def _forecasts_of(
+        self, tx: Tx, part: Sequence[Entry], existing: Mapping[Identity, StagedItem]
+    ) -> Sequence[Forecast]:
+        if self._forecast is None:
+            return [PENDING] * len(part)
+        kept = [_is_kept(existing.get(entry.identity), entry) for entry in part]
+        left = [entry for entry, is_kept in zip(part, kept, strict=True) if not is_kept]
+        made = iter(self._forecast(tx, left) if left else ())
+        return [KEPT if is_kept else next(made) for is_kept in kept]
 
     def _compare(
         self, part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Mapping[Identity, StagedItem]
@@ -201,6 +218,19 @@ class _Step:
     new: list[tuple[Any, ...]] = field(default_factory=list)
     changed: list[tuple[Any, ...]] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
+
+
+def _is_kept(row: StagedItem | None, entry: Entry) -> bool:
+    """Whether a row stands without a forecast. Of a cover that depends on the entries beside it."""
+    return row is not None and row.decision in SUCCEEDED and not entry.is_cover and _is_unchanged(row, entry)
+
+
+def _has_moved_on(
+    part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Mapping[Identity, StagedItem]
+) -> bool:
+    """Whether a row changed since it was found to stand."""
+    pairs = zip(part, forecasts, strict=True)
+    return any(made is KEPT and not _is_kept(existing.get(entry.identity), entry) for entry, made in pairs)
 
 
 def _is_unchanged(row: StagedItem, entry: Entry) -> bool:

@@ -90,9 +90,8 @@ def existing(tx: Tx, batch_id: int, identities: Sequence[Identity]) -> dict[Iden
     """Those of some items that have rows."""
     found = {}
     for part in rows_json(identities):
-        for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in _sql.existing(
-            tx.connection, batch_id=batch_id, rows=part
-        ):
+        text = _sql.existing(tx.connection, batch_id=batch_id, rows=part)
+        for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in orjson.loads(text or "[]"):
             row = StagedItem(id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting)
             found[kind, hash_, parent] = row
     return found
