@@ -49,6 +49,10 @@ class Benchmark:
     def lines(self) -> set[str]:
         return {figure.line for figure in FIGURES if figure.key in self.keys}
 
+    @property
+    def is_guarded(self) -> bool:
+        return any(figure.guarded for figure in FIGURES if figure.key in self.keys)
+
 
 BENCHMARKS: list[Benchmark] = []
 """Those of all imported modules."""

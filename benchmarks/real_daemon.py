@@ -8,10 +8,10 @@ from typing import Any
 
 from common import Bench, lean_item, put
 
-from support.process import Process, toml
+from support.process import STARTED, Process, toml
 from support.wait import until
 
-HOUR = 3600.0
+HOUR, START_SECONDS = 3600.0, 180.0
 LOOK = 0.1
 """seconds between two looks at the database, which cost the daemon little"""
 ENDED_OTHERWISE = {"partial", "failed", "invalid", "held"}
@@ -35,7 +35,7 @@ def daemon(world: Bench, root: Path | None = None, **sections: Any) -> Iterator[
     process = Process(["--config", str(config), "run"], world.folder / "log")
     process.start()
     try:
-        process.wait_until_started()
+        process.wait_for(STARTED, seconds=START_SECONDS)
         warm_up(world)
         yield process
         assert process.terminate(60) == 0, process.log

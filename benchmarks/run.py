@@ -51,13 +51,15 @@ def parse_options() -> argparse.Namespace:
 
 
 def choose(only: list[str], is_quick: bool) -> list[Benchmark]:
-    """The benchmarks of some lines, or all, in the order of the table."""
+    """The benchmarks of some lines, in the order of the table; or all, or in quick form those that CI guards."""
     unknown = set(only) - {figure.line for figure in FIGURES}
     if unknown:
         sys.exit(f"there is no such line: {', '.join(sorted(unknown))}")
     order = [figure.key for figure in FIGURES]
-    chosen = [one for one in BENCHMARKS if (not only or one.lines & set(only)) and (one.has_quick_form or not is_quick)]
-    return sorted(chosen, key=lambda one: order.index(one.keys[0]))
+    chosen = [one for one in BENCHMARKS if (one.lines & set(only) if only else one.is_guarded or not is_quick)]
+    return sorted(
+        (one for one in chosen if one.has_quick_form or not is_quick), key=lambda one: order.index(one.keys[0])
+    )
 
 
 def in_order(found: list[Result], only: list[str], is_quick: bool) -> list[Result]:
