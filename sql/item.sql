@@ -139,15 +139,19 @@ UPDATE ingest_batch_item SET crash_count = crash_count + 1 WHERE id = :item_id;
 -- name: existing_containers
 SELECT id, type, hash, entry_sha256, in_manifest, decision FROM ingest_batch_container WHERE batch_id = :batch_id;
 
--- name: stage_container!
+-- name: stage_containers!
 INSERT INTO ingest_batch_container (batch_id, ordinal, type, hash, entry_sha256, decision, last_error, updated_at)
-VALUES (:batch_id, :ordinal, :type, :hash, :entry_sha256, 'pending', NULL, UTC_TIMESTAMP(6));
+SELECT :batch_id, j.ordinal, j.type, j.hash, j.entry_sha256, 'pending', NULL, UTC_TIMESTAMP(6)
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+       ordinal INT UNSIGNED PATH '$[0]', type VARCHAR(32) PATH '$[1]', hash VARCHAR(32) PATH '$[2]',
+       entry_sha256 CHAR(64) PATH '$[3]')) j;
 
--- name: restage_container!
-UPDATE ingest_batch_container
-SET ordinal = :ordinal, entry_sha256 = :entry_sha256, in_manifest = 1, decision = 'pending', reason = NULL,
-    missing = NULL, last_error = NULL, updated_at = UTC_TIMESTAMP(6)
-WHERE id = :id;
+-- name: restage_containers!
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', ordinal INT UNSIGNED PATH '$[1]', entry_sha256 CHAR(64) PATH '$[2]')) j
+STRAIGHT_JOIN ingest_batch_container c ON c.id = j.id
+SET c.ordinal = j.ordinal, c.entry_sha256 = j.entry_sha256, c.in_manifest = 1, c.decision = 'pending', c.reason = NULL,
+    c.missing = NULL, c.last_error = NULL, c.updated_at = UTC_TIMESTAMP(6);
 
 -- name: drop_containers!
 UPDATE ingest_batch_container SET in_manifest = 0, missing = NULL, updated_at = UTC_TIMESTAMP(6) WHERE id IN :ids;
@@ -164,16 +168,19 @@ SELECT decision, COUNT(*) FROM ingest_batch_container WHERE batch_id = :batch_id
 SELECT id, type, hash, decision = 'deferred' FROM ingest_batch_container
 WHERE batch_id = :batch_id AND in_manifest = 1 AND decision IN :decisions ORDER BY ordinal;
 
--- name: decide_container!
-UPDATE ingest_batch_container
-SET decision = :decision, reason = :reason, missing = :missing, target_ids = :target_ids, last_error = :error,
-    updated_at = UTC_TIMESTAMP(6)
-WHERE id = :id;
+-- name: decide_containers!
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', decision VARCHAR(16) PATH '$[1]', reason VARCHAR(32) PATH '$[2]',
+       missing LONGTEXT PATH '$[3]', target_ids LONGTEXT PATH '$[4]', last_error TEXT PATH '$[5]')) j
+STRAIGHT_JOIN ingest_batch_container c ON c.id = j.id
+SET c.decision = j.decision, c.reason = j.reason, c.missing = j.missing, c.target_ids = j.target_ids,
+    c.last_error = j.last_error, c.updated_at = UTC_TIMESTAMP(6);
 
 -- name: note_missing!
 INSERT INTO ingest_batch_missing (container_id, hash, batch_id)
-SELECT :container_id, j.hash, :batch_id FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) PATH '$')) j
+SELECT j.container_id, j.hash, :batch_id
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (container_id BIGINT UNSIGNED PATH '$[0]', hash CHAR(32) PATH '$[1]')) j
 ON DUPLICATE KEY UPDATE batch_id = VALUES(batch_id);
 
 -- name: forget_missing!
-DELETE FROM ingest_batch_missing WHERE container_id = :container_id;
+DELETE FROM ingest_batch_missing WHERE container_id IN :container_ids;

@@ -3,6 +3,11 @@
 -- name: append*!
 INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :event_type, :payload);
 
+-- name: append_many!
+INSERT INTO ingest_event (batch_id, event_type, payload)
+SELECT :batch_id, j.event_type, j.payload
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (event_type VARCHAR(32) PATH '$[0]', payload LONGTEXT PATH '$[1]')) j;
+
 -- name: recorded^
 -- Asked when the reply to a COMMIT was lost; the lock waits for that COMMIT if it is still running.
 -- A server that crashed may give an id twice, but hardly to the same event.

@@ -59,7 +59,7 @@ def test_a_library_that_grows_after_the_count_does_not_outrun_it(world: World, m
 
 
 def test_members_that_appear_after_the_count_do_not_outrun_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, other = world.context(queue={"removal_limit": 3, **AUTO}), world.context()
+    context, other = world.context(queue={"removal_limit": 3, **AUTO}, worker={"chunk_items": 1}), world.context()
     imported(world, context, 4)
     late = world.put(day=2, containers=[container("g", names(4)), container("h", names(2))])
     lists = [container(name, [], complete=True) for name in ("h", "g")]

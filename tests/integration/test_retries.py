@@ -229,7 +229,7 @@ def test_internal_errors_are_retried_and_recorded(world: World, monkeypatch: pyt
         raise KeyError(message)
 
     with monkeypatch.context() as patched:
-        patched.setattr(container_writer, "write", surprise)
+        patched.setattr(container_writer, "write_members", surprise)
         assert world.run_next(context) == "failed"
     assert standing(world) == ("failed", 1, 60.0)
     assert world.one("SELECT last_error FROM ingest_batch").startswith("internal error: KeyError: ")

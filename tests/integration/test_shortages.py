@@ -47,7 +47,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "opening": (bundle_importer, "Opening"),
     "deciding": (prepared_chunk, "evaluate"),
     "writing items": (chunk_writer, "write_library"),
-    "writing containers": (container_writer, "write"),
+    "writing containers": (container_writer, "write_members"),
     "starting a helper": (helper_pool, "HelperProcess"),
 }
 NO_THREADS = """

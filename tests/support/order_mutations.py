@@ -30,6 +30,7 @@ IMPORTER = "daemon/ingestd/pipeline/importer/bundle_importer.py"
 DELIVERY = "daemon/ingestd/pipeline/delivery.py"
 CANCELLING = "daemon/ingestd/pipeline/cancelling.py"
 CONTAINER = "daemon/ingestd/pipeline/importer/container_writer.py"
+MEMBER = "daemon/ingestd/pipeline/importer/member_writer.py"
 COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
 CHUNK = "daemon/ingestd/pipeline/importer/chunk_writer.py"
 PREPARED = "daemon/ingestd/pipeline/importer/prepared_chunk.py"
@@ -95,15 +96,15 @@ MUTATIONS = {
     ),
     "any removal of a container counts": Mutation(CONTAINER, "before if is_older else replace(", "replace("),
     "repeated memberships keep the older version": Mutation(
-        CONTAINER, "elif decide.advances(version, member.version):", "elif False:"
+        MEMBER, "elif decide.advances(version, member.version):", "elif False:"
     ),
     "complete lists remove newer members": Mutation(
-        CONTAINER,
-        "return container.complete and not member.deleted and not decide.is_older(version, member.version)",
-        "return container.complete and not member.deleted",
+        MEMBER,
+        "return not member.deleted and not decide.is_older(version, member.version)",
+        "return not member.deleted",
     ),
     "lists that are not complete remove members": Mutation(
-        CONTAINER, "return container.complete and not member.deleted", "return not member.deleted"
+        MEMBER, "[one for one in existing if one.container.complete]", "existing"
     ),
     "deferred cover items say nothing": Mutation(
         COVER, IS_HEARD, f"{IS_HEARD} and verdict.decision is not Decision.DEFERRED"
@@ -147,7 +148,7 @@ MUTATIONS = {
         "delivered_at",
     ),
     "titles keep their first writer": Mutation(
-        "sql/container.sql", "titled_by = :titled_by, complete_at", "titled_by = titled_by, complete_at"
+        "sql/container.sql", "c.titled_by = j.titled_by,", "c.titled_by = c.titled_by,"
     ),
     "unchanged assets keep their version": Mutation(
         DECIDE, "return not same_writer and not is_older(incoming, row)", "return False"

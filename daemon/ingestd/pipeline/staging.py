@@ -262,9 +262,10 @@ def stage_containers(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     existing = item.existing_containers(tx, batch_id)
     listed = {container.identity: (container.ordinal, container.sha256) for container in manifest.containers()}
     item.drop_containers(tx, [row.id for key, row in existing.items() if row.in_manifest and key not in listed])
-    for key, (ordinal, sha256) in listed.items():
-        row = existing.get(key)
-        if row is None:
-            item.stage_container(tx, batch_id, ordinal, *key, sha256)
-        elif row.entry_sha256 != sha256 or not row.in_manifest:
-            item.restage_container(tx, row.id, ordinal, sha256)
+    new = [(ordinal, *key, sha256) for key, (ordinal, sha256) in listed.items() if key not in existing]
+    item.stage_containers(tx, batch_id, new)
+    known = [(existing[key], *of_entry) for key, of_entry in listed.items() if key in existing]
+    changed = [
+        (row.id, ordinal, sha256) for row, ordinal, sha256 in known if row.entry_sha256 != sha256 or not row.in_manifest
+    ]
+    item.restage_containers(tx, changed)

@@ -13,7 +13,7 @@ from ingestd.model import Decision, Reason, Scope, Verdict
 from ingestd.store import bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json, rows_of
+from ingestd.store.values import ROWS_PER_STATEMENT, Ids, rows_json, rows_of
 
 _sql = Queries("item")
 
@@ -235,13 +235,16 @@ def existing_containers(tx: Tx, batch_id: int) -> dict[tuple[str, str], StagedCo
     }
 
 
-def stage_container(tx: Tx, batch_id: int, ordinal: int, kind: str, hash_: str, entry_sha256: str) -> None:
-    values = {"batch_id": batch_id, "ordinal": ordinal, "type": kind, "hash": hash_, "entry_sha256": entry_sha256}
-    _sql.stage_container(tx.connection, **values)
+def stage_containers(tx: Tx, batch_id: int, rows: Sequence[tuple[int, str, str, str]]) -> None:
+    """New containers: (ordinal, type, hash, entry_sha256)."""
+    for part in rows_json(rows):
+        _sql.stage_containers(tx.connection, batch_id=batch_id, rows=part)
 
 
-def restage_container(tx: Tx, id_: int, ordinal: int, entry_sha256: str) -> None:
-    _sql.restage_container(tx.connection, id=id_, ordinal=ordinal, entry_sha256=entry_sha256)
+def restage_containers(tx: Tx, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Changed containers, which become pending: (id, ordinal, entry_sha256)."""
+    for part in rows_json(rows):
+        _sql.restage_containers(tx.connection, rows=part)
 
 
 def drop_containers(tx: Tx, ids: Sequence[int]) -> None:
@@ -255,26 +258,28 @@ def undecided_containers(tx: Tx, batch_id: int, scope: Scope) -> dict[tuple[str,
     return {(kind, hash_): OpenContainer(id_, bool(is_deferred)) for id_, kind, hash_, is_deferred in rows}
 
 
-def decide_container(
-    tx: Tx, id_: int, verdict: Verdict, targets: Mapping[str, Any] | None, missing: Sequence[str]
-) -> None:
-    _sql.decide_container(
-        tx.connection,
-        id=id_,
-        decision=verdict.decision.value,
-        reason=verdict.reason and verdict.reason.value,
-        missing=Json(orjson.dumps(missing)) if missing else None,
-        target_ids=orjson.dumps(targets, option=orjson.OPT_SORT_KEYS).decode() if targets else None,
-        error=verdict.error,
-    )
+def decide_containers(tx: Tx, decisions: Iterable[tuple[int, Verdict, Mapping[str, Any], Sequence[str]]]) -> None:
+    """Writes what was decided of some containers: (id, verdict, ids of its target, hashes of members not live)."""
+    rows = [
+        (id_, verdict.decision, verdict.reason, _text(missing), _text(targets), verdict.error)
+        for id_, verdict, targets, missing in decisions
+    ]
+    for part in rows_json(rows):
+        _sql.decide_containers(tx.connection, rows=part)
 
 
-def note_missing(tx: Tx, batch_id: int, container_id: int, missing: Iterable[str]) -> None:
-    """Has a deferred container found by the hashes of the members that it waits for."""
-    for part in rows_json(sorted(missing)):
-        _sql.note_missing(tx.connection, batch_id=batch_id, container_id=container_id, hashes=part)
+def _text(value: Mapping[str, Any] | Sequence[str]) -> str | None:
+    """A value as JSON text; None if it is empty."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
 
 
-def forget_missing(tx: Tx, container_id: int) -> None:
-    """The same container is not found by the hashes of before any more."""
-    _sql.forget_missing(tx.connection, container_id=container_id)
+def note_missing(tx: Tx, batch_id: int, rows: Sequence[tuple[int, str]]) -> None:
+    """Has deferred containers found by the hashes of the members that they wait for: (container id, hash)."""
+    for part in rows_json(rows):
+        _sql.note_missing(tx.connection, batch_id=batch_id, rows=part)
+
+
+def forget_missing(tx: Tx, container_ids: Sequence[int]) -> None:
+    """Containers are not found by the hashes of before any more."""
+    if container_ids:
+        _sql.forget_missing(tx.connection, container_ids=Ids(container_ids))

@@ -1,6 +1,6 @@
 """ingest_event rows: one event per fact, appended in the transaction of the fact."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,7 @@ import orjson
 
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json
+from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json
 
 _sql = Queries("ledger")
 
@@ -33,6 +33,12 @@ def append_rows(tx: Tx, events: Sequence[tuple[int | None, str, dict[str, Any]]]
     event_id: int = tx.connection.insert_id()  # type: ignore[no-untyped-call]
     (_, event_type, first), *_ = texts
     tx.receipt = partial(is_recorded, event_id=event_id, event_type=event_type, payload=first)
+
+
+def append_many(tx: Tx, batch_id: int, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Appends events in this order: (event type, payload). The transaction needs another receipt."""
+    for part in rows_json([(event_type, _json(payload).decode()) for event_type, payload in events]):
+        _sql.append_many(tx.connection, batch_id=batch_id, rows=part)
 
 
 def is_recorded(tx: Tx, event_id: int, event_type: str, payload: Json) -> bool:

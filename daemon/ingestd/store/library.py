@@ -17,6 +17,9 @@ from ingestd.store.versions import pair, reader
 
 _sql = Queries("library")
 _containers = {kind: Queries("container", kind=kind) for kind in CONTAINER_TYPES}
+MAX_ROWS = 2**63 - 1
+Members = dict[int, dict[int, Member]]
+"""memberships, by the id of the container and the id of the asset"""
 
 
 def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
@@ -151,51 +154,69 @@ def named(tx: Tx, hashes: Sequence[str]) -> dict[str, tuple[int, bool]]:
     return found
 
 
-def lock_container(tx: Tx, kind: str, hash_: str, incoming: Version) -> StoredContainer | None:
-    """A gallery or collection, locked."""
-    row = _containers[kind].lock(tx.connection, hash=hash_)
-    return None if row is None else _container(tx, row, incoming)
+def lock_containers(tx: Tx, kind: str, hashes: Sequence[str], incoming: Version) -> dict[str, StoredContainer]:
+    """Known galleries or collections by hash, locked in this order."""
+    query = _containers[kind].lock
+    rows = [row for part in rows_json(hashes) for row in query(tx.connection, hashes=part)]
+    return _by_hash(tx, rows, incoming)
 
 
-def _container(tx: Tx, row: tuple[Any, ...], incoming: Version) -> StoredContainer:
-    id_, hash_, title, deleted, *writers = row
-    pairs = list(zip(writers[::2], writers[1::2], strict=True))
-    read = reader(tx, incoming, pairs)
-    version, titled, complete = (read(at, by) for at, by in pairs)
-    return StoredContainer(id_, hash_, title, bool(deleted), version, titled, complete)
+def _by_hash(tx: Tx, rows: Sequence[tuple[Any, ...]], incoming: Version) -> dict[str, StoredContainer]:
+    version = reader(tx, incoming, (pair for row in rows for pair in _writers(row)))
+    found = {}
+    for row in rows:
+        id_, hash_, title, deleted = row[:4]
+        of_row, titled, complete = (version(at, by) for at, by in _writers(row))
+        found[hash_] = StoredContainer(id_, hash_, title, bool(deleted), of_row, titled, complete)
+    return found
 
 
-def insert_container(tx: Tx, kind: str, wanted: StoredContainer) -> int:
-    """Inserts a gallery or collection; returns its id."""
-    return int(_containers[kind].insert(tx.connection, **_container_values(wanted), hash=wanted.hash))
+def _writers(row: tuple[Any, ...]) -> Iterable[tuple[Any, Any]]:
+    """Who wrote the row of a container, its title, and its newest complete list."""
+    return zip(row[4::2], row[5::2], strict=True)
 
 
-def update_container(tx: Tx, kind: str, wanted: StoredContainer) -> None:
-    _containers[kind].update(tx.connection, **_container_values(wanted), id=wanted.id)
+def insert_containers(tx: Tx, kind: str, wanted: Sequence[StoredContainer]) -> dict[str, int]:
+    """Inserts galleries or collections, in this order; returns their ids by hash."""
+    ids: dict[str, int] = {}
+    for part in rows_json([(one.hash, *_container_values(one)) for one in wanted]):
+        ids.update(_containers[kind].insert(tx.connection, rows=part))
+    return ids
 
 
-def _container_values(wanted: StoredContainer) -> dict[str, Any]:
-    (synced_at, sync_id), (titled_at, titled_by) = pair(wanted.version), pair(wanted.titled)
-    complete_at, complete_by = pair(wanted.complete)
-    return {
-        "title": wanted.title, "deleted": wanted.deleted, "synced_at": synced_at, "sync_id": sync_id,
-        "titled_at": titled_at, "titled_by": titled_by, "complete_at": complete_at, "complete_sync_id": complete_by,
-    }  # fmt: skip
+def update_containers(tx: Tx, kind: str, wanted: Sequence[StoredContainer]) -> None:
+    for part in rows_json([(one.id, *_container_values(one)) for one in wanted]):
+        _containers[kind].update(tx.connection, rows=part)
 
 
-def members(tx: Tx, kind: str, id_: int, incoming: Version) -> dict[int, Member]:
-    """All membership rows of a container by asset id, deleted ones too."""
-    rows = list(_containers[kind].members(tx.connection, id=id_))
-    version = reader(tx, incoming, ((row[3], row[4]) for row in rows))
-    return {row[0]: Member(row[0], row[1], bool(row[2]), version(row[3], row[4])) for row in rows}
+def _container_values(wanted: StoredContainer) -> tuple[Any, ...]:
+    return wanted.title, wanted.deleted, *pair(wanted.version), *pair(wanted.titled), *pair(wanted.complete)
 
 
-def lock_live(tx: Tx, asset_ids: Sequence[int]) -> dict[str, int]:
-    """The live ones of some assets, ids by hash. Until the transaction ends, none of them goes or returns."""
+def members(tx: Tx, kind: str, ids: Sequence[int], incoming: Version, limit: int = MAX_ROWS) -> Members:
+    """All membership rows of some containers, deleted ones too, but not more than `limit`."""
+    rows = _containers[kind].members(tx.connection, ids=Ids(ids), limit=limit) if ids else ()
+    return _members(tx, list(rows), incoming)
+
+
+def named_members(tx: Tx, kind: str, pairs: Sequence[tuple[int, int]], incoming: Version) -> Members:
+    """Those of some memberships that have a row, deleted ones too: (id of the container, id of the asset)."""
+    query = _containers[kind].named_members
+    return _members(tx, [row for part in rows_json(pairs) for row in query(tx.connection, rows=part)], incoming)
+
+
+def _members(tx: Tx, rows: Sequence[tuple[Any, ...]], incoming: Version) -> Members:
+    version = reader(tx, incoming, ((row[4], row[5]) for row in rows))
+    found: Members = {}
+    for id_, asset_id, position, deleted, synced_at, sync_id in rows:
+        member = Member(asset_id, position, bool(deleted), version(synced_at, sync_id))
+        found.setdefault(id_, {})[asset_id] = member
+    return found
+
+
+def hashes_of(tx: Tx, asset_ids: Sequence[int]) -> list[str]:
     parts = [asset_ids[start : start + ROWS_PER_STATEMENT] for start in range(0, len(asset_ids), ROWS_PER_STATEMENT)]
-    hashes = sorted(hash_ for part in parts for (hash_,) in _sql.hashes(tx.connection, ids=Ids(part)))
-    rows = [row for part in rows_json(hashes) for row in _sql.lock_shared(tx.connection, hashes=part)]
-    return {hash_: id_ for hash_, id_, is_live in rows if is_live}
+    return [hash_ for part in parts for (hash_,) in _sql.hashes(tx.connection, ids=Ids(part))]
 
 
 def lock_named(tx: Tx, hashes: Iterable[str]) -> dict[str, tuple[int, bool]]:
@@ -213,8 +234,7 @@ def known_containers(tx: Tx, kind: str, hashes: Sequence[str], incoming: Version
     """Known containers by hash, not locked."""
     query = _containers[kind].known
     parts = (hashes[start : start + ROWS_PER_STATEMENT] for start in range(0, len(hashes), ROWS_PER_STATEMENT))
-    rows = [row for part in parts for row in query(tx.connection, hashes=Hashes(part))]
-    return {row[1]: _container(tx, row, incoming) for row in rows}
+    return _by_hash(tx, [row for part in parts for row in query(tx.connection, hashes=Hashes(part))], incoming)
 
 
 def planned_members(tx: Tx, kind: str, id_: int, batch_id: int, incoming: Version) -> list[tuple[str, Version | None]]:
@@ -236,18 +256,18 @@ def count_planned_members(tx: Tx, kind: str, id_: int, batch_id: int, removed_ag
     return int(_containers[kind].count_planned_members(tx.connection, **values))
 
 
-def write_members(tx: Tx, kind: str, id_: int, incoming: Version, rows: Sequence[tuple[int, int]]) -> None:
-    """Memberships, in order of asset id: (asset_id, position)."""
+def write_members(tx: Tx, kind: str, incoming: Version, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Memberships: (id of the container, id of the asset, position). New ones lock their assets, in this order."""
     query = _containers[kind].write_members
     for part in rows_json(rows):
-        query(tx.connection, id=id_, rows=part, **_stamp(incoming))
+        query(tx.connection, rows=part, **_stamp(incoming))
 
 
-def remove_members(tx: Tx, kind: str, id_: int, incoming: Version, asset_ids: Sequence[int]) -> None:
+def remove_members(tx: Tx, kind: str, incoming: Version, pairs: Sequence[tuple[int, int]]) -> None:
+    """Takes memberships out of sight: (id of the container, id of the asset)."""
     query = _containers[kind].remove_members
-    for start in range(0, len(asset_ids), ROWS_PER_STATEMENT):
-        part = Ids(asset_ids[start : start + ROWS_PER_STATEMENT])
-        query(tx.connection, id=id_, asset_ids=part, **_stamp(incoming))
+    for part in rows_json(pairs):
+        query(tx.connection, rows=part, **_stamp(incoming))
 
 
 def _stamp(incoming: Version) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.importer import chunk_writer, completion, container_writer, first_import
 from ingestd.pipeline.importer.chunk_source import MAX_CHUNK_BYTES
 from ingestd.pipeline.importer.completion import Progress
+from ingestd.pipeline.importer.container_writer import ListedContainer
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.imported import Imported, InSteps
 from ingestd.pipeline.importer.opening import Opened, Opening
@@ -33,7 +34,7 @@ from ingestd.store.db import Tx
 log = structlog.get_logger()
 
 MAX_CONTAINERS = 20
-"""each is written by statements of its own, and keeps other bundles with the same ones waiting until the end"""
+"""each keeps other bundles with the same ones waiting until the end"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,13 @@ class AtOnce:
     def _import_rows(self, tx: Tx, opened: Opened, readings: ReadingsByOrdinal) -> Imported:
         """Imports a planned batch."""
         done = Imported(opened.plan, Progress(opened.terminal))
+        listed = self._containers(tx, opened)
+        rows = container_writer.write_rows(tx, opened.bundle, [one.container for one in listed])
         for part in (Part.ITEM, Part.COVER):
             self._import_items(tx, opened, done, part, readings)
-        self._import_containers(tx, opened, done)
+        if listed:
+            done.parts.add(Part.CONTAINER)
+            container_writer.write_members(tx, opened.bundle, listed, rows, opened.removed)
         self.lease.items_done += done.progress.seen
         done.status = completion.finish(tx, self.lease, done.progress, is_counted=opened.plan is not None)
         return done
@@ -124,14 +129,11 @@ class AtOnce:
             done.note(part, chunk.verdicts)
             chunk_writer.write_locked(tx, opened.bundle, chunk, opened.removed)
 
-    def _import_containers(self, tx: Tx, opened: Opened, done: Imported) -> None:
-        batch_id = self.lease.batch_id
+    def _containers(self, tx: Tx, opened: Opened) -> list[ListedContainer]:
+        """The containers to import. Their rows are locked before assets, as by batches of containers."""
         containers = list(opened.manifest.containers())
-        rows = item.undecided_containers(tx, batch_id, self.lease.scope) if containers else {}
-        for container in containers:
-            if (row := rows.get(container.identity)) is not None:
-                done.parts.add(Part.CONTAINER)
-                container_writer.write(tx, batch_id, row, opened.bundle, container, opened.removed)
+        rows = item.undecided_containers(tx, self.lease.batch_id, self.lease.scope) if containers else {}
+        return [ListedContainer(rows[c.identity], c) for c in containers if c.identity in rows]
 
     def _count(self, done: Imported) -> None:
         """Counts what was committed."""

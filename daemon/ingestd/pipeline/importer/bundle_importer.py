@@ -126,7 +126,8 @@ class BundleImporter:
     def _import_containers(self, opened: Opened) -> None:
         of_run = (self.lease, self.fence, opened.bundle, opened.removed)
         suspects = self._suspects(opened, Part.CONTAINER)
-        ContainersImporter(*of_run, suspects, self.context.instruments).import_all(opened.manifest.containers())
+        of_context = (self.context.instruments, self.context.settings.worker.chunk_items)
+        ContainersImporter(*of_run, suspects, *of_context).import_all(opened.manifest.containers())
 
     def _grace(self, cause: str) -> Grace:
         return Grace.of_job(self.context, self.lease.job_id, cause, self.fence.pause)

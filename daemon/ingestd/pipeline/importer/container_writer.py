@@ -1,37 +1,34 @@
-"""One gallery or collection: its row, its members and their order, in the caller's transaction."""
+"""Galleries and collections, set-wise, in the caller's transaction: their rows, members, decisions and ledger events.
 
-from collections.abc import Mapping, Sequence
+Every writer takes locks in the same order: containers by type and hash, then assets by hash.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingestd import decide
 from ingestd.format.container import CONTAINER_TYPES, Container
-from ingestd.library_records import Member, StoredContainer
+from ingestd.library_records import StoredContainer
 from ingestd.model import Action, Decision, Reason, Verdict, Version
 from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.importer import member_writer
+from ingestd.pipeline.importer.member_writer import Changes, LockedContainer
 from ingestd.pipeline.removals import RemovalCount
-from ingestd.removal_counts import Removals
 from ingestd.store import item, ledger, library
 from ingestd.store.db import Tx
 from ingestd.store.item import OpenContainer
 
+Rows = Mapping[tuple[str, str], LockedContainer]
+"""locked containers by type and hash"""
+
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What a list changes: memberships to write (asset id, position), members to remove; hashes that are not live."""
+class ListedContainer:
+    """A container that a run takes up: its row, and what the manifest says about it."""
 
-    writes: Sequence[tuple[int, int]]
-    renewals: Sequence[tuple[int, int]]
-    """memberships that a newer list repeats: unchanged, but an older list must not undo them any more"""
-    removals: Sequence[int]
-    missing: Sequence[str] = ()
-    seen: int = 0
-    """how many of the removed members have live assets"""
-
-    @property
-    def differ(self) -> bool:
-        """Whether the list changes members or their places."""
-        return bool(self.writes or self.removals)
+    row: OpenContainer
+    container: Container
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +41,104 @@ class Outcome:
     superseded_by: str | None = None
 
 
-def write(
-    tx: Tx, batch_id: int, row: OpenContainer, bundle: Bundle, container: Container, removed: RemovalCount
-) -> Verdict:
-    """Decides and writes one container, its decision and its ledger event.
+def write(tx: Tx, bundle: Bundle, listed: Sequence[ListedContainer], removed: RemovalCount) -> None:
+    """Writes some containers, their decisions and their ledger events.
 
-    Raises RemovalRefused when it would take more members out of sight than allowed.
+    Raises RemovalRefused when they would take more members out of sight than allowed, and TooManyMembers when several
+    have too many for one transaction.
     """
-    outcome = _write(tx, bundle, container, removed)
-    if row.is_deferred and outcome.verdict.reason is Reason.UNCHANGED:
+    rows = write_rows(tx, bundle, [one.container for one in listed])
+    write_members(tx, bundle, listed, rows, removed)
+
+
+def write_rows(tx: Tx, bundle: Bundle, containers: list[Container]) -> Rows:
+    """Locks the rows of containers and brings them up to date; inserts those of new ones. Their members come later."""
+    rows: dict[tuple[str, str], LockedContainer] = {}
+    for kind in sorted(CONTAINER_TYPES):
+        named = {container.hash: container for container in containers if _is_usable(container, kind)}
+        for one in _write_kind(tx, bundle, kind, [named[hash_] for hash_ in sorted(named)]):
+            rows[one.container.identity] = one
+    return rows
+
+
+def _is_usable(container: Container, kind: str) -> bool:
+    return container.type == kind and container.problem is None
+
+
+def _write_kind(tx: Tx, bundle: Bundle, kind: str, containers: Sequence[Container]) -> Iterable[LockedContainer]:
+    known = library.lock_containers(tx, kind, [container.hash for container in containers], bundle.version)
+    after = {container.hash: _row_after(bundle, container, known.get(container.hash)) for container in containers}
+    # INSERT never overwrites: if another writer inserted one of them meanwhile, this transaction runs again.
+    ids = library.insert_containers(tx, kind, [row for hash_, row in after.items() if hash_ not in known])
+    library.update_containers(tx, kind, [after[hash_] for hash_, row in known.items() if after[hash_] != row])
+    for container in containers:
+        stored = known.get(container.hash)
+        id_ = ids[container.hash] if stored is None else stored.id
+        yield LockedContainer(container, id_, stored, after[container.hash])
+
+
+def write_members(tx: Tx, bundle: Bundle, listed: Sequence[ListedContainer], rows: Rows, removed: RemovalCount) -> None:
+    """Writes the members of containers whose rows are written, and what was decided of each container."""
+    changes = member_writer.write(tx, bundle, list(rows.values()), removed)
+    of_each = dict(zip(rows, changes, strict=True))
+    record(tx, removed.batch_id, [(one, _outcome(bundle, one, rows, of_each)) for one in listed])
+
+
+def _outcome(
+    bundle: Bundle, listed: ListedContainer, rows: Rows, changes: Mapping[tuple[str, str], Changes]
+) -> Outcome:
+    container = listed.container
+    if container.problem is not None:
+        return Outcome(Verdict(Decision.FAILED, error=container.problem))
+    if container.type not in CONTAINER_TYPES:
+        return Outcome(Verdict(Decision.IGNORED))
+    row, change = rows[container.identity], changes[container.identity]
+    verdict = decide.decide_container(
+        bundle.action, bundle.version, row.stored, change.differ or row.differs, change.missing
+    )
+    if listed.row.is_deferred and verdict.reason is Reason.UNCHANGED:
         # It was written when it was deferred; now readers see all of it.
-        outcome = replace(outcome, verdict=Verdict(Decision.UPDATED))
-    if row.is_deferred:
-        item.forget_missing(tx, row.id)
-    if outcome.verdict.decision is Decision.DEFERRED:
-        item.note_missing(tx, batch_id, row.id, outcome.missing)
-    record(tx, batch_id, row.id, container, outcome)
-    return outcome.verdict
+        verdict = Verdict(Decision.UPDATED)
+    return Outcome(verdict, {f"{container.type}_id": row.id}, change.missing, row.written_by)
 
 
-def record(tx: Tx, batch_id: int, row_id: int, container: Container, outcome: Outcome) -> None:
-    """Records the decision of a container, and appends its ledger event."""
+def _row_after(bundle: Bundle, container: Container, stored: StoredContainer | None) -> StoredContainer:
+    """The container's own row after a bundle; `stored` is None for a new one."""
+    is_removal = bundle.action is Action.REMOVE
+    before = stored or StoredContainer(0, container.hash, None, is_removal, None, None, None)
+    after = _removed if is_removal else _listed
+    return after(bundle.version, container, before)
+
+
+def _removed(version: Version, _container: Container, before: StoredContainer) -> StoredContainer:
+    is_older = decide.is_older(version, before.version)
+    return before if is_older else replace(before, version=version, deleted=True)
+
+
+def _listed(version: Version, container: Container, before: StoredContainer) -> StoredContainer:
+    """The row after a list: that the container is there, its title, and which complete list counts."""
+    after = before
+    if not decide.is_older(version, before.version):
+        after = replace(after, version=version, deleted=False)
+    if container.title is not None and not decide.is_older(version, before.titled):
+        after = replace(after, titled=version, title=container.title)
+    if container.complete and not decide.is_older(version, before.complete):
+        after = replace(after, complete=version)
+    return after
+
+
+def record(tx: Tx, batch_id: int, outcomes: Sequence[tuple[ListedContainer, Outcome]]) -> None:
+    """Records the decisions of containers, and appends their ledger events in the same order."""
+    item.decide_containers(tx, [(one.row.id, out.verdict, out.targets, out.missing) for one, out in outcomes])
+    item.forget_missing(tx, [one.row.id for one, _ in outcomes if one.row.is_deferred])
+    deferred = [(one.row.id, out.missing) for one, out in outcomes if out.verdict.decision is Decision.DEFERRED]
+    item.note_missing(tx, batch_id, [(id_, hash_) for id_, missing in deferred for hash_ in sorted(missing)])
+    events = [(f"container_{out.verdict.decision}", _payload(one.container, out)) for one, out in outcomes]
+    ledger.append_many(tx, batch_id, events)
+
+
+def _payload(container: Container, outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
-    item.decide_container(tx, row_id, verdict, outcome.targets, outcome.missing)
     payload: dict[str, Any] = {
         "phase": "container_import",
         "type": container.type,
@@ -78,110 +150,4 @@ def record(tx: Tx, batch_id: int, row_id: int, container: Container, outcome: Ou
         payload["reason"] = verdict.reason
     if verdict.reason is Reason.SUPERSEDED:
         payload["superseded_by"] = outcome.superseded_by
-    ledger.append(tx, batch_id, f"container_{verdict.decision}", **payload)
-
-
-def _write(tx: Tx, bundle: Bundle, container: Container, removed: RemovalCount) -> Outcome:
-    if container.problem is not None:
-        return Outcome(Verdict(Decision.FAILED, error=container.problem))
-    if container.type not in CONTAINER_TYPES:
-        return Outcome(Verdict(Decision.IGNORED))
-    stored = library.lock_container(tx, container.type, container.hash, bundle.version)
-    if bundle.action is Action.REMOVE:
-        return _remove(tx, bundle, container, stored, removed)
-    before = stored or StoredContainer(0, container.hash, None, False, None, None, None)
-    after = _row_after(bundle.version, container, before)
-    changes = _changes(tx, bundle.version, container, before)
-    differs = stored is None or changes.differ or (after.title, after.deleted) != (before.title, before.deleted)
-    verdict = decide.decide_container(bundle.action, bundle.version, stored, differs, changes.missing)
-    if not before.deleted:
-        removed.add(tx, Removals(members=changes.seen))
-    id_ = _write_row(tx, container.type, stored, after)
-    library.write_members(tx, container.type, id_, bundle.version, sorted([*changes.writes, *changes.renewals]))
-    library.remove_members(tx, container.type, id_, bundle.version, changes.removals)
-    return Outcome(verdict, {f"{container.type}_id": id_}, changes.missing, _writer(before))
-
-
-def _remove(
-    tx: Tx, bundle: Bundle, container: Container, stored: StoredContainer | None, removed: RemovalCount
-) -> Outcome:
-    verdict = decide.decide_container(bundle.action, bundle.version, stored, False, ())
-    kind, version = container.type, bundle.version
-    before = stored or StoredContainer(0, container.hash, None, True, None, None, None)
-    if stored is not None and verdict.decision is Decision.REMOVED:
-        # Its members go out of sight with it, although their rows stay as they are.
-        members = library.members(tx, kind, stored.id, version).values()
-        seen = library.lock_live(tx, [member.asset_id for member in members if not member.deleted])
-        removed.add(tx, Removals(members=len(seen)))
-    is_older = decide.is_older(version, before.version)
-    id_ = _write_row(tx, kind, stored, before if is_older else replace(before, version=version, deleted=True))
-    return Outcome(verdict, {f"{kind}_id": id_}, (), _writer(before))
-
-
-def _writer(stored: StoredContainer) -> str | None:
-    return None if stored.version is None else stored.version.sync_id
-
-
-def _row_after(version: Version, container: Container, before: StoredContainer) -> StoredContainer:
-    """The container's own row after a list: that it is there, its title, and which complete list counts."""
-    after = before
-    if not decide.is_older(version, before.version):
-        after = replace(after, version=version, deleted=False)
-    if container.title is not None and not decide.is_older(version, before.titled):
-        after = replace(after, titled=version, title=container.title)
-    if container.complete and not decide.is_older(version, before.complete):
-        after = replace(after, complete=version)
-    return after
-
-
-def _write_row(tx: Tx, kind: str, stored: StoredContainer | None, after: StoredContainer) -> int:
-    if stored is None:
-        return library.insert_container(tx, kind, after)
-    if after != stored:
-        library.update_container(tx, kind, after)
-    return stored.id
-
-
-def _changes(tx: Tx, version: Version, container: Container, before: StoredContainer) -> Changes:
-    """What a list changes. Members that have no row as assets get one, so that their places are known.
-
-    The assets whose membership goes are locked: what is counted of them must hold. So are those that are not live: who
-    makes one live must find the container that waits for it.
-    """
-    named = library.named(tx, container.members)
-    absent = set(container.members) - named.keys()
-    if absent:
-        library.insert_named(tx, absent)
-        named |= library.named(tx, sorted(absent))
-    if not all(is_live for _, is_live in named.values()):
-        named |= library.lock_named(tx, {hash_ for hash_, (_, is_live) in named.items() if not is_live})
-    missing = [hash_ for hash_ in container.members if not named[hash_][1]]
-    wanted = {named[hash_][0]: position for position, hash_ in enumerate(container.members)}
-    members = library.members(tx, container.type, before.id, version) if before.id else {}
-    changes = _compare(version, container, before, wanted, members)
-    seen = library.lock_live(tx, changes.removals) if changes.removals else ()
-    return replace(changes, missing=missing, seen=len(seen))
-
-
-def _compare(
-    version: Version,
-    container: Container,
-    before: StoredContainer,
-    wanted: Mapping[int, int],
-    members: Mapping[int, Member],
-) -> Changes:
-    writes, renewals = [], []
-    for asset_id, position in sorted(wanted.items()):
-        member = members.get(asset_id)
-        if not decide.member_may_be_written(version, member, before.complete):
-            continue
-        if member is None or member.deleted or member.position != position:
-            writes.append((asset_id, position))
-        elif decide.advances(version, member.version):
-            renewals.append((asset_id, position))
-    gone = sorted(id_ for id_, member in members.items() if id_ not in wanted and _may_go(version, container, member))
-    return Changes(writes, renewals, gone)
-
-
-def _may_go(version: Version, container: Container, member: Member) -> bool:
-    return container.complete and not member.deleted and not decide.is_older(version, member.version)
+    return payload
