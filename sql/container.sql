@@ -69,11 +69,17 @@ FROM ingest_batch_container c STRAIGHT_JOIN asset_{{kind}} g ON g.hash = c.hash
 STRAIGHT_JOIN asset_{{kind}}_item m ON m.{{kind}}_id = g.id
 WHERE c.batch_id = :batch_id AND c.type = '{{kind}}' AND (m.deleted_at IS NOT NULL OR g.deleted_at IS NOT NULL);
 
+-- fragment: new_member_columns
+({{kind}}_id, asset_id, position, synced_at, sync_id)
+
+-- name: add_members!
+INSERT INTO asset_{{kind}}_item {{new_member_columns}} VALUES :rows;
+
+-- name: load_members!
+LOAD DATA LOCAL INFILE 'rows' INTO TABLE asset_{{kind}}_item CHARACTER SET utf8mb4 {{new_member_columns}};
+
 -- name: write_members!
-INSERT INTO asset_{{kind}}_item ({{kind}}_id, asset_id, position, synced_at, sync_id)
-SELECT j.id, j.asset_id, j.position, :synced_at, :sync_id
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
-       id BIGINT UNSIGNED PATH '$[0]', asset_id BIGINT UNSIGNED PATH '$[1]', position INT UNSIGNED PATH '$[2]')) j
+INSERT INTO asset_{{kind}}_item {{new_member_columns}} VALUES :rows
 ON DUPLICATE KEY UPDATE position = VALUES(position), synced_at = VALUES(synced_at), sync_id = VALUES(sync_id),
        deleted_at = NULL;
 

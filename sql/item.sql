@@ -139,12 +139,14 @@ UPDATE ingest_batch_item SET crash_count = crash_count + 1 WHERE id = :item_id;
 -- name: existing_containers
 SELECT id, type, hash, entry_sha256, in_manifest, decision FROM ingest_batch_container WHERE batch_id = :batch_id;
 
+-- fragment: staged_container_columns
+(ordinal, type, hash, entry_sha256, batch_id, decision)
+
 -- name: stage_containers!
-INSERT INTO ingest_batch_container (batch_id, ordinal, type, hash, entry_sha256, decision, last_error, updated_at)
-SELECT :batch_id, j.ordinal, j.type, j.hash, j.entry_sha256, 'pending', NULL, UTC_TIMESTAMP(6)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
-       ordinal INT UNSIGNED PATH '$[0]', type VARCHAR(32) PATH '$[1]', hash VARCHAR(32) PATH '$[2]',
-       entry_sha256 CHAR(64) PATH '$[3]')) j;
+INSERT INTO ingest_batch_container {{staged_container_columns}} VALUES :rows;
+
+-- name: load_staged_containers!
+LOAD DATA LOCAL INFILE 'rows' INTO TABLE ingest_batch_container CHARACTER SET utf8mb4 {{staged_container_columns}};
 
 -- name: restage_containers!
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (

@@ -152,7 +152,7 @@ CREATE TABLE IF NOT EXISTS ingest_batch_container (
   missing       JSON NULL,
   target_ids    JSON NULL,
   last_error    TEXT NULL,
-  updated_at    DATETIME(6) NOT NULL,
+  updated_at    DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   UNIQUE KEY identity (batch_id, type, hash),
   KEY by_ordinal (batch_id, ordinal),
   KEY revival (decision, batch_id),

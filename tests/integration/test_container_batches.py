@@ -94,7 +94,8 @@ def test_a_crash_between_two_batches_repeats_nothing(world: World, monkeypatch: 
     sync_id = world.put(photo("a"), containers=[container(name, ["a"]) for name in LISTED])
     world.scan(context)
     queue(context, sync_id)
-    real, written = ContainersImporter._write, []
+    real = ContainersImporter._write
+    written: list[Any] = []
 
     def crashing(self: ContainersImporter, batch: Any) -> None:
         if len(written) == 2:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import msgspec
 
@@ -13,7 +14,7 @@ from ingestd.format.manifest_parser import Part, parse_parts
 from ingestd.format.records import Block, Envelope, Keep, RecordStore, in_memory
 
 
-class Manifest(Envelope, tag=False, frozen=True, kw_only=True):
+class Manifest(Envelope, tag=False, frozen=True, kw_only=True, dict=True):
     """A manifest whose envelope is valid. Entries are decoded when they are requested.
 
     `sha256` is the digest of the manifest's bytes.
@@ -45,15 +46,25 @@ class Manifest(Envelope, tag=False, frozen=True, kw_only=True):
 
         Each is decoded when it is its turn: all together may have many more members than there is memory for.
         """
+        for ordinal, differs in self._standing_containers.items():
+            container = self.container(ordinal)
+            yield _listed_twice(container) if differs else container
+
+    @property
+    def distinct_containers(self) -> int:
+        """How many containers there are."""
+        return len(self._standing_containers)
+
+    @cached_property
+    def _standing_containers(self) -> dict[int, bool]:
+        """The places of the first container of each identity, and whether another one with it differs."""
         firsts: dict[tuple[str, str], tuple[int, str]] = {}
         differing = set()
         for container in map(self.container, range(self.container_count)):
-            _, sha256 = firsts.setdefault(container.identity, (container.ordinal, container.sha256))
+            first, sha256 = firsts.setdefault(container.identity, (container.ordinal, container.sha256))
             if sha256 != container.sha256:
-                differing.add(container.identity)
-        for identity, (ordinal, _) in firsts.items():
-            container = self.container(ordinal)
-            yield _listed_twice(container) if identity in differing else container
+                differing.add(first)
+        return {ordinal: ordinal in differing for ordinal, _ in firsts.values()}
 
 
 def unique_containers(containers: Iterable[Container]) -> list[Container]:

@@ -149,7 +149,7 @@ def started_payload(manifest: Manifest) -> dict[str, Any]:
         "manifest_sha256": manifest.sha256,
         "item_count": index.item_count,
         "item_type_counts": index.types,
-        "container_count": sum(1 for _ in manifest.containers()),
+        "container_count": manifest.distinct_containers,
     }
 
 

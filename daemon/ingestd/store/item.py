@@ -237,8 +237,8 @@ def existing_containers(tx: Tx, batch_id: int) -> dict[tuple[str, str], StagedCo
 
 def stage_containers(tx: Tx, batch_id: int, rows: Sequence[tuple[int, str, str, str]]) -> None:
     """New containers: (ordinal, type, hash, entry_sha256)."""
-    for part in rows_json(rows):
-        _sql.stage_containers(tx.connection, batch_id=batch_id, rows=part)
+    for part in rows_of(rows, batch_id, Decision.PENDING.value):
+        bulk.write(tx, part, insert=_sql.stage_containers, load=_sql.load_staged_containers)
 
 
 def restage_containers(tx: Tx, rows: Sequence[tuple[int, int, str]]) -> None:

@@ -256,11 +256,17 @@ def count_planned_members(tx: Tx, kind: str, id_: int, batch_id: int, removed_ag
     return int(_containers[kind].count_planned_members(tx.connection, **values))
 
 
-def write_members(tx: Tx, kind: str, incoming: Version, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Memberships: (id of the container, id of the asset, position). New ones lock their assets, in this order."""
-    query = _containers[kind].write_members
-    for part in rows_json(rows):
-        query(tx.connection, rows=part, **_stamp(incoming))
+def add_members(tx: Tx, kind: str, incoming: Version, rows: Iterable[tuple[int, int, int]]) -> None:
+    """New memberships: (id of the container, id of the asset, position). They lock their assets, in this order."""
+    queries = _containers[kind]
+    for part in rows_of(rows, incoming.completed_at, incoming.sync_id):
+        bulk.write(tx, part, insert=queries.add_members, load=queries.load_members)
+
+
+def write_members(tx: Tx, kind: str, incoming: Version, rows: Iterable[tuple[int, int, int]]) -> None:
+    """Memberships that have a row, as `add_members`."""
+    for part in rows_of(rows, incoming.completed_at, incoming.sync_id):
+        _containers[kind].write_members(tx.connection, rows=part)
 
 
 def remove_members(tx: Tx, kind: str, incoming: Version, pairs: Sequence[tuple[int, int]]) -> None:

@@ -75,7 +75,7 @@ class AtOnce:
             raise InSteps("only some of its items are imported")
         if delivered.index.item_count > self.context.settings.worker.chunk_items:
             raise InSteps("it has many items")
-        if sum(1 for _ in manifest.containers()) > MAX_CONTAINERS:
+        if manifest.distinct_containers > MAX_CONTAINERS:
             raise InSteps("it has many containers")
         return list(manifest.standing())
 

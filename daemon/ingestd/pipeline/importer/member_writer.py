@@ -55,11 +55,11 @@ class LockedContainer:
 class Changes:
     """What a bundle changes in a container: members to write (hash, position) and to remove (asset id)."""
 
+    new: Sequence[tuple[str, int]] = ()
+    """those without a row"""
     writes: Sequence[tuple[str, int]] = ()
     renewals: Sequence[tuple[str, int]] = ()
     """memberships that a newer list repeats: unchanged, but an older list must not undo them any more"""
-    new: Sequence[str] = ()
-    """those of `writes` that have no row yet"""
     removals: Sequence[int] = ()
     hidden: Sequence[int] = ()
     """assets that the container no longer shows, if they are live"""
@@ -69,7 +69,7 @@ class Changes:
     @property
     def differ(self) -> bool:
         """Whether the list changes members or their places."""
-        return bool(self.writes or self.removals)
+        return bool(self.new or self.writes or self.removals)
 
 
 def write(tx: Tx, bundle: Bundle, locked: Sequence[LockedContainer], removed: RemovalCount) -> Sequence[Changes]:
@@ -103,7 +103,7 @@ def _lock(tx: Tx, changes: Sequence[Changes], known: Known) -> set[int]:
     absent = [hash_ for hash_, (_, is_live) in known.items() if not is_live]
     if not hidden and not absent:
         return set()
-    new = [hash_ for change in changes for hash_ in change.new if hash_ in known]
+    new = [hash_ for change in changes for hash_, _ in change.new if hash_ in known]
     found = library.lock_named(tx, {*library.hashes_of(tx, hidden), *absent, *new})
     known.update(found)
     return {id_ for id_, is_live in found.values() if is_live}
@@ -127,8 +127,10 @@ def _missing(container: Container, known: Known) -> Sequence[str]:
 
 def _write_kind(tx: Tx, kind: str, version: Version, parts: Sequence[tuple[int, Changes]], known: Known) -> None:
     """In order of the hashes of assets: a new membership locks its asset."""
-    rows = sorted((hash_, id_, position) for id_, c in parts for hash_, position in [*c.writes, *c.renewals])
-    library.write_members(tx, kind, version, [(id_, known[hash_][0], position) for hash_, id_, position in rows])
+    new = sorted((hash_, id_, position) for id_, change in parts for hash_, position in change.new)
+    library.add_members(tx, kind, version, [(id_, known[hash_][0], position) for hash_, id_, position in new])
+    changed = sorted((id_, known[hash_][0], at) for id_, c in parts for hash_, at in (*c.writes, *c.renewals))
+    library.write_members(tx, kind, version, changed)
     library.remove_members(tx, kind, version, [(id_, asset_id) for id_, c in parts for asset_id in c.removals])
 
 
@@ -181,20 +183,20 @@ def _named(tx: Tx, version: Version, containers: Sequence[LockedContainer], know
 
 def _compare(version: Version, one: LockedContainer, known: Known, members: Mapping[int, Member]) -> Changes:
     complete = None if one.stored is None else one.stored.complete
-    writes, renewals, new = [], [], []
+    new, writes, renewals = [], [], []
     for position, hash_ in enumerate(one.container.members):
         member = members.get(known[hash_][0]) if hash_ in known else None
         if not decide.member_may_be_written(version, member, complete):
             continue
         if member is None:
-            new.append(hash_)
-        if member is None or member.deleted or member.position != position:
+            new.append((hash_, position))
+        elif member.deleted or member.position != position:
             writes.append((hash_, position))
         elif decide.advances(version, member.version):
             renewals.append((hash_, position))
     gone = _gone(version, one.container, known, members)
     hidden = () if one.stored is None or one.stored.deleted else gone
-    return Changes(writes, renewals, new, gone, hidden)
+    return Changes(new, writes, renewals, gone, hidden)
 
 
 def _gone(version: Version, container: Container, known: Known, members: Mapping[int, Member]) -> Sequence[int]:

@@ -232,7 +232,7 @@ def start_payload(manifest: Manifest, items: int, terminal: int) -> dict[str, An
         "phase": "import",
         "action": manifest.action,
         "item_count": items,
-        "container_count": sum(1 for _ in manifest.containers()),
+        "container_count": manifest.distinct_containers,
         "already_terminal_count": terminal,
         "manifest_sha256": manifest.sha256,
         "max_items": 0,
