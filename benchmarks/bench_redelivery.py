@@ -13,7 +13,7 @@ LATER = "2026-04-13T21:35:35Z"
 DONE = "SELECT TIMESTAMPDIFF(MICROSECOND, claimed_at, finished_at) / 1e6 FROM import_job WHERE state = 'done' AND id > "
 
 
-@measures("9a", "9b", quick=True)
+@measures("9a", "9b")
 def redelivery(world: Bench, form: Form) -> Iterator[Value]:
     """The same items in a later bundle; then one of them changed under the same sync_id."""
     items = [lean_item(number, "redelivery") for number in range(form.of(100_000, 10_000))]
