@@ -22,7 +22,7 @@ def against_no_op_jobs(world: Bench, form: Form) -> Iterator[Value]:
     count = form.of(2_000, 200)
     world.sql(f"CREATE DATABASE IF NOT EXISTS {NAME}")
     no_op_jobs(world, 20)
-    for number in range(form.rounds(5, 5)):
+    for number in range(form.rounds(5)):
         (ours, processor), (theirs, their_processor) = bundles(world, count, number), no_op_jobs(world, count)
         note(f"ingestd {count / ours:.0f} bundles/s; django-tasks-db {count / theirs:.0f} jobs/s")
         note(
@@ -64,7 +64,7 @@ def no_op_jobs(world: Bench, count: int) -> tuple[float, float]:
 def cost_of_a_bundle(world: Bench, form: Form) -> Iterator[Value]:
     """All that the daemon sends meanwhile, its polling included; BEGIN and COMMIT are statements too."""
     with daemon(world):
-        for number in range(form.rounds(31, 15)):
+        for number in range(form.rounds(31, 9)):
             found = sent_for_a_bundle(world, f"cost {number}")
             yield Value("6a", len(found))
             yield Value("6b", transactions(found))
