@@ -3,10 +3,13 @@
 -- name: has_any
 SELECT 1 FROM ingest_batch_item WHERE batch_id = :batch_id LIMIT 1;
 
--- name: existing$
+-- fragment: staged_rows
 -- As in library.sql: one text.
 SELECT JSON_ARRAYAGG(JSON_ARRAY(i.id, i.ordinal, i.asset_type, i.asset_hash, i.parent_key, i.entry_sha256, i.in_manifest,
                                 i.decision, i.reason, i.waiting_for))
+
+-- name: existing$
+{{staged_rows}}
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        asset_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[0]',
        asset_hash VARCHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$[1]',
@@ -17,9 +20,10 @@ STRAIGHT_JOIN ingest_batch_item i FORCE INDEX (identity)
 -- name: count_listed
 SELECT COUNT(*) FROM ingest_batch_item WHERE batch_id = :batch_id AND in_manifest = 1;
 
--- name: at
-SELECT id, ordinal, asset_type, asset_hash, parent_key FROM ingest_batch_item FORCE INDEX (by_ordinal)
-WHERE batch_id = :batch_id AND ordinal >= :first AND ordinal < :end AND in_manifest = 1;
+-- name: at$
+{{staged_rows}}
+FROM ingest_batch_item i FORCE INDEX (by_ordinal)
+WHERE i.batch_id = :batch_id AND i.ordinal >= :first AND i.ordinal < :end AND i.in_manifest = 1;
 
 -- fragment: staged_columns
 (ordinal, asset_type, asset_hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, last_error, batch_id)

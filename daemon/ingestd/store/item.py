@@ -88,12 +88,22 @@ def has_any(tx: Tx, batch_id: int) -> bool:
 
 def existing(tx: Tx, batch_id: int, identities: Sequence[Identity]) -> dict[Identity, StagedItem]:
     """Those of some items that have rows."""
-    found = {}
+    found: dict[Identity, StagedItem] = {}
     for part in rows_json(identities):
-        text = _sql.existing(tx.connection, batch_id=batch_id, rows=part)
-        for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in orjson.loads(text or "[]"):
-            row = StagedItem(id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting)
-            found[kind, hash_, parent] = row
+        found.update(_staged(_sql.existing(tx.connection, batch_id=batch_id, rows=part)))
+    return found
+
+
+def at(tx: Tx, batch_id: int, first: int, end: int) -> dict[Identity, StagedItem]:
+    """The rows of listed items at ordinals from `first` to before `end`."""
+    return _staged(_sql.at(tx.connection, batch_id=batch_id, first=first, end=end))
+
+
+def _staged(text: str | None) -> dict[Identity, StagedItem]:
+    found = {}
+    for id_, ordinal, kind, hash_, parent, entry, listed, decision, reason, waiting in orjson.loads(text or "[]"):
+        row = StagedItem(id_, ordinal, entry, bool(listed), Decision(decision), reason, waiting)
+        found[kind, hash_, parent] = row
     return found
 
 
@@ -101,12 +111,6 @@ def count_listed(tx: Tx, batch_id: int) -> int:
     """How many rows of a batch are of items that are, or were, listed."""
     ((count,),) = _sql.count_listed(tx.connection, batch_id=batch_id)
     return int(count)
-
-
-def at(tx: Tx, batch_id: int, first: int, end: int) -> list[tuple[int, int, Identity]]:
-    """The rows of listed items at ordinals from `first` to before `end`: (id, ordinal, identity)."""
-    rows = _sql.at(tx.connection, batch_id=batch_id, first=first, end=end)
-    return [(id_, ordinal, (kind, hash_, parent)) for id_, ordinal, kind, hash_, parent in rows]
 
 
 def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
