@@ -28,7 +28,7 @@ FINISHED = (
 )
 
 
-@measures("18a", "18b", quick=True)
+@measures("18a", "18b")
 def claims_beside_others(world: Bench, form: Form) -> Iterator[Value]:
     """Both figures come from one growing database: nothing else, then jobs that wait, then finished jobs, too."""
     rounds = form.rounds(5)
@@ -44,7 +44,7 @@ def claims_beside_others(world: Bench, form: Form) -> Iterator[Value]:
         yield Value("18a", beside_finished / beside_waiting)
 
 
-@measures("18c", quick=True)
+@measures("18c")
 def claims_under_snapshot(world: Bench, form: Form) -> Iterator[Value]:
     """Claims that end a long time of claims, all under one snapshot, to those before it."""
     claims = form.of(5000, 2000)

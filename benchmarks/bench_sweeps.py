@@ -45,7 +45,7 @@ NAMED = "INSERT INTO asset (hash, deleted_at) SELECT hash, UTC_TIMESTAMP(6) FROM
 TABLES = "ingest_batch, import_job, ingest_batch_item, ingest_batch_container, ingest_batch_missing, asset"
 
 
-@measures("15", quick=True)
+@measures("15")
 def sweeps(world: Bench, form: Form) -> Iterator[Value]:
     """The median of each sweep; the slowest counts."""
     fill(world, form.of(10, 1))
