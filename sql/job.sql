@@ -26,12 +26,13 @@ state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL,
        current_item_id = NULL
 
 -- fragment: claimable
--- Record: ingestd.store.job.Claimable. `has_active_prior`: the batch that its own follows has an active job.
+-- Record: ingestd.store.job.Claimable. `has_active_prior`: the batch that its own follows has an active job. The server would
+-- read a small table of batches as a whole, lock it, and so leave nothing to other workers.
 j.id, j.batch_id, b.sync_id, b.manifest_sha256, j.claim_token, j.priority, j.scope, j.isolate_items, j.items_done,
        j.items_total, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6,
        EXISTS (SELECT 1 FROM ingest_batch p JOIN import_job a ON a.active_batch_id = p.id
                WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
-FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b ON b.id = j.batch_id
+FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = j.batch_id
 
 -- fragment: first_priority
 (SELECT MIN(priority) FROM import_job FORCE INDEX (claim) WHERE state = 'queued')

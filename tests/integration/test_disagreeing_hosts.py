@@ -63,7 +63,7 @@ def test_verdicts_that_alternate_pause_for_longer_each_time(world: World, case: 
             hosts.round()
         pauses.append(world.one(PAUSE))
     assert [round(pause / pauses[0]) for pause in pauses] == [1, 2, 4, 8]
-    assert pauses[0] >= 59
+    assert pauses[0] >= 45, "a minute, of which some has passed"
     assert len(kinds(world, sync_id)) - len(before) <= 3 * 6
 
 

@@ -11,6 +11,7 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import claim
 from ingestd.store import batch, control, item, job
+from support.locks import holding
 from support.world import World, md5, new_sync_id, photo
 
 INSTANCE = str(this_instance())
@@ -232,6 +233,17 @@ def test_the_claim_is_served_by_its_index(world: World) -> None:
     plan = context.db.read(job.explain_claim)
     assert plan[0][5] == "claim"
     assert "filesort" not in str(plan[0][-1])
+
+
+def test_of_two_jobs_each_worker_finds_one(world: World) -> None:
+    """A small table is what the server reads as a whole, and then locks as a whole, if it may choose."""
+    context = world.context(queue={"auto": ["create"]})
+    for name in "ab":
+        world.put(photo(name))
+    world.scan(context)
+    assert Sweeper(context).queue_new() == 2
+    with holding(world, job._sql.next_queued.sql):
+        assert claim(context, "w/pid:1/0", "x") is not None
 
 
 CHUNK = (
