@@ -67,6 +67,8 @@ class Recorder:
         self.doubtful = Waits(FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE)
         self.changed: list[str] = []
         """sync_ids that were recorded or have changed"""
+        self.unqueued = 0
+        """how many of them were not queued with their recording"""
         self._checked: set[str] = set()
         self._outages: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -150,7 +152,8 @@ class Recorder:
         sync_id = outcome.task.sync_id
         self.differing.end(sync_id)  # it is waited for otherwise, if there is a reason
         try:
-            self._handle(outcome, self._on_queued if is_alone and not self.changed else None)
+            queues = is_alone and not self.changed and self._on_queued is not None
+            self._handle(outcome, self._note_queued if queues else None)
         except BatchIsRunning:
             self.running.postpone(sync_id)
         except DatabaseContention as error:
@@ -253,6 +256,7 @@ class Recorder:
         sync_id = delivered.sync_id
         if delivery.record(self._context, delivered, by_scan=True, on_queued=on_queued):
             self.changed.append(sync_id)
+            self.unqueued += 1
             if sync_id not in self.known:
                 self._count_discovery(delivered)
         with self._lock:
@@ -260,6 +264,12 @@ class Recorder:
             self._known.add(sync_id)
         if self._context.mount.is_remote:
             self._context.ahead.note(delivered, self._context.mount.identity)
+
+    def _note_queued(self) -> None:
+        """For a bundle that is queued with its recording, and counted as recorded next."""
+        self.unqueued -= 1
+        if self._on_queued is not None:
+            self._on_queued()
 
     def _count_discovery(self, delivered: Delivery) -> None:
         self._context.instruments.discovered.labels(self._names.source_of(delivered.sync_id)).inc()

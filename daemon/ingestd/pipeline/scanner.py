@@ -48,14 +48,12 @@ class Scanner:
 
     def __init__(self, context: Context, on_recorded: Wake = lambda: None, on_queued: Wake | None = None) -> None:
         self._context, self._on_recorded, self._names = context, on_recorded, Names()
-        self._on_queued, noted = on_queued, None if on_queued is None else self._note_queued
-        self._recorder, self._reads = Recorder(context, self._names, noted), Reads(context)
+        self._recorder, self._reads = Recorder(context, self._names, on_queued), Reads(context)
         self.rotation = Rotation(context)
         self.ignored = IgnoredNames()
         self._listings = FullListings(context, self._read_early)
         self._round_ends_at = math.inf
-        self._reported, self._report_at = 0, 0.0
-        self._retries_at = 0.0
+        self._report_at = self._retries_at = 0.0
         self._limit: ScanLimit | None = None
         self._full = FullScans(context.settings.mount.rescan_interval)
 
@@ -135,7 +133,6 @@ class Scanner:
     def _run(self, work: Callable[[], None], longest: float) -> list[str]:
         """One round, of `longest` seconds."""
         changed = self._recorder.changed = []
-        self._reported = 0
         self._round_ends_at = time.monotonic() + longest
         try:
             work()
@@ -152,10 +149,10 @@ class Scanner:
             self._read_all(PATIENCE)
 
     def _report(self) -> None:
-        """Says that something was recorded since the last time."""
+        """Says that something was recorded since the last time, and is to be queued."""
         self._report_at = time.monotonic() + REPORT_SECONDS
-        if len(self._recorder.changed) > self._reported:
-            self._reported = len(self._recorder.changed)
+        if self._recorder.unqueued:
+            self._recorder.unqueued = 0
             self._on_recorded()
 
     def _delay(self) -> float:
@@ -261,12 +258,6 @@ class Scanner:
             tick()
             if self._limit is not None and self._limit.is_over(outcome, self._reads.pending):
                 self._round_ends_at = time.monotonic()
-
-    def _note_queued(self) -> None:
-        """For a bundle that was queued with its recording: nothing is left to do for those who hear of recordings."""
-        self._reported += 1
-        if self._on_queued is not None:
-            self._on_queued()
 
     def _take(self, outcome: Outcome) -> None:
         if outcome.next_task is None:
