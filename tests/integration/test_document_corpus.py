@@ -7,6 +7,7 @@ import pytest
 
 from ingestd.model import Reason
 from ingestd.mount.access import Mount
+from ingestd.mount.reader_shares import ReaderShares
 from support.document_shapes import REFUSED, SHAPES, expected_reason
 from support.mounts import Folder
 from support.processes import helpers, peak_memory
@@ -88,7 +89,7 @@ def test_large_items_one_after_another_do_not_add_up(
     folder: Folder, mount: Mount, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr("ingestd.mount.attempt.READ_WINDOW", LIMIT // 4)
-    monkeypatch.setattr(mount, "settings", mount.settings.model_copy(update={"readers": workers}))
+    monkeypatch.setattr(mount, "_shares", ReaderShares(workers))
     monkeypatch.setattr(Mount, "is_remote", True)
     sparse = SHAPES["empty objects"](LIMIT // 16)
     folder.entries.clear()
