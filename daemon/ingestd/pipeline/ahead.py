@@ -1,7 +1,8 @@
-"""What was read of small bundles before a worker takes them: their manifests, and then their items.
+"""What was read of bundles before a worker takes them: of small ones their manifests and items, and one long manifest.
 
-Nothing of it counts by itself. A run uses it if it is of the manifest that is recorded, of the same mount, and recent;
-otherwise it reads the bundle itself.
+Nothing of it counts by itself. A run uses what was read of a small bundle if it is of the manifest that is recorded, of
+the same mount, and recent; otherwise it reads the bundle itself. A long manifest is always read again, but not parsed
+again if it still has the same digest.
 """
 
 import threading
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 MAX_MANIFEST, MAX_BUNDLES, MAX_BYTES = 2**16, 512, 32 * 2**20
 """bytes of a manifest that is kept; how many bundles, and how many bytes of their manifests and documents"""
 MAX_AGE, MAX_WAIT, LOOK = 60.0, 2.0, 0.25
-"""seconds for which a reading counts as recent; for which a run waits for one that is being made, and between looks"""
+"""seconds for which a reading counts as recent, and a long manifest is kept; for which a run waits for one that is
+being made, and between looks"""
 
 
 @dataclass(slots=True)
@@ -55,17 +57,36 @@ class Ahead:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        self._long: tuple[Delivery, float] | None = None
+        """and when (monotonic) it was read"""
         self._changed = threading.Condition()
 
-    def note(self, delivered: "Delivery", identity: MountIdentity | None) -> None:
-        """Keeps a short manifest that was just read, and is consumable."""
+    def note(self, delivered: "Delivery", identity: MountIdentity | None, *, is_far: bool) -> None:
+        """Keeps a manifest that was just read, and is consumable: a short one only where its mount is far."""
         with self._changed:
             if delivered.is_unchanged:
                 return
             self._drop(delivered.sync_id)
-            if delivered.manifest is not None and identity is not None and delivered.size <= MAX_MANIFEST:
+            self._pop_long(delivered.sync_id)
+            if delivered.manifest is None or identity is None:
+                return
+            if delivered.size > MAX_MANIFEST:
+                # The bundle that came first is imported first.
+                self._long = self._long or (delivered, time.monotonic())
+            elif is_far:
                 self._kept[delivered.sync_id] = _Kept(delivered, identity, time.monotonic())
                 self._trim()
+
+    def take_long(self, sync_id: str) -> "Delivery | None":
+        """The manifest of a bundle, if it is long and was just parsed; it is not kept any longer."""
+        with self._changed:
+            return self._pop_long(sync_id)
+
+    def forget_old(self) -> None:
+        """Drops a long manifest that no run took in time."""
+        with self._changed:
+            if self._long is not None and time.monotonic() - self._long[1] > MAX_AGE:
+                self._long = None
 
     def begin(self, sync_id: str, sha256: str | None, identity: MountIdentity) -> "Delivery | None":
         """The manifest of a bundle whose items the caller reads now; None if that is not known, or they are read."""
@@ -110,6 +131,12 @@ class Ahead:
 
     def _drop(self, sync_id: str) -> None:
         self._kept.pop(sync_id, None)
+
+    def _pop_long(self, sync_id: str) -> "Delivery | None":
+        if self._long is None or self._long[0].sync_id != sync_id:
+            return None
+        (delivered, _), self._long = self._long, None
+        return delivered
 
     def _trim(self) -> None:
         size = sum(kept.size for kept in self._kept.values())

@@ -253,7 +253,9 @@ class Recorder:
         self._names.forget(sync_id)
 
     def _record(self, delivered: Delivery, on_queued: Callable[[], None] | None = None) -> None:
-        sync_id = delivered.sync_id
+        sync_id, mount = delivered.sync_id, self._context.mount
+        # First, because a worker may take its job as soon as it is recorded.
+        self._context.ahead.note(delivered, mount.identity, is_far=mount.is_remote)
         if delivery.record(self._context, delivered, by_scan=True, on_queued=on_queued):
             self.changed.append(sync_id)
             self.unqueued += 1
@@ -262,8 +264,6 @@ class Recorder:
         with self._lock:
             assert self._known is not None, "it is loaded before anything is read"
             self._known.add(sync_id)
-        if self._context.mount.is_remote:
-            self._context.ahead.note(delivered, self._context.mount.identity)
 
     def _note_queued(self) -> None:
         """For a bundle that is queued with its recording, and counted as recorded next."""

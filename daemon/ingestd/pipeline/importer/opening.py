@@ -1,7 +1,7 @@
 """Opens a run: reads the manifest, plans the batch where no plan exists for its digest, and records the start."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -110,10 +110,10 @@ class Opening:
         bind_contextvars(sync_id=sync_id)
         if (found := self._read_ahead()) is not None:
             return found
-        settled_at = self.grace.settled_at()
+        parsed, settled_at = self.context.ahead.take_long(sync_id), self.grace.settled_at()
         for pause in pauses():
             try:
-                delivered = delivery.read(self.context, sync_id, on_alive=self.fence.on_step)
+                delivered = self._delivered(parsed)
                 manifest = delivered.manifest
                 break
             except ManifestUnsettled as error:
@@ -129,6 +129,14 @@ class Opening:
                 self.fence.fenced(lambda tx: self._current_batch(tx, delivered))
             raise delivered.problem
         return delivered, manifest
+
+    def _delivered(self, parsed: Delivery | None) -> Delivery:
+        """What is on the mount. Of a manifest that was `parsed` already, the digest is enough."""
+        known, on_step = None if parsed is None else parsed.sha256, self.fence.on_step
+        delivered = delivery.read(self.context, self.lease.sync_id, known, on_alive=on_step)
+        if parsed is not None and delivered.is_unchanged:
+            return replace(parsed, origin=delivered.origin)
+        return delivered
 
     def _read_ahead(self) -> tuple[Delivery, Manifest] | None:
         """What was read of the bundle before its job was claimed, if that counts."""
