@@ -14,6 +14,11 @@ SELECT EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_placed) WHERE is_place
 -- name: note!
 INSERT INTO ingest_due (kind, batch_id, due_at) VALUES (:kind, :batch_id, UTC_TIMESTAMP(6));
 
+-- name: is_any_awaited$
+-- Mostly nothing is, and then the hashes need not be sent.
+SELECT EXISTS (SELECT 1 FROM ingest_batch_item FORCE INDEX (revival) WHERE waiting_for IS NOT NULL)
+       OR EXISTS (SELECT 1 FROM ingest_batch_missing);
+
 -- name: note_live!
 -- The batches that wait for assets which are live now.
 INSERT INTO ingest_due (kind, batch_id, due_at)

@@ -11,6 +11,7 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.store import due, library
+from ingestd.store.db import Tx
 from support.plans import rows_touched
 from support.world import World, cover, md5, photo
 
@@ -145,6 +146,20 @@ def test_a_sweep_reads_few_of_those_who_wait(world: World, context: Context, mon
     assert rows_touched(context.db, lambda tx: due.due(tx, "revival", 1.0, revivals.MAX_LOOKS)) < FEW
     assert rows_touched(context.db, lambda tx: due.note_live(tx, [md5("late")])) < FEW
     assert Sweeper(context).revive() == 2
+
+
+def test_hashes_are_sent_only_where_something_waits(world: World, context: Context) -> None:
+    def last_statement(tx: Tx) -> str:
+        due.note_live(tx, [md5("late")])
+        return str(tx.connection.statement)
+
+    assert md5("late") not in context.db.transaction(last_statement)
+    for wait in WAITING.values():
+        assert world.import_all(context, sync_id := wait(world)) == ["done"]
+        assert md5("late") in context.db.transaction(last_statement)
+        world.sql("DELETE FROM ingest_batch_missing")
+        world.sql("UPDATE ingest_batch_item SET waiting_for = NULL")
+        assert md5("late") not in context.db.transaction(last_statement), sync_id
 
 
 def fill(world: World) -> None:

@@ -45,8 +45,12 @@ def note_live(tx: Tx, hashes: Iterable[str]) -> None:
     """Has a sweep look at the batches that wait for assets, which this transaction holds locked, and which are live.
 
     A transaction that defers an item or a container holds these locks, too: of the two, the later one sees the other.
+    So one look whether anything waits at all is enough: it comes after the locks, and sees what was deferred before.
     """
-    for part in rows_json(sorted(hashes)):
+    parts = rows_json(sorted(hashes))
+    if not parts or not _sql.is_any_awaited(tx.connection):
+        return
+    for part in parts:
         _sql.note_live(tx.connection, hashes=part)
 
 
