@@ -45,17 +45,21 @@ def never() -> bool:
     return False
 
 
+class RowsLeftOut(Exception):
+    """LOAD DATA did not write all rows as they are: the transaction runs again, and says by INSERT what is wrong."""
+
+
 class Tx:
     """An open transaction, or (in `Database.read`) an autocommit connection. For one thread only.
 
     `receipt` answers, on another connection, whether this transaction was committed. The function that
-    writes a row which shows that sets it. It is asked when the reply to COMMIT is lost.
+    writes a row which shows that sets it. It is asked when the reply to COMMIT is lost. `may_load`: by LOAD DATA, too.
     """
 
-    __slots__ = ("connection", "receipt")
+    __slots__ = ("connection", "may_load", "receipt")
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, *, may_load: bool = False) -> None:
+        self.connection, self.may_load = connection, may_load and connection.can_load
         self.receipt: Receipt | None = None
 
 
@@ -193,10 +197,10 @@ class Transaction(Attempt[T]):
 
     def _use(self, connection: Connection) -> T:
         if not self._at_once:
-            return self._commit(connection)
+            return self._commit_loading(connection)
         connection.limit_lock_waits(0)
         try:
-            return self._commit(connection)
+            return self._commit_loading(connection)
         finally:
             with suppress(*DRIVER_ERRORS):  # the connection is lost then, and not used again
                 connection.limit_lock_waits(self._db.lock_seconds)
@@ -204,7 +208,14 @@ class Transaction(Attempt[T]):
     def _is_enough(self, error: DatabaseUnavailable, keep_waiting: KeepWaiting) -> bool:
         return (self._at_once and isinstance(error, DatabaseContention)) or super()._is_enough(error, keep_waiting)
 
-    def _commit(self, connection: Connection) -> T:
+    def _commit_loading(self, connection: Connection) -> T:
+        try:
+            return self._commit(connection, may_load=True)
+        except RowsLeftOut:
+            connection.rollback()
+            return self._commit(connection, may_load=False)
+
+    def _commit(self, connection: Connection, *, may_load: bool) -> T:
         if self._in_doubt is not None:
             result, receipt = self._in_doubt
             if receipt is not None and receipt(Tx(connection)):
@@ -212,7 +223,7 @@ class Transaction(Attempt[T]):
             self._in_doubt = None
         connection.begin()
         self._stage = Stage.WORKING
-        tx = Tx(connection)
+        tx = Tx(connection, may_load=may_load)
         result = self._work(tx)
         self._stage, self._in_doubt = Stage.COMMITTING, (result, tx.receipt)
         connection.commit()

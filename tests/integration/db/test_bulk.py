@@ -89,20 +89,35 @@ def test_what_the_server_only_warns_of_is_an_error_and_nothing_is_written(
     assert trial.numbers() == {1: 0, 2: 0}
 
 
+def test_it_takes_one_statement(trial: Trial, db: Database) -> None:
+    def work(tx: Tx) -> int:
+        before = questions(tx)
+        write(tx, rows())
+        return questions(tx) - before
+
+    assert db.transaction(work) == 1 + 1, "and the question for the number"
+
+
+def questions(tx: Tx) -> int:
+    ((_, count),) = run(tx, "SHOW SESSION STATUS LIKE 'Questions'")
+    return int(count)
+
+
 def test_warning_without_an_error_leaves_the_rows_to_insert(trial: Trial, db: Database) -> None:
-    """Spaces beyond the length of a column are cut, with a note; what was written before stays."""
-    used = []
+    """Spaces beyond the length of a column are cut, with a note. The transaction begins again."""
+    used, runs = [], []
 
     def noted(connection: Connection, rows: Rows) -> None:
         used.append(len(rows))
         insert(connection, rows)
 
     def work(tx: Tx) -> None:
-        run(tx, "UPDATE t SET n = 5 WHERE id = 1")
+        runs.append(tx.may_load)
+        run(tx, "UPDATE t SET n = n + 5 WHERE id = 1")
         bulk.write(tx, rows(word="ab    "), insert=noted, load=load)
 
     db.transaction(work)
-    assert used == [100]
+    assert (used, runs) == ([100], [True, False])
     assert trial.sql("SELECT word FROM t WHERE id = 1000") == [("ab ",)]
     assert trial.numbers()[1] == 5
 
