@@ -51,15 +51,33 @@ SELECT {{batch_columns}} FROM ingest_batch b WHERE b.id = :batch_id;
 -- name: age$
 SELECT TIMESTAMPDIFF(MICROSECOND, discovered_at, UTC_TIMESTAMP(6)) / 1e6 FROM ingest_batch WHERE id = :batch_id;
 
--- name: insert^
--- Another host that records the same bundle commits at once, or hangs: then this one has others to record.
-SET STATEMENT innodb_lock_wait_timeout = 1 FOR INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
+-- name: recorded_or_followed
+-- Of some bundles: those that are recorded (0), and those that a batch with a queued job names as its prior (1).
+SELECT sync_id, 0 FROM ingest_batch WHERE sync_id IN :sync_ids
+UNION ALL
+SELECT b.prior_sync_id, 1 FROM ingest_batch b FORCE INDEX (by_prior) JOIN import_job j ON j.active_batch_id = b.id
+WHERE b.prior_sync_id IN :sync_ids AND j.state = 'queued';
+
+-- name: insert_all
+-- In the order of the rows. Another host that records the same bundle commits at once, or hangs: then this one has others
+-- to record. The types are wide: it is the table that refuses a value, where JSON_TABLE would make it NULL.
+SET STATEMENT innodb_lock_wait_timeout = 1 FOR
+INSERT INTO ingest_batch (sync_id, type, action, status, invalid_basis, source_host, item_count, total_bytes,
                           manifest_sha256, manifest_summary, manifest_completed_at, prior_sync_id, last_error,
                           discovered_at, mount_type, mount_source, mount_fs_id, lacks_job)
-VALUES (:sync_id, :type, :action, :status, :invalid_basis, :source_host, :item_count, :total_bytes,
-        :manifest_sha256, :manifest_summary, :manifest_completed_at, :prior_sync_id, :last_error,
-        UTC_TIMESTAMP(6), :mount_type, :mount_source, :mount_fs_id, :status <> 'queued')
-RETURNING id, discovered_at;
+SELECT j.sync_id, j.type, j.action, j.status, j.invalid_basis, j.source_host, j.item_count, j.total_bytes,
+       j.manifest_sha256, j.manifest_summary, j.manifest_completed_at, j.prior_sync_id, j.last_error,
+       UTC_TIMESTAMP(6), j.mount_type, j.mount_source, j.mount_fs_id, j.status <> 'queued'
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
+  sync_id LONGTEXT PATH '$.sync_id', type LONGTEXT PATH '$.type', action LONGTEXT PATH '$.action',
+  status LONGTEXT PATH '$.status', invalid_basis LONGTEXT PATH '$.invalid_basis',
+  source_host LONGTEXT PATH '$.source_host', item_count LONGTEXT PATH '$.item_count',
+  total_bytes LONGTEXT PATH '$.total_bytes', manifest_sha256 LONGTEXT PATH '$.manifest_sha256',
+  manifest_summary LONGTEXT PATH '$.manifest_summary', manifest_completed_at LONGTEXT PATH '$.manifest_completed_at',
+  prior_sync_id LONGTEXT PATH '$.prior_sync_id', last_error LONGTEXT PATH '$.last_error',
+  mount_type LONGTEXT PATH '$.mount_type', mount_source LONGTEXT PATH '$.mount_source',
+  mount_fs_id LONGTEXT PATH '$.mount_fs_id')) j
+RETURNING sync_id, id, discovered_at;
 
 -- name: redeliver!
 -- Assignments run from left to right: manifest_sha256 is the old one until its own. The action stays while a manifest
@@ -122,6 +140,9 @@ WHERE id = :batch_id;
 -- name: start!
 UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL, {{end_wait}}
 WHERE id = :batch_id;
+
+-- name: invalidate_new!
+UPDATE ingest_batch SET status = 'invalid', invalid_basis = :basis, last_error = :error, lacks_job = 1 WHERE id = :batch_id;
 
 -- name: finish_first!
 -- As the plan, the beginning and the end of an import, for a batch of which nothing was imported before.

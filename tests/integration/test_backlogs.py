@@ -9,6 +9,7 @@ import pytest
 from ingestd.errors import MountUnavailable
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.scanner import ROUND_SECONDS, Scanner
 from support.scanning import Clock, recorded, write_manifest, write_sentinel
 from support.wait import until
@@ -30,19 +31,19 @@ class Backlog:
     def __init__(self, world: World, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.scanner = world, Scanner(context)
         self.then: Callable[[], object] = lambda: None
-        self._real, self._clock, self._count = delivery.record, clock, 0
-        monkeypatch.setattr(delivery, "record", self._record)
+        self._real, self._clock, self._count = delivery.columns_of, clock, 0
+        monkeypatch.setattr(delivery, "columns_of", self._columns_of)
 
     def deliver(self) -> None:
         self.scanner.name(sorted(self.world.put(photo("a")) for _ in range(BACKLOG)))
 
-    def _record(self, *arguments: Any, **options: Any) -> bool:
+    def _columns_of(self, delivered: Delivery) -> dict[str, Any]:
         until(is_all_read, what="for the readers: within a second they read all that is queued")
         self._clock.now += 1.0
         self._count += 1
         if self._count == 3:
             self.then()
-        return self._real(*arguments, **options)
+        return self._real(delivered)
 
     def until_recorded(self, count: int, read: Callable[[], object]) -> None:
         while len(recorded(self.world)) < count:

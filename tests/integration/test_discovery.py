@@ -1,4 +1,4 @@
-"""A new bundle that comes alone is queued in the transaction that records it; others are left to the sweep."""
+"""A new bundle is queued in the transaction that records it, unless it concerns others: those are left to the sweep."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -46,18 +46,9 @@ def test_the_sweep_hears_of_what_is_left_to_it_only(world: World, context: Conte
     world.put(photo("a"))
     scanner.scan()
     assert reports == ["queued"]
-    for name in "bc":
-        world.put(photo(name))
+    world.put(photo("b"), action="remove")
     scanner.scan()
     assert reports == ["queued", "recorded"]
-
-
-def test_several_are_left_to_the_sweep_which_takes_the_oldest_first(world: World, context: Context) -> None:
-    sync_ids = [world.put(photo(f"{day}"), day=day) for day in (3, 1, 2)]
-    assert scan(context) == 0
-    assert Sweeper(context).queue_new() == 3
-    in_order = world.sql("SELECT b.sync_id FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id ORDER BY j.id")
-    assert [sync_id for (sync_id,) in in_order] == [sync_ids[1], sync_ids[2], sync_ids[0]]
 
 
 @pytest.mark.parametrize("envelope", [{"action": "remove"}, {"prior_sync_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12}])

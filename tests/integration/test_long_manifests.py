@@ -17,6 +17,7 @@ from ingestd.mount.wire import ManifestIsLong as ManifestIsLongReply
 from ingestd.mount.wire import ReadManifest
 from ingestd.pipeline import delivery, reads
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.scanning import recorded, write_manifest, write_sentinel
@@ -151,14 +152,14 @@ def test_reading_does_not_get_ahead_of_recording(world: World, monkeypatch: pyte
     context = world.context()
     scanner = Scanner(context)
     ahead: list[int] = []
-    real = delivery.record
+    real = delivery.columns_of
 
-    def record(*arguments: Any, **options: Any) -> bool:
+    def columns_of(delivered: Delivery) -> dict[str, Any]:
         until(lambda: not scanner._reads._queues[Lane.SHORT])
         ahead.append(len(scanner._reads.pending))
-        return real(*arguments, **options)
+        return real(delivered)
 
-    monkeypatch.setattr(delivery, "record", record)
+    monkeypatch.setattr(delivery, "columns_of", columns_of)
     count = 4 * reads.MAX_QUEUED
     bundles = [world.put(photo(str(number), files=0)) for number in range(count)]
     assert scanner.scan() == sorted(bundles)

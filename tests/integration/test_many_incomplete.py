@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ingestd.pipeline import delivery
+from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.reads import MAX_QUEUED, READERS
 from ingestd.pipeline.scanner import MAX_RETRIES, RETRY_GAP, Scanner
 from support.scale import scaled
@@ -106,13 +107,13 @@ def test_what_waits_is_tried_again_while_many_new_bundles_are_read(
     context, late = world.context(), new_sync_id()
     scanner = Scanner(context)
     make(world, scanner, late)
-    reads, real = Reads(monkeypatch, context), delivery.record
+    reads, real = Reads(monkeypatch, context), delivery.columns_of
 
-    def record(*arguments: Any, **options: Any) -> bool:
+    def columns_of(delivered: Delivery) -> dict[str, Any]:
         clock.now += 1.0
-        return real(*arguments, **options)
+        return real(delivered)
 
-    monkeypatch.setattr(delivery, "record", record)
+    monkeypatch.setattr(delivery, "columns_of", columns_of)
     scanner.name([world.put(photo(str(number), files=0)) for number in range(5 * MAX_QUEUED)])
     while len(recorded(world)) <= 5 * MAX_QUEUED:
         scanner.run_once()

@@ -19,7 +19,6 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import bundle_importer, chunk_writer, container_writer, grace, prepared_chunk, suspects
 from ingestd.pipeline.importer import run as run_module
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.requests import RequestRunner
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
@@ -163,7 +162,7 @@ def test_items_that_a_helper_cannot_read_for_lack_of_something_have_no_reading(
 def test_a_bundle_is_not_stuck_but_read_again(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     scanner = Scanner(world.context())
     sync_id = world.put(photo("a"))
-    for owner, name in ((delivery, "read"), (Recorder, "_handle")):
+    for owner, name in ((delivery, "read"), (delivery, "columns_of")):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, raising(error))
             with pytest.raises(Shortage):

@@ -57,10 +57,10 @@ def surprise_at(name: str, error: Exception) -> Callable[[World, Context, pytest
         world.put(photo("bad"), sync_id=sync_id)
         real = getattr(delivery, name)
 
-        def failing(context: Context, what: Any, *more: Any, **options: Any) -> Any:
-            if sync_id in (what, getattr(what, "sync_id", None)):
+        def failing(*values: Any, **options: Any) -> Any:
+            if any(sync_id in (value, getattr(value, "sync_id", None)) for value in values):
                 raise error
-            return real(context, what, *more, **options)
+            return real(*values, **options)
 
         patch.setattr(delivery, name, failing)
 
@@ -75,9 +75,9 @@ def hanging_read(world: World, context: Context, patch: pytest.MonkeyPatch, sync
 CAUSES = {
     "refused row": refused_row,
     "surprise while reading": surprise_at("read", RuntimeError("dictionary changed size")),
-    "surprise while recording": surprise_at("record", ZeroDivisionError("division by zero")),
+    "surprise while recording": surprise_at("columns_of", ZeroDivisionError("division by zero")),
     "recursion": surprise_at("read", RecursionError("maximum recursion depth exceeded")),
-    "memory": surprise_at("record", MemoryError()),
+    "memory": surprise_at("columns_of", MemoryError()),
     "hanging read": hanging_read,
 }
 

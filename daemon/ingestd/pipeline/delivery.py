@@ -87,28 +87,29 @@ def _require_answer(context: Context, sync_id: str, seconds: float) -> None:
         raise MountSilent(f"reading sync/{sync_id}.json hangs in the mount; mount it again")
 
 
-def record(
-    context: Context, delivered: Delivery, *, by_scan: bool = False, on_queued: Callable[[], None] | None = None
-) -> bool:
+def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> bool:
     """Records a reading in its own transaction; True if the batch is new or its content changed.
 
     `by_scan`: no person asked for this bundle. Then DatabaseContention is raised soon if another transaction holds the
     batch, BatchIsRunning if its job runs, and another manifest counts only if it is news to this host (`sightings`).
-    `on_queued`: queue.auto applies to a new bundle at once; it is called if that was queued.
     """
     if delivered.is_unchanged:
         return False
     columns = columns_of(delivered)
 
     def work(tx: Tx) -> dict[str, Any] | None:
-        return _record(tx, context, delivered, columns, by_scan=by_scan, queues=on_queued is not None)
+        return _record(tx, context, delivered, columns, by_scan=by_scan)
 
     recorded = context.db.transaction(work, keep_waiting=never if by_scan else None)
-    if recorded is not None and recorded["status"] == BatchStatus.INVALID.value:
-        log.warning("batch_invalid", sync_id=delivered.sync_id, reason=recorded["last_error"])
-    if on_queued is not None and recorded is not None and recorded["status"] == BatchStatus.QUEUED.value:
-        on_queued()
+    if recorded is not None:
+        log_invalid(delivered.sync_id, recorded)
     return recorded is not None
+
+
+def log_invalid(sync_id: str, recorded: dict[str, Any]) -> None:
+    """Logs that a bundle was recorded as invalid, if it was."""
+    if recorded["status"] == BatchStatus.INVALID.value:
+        log.warning("batch_invalid", sync_id=sync_id, reason=recorded["last_error"])
 
 
 def _is_absent(delivered: Delivery) -> bool:
@@ -123,12 +124,12 @@ def _holds(known: Batch, delivered: Delivery) -> bool:
 
 
 def _record(
-    tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool, queues: bool
+    tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool
 ) -> dict[str, Any] | None:
     """The columns that were recorded; None if nothing changed."""
     known = (batch.lock_at_once if by_scan else batch.lock)(tx, delivered.sync_id)
     if known is None:
-        return discovery.record(tx, context, delivered.sync_id, columns, queues=queues)
+        return discovery.record(tx, context, {delivered.sync_id: columns})[delivered.sync_id]
     columns = future.check(columns, server.now(tx), context.settings.mount.max_future)
     if by_scan and (_is_absent(delivered) or not sightings.counts(tx, context, known, delivered.sha256)):
         return None

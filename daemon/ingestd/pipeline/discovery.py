@@ -1,65 +1,79 @@
-"""Records a bundle that is new, and queues it in the same transaction if it may be queued by itself."""
+"""Records new bundles, and queues those in the same transaction that may be queued by themselves."""
 
+from collections.abc import Set
+from datetime import datetime
 from typing import Any
 
-from ingestd.model import DAEMON, BatchStatus, InvalidBasis, JobState, Scope
+from ingestd.model import DAEMON, BatchStatus, InvalidBasis
 from ingestd.pipeline import future, ordering
 from ingestd.pipeline.context import Context
 from ingestd.store import batch, job, ledger
 from ingestd.store.db import Tx
 
 Event = tuple[str, dict[str, Any]]
+Columns = dict[str, Any]
 
 
-def record(tx: Tx, context: Context, sync_id: str, columns: dict[str, Any], *, queues: bool) -> dict[str, Any]:
-    """Records a bundle without a batch; returns its columns, whose status is `queued` if it was queued.
+def record(tx: Tx, context: Context, new: dict[str, Columns], free: Set[str] = frozenset()) -> dict[str, Columns]:
+    """Records bundles without a batch, in this order; returns their columns, with status `queued` if they were queued.
 
-    `queues`: queue.auto applies to it now. A bundle that follows another one, or that queued ones follow, is left to
-    the sweep, which locks these as well.
+    `free`: those that no queued bundle follows; queue.auto applies to them now. One that follows another, and all that
+    are not free, are left to the sweep, which locks these others as well.
     """
-    if queues and _may_be_queued(tx, context, sync_id, columns):
-        columns = {**columns, "status": BatchStatus.QUEUED.value}
-    batch_id, discovered_at = batch.insert(tx, sync_id, columns)
-    checked = future.check(columns, discovered_at, context.settings.mount.max_future)
-    if checked is not columns:
-        batch.invalidate(tx, batch_id, checked["last_error"], InvalidBasis(checked["invalid_basis"]))
-    events: list[Event] = [("scan", _scan_payload(sync_id, checked))]
-    if checked["status"] == BatchStatus.INVALID.value:
-        events.append(invalid_event(checked))
-    elif checked["status"] == BatchStatus.QUEUED.value:
-        events.append(_queue(tx, context, batch_id, checked))
-    ledger.append_all(tx, batch_id, events)
+    wanted = {sync_id: _queued(context, columns) if sync_id in free else columns for sync_id, columns in new.items()}
+    inserted = batch.insert_all(tx, wanted)
+    ids = {sync_id: batch_id for sync_id, (batch_id, _) in inserted.items()}
+    checked = {sync_id: _checked(tx, context, columns, *inserted[sync_id]) for sync_id, columns in wanted.items()}
+    job_ids = _insert_jobs(tx, context, ids, checked)
+    events = [
+        (ids[sync_id], *event)
+        for sync_id, columns in checked.items()
+        for event in _events(context, sync_id, columns, job_ids.get(sync_id))
+    ]
+    ledger.append_rows(tx, events)
     return checked
 
 
-def _may_be_queued(tx: Tx, context: Context, sync_id: str, columns: dict[str, Any]) -> bool:
+def _queued(context: Context, columns: Columns) -> Columns:
     is_wanted = columns["action"] in {action.value for action in context.settings.queue.auto}
     is_plain = columns["status"] == BatchStatus.NEW.value and columns["prior_sync_id"] is None
-    return is_wanted and is_plain and not job.queued_successors(tx, sync_id)
+    return {**columns, "status": BatchStatus.QUEUED.value} if is_wanted and is_plain else columns
 
 
-def _queue(tx: Tx, context: Context, batch_id: int, columns: dict[str, Any]) -> Event:
-    """Inserts the job; returns its event."""
-    priority, items = context.settings.queue.priority, columns["item_count"]
-    job_id = job.insert(
-        tx,
-        batch_id,
-        state=JobState.QUEUED,
-        priority=priority,
-        scope=Scope.ALL,
-        manifest_sha256=columns["manifest_sha256"],
-        requested_by=DAEMON,
-        items_total=items,
-    )
-    return ordering.job_event("job_queued", job_id, priority, DAEMON)
+def _checked(tx: Tx, context: Context, columns: Columns, batch_id: int, discovered_at: datetime) -> Columns:
+    """The columns with the verdict on a bundle from the future: only the insert returns the time of the server."""
+    checked = future.check(columns, discovered_at, context.settings.mount.max_future)
+    if checked is not columns:
+        batch.invalidate_new(tx, batch_id, checked["last_error"], InvalidBasis(checked["invalid_basis"]))
+    return checked
 
 
-def invalid_event(columns: dict[str, Any]) -> Event:
+def _insert_jobs(tx: Tx, context: Context, ids: dict[str, int], recorded: dict[str, Columns]) -> dict[str, int]:
+    """Inserts the jobs of queued batches, in order of version: those that follow no other have generation 0."""
+    queued = {sync_id: row for sync_id, row in recorded.items() if row["status"] == BatchStatus.QUEUED.value}
+    if not queued:
+        return {}
+    in_order = sorted(queued, key=lambda sync_id: (queued[sync_id]["manifest_completed_at"], sync_id))
+    rows = [(ids[sync_id], queued[sync_id]["manifest_sha256"], queued[sync_id]["item_count"]) for sync_id in in_order]
+    job_ids = job.insert_all(tx, rows, priority=context.settings.queue.priority, requested_by=DAEMON)
+    return {sync_id: job_ids[ids[sync_id]] for sync_id in in_order}
+
+
+def _events(context: Context, sync_id: str, columns: Columns, job_id: int | None) -> list[Event]:
+    events: list[Event] = [("scan", _scan_payload(sync_id, columns))]
+    if columns["status"] == BatchStatus.INVALID.value:
+        events.append(invalid_event(columns))
+    if job_id is not None:
+        events.append(ordering.job_event("job_queued", job_id, context.settings.queue.priority, DAEMON))
+    return events
+
+
+def invalid_event(columns: Columns) -> Event:
     """The event of a bundle that a scan found invalid."""
     return "batch_invalid", {"phase": "scan", "error": columns["last_error"]}
 
 
-def _scan_payload(sync_id: str, columns: dict[str, Any]) -> dict[str, Any]:
+def _scan_payload(sync_id: str, columns: Columns) -> dict[str, Any]:
     return {
         "phase": "scan",
         "source": "filesystem",

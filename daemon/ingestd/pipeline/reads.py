@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
@@ -99,19 +100,24 @@ class Reads:
             self._queues[task.lane].append(task)
         self._start_reader(task.lane)
 
-    def next(self, seconds: float) -> Outcome | None:
-        """The next outcome; None if there is none in time. Raises MountUnavailable if there cannot be one."""
+    def next(self, seconds: float, limit: int) -> list[Outcome]:
+        """The next outcomes, as many as there are; none if there is none in time.
+
+        Raises Shortage if there cannot be one.
+        """
         for lane in Lane:
             if self._is_unread(lane) and not self._start_reader(lane):
                 raise Shortage("no thread can be started to read manifests; look at the limits of this process")
-        try:
-            outcome = self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait()
-        except Empty:
-            return None
+        found: list[Outcome] = []
+        with suppress(Empty):
+            found.append(self._outcomes.get(timeout=seconds) if seconds else self._outcomes.get_nowait())
+            while len(found) < limit:
+                found.append(self._outcomes.get_nowait())
         with self._lock:
-            self._pending.pop(outcome.task.sync_id, None)
-            self._slow.discard(outcome.task.sync_id)
-        return outcome
+            for outcome in found:
+                self._pending.pop(outcome.task.sync_id, None)
+                self._slow.discard(outcome.task.sync_id)
+        return found
 
     def note_slow(self) -> None:
         """Takes all that is being read for slow: other bundles no longer wait for it."""

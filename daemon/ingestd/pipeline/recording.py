@@ -1,10 +1,8 @@
 """Records what was read, bundle by bundle: one that is not complete is waited for, one that fails delays no other."""
 
 import sys
-import threading
-from collections import Counter
-from collections.abc import Callable, Set
-from datetime import UTC, datetime
+from collections import Counter, deque
+from collections.abc import Callable, Sequence, Set
 
 import structlog
 
@@ -21,14 +19,16 @@ from ingestd.errors import (
     StillSilent,
     Unavailable,
 )
-from ingestd.model import InvalidBasis
-from ingestd.pipeline import delivery
+from ingestd.model import BatchStatus, InvalidBasis
+from ingestd.pipeline import delivery, new_bundles
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.reads import Outcome
+from ingestd.pipeline.recorded import Recorded
 from ingestd.pipeline.settling import Settling, Waits
 from ingestd.pipeline.stuck import MAX_PAUSE, Stuck
+from ingestd.service import tick
 from ingestd.shortage import shortage_of
 from ingestd.store import batch
 from ingestd.store.queries import server
@@ -52,8 +52,8 @@ class Recorder:
     Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
     which an earlier read is not over (`silent`), other manifests of running jobs (`running`), known ones that are not
     what is recorded (`differing`), bundles that cannot be read or recorded (`stuck`), and invalid batches whose verdict
-    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers, a new bundle that comes alone is
-    queued with its recording if queue.auto asks for that.
+    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers, new bundles are queued with their
+    recording if queue.auto asks for that, and they concern no other.
     """
 
     def __init__(self, context: Context, names: Names, on_queued: Callable[[], None] | None = None) -> None:
@@ -65,19 +65,14 @@ class Recorder:
         self.differing = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
         self.stuck = Stuck(context)
         self.doubtful = Waits(FIRST_DOUBT_PAUSE, MAX_DOUBT_PAUSE)
-        self.changed: list[str] = []
-        """sync_ids that were recorded or have changed"""
-        self.unqueued = 0
-        """how many of them were not queued with their recording"""
+        self.recorded = Recorded(context, names)
         self._checked: set[str] = set()
         self._outages: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self._known: set[str] | None = None
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle was read before; for any thread."""
         is_unread = self.is_apart(sync_id) or sync_id in self.settling or sync_id in self.locked
-        return is_unread or (self._known is not None and sync_id in self._known)
+        return is_unread or sync_id in self.recorded
 
     def is_apart(self, sync_id: str) -> bool:
         """Whether a bundle is read apart from others, because reading it was silent or failed before."""
@@ -99,13 +94,12 @@ class Recorder:
 
     @property
     def known(self) -> Set[str]:
-        return self._known or frozenset()
+        return self.recorded.known
 
     @property
     def unrecorded(self) -> frozenset[str]:
         """Bundles that are waited for and not recorded; for any thread."""
-        with self._lock:
-            return self._waiting - (self._known or frozenset())
+        return self.recorded.missing(self._waiting)
 
     @property
     def _waiting(self) -> frozenset[str]:
@@ -113,10 +107,7 @@ class Recorder:
 
     def load(self) -> None:
         """Reads once what is recorded already, and each time what is reported as stuck."""
-        if self._known is None:
-            known = self._context.db.read(batch.known_sync_ids)
-            with self._lock:
-                self._known = known
+        self.recorded.load()
         self.stuck.load()
 
     def new(self, listed: Set[str]) -> Set[str]:
@@ -144,16 +135,49 @@ class Recorder:
             if is_due or basis is InvalidBasis.SETTING:
                 self.doubtful.add(sync_id)
 
-    def handle(self, outcome: Outcome, *, is_alone: bool = False) -> None:
-        """Records one outcome. Raises Unavailable for an outage, and then the bundle will be read again.
+    def handle(self, outcomes: Sequence[Outcome]) -> None:
+        """Records outcomes: bundles that are new together, all others one by one.
 
-        `is_alone`: no others are to be recorded now. Of several that come together the sweep queues the oldest first.
+        Raises Unavailable for an outage, and then what is left will be read again.
         """
+        done = self._record_new([one.delivered for one in outcomes if one.delivered and self._is_new(one.delivered)])
+        left = deque(outcome for outcome in outcomes if outcome.task.sync_id not in done)
+        try:
+            while left:
+                self._handle_one(left.popleft())
+                tick()
+        finally:
+            for outcome in left:
+                self._names.put_back(outcome.task.sync_id)
+
+    def _is_new(self, delivered: Delivery) -> bool:
+        """Whether it is a consumable bundle with which nothing was wrong so far."""
+        sync_id = delivered.sync_id
+        is_plain = sync_id not in self.locked and sync_id not in self.stuck.waits
+        return delivered.manifest is not None and is_plain and sync_id not in self.recorded
+
+    def _record_new(self, new: list[Delivery]) -> set[str]:
+        """Records bundles together; returns those that were recorded."""
+        if not new:
+            return set()
+        for delivered in new:
+            self._keep(delivered)
+        recorded = new_bundles.record(self._context, new, queues=self._on_queued is not None)
+        queued = {sync_id for sync_id, row in recorded.items() if row["status"] == BatchStatus.QUEUED.value}
+        for delivered in new:
+            if delivered.sync_id in recorded:
+                self.recorded.note_changed(delivered, is_queued=delivered.sync_id in queued)
+                self._end(delivered.sync_id)
+                del self._outages[delivered.sync_id]
+        if queued and self._on_queued is not None:
+            self._on_queued()
+        return set(recorded)
+
+    def _handle_one(self, outcome: Outcome) -> None:
         sync_id = outcome.task.sync_id
         self.differing.end(sync_id)  # it is waited for otherwise, if there is a reason
         try:
-            queues = is_alone and not self.changed and self._on_queued is not None
-            self._handle(outcome, self._note_queued if queues else None)
+            self._handle(outcome)
         except BatchIsRunning:
             self.running.postpone(sync_id)
         except DatabaseContention as error:
@@ -202,7 +226,7 @@ class Recorder:
             self._names.put_back(sync_id)
             raise
 
-    def _handle(self, outcome: Outcome, on_queued: Callable[[], None] | None) -> None:
+    def _handle(self, outcome: Outcome) -> None:
         sync_id, error = outcome.task.sync_id, outcome.error
         if isinstance(error, MountUnavailable) and outcome.is_silent:
             if isinstance(error, StillSilent):
@@ -222,7 +246,7 @@ class Recorder:
             self.stuck.waits.postpone(sync_id)
             return
         if outcome.delivered is not None:
-            self._record(outcome.delivered, on_queued)
+            self._record(outcome.delivered)
         self._end(sync_id)
 
     def _wait_or_record(self, sync_id: str, unsettled: ManifestUnsettled) -> None:
@@ -244,6 +268,7 @@ class Recorder:
         self._end(sync_id)
 
     def _end(self, sync_id: str) -> None:
+        self.differing.end(sync_id)
         self.settling.end(sync_id)
         self.locked.end(sync_id)
         self.silent.end(sync_id)
@@ -252,30 +277,17 @@ class Recorder:
         self.stuck.end(sync_id)
         self._names.forget(sync_id)
 
-    def _record(self, delivered: Delivery, on_queued: Callable[[], None] | None = None) -> None:
-        sync_id, mount = delivered.sync_id, self._context.mount
-        # First, because a worker may take its job as soon as it is recorded.
+    def _record(self, delivered: Delivery) -> None:
+        self._keep(delivered)
+        if delivery.record(self._context, delivered, by_scan=True):
+            self.recorded.note_changed(delivered)
+        else:
+            self.recorded.note(delivered)
+
+    def _keep(self, delivered: Delivery) -> None:
+        """Keeps what was read before it is recorded, because a worker may take its job at once."""
+        mount = self._context.mount
         self._context.ahead.note(delivered, mount.identity, is_far=mount.is_remote)
-        if delivery.record(self._context, delivered, by_scan=True, on_queued=on_queued):
-            self.changed.append(sync_id)
-            self.unqueued += 1
-            if sync_id not in self.known:
-                self._count_discovery(delivered)
-        with self._lock:
-            assert self._known is not None, "it is loaded before anything is read"
-            self._known.add(sync_id)
-
-    def _note_queued(self) -> None:
-        """For a bundle that is queued with its recording, and counted as recorded next."""
-        self.unqueued -= 1
-        if self._on_queued is not None:
-            self._on_queued()
-
-    def _count_discovery(self, delivered: Delivery) -> None:
-        self._context.instruments.discovered.labels(self._names.source_of(delivered.sync_id)).inc()
-        if delivered.manifest is not None:
-            delay = datetime.now(UTC).replace(tzinfo=None) - delivered.manifest.completed_at
-            self._context.instruments.discovery_delay.observe(max(0.0, delay.total_seconds()))
 
 
 def _reason(unsettled: ManifestUnsettled, sync_id: str) -> str:

@@ -26,10 +26,10 @@ class ScanLimit:
         self.left_out: list[str] = []
         """sync_ids that were still being read at the end"""
 
-    def is_over(self, outcome: Outcome | None, pending: Collection[str]) -> bool:
-        """Takes note of an outcome, or that there is none yet."""
+    def is_over(self, outcomes: Collection[Outcome], pending: Collection[str]) -> bool:
+        """Takes note of outcomes, or that there are none yet."""
         now = time.monotonic()
-        if outcome is not None and not (outcome.task.turn and outcome.next_task):
+        if not all(outcome.task.turn and outcome.next_task for outcome in outcomes):
             self._progress_at, self._notice_after = now, FIRST_NOTICE
         quiet = now - self._progress_at
         if pending and quiet >= self._notice_after:

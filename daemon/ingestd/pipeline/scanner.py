@@ -19,6 +19,7 @@ from ingestd.pipeline.full_scans import FullScans
 from ingestd.pipeline.ignored_names import IgnoredNames
 from ingestd.pipeline.lanes import Lane, Task
 from ingestd.pipeline.names import Names
+from ingestd.pipeline.new_bundles import MAX_TOGETHER
 from ingestd.pipeline.reads import Outcome, Reads
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation, recorded_digests
@@ -132,7 +133,7 @@ class Scanner:
 
     def _run(self, work: Callable[[], None], longest: float) -> list[str]:
         """One round, of `longest` seconds."""
-        changed = self._recorder.changed = []
+        changed = self._recorder.recorded.changed = []
         self._round_ends_at = time.monotonic() + longest
         try:
             work()
@@ -151,8 +152,8 @@ class Scanner:
     def _report(self) -> None:
         """Says that something was recorded since the last time, and is to be queued."""
         self._report_at = time.monotonic() + REPORT_SECONDS
-        if self._recorder.unqueued:
-            self._recorder.unqueued = 0
+        if self._recorder.recorded.unqueued:
+            self._recorder.recorded.unqueued = 0
             self._on_recorded()
 
     def _delay(self) -> float:
@@ -213,8 +214,8 @@ class Scanner:
         """Reads and records what is new so far, and what was named, while a listing takes long."""
         self._names.add_listed(sorted(self._recorder.new(set(sync_ids)) - self._reads.pending))
         self._submit_named()
-        while (outcome := self._reads.next(0.0)) is not None:
-            self._take(outcome)
+        while outcomes := self._reads.next(0.0, MAX_TOGETHER):
+            self._take(outcomes)
 
     def _read_listed(self, listing: Listing, patience: float) -> None:
         """Reads what is new in a listing, which need not be complete: of what it lacks nothing is known."""
@@ -242,10 +243,10 @@ class Scanner:
                 check_at = time.monotonic() + ROUND_SECONDS
             self._submit_named()
             self._read_due_meanwhile()
-            outcome = self._reads.next(READ_POLL if self._reads.is_busy else 0.0)
-            if outcome is not None:
+            outcomes = self._reads.next(READ_POLL if self._reads.is_busy else 0.0, MAX_TOGETHER)
+            if outcomes:
                 quiet = 0.0
-                self._take(outcome)
+                self._take(outcomes)
                 if time.monotonic() >= self._report_at:
                     self._report()
             elif not self._reads.is_busy:
@@ -256,14 +257,14 @@ class Scanner:
                 if quiet >= patience:
                     self._reads.note_slow()
             tick()
-            if self._limit is not None and self._limit.is_over(outcome, self._reads.pending):
+            if self._limit is not None and self._limit.is_over(outcomes, self._reads.pending):
                 self._round_ends_at = time.monotonic()
 
-    def _take(self, outcome: Outcome) -> None:
-        if outcome.next_task is None:
-            self._recorder.handle(outcome, is_alone=not (self._names or self._reads.is_busy))
-        else:
-            self._reads.submit(outcome.next_task)
+    def _take(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.next_task is not None:
+                self._reads.submit(outcome.next_task)
+        self._recorder.handle([outcome for outcome in outcomes if outcome.next_task is None])
 
     def _submit_named(self) -> None:
         """Begins to read what is named, except what is stuck: that becomes due soon, with the readers apart.

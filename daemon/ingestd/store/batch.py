@@ -12,7 +12,7 @@ from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.mount import Place
 from ingestd.store.sql import Queries, RowReader
-from ingestd.store.values import Ids, Json
+from ingestd.store.values import Ids, Json, rows_json
 
 _sql = Queries("batch")
 _batch = RowReader(Batch)
@@ -68,10 +68,22 @@ def age(tx: Tx, batch_id: int) -> float:
     return float(_sql.age(tx.connection, batch_id=batch_id))
 
 
-def insert(tx: Tx, sync_id: str, envelope: dict[str, Any]) -> tuple[int, datetime]:
-    """Inserts a batch; `envelope` comes from `envelope_columns`. Returns its id, and the time of the database."""
-    batch_id, discovered_at = _sql.insert(tx.connection, sync_id=sync_id, **envelope)
-    return int(batch_id), discovered_at
+def recorded_or_followed(tx: Tx, sync_ids: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Those of some bundles that are recorded, and those that a batch with a queued job names as its prior."""
+    found = list(_sql.recorded_or_followed(tx.connection, sync_ids=tuple(sync_ids)))
+    return {sync_id for sync_id, follows in found if not follows}, {sync_id for sync_id, follows in found if follows}
+
+
+def insert_all(tx: Tx, envelopes: dict[str, dict[str, Any]]) -> dict[str, tuple[int, datetime]]:
+    """Inserts batches, at most 1000, in this order: `envelope_columns` by sync_id. Their ids, and the server's time."""
+    (rows,) = rows_json([_row(sync_id, envelope) for sync_id, envelope in envelopes.items()])
+    inserted = _sql.insert_all(tx.connection, rows=rows)
+    return {sync_id: (batch_id, discovered_at) for sync_id, batch_id, discovered_at in inserted}
+
+
+def _row(sync_id: str, envelope: dict[str, Any]) -> dict[str, Any]:
+    summary: Json | None = envelope["manifest_summary"]
+    return {**envelope, "sync_id": sync_id, "manifest_summary": None if summary is None else summary.text.decode()}
 
 
 def redeliver(tx: Tx, batch_id: int, envelope: dict[str, Any]) -> None:
@@ -152,6 +164,11 @@ def set_status(tx: Tx, batch_id: int, status: BatchStatus) -> None:
 
 def invalidate(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> None:
     _sql.invalidate(tx.connection, batch_id=batch_id, error=error, basis=basis.value)
+
+
+def invalidate_new(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> None:
+    """As `invalidate`, for a batch that was inserted in this transaction: it has no job."""
+    _sql.invalidate_new(tx.connection, batch_id=batch_id, error=error, basis=basis.value)
 
 
 def start(tx: Tx, batch_id: int) -> None:

@@ -25,7 +25,7 @@ class Json:
         self.text = text
 
 
-def rows_json(rows: Sequence[tuple[Any, ...]] | Sequence[str]) -> list[Json]:
+def rows_json(rows: Sequence[tuple[Any, ...]] | Sequence[dict[str, Any]] | Sequence[str]) -> list[Json]:
     """Rows, or single values, on their way into a JSON_TABLE, as many together as one statement shall take."""
     starts = range(0, len(rows), ROWS_PER_STATEMENT)
     return [Json(orjson.dumps(rows[start : start + ROWS_PER_STATEMENT])) for start in starts]
