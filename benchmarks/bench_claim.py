@@ -7,9 +7,9 @@ from typing import Any
 from common import Bench, median, timed
 from frame import Form, Value, measures, note
 
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.worker_pool import claim
 
 CLAIMS = 300
 """one median is of so many"""

@@ -139,7 +139,7 @@ WHERE id = :batch_id;
 
 -- name: start!
 UPDATE ingest_batch SET status = 'importing', started_at = UTC_TIMESTAMP(6), completed_at = NULL, {{end_wait}}
-WHERE id = :batch_id;
+WHERE id IN :ids;
 
 -- name: invalidate_new!
 UPDATE ingest_batch SET status = 'invalid', invalid_basis = :basis, last_error = :error, lacks_job = 1 WHERE id = :batch_id;
@@ -151,6 +151,14 @@ SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{no
     plan_sha256 = :sha256, imported_version_at = :completed_at, imported_generation = :generation,
     imported_revision = :revision
 WHERE id = :batch_id;
+
+-- name: finish_first_all!
+-- As finish_first, for batches of which everything was imported, at once and under the version that they have.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$[0]', revision INT UNSIGNED PATH '$[1]')) r
+STRAIGHT_JOIN ingest_batch b ON b.id = r.id
+SET b.status = 'imported', b.completed_at = UTC_TIMESTAMP(6), b.last_error = NULL, b.failure_count = 0,
+    b.retry_at = NULL, b.invalid_basis = NULL, b.plan_sha256 = b.manifest_sha256, b.imported_version_at = b.version_at,
+    b.imported_generation = 0, b.imported_revision = r.revision;
 
 -- name: finish!
 -- What was imported is not invalid any more: its time has come.

@@ -38,13 +38,13 @@ LOAD DATA LOCAL INFILE 'rows' INTO TABLE ingest_batch_item CHARACTER SET utf8mb4
 -- Items that were decided already; those without an error name their assets, or their covers' parents.
 INSERT INTO ingest_batch_item (batch_id, ordinal, asset_type, asset_hash, cover_hash, parent_hash, entry_sha256,
                                decision, reason, waiting_for, last_error, asset_id, updated_at)
-SELECT :batch_id, j.ordinal, j.asset_type, j.asset_hash, j.cover_hash, j.parent_hash, j.entry_sha256,
+SELECT j.batch_id, j.ordinal, j.asset_type, j.asset_hash, j.cover_hash, j.parent_hash, j.entry_sha256,
        j.decision, j.reason, j.waiting_for, j.last_error, IF(j.last_error IS NULL, a.id, NULL), UTC_TIMESTAMP(6)
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (
        ordinal INT UNSIGNED PATH '$[0]', asset_type VARCHAR(32) PATH '$[1]', asset_hash VARCHAR(32) PATH '$[2]',
        cover_hash CHAR(32) PATH '$[3]', parent_hash VARCHAR(32) PATH '$[4]', entry_sha256 CHAR(64) PATH '$[5]',
        decision VARCHAR(16) PATH '$[6]', reason VARCHAR(32) PATH '$[7]', waiting_for CHAR(32) PATH '$[8]',
-       last_error TEXT PATH '$[9]')) j
+       last_error TEXT PATH '$[9]', batch_id BIGINT UNSIGNED PATH '$[10]')) j
 LEFT JOIN asset a
   ON a.hash = CONVERT(IF(j.asset_type = 'cover', j.parent_hash, j.asset_hash) USING ascii) COLLATE ascii_nopad_bin;
 

@@ -25,6 +25,11 @@ id = :job_id AND claim_token = :token AND state = 'running'
 state = 'queued', claimed_at = NULL, claimed_by = NULL, claimed_instance = NULL, heartbeat_at = NULL,
        current_item_id = NULL
 
+-- fragment: claimed
+state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6), claimed_by = :worker_id,
+    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), heartbeat_us = :heartbeat_us, stale_us = :stale_us,
+    items_at_claim = items_done, writes = 0, current_item_id = NULL
+
 -- fragment: claimable
 -- Record: ingestd.store.job.Claimable. `has_active_prior`: the batch that its own follows has an active job. The server would
 -- read a small table of batches as a whole, lock it, and so leave nothing to other workers.
@@ -171,6 +176,11 @@ WHERE j.state = 'queued' ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE SKIP LOCKE
 SELECT {{claimable}}
 WHERE ({{from_first_queued}}) AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
+-- name: next_some_queued
+-- As next_queued_without, but several.
+SELECT {{claimable}}
+WHERE ({{from_first_queued}}) AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT :limit FOR UPDATE SKIP LOCKED;
+
 -- name: queued^
 -- One statement for all queued work: every daemon asks it every second.
 SELECT EXISTS (SELECT 1 FROM import_job WHERE state = 'queued'),
@@ -178,12 +188,11 @@ SELECT EXISTS (SELECT 1 FROM import_job WHERE state = 'queued'),
        EXISTS (SELECT 1 FROM ingest_request WHERE state = 'queued' AND kind = 'preflight');
 
 -- name: claim!
-UPDATE import_job
-SET state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6), claimed_by = :worker_id,
-    claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), heartbeat_us = :heartbeat_us, stale_us = :stale_us,
-    items_at_claim = items_done, writes = 0,
-    current_item_id = NULL
-WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
+UPDATE import_job SET {{claimed}} WHERE id = :job_id AND state = 'queued' AND claim_token = :token;
+
+-- name: claim_all!
+-- Rows that this transaction locked when it read them, so that their tokens are known.
+UPDATE import_job SET {{claimed}} WHERE id IN :job_ids AND state = 'queued';
 
 -- name: fence!
 -- The last statement of every transaction that writes for a job: no row, no commit.
@@ -214,6 +223,17 @@ UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};
 UPDATE import_job SET state = :state, manifest_sha256 = IFNULL(:manifest_sha256, manifest_sha256), finished_at = UTC_TIMESTAMP(6), last_error = :error, writes = writes + 1,
        items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6), current_item_id = NULL
 WHERE {{own_claim}};
+
+-- name: finish_all!
+-- As finish, for jobs that imported all items of their batches.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
+       id BIGINT UNSIGNED PATH '$[0]', token BIGINT UNSIGNED PATH '$[1]', items INT UNSIGNED PATH '$[2]',
+       sha256 CHAR(64) PATH '$[3]')) r
+STRAIGHT_JOIN import_job j ON j.id = r.id
+SET j.state = 'done', j.manifest_sha256 = r.sha256, j.finished_at = UTC_TIMESTAMP(6), j.last_error = NULL,
+    j.writes = j.writes + 1, j.items_done = r.items, j.items_total = r.items, j.heartbeat_at = UTC_TIMESTAMP(6),
+    j.current_item_id = NULL
+WHERE j.claim_token = r.token AND j.state = 'running';
 
 -- name: release!
 UPDATE import_job SET {{unclaimed}}, writes = writes + 1, release_count = release_count + 1

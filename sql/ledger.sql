@@ -37,4 +37,4 @@ LEFT JOIN asset_cover c ON c.asset_id = a.id AND i.asset_type = 'cover'
 {{item_events}} WHERE i.id IN :ids ORDER BY i.ordinal;
 
 -- name: append_items_of!
-{{item_events}} WHERE i.batch_id = :batch_id ORDER BY i.asset_type = 'cover', i.ordinal;
+{{item_events}} WHERE i.batch_id IN :batch_ids ORDER BY i.batch_id, i.asset_type = 'cover', i.ordinal;

@@ -21,8 +21,11 @@ b.id, b.sync_id, b.version_at, b.imported_generation, b.imported_revision, IFNUL
 -- name: version^
 SELECT version_at, sync_id, prior_sync_id IS NOT NULL FROM ingest_batch WHERE id = :batch_id;
 
--- name: lock_standing^
--- A batch as its import begins; only its own row is locked. What is asked for besides is read when that is held: see the
+-- name: lock_batches
+SELECT id FROM ingest_batch FORCE INDEX (PRIMARY) WHERE id IN :ids ORDER BY id FOR UPDATE;
+
+-- name: lock_standings
+-- Batches as their imports begin; only their own rows are locked. What is asked for besides is read when that is held: see the
 -- test. `waits`: jobs wait for the one of this batch.
 SELECT {{batch_columns}}, b.version_at, b.imported_version_at, b.imported_generation, b.imported_revision, UTC_TIMESTAMP(6),
        IFNULL((SELECT o.revision FROM ingest_order o WHERE o.version_at = b.version_at), 0),
@@ -31,7 +34,7 @@ SELECT {{batch_columns}}, b.version_at, b.imported_version_at, b.imported_genera
          OR EXISTS (SELECT 1 FROM ingest_batch_removal r WHERE r.batch_id = b.id),
        EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
                WHERE s.prior_sync_id = b.sync_id AND s.id <> b.id AND w.state = 'waiting')
-FROM ingest_batch b WHERE b.id = :batch_id FOR UPDATE;
+FROM ingest_batch b FORCE INDEX (PRIMARY) WHERE b.id IN :ids FOR UPDATE;
 
 -- name: versions
 SELECT version_at, sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND version_at IS NOT NULL;

@@ -5,11 +5,11 @@ import pytest
 from ingestd.errors import NotEligible
 from ingestd.model import Scope
 from ingestd.pipeline import pausing
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import Queued, QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from support.world import World, cover, photo
 
 

@@ -7,11 +7,11 @@ import pytest
 from ingestd.errors import NotEligible, RemovalRefused
 from ingestd.pipeline import queueing, removals
 from ingestd.pipeline.cancelling import cancel
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from support.refusals import refused_events
 from support.removals import entries, events, imported, live, names, queue
 from support.world import World, photo

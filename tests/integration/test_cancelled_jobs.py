@@ -4,13 +4,13 @@ import pytest
 
 from ingestd.model import JobState, Scope
 from ingestd.pipeline.cancelling import cancel
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from support.refusals import refused_events
 from support.removals import container
 from support.wait import stop_event, until

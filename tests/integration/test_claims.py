@@ -9,11 +9,11 @@ import pytest
 
 from ingestd.pipeline import cancelling, pausing, queueing
 from ingestd.pipeline import preflight as planning
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import job
 from support.wait import until
 from support.world import World, photo

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import job
 from support.plans import plan_of
 from support.world import World, owner_cursor

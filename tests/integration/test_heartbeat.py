@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from ingestd.model import Lease, Scope
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.heartbeat import Heartbeat
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import item
 from support.claimed import ME, queued
 from support.steps import in_steps

@@ -14,11 +14,11 @@ import pytest
 from ingestd import doctor
 from ingestd.model import RequestKind
 from ingestd.pipeline import identity
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Fate, host, start_time, this_instance, worker_id
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import request
 from support.wait import until
 from support.world import World, md5

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ingestd.pipeline import cancelling, delivery, ordering
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import batch, versions
 from ingestd.store.db import Tx
 from support.wait import stop_event

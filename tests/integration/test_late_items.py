@@ -10,11 +10,11 @@ import pytest
 from ingestd.errors import DatabaseUnavailable
 from ingestd.mount import reader
 from ingestd.pipeline import evaluate
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import chunk_source
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from support.faulty_helper import QUICK, inject
 from support.scale import IS_SOAK, scaled
 from support.wait import stop_event, until

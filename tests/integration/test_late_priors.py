@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from ingestd.pipeline import cancelling, ordering
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from support.world import World, photo
 
 ME = this_instance()

@@ -9,6 +9,7 @@ import pytest
 from ingestd.errors import RemovalRefused
 from ingestd.model import RequestKind
 from ingestd.pipeline import cancelling, pausing, queueing
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
@@ -16,7 +17,6 @@ from ingestd.pipeline.queueing import QueueRequest
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import request
 from support.mariadb_proxy import Fault, drop_reply, drop_request
 from support.proxied import ProxiedWorld, proxied

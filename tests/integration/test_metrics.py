@@ -11,11 +11,11 @@ from ingestd import logs
 from ingestd.app import Daemon
 from ingestd.errors import CannotListen, MountUnavailable
 from ingestd.model import DECIDED, FAILURES
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.pausing import pause
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from support.disposable_db import disposable_world, frozen
 from support.programs import demand
 from support.scraped import daemon_of, get

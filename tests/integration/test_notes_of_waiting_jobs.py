@@ -8,11 +8,11 @@ import pytest
 from ingestd.model import Scope
 from ingestd.pipeline import ahead
 from ingestd.pipeline.cancelling import cancel
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import claim
 from support.faulty_fuse import FaultyFuse
 from support.world import World, photo
 

@@ -5,11 +5,11 @@ import time
 import pytest
 
 from ingestd.model import RequestKind
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import request
 from support.world import World, photo
 

@@ -8,11 +8,11 @@ import pytest
 
 from ingestd.errors import LeaseLost, NotEligible
 from ingestd.pipeline import plan_steps, preflight, staging
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.staging import Staging
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import item
 from support.imports import lean
 from support.world import World, empty, md5, photo

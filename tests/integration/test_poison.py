@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import claim
 from support.claimed import ME, queued, state
 from support.scanning import kinds
 from support.uncovered import NOT_MEASURED
@@ -27,7 +27,7 @@ from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import claim
+from ingestd.pipeline.claims import claim
 
 config, poison = sys.argv[1:]
 real = chunk_writer.write_library

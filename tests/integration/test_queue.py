@@ -5,11 +5,11 @@ import pytest
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
 from ingestd.model import JobState, Scope
 from ingestd.pipeline import cancelling, pausing
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import batch, control, item, job
 from support.locks import holding
 from support.world import World, md5, new_sync_id, photo

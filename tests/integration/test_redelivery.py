@@ -6,6 +6,7 @@ import pytest
 
 from ingestd.pipeline import rotation
 from ingestd.pipeline.cancelling import cancel
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import chunk_writer
@@ -13,7 +14,6 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rotation import RotationStep
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from support.refusals import refused_events
 from support.scanning import Clock, Reads, kinds, write_manifest
 from support.steps import in_steps

@@ -8,13 +8,13 @@ import pytest
 from ingestd.errors import LeaseLost, NotEligible, RemovalRefused
 from ingestd.model import Scope
 from ingestd.pipeline import queueing, removals
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import items_importer
 from ingestd.pipeline.importer.opening import Opening
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from support.removals import container, entries, events, imported, live, names, queue, run_automatically
 from support.steps import in_steps
 from support.wait import stop_event

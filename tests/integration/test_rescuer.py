@@ -13,9 +13,10 @@ import pytest
 
 from ingestd.errors import DatabaseUnavailable
 from ingestd.pipeline import claim_pace
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.identity import Instance, host, start_time
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import UNTIL_WOKEN, WorkerPool, claim
+from ingestd.pipeline.worker_pool import UNTIL_WOKEN, WorkerPool
 from ingestd.store import batch
 from support.claimed import ME, queued, running, state
 from support.refusals import refused_changes, refused_events

@@ -8,11 +8,11 @@ import pytest
 from ingestd.embedded import EmbeddedMariaDB
 from ingestd.model import Lease
 from ingestd.pipeline import staging
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from support.hogs import full_server, server_of, small_world_of
 from support.wait import stop_event, until
 from support.world import World, cover, md5, photo

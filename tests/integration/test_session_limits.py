@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ingestd.errors import DatabaseContention
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.heartbeat import Heartbeat
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import connection
 from ingestd.store.db import Tx
 from support.wait import until

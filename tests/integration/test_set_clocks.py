@@ -9,12 +9,12 @@ import pytest
 
 from ingestd.model import Lease
 from ingestd.pipeline import rescuer as rescuer_module
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.heartbeat import Heartbeat
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store.db import Tx
 from ingestd.store.queries import server
 from support.logged import logged_by

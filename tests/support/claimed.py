@@ -1,9 +1,9 @@
 """Jobs that were claimed, by this process or another, and when they were last heard of."""
 
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from support.world import World, md5
 
 ME = this_instance()

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 from ingestd.model import Lease
 from ingestd.pipeline import queueing
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.worker_pool import claim
 from support.wait import stop_event
 
 T = TypeVar("T")

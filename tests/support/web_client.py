@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ingestd.config import Settings
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.requests import PreflightStep, ScanStep
 from ingestd.pipeline.scanner import Scanner
-from ingestd.pipeline.worker_pool import claim
 from ingestd.service import Service
 from ingestd.web import Hooks, make_app, make_listener
 from ingestd.web.security.session import COOKIE

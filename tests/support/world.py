@@ -14,12 +14,12 @@ from pymysql.cursors import Cursor
 
 from ingestd.config import DatabaseSettings, Settings
 from ingestd.embedded import EmbeddedMariaDB
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context, make_context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.scanner import Scanner
-from ingestd.pipeline.worker_pool import claim
 from support.kept_helpers import keep_helpers
 from support.wait import stop_event
 

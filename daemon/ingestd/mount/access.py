@@ -183,13 +183,17 @@ class Mount:
         seconds: float,
         deadline: float,
         on_alive: Callable[[], None] = lambda: None,
+        *,
+        announced: bool = False,
     ) -> float:
         """Adds digests of manifests to `found`, in order (None: unreadable), for so long; returns processor time.
+
+        `announced`: those without a sentinel count as unreadable.
 
         Raises MountUnavailable; MountSilent after `deadline` seconds without a sign of life, when the first one is read
         that is not in `found`. `on_alive()` is called for each sign of life of one that takes long.
         """
-        request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds)
+        request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds, announced)
         with self._helper(Use.MANIFEST) as helper:
             helper.send(request, deadline)
             return receive_digests(helper, sync_ids, found, deadline, on_alive)
@@ -217,19 +221,22 @@ class Mount:
         *,
         bundle: str = "",
         in_threads: bool = False,
+        deadline: float | None = None,
     ) -> Iterator[Reading]:
         """One Reading for each requested item, in order, as they arrive; `on_bytes(count)` reports bytes read.
 
         Ends early, but not before the first item, when the documents need more than `window` bytes of memory, or the
         reads of too many items hang. Those of a remote mount, and those that are to be, are read in threads: one
-        without a sign of life for mount.deadline gets a reading that says that; otherwise MountSilent is raised. Raises
-        MountUnavailable, such as HelperFailed; BundleHangs or ReadsHang if too many hang for this `bundle` or for all.
+        without a sign of life for `deadline` (mount.deadline) gets a reading that says that; otherwise MountSilent is
+        raised. Raises MountUnavailable, such as HelperFailed; BundleHangs or ReadsHang if too many hang for this
+        `bundle` or for all.
         """
         receiver = ReadingsReceiver(items)
         readers = self._shares.share(len(items)) if in_threads or self.is_remote else nullcontext(1)
         with readers as count, self._helper(Use.ITEMS, bundle=bundle) as helper:
-            seconds = self.settings.deadline if count == 1 else self.settings.deadline + SLACK_SECONDS
-            helper.send(self._request_for(items, window, count), seconds)
+            silence = self.settings.deadline if deadline is None else deadline
+            seconds = silence if count == 1 else silence + SLACK_SECONDS
+            helper.send(self._request_for(items, window, count, silence), seconds)
             while not receiver.is_complete:
                 helper.hangs_at = receiver.awaited
                 reply = helper.receive(seconds, on_bytes)
@@ -239,10 +246,10 @@ class Mount:
                 on_bytes(0)
             helper.hangs_at = receiver.hanging
 
-    def _request_for(self, items: list[ItemRequest], window: int, workers: int) -> wire.ReadItems:
+    def _request_for(self, items: list[ItemRequest], window: int, workers: int, silence: float) -> wire.ReadItems:
         own = self.settings
         limits = wire.DocumentLimits(own.max_document_bytes, own.max_item_documents, own.max_item_document_bytes)
-        return wire.ReadItems(self._root, items, own.verify, limits, window, workers, own.deadline)
+        return wire.ReadItems(self._root, items, own.verify, limits, window, workers, silence)
 
     def hanging_items(self) -> set[str]:
         """The folders of items whose reads hang in the kernel."""

@@ -28,7 +28,9 @@ def send_digests(
     try:
         with open_in_root(request.root, "sync", WALK_FOLDER) as folder, repeating(found.send, SEND_SECONDS):
             for sync_id in request.sync_ids:
-                found.add(sync_id, _digest(folder, f"{sync_id}.json", request.max_bytes, alive))
+                is_wanted = not request.announced or _is_announced(folder, sync_id)
+                digest = _digest(folder, f"{sync_id}.json", request.max_bytes, alive) if is_wanted else None
+                found.add(sync_id, digest)
                 if time.monotonic() >= end:
                     break
     except BadEntry as bad:
@@ -60,6 +62,16 @@ class _Found:
 
     def finish(self, cpu_seconds: float) -> None:
         self._send(ManifestDigests(self._digests, is_last=True, cpu_seconds=cpu_seconds))
+
+
+def _is_announced(folder: int, sync_id: str) -> bool:
+    """Whether the sentinel of a bundle is there."""
+    try:
+        os.stat(f"{sync_id}.ready", dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        require_descriptors(error)
+        return False
+    return True
 
 
 def _digest(folder: int, name: str, max_bytes: int, alive: Callable[[], None]) -> str | None:

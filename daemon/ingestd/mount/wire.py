@@ -56,13 +56,14 @@ class ReadManifest(msgspec.Struct, tag=True):
 class DigestManifests(msgspec.Struct, tag=True):
     """Request: the digests of some manifests, in order, for so many `seconds`, but of one at least.
 
-    Replies: ManifestDigests, until one is the last.
+    `announced`: only of those whose sentinels are there. Replies: ManifestDigests, until one is the last.
     """
 
     root: str
     sync_ids: list[str]
     max_bytes: int
     seconds: float
+    announced: bool = False
 
 
 class ProbeManifest(msgspec.Struct, tag=True):

@@ -1,8 +1,9 @@
 """What was read of bundles before a worker takes them: of small ones their manifests and items, and one long manifest.
 
 Nothing of it counts by itself. A run uses what was read of a small bundle if it is of the manifest that is recorded, of
-the same mount, and recent; otherwise it reads the bundle itself. A long manifest is always read again, but not parsed
-again if it still has the same digest.
+the same mount, and recent, and if that mount is far; otherwise it reads the bundle itself. Several small bundles that
+are imported together use their manifests on any mount, if these still have the same digests. A long manifest is always
+read again, but not parsed again if it still has the same digest.
 """
 
 import threading
@@ -11,17 +12,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingestd.model import Action
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
 
 if TYPE_CHECKING:
     from ingestd.pipeline.delivery import Delivery
 
-MAX_MANIFEST, MAX_BUNDLES, MAX_BYTES = 2**16, 512, 32 * 2**20
+MAX_MANIFEST, MAX_BUNDLES, MAX_BYTES = 2**16, 4096, 32 * 2**20
 """bytes of a manifest that is kept; how many bundles, and how many bytes of their manifests and documents"""
 MAX_AGE, MAX_WAIT, LOOK = 60.0, 2.0, 0.25
 """seconds for which a reading counts as recent, and a long manifest is kept; for which a run waits for one that is
 being made, and between looks"""
+MAX_ITEMS = 16
+"""of a bundle that is imported together with others"""
 
 
 @dataclass(slots=True)
@@ -31,13 +35,17 @@ class _Kept:
     delivered: "Delivery"
     identity: MountIdentity
     read_at: float
+    is_far: bool
     readings: ReadingsByOrdinal | None = None
     is_being_read: bool = False
+    size: int = 0
+    """bytes in memory, about"""
 
-    @property
-    def size(self) -> int:
-        """Bytes in memory, about: a parsed manifest takes several times its length."""
-        return 8 * self.delivered.size + sum(reading.size for reading in (self.readings or {}).values())
+    def measure(self) -> int:
+        """Bytes more in memory than before, about: a parsed manifest takes several times its length."""
+        before = self.size
+        self.size = 8 * self.delivered.size + sum(reading.size for reading in (self.readings or {}).values())
+        return self.size - before
 
     def counts_for(self, sha256: str | None, identity: MountIdentity | None) -> bool:
         is_recent = time.monotonic() - self.read_at <= MAX_AGE
@@ -57,12 +65,13 @@ class Ahead:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        self._size = 0
         self._long: tuple[Delivery, float] | None = None
         """and when (monotonic) it was read"""
         self._changed = threading.Condition()
 
     def note(self, delivered: "Delivery", identity: MountIdentity | None, *, is_far: bool) -> None:
-        """Keeps a manifest that was just read, and is consumable: a short one only where its mount is far."""
+        """Keeps a manifest that was just read, and is consumable:"""
         with self._changed:
             if delivered.is_unchanged:
                 return
@@ -73,8 +82,9 @@ class Ahead:
             if delivered.size > MAX_MANIFEST:
                 # The bundle that came first is imported first.
                 self._long = self._long or (delivered, time.monotonic())
-            elif is_far:
-                self._kept[delivered.sync_id] = _Kept(delivered, identity, time.monotonic())
+            else:
+                kept = self._kept[delivered.sync_id] = _Kept(delivered, identity, time.monotonic(), is_far)
+                self._size += kept.measure()
                 self._trim()
 
     def take_long(self, sync_id: str) -> "Delivery | None":
@@ -83,8 +93,12 @@ class Ahead:
             return self._pop_long(sync_id)
 
     def forget_old(self) -> None:
-        """Drops a long manifest that no run took in time."""
+        """Drops what no run took in time."""
         with self._changed:
+            for sync_id, kept in list(self._kept.items()):
+                if time.monotonic() - kept.read_at <= MAX_AGE:
+                    break
+                self._drop(sync_id)
             if self._long is not None and time.monotonic() - self._long[1] > MAX_AGE:
                 self._long = None
 
@@ -103,6 +117,7 @@ class Ahead:
             kept = self._kept.get(delivered.sync_id)
             if kept is not None and kept.delivered is delivered:
                 kept.readings, kept.is_being_read = readings, False
+                self._size += kept.measure()
                 self._trim()
             self._changed.notify_all()
 
@@ -119,9 +134,35 @@ class Ahead:
                 self._changed.wait(LOOK)
                 on_wait()
             self._drop(sync_id)
-        if kept is None or not kept.counts_for(sha256, identity):
+        if kept is None or not kept.is_far or not kept.counts_for(sha256, identity):
             return None
         return Found(kept.delivered, kept.readings)
+
+    def count(self) -> int:
+        """How many small bundles are kept: about as many are queued, or soon will be."""
+        return len(self._kept)
+
+    def may_join(self, sync_id: str, sha256: str | None) -> bool:
+        """Whether a bundle may be imported together with others: where the mount is far, only if its items are read."""
+        with self._changed:
+            kept = self._kept.get(sync_id)
+            if kept is None or not kept.counts_for(sha256, kept.identity):
+                return False
+            is_read = kept.readings is not None if kept.is_far else not kept.is_being_read
+            return is_read and _is_plain(kept.delivered)
+
+    def look_up(self, sync_id: str, sha256: str | None, identity: MountIdentity) -> Found | None:
+        """As `take`, on any mount and without a wait; it is still kept."""
+        with self._changed:
+            kept = self._kept.get(sync_id)
+            is_known = kept is not None and kept.counts_for(sha256, identity)
+            return Found(kept.delivered, kept.readings) if kept is not None and is_known else None
+
+    def forget(self, sync_ids: Iterable[str]) -> None:
+        """Drops bundles that were imported."""
+        with self._changed:
+            for sync_id in sync_ids:
+                self._drop(sync_id)
 
     def without(self, sync_ids: Iterable[str]) -> list[str]:
         """Those of some bundles whose items are to be read: their manifests are kept, and nothing else."""
@@ -130,7 +171,8 @@ class Ahead:
             return [sync_id for sync_id, one in kept if one is not None and not (one.is_being_read or one.readings)]
 
     def _drop(self, sync_id: str) -> None:
-        self._kept.pop(sync_id, None)
+        kept = self._kept.pop(sync_id, None)
+        self._size -= kept.size if kept is not None else 0
 
     def _pop_long(self, sync_id: str) -> "Delivery | None":
         if self._long is None or self._long[0].sync_id != sync_id:
@@ -139,9 +181,14 @@ class Ahead:
         return delivered
 
     def _trim(self) -> None:
-        size = sum(kept.size for kept in self._kept.values())
-        for sync_id, kept in list(self._kept.items()):
-            if len(self._kept) <= MAX_BUNDLES and size <= MAX_BYTES:
-                return
-            size -= kept.size
-            self._drop(sync_id)
+        while len(self._kept) > MAX_BUNDLES or self._size > MAX_BYTES:
+            self._drop(next(iter(self._kept)))
+
+
+def _is_plain(delivered: "Delivery") -> bool:
+    """Whether a bundle has only a few assets, and names no cover, no container and no other bundle."""
+    manifest = delivered.manifest
+    if manifest is None or manifest.action is Action.REMOVE or manifest.prior_sync_id is not None:
+        return False
+    is_short = 0 < manifest.item_count == delivered.index.item_count <= MAX_ITEMS
+    return is_short and not (manifest.container_count or delivered.index.covers or "cover" in delivered.index.types)

@@ -40,6 +40,11 @@ class ClaimPace:
                 self._next_claim_at = now + self._gap
             return 0.0
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether one job at a time is claimed."""
+        return self._gap > 0.0
+
     def unused(self) -> None:
         """Gives back what `delay` allowed: there was nothing to claim."""
         with self._lock:

@@ -4,23 +4,18 @@ them, and a worker has one bundle at a time.
 
 from collections.abc import Sequence
 
-import msgspec.structs
-
-from ingestd.format.entry import Entry
-from ingestd.model import Action
 from ingestd.mount.attempt import Attempt, ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.mount.reader import is_missing, requests_for
-from ingestd.mount.records import Reading
+from ingestd.mount.records import ItemRequest
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.group_reading import readings_of
 from ingestd.service import tick
 from ingestd.store import next_jobs
 
 MAX_JOBS, MAX_ITEMS, MAX_TOGETHER = 128, 16, 64
 """how many jobs are looked at, how many items a small bundle has, and how many items are read together"""
 CHECK_SECONDS = 1.0
-UNREAD = Reading(-1, problem="it was not read")
 UNTIL_WOKEN = 3600.0
 
 
@@ -56,37 +51,16 @@ class ReadAhead:
                 count += delivered.index.item_count
         found: dict[str, ReadingsByOrdinal] = {}
         try:
-            found = self._readings(group)
+            found = readings_of(group, self._request)
         finally:
             for delivered in group:
                 self._context.ahead.end(delivered, found.get(delivered.sync_id))
 
-    def _readings(self, group: Sequence[Delivery]) -> dict[str, ReadingsByOrdinal]:
-        """The readings of those bundles of which all items could be read, by sync_id."""
-        owners: list[tuple[str, Entry]] = []
-        for delivered in group:
-            owners += [(delivered.sync_id, entry) for entry in entries_of(delivered)]
-        requests = requests_for(
-            msgspec.structs.replace(entry, ordinal=number) for number, (_, entry) in enumerate(owners)
-        )
+    def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
         attempt = Attempt(self._context.mount, requests, self._count_bytes)
         attempt.read(requests)
-        missing = {one.ordinal for one in requests if is_missing(one, attempt.readings.get(one.ordinal, UNREAD))}
-        found: dict[str, ReadingsByOrdinal] = {delivered.sync_id: {} for delivered in group}
-        for number, (sync_id, entry) in enumerate(owners):
-            reading = attempt.readings.get(number, Reading(number))
-            reading.ordinal = entry.ordinal
-            found.setdefault(sync_id, {})[entry.ordinal] = reading
-        for number in missing:
-            found.pop(owners[number][0], None)
-        return found
+        return attempt.readings
 
     def _count_bytes(self, count: int) -> None:
         tick()
         self._context.instruments.documents_read.inc(count)
-
-
-def entries_of(delivered: Delivery) -> list[Entry]:
-    """The entries whose items an import reads."""
-    manifest = delivered.manifest
-    return [] if manifest is None or manifest.action is Action.REMOVE else list(manifest.standing())

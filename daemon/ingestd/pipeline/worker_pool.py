@@ -4,9 +4,11 @@ A claim is one short transaction: lowest priority number first, then oldest. Idl
 queues a job or its poller finds one that another process queued.
 """
 
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -17,25 +19,25 @@ from ingestd.errors import (
     LeaseLost,
     MountUnavailable,
 )
-from ingestd.model import Lease, Patience
-from ingestd.pipeline import claim_pace, ordering
+from ingestd.model import Lease
+from ingestd.pipeline import claim_pace
 from ingestd.pipeline.claim_pace import ClaimPace, SetAside
+from ingestd.pipeline.claims import claim_group
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.run import Run
+from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.looks import Looks
 from ingestd.service import Service
-from ingestd.store import batch, control, job, ledger
-from ingestd.store.attempts import KeepWaiting
-from ingestd.store.db import Tx
-from ingestd.store.job import Claimable
 
 log = structlog.get_logger()
 
 UNTIL_WOKEN = 3600.0
 GATE_SECONDS, HANGING_SECONDS = 1.0, 5.0
 """how old a look at the mount may be; seconds between looks at whether too many reads hang"""
+MAX_TOGETHER = 16
+"""jobs that one worker claims together"""
 MAX_LOOKS = 16
 """manifests of jobs that are set aside, which a worker without another job looks at"""
 
@@ -48,7 +50,9 @@ class WorkerPool:
         self._instance = str(instance)
         self._on_finished = on_finished
         self._stopping = threading.Event()
-        self._leases: dict[int, Lease] = {}
+        self._leases: dict[int, list[Lease]] = {}
+        self._left: deque[Lease] = deque()
+        """claimed jobs that could not be imported together with others, for the next worker"""
         self._pace, self._aside = ClaimPace(), SetAside(claim_pace.FIRST_ASIDE, claim_pace.MAX_ASIDE)
         self._unreleased: dict[int, Lease] = {}
         self._claims, self._looks = 0, Looks(context, self._stopping.is_set)
@@ -59,7 +63,8 @@ class WorkerPool:
     @property
     def leases(self) -> list[Lease]:
         """The jobs that are running."""
-        return list(self._leases.values())
+        with self._lock:
+            return [lease for leases in self._leases.values() for lease in leases] + list(self._left)
 
     def workers(self) -> dict[str, int]:
         """How many threads are idle and busy."""
@@ -107,7 +112,9 @@ class WorkerPool:
         return lambda: self.claim_and_run(slot)
 
     def claim_and_run(self, slot: int) -> float:
-        """Claims and runs one job; returns the seconds until the next attempt."""
+        """Claims and runs a job, or several together; returns the seconds until the next attempt."""
+        if self._run_left(slot):
+            return 0.0
         if self._stopping.is_set() or not is_open(self._context):
             return UNTIL_WOKEN
         if self._context.mount.hanging_problem is not None:
@@ -117,46 +124,91 @@ class WorkerPool:
             return delay
         self._release_again()
         self._looks.before_claim()
-        lease = None if self._stopping.is_set() else self._claim(slot)
-        if lease is None:
+        leases = [] if self._stopping.is_set() else self._claim(slot)
+        if not leases:
             self._expected = 0
             self._pace.unused()
             if self._looks.look(MAX_LOOKS):
                 return 0.0
             return claim_pace.FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
-        outcome = self._run(slot, lease)
+        if len(leases) > 1:
+            self._run_together(slot, leases)
+        else:
+            self._run(slot, leases[0])
+        return 0.0
+
+    def _claim(self, slot: int) -> list[Lease]:
+        """Claims a job, or several. Every other time, those that were set aside come last: there may be thousands."""
+        unsettled = self._context.unsettled
+        waiting, known = unsettled.now(), unsettled.known()
+        self._claims += 1
+        if self._claims % 2 and len(known) > len(waiting) and (leases := self._claim_without(slot, known)):
+            return leases
+        return self._claim_without(slot, waiting)
+
+    def _claim_without(self, slot: int, job_ids: list[int]) -> list[Lease]:
+        without, limit = [*self._aside.now(), *job_ids], self._fair_share()
+        return claim_group(self._context, worker_id(slot), self._instance, limit, self._keep_waiting, without)
+
+    def _fair_share(self) -> int:
+        """How many jobs of small bundles a worker may take together, so that some are left for others without one."""
+        idle = len(self.services) - len(self._leases)
+        return 1 if self._pace.is_slow else min(MAX_TOGETHER, math.ceil(self._context.ahead.count() / max(1, idle)))
+
+    def _run_together(self, slot: int, leases: list[Lease]) -> None:
+        """Imports what can be imported together; this worker, and others without a job, run what is left."""
+        self._begin(slot, leases)
+        done: list[Lease] = []
+        try:
+            done = Together(self._context, leases, self._stopping, self.services[slot].tick).run()
+        finally:
+            ended = {lease.job_id for lease in done}
+            left = [lease for lease in leases if lease.job_id not in ended]
+            with self._lock:
+                self._left.extend(left)
+                del self._leases[slot]
+        for lease in done:
+            self._end(lease, "done")
+        self._on_finished()
+        self._expect(len(left))
+        while self._run_left(slot):
+            pass
+
+    def _run_left(self, slot: int) -> bool:
+        """Runs a job that was left, if there is one."""
+        with self._lock:
+            if not self._left:
+                return False
+            lease = self._left.popleft()
+            self._leases[slot] = [lease]
+        self._run(slot, lease)
+        return True
+
+    def _run(self, slot: int, lease: Lease) -> None:
+        self._begin(slot, [lease])
+        try:
+            outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
+            outcome = self._give_back(lease) if outcome == "lost" else outcome
+        finally:
+            with self._lock:
+                del self._leases[slot]
+        self._end(lease, outcome)
+        self._on_finished()
+
+    def _begin(self, slot: int, leases: list[Lease]) -> None:
+        with self._lock:
+            self._leases[slot] = leases
+        self._expect(-len(leases))
+        if self._expected:
+            self._wake_idle()  # now that the leases are known: a wake meant for this worker reaches another one
+
+    def _end(self, lease: Lease, outcome: str) -> None:
         ended = "released" if outcome == "aside" else outcome
         self._context.instruments.jobs_finished.labels(ended).inc()
         self._context.instruments.job_duration.labels(ended).observe(time.monotonic() - lease.claimed_at)
         if lease.has_promoted:
             self._expect(len(self.services))
         self._keep_pace(lease, outcome)
-        self._on_finished()
-        return 0.0
-
-    def _claim(self, slot: int) -> Lease | None:
-        """Claims a job. Every other time, those that were set aside come last: there may be thousands of them."""
-        unsettled = self._context.unsettled
-        waiting, known = unsettled.now(), unsettled.known()
-        self._claims += 1
-        if self._claims % 2 and len(known) > len(waiting) and (lease := self._claim_without(slot, known)) is not None:
-            return lease
-        return self._claim_without(slot, waiting)
-
-    def _claim_without(self, slot: int, job_ids: list[int]) -> Lease | None:
-        without = [*self._aside.now(), *job_ids]
-        return claim(self._context, worker_id(slot), self._instance, keep_waiting=self._keep_waiting, without=without)
-
-    def _run(self, slot: int, lease: Lease) -> str:
-        self._leases[slot] = lease
-        self._expect(-1)
-        if self._expected:
-            self._wake_idle()  # now that the lease is known: a wake meant for this worker reaches another one
-        try:
-            outcome = Run(self._context, lease, self._stopping, self.services[slot].tick).execute()
-            return self._give_back(lease) if outcome == "lost" else outcome
-        finally:
-            del self._leases[slot]
 
     def _keep_pace(self, lease: Lease, outcome: str) -> None:
         if outcome in ("released", "lost"):
@@ -208,54 +260,3 @@ def is_open(context: Context) -> bool:
     except MountUnavailable:
         return False
     return True
-
-
-def claim(
-    context: Context, worker: str, instance: str, keep_waiting: KeepWaiting = None, without: Sequence[int] = ()
-) -> Lease | None:
-    """Claims the next queued job for one worker; None when no job is available, or the queue is paused.
-
-    During an outage it waits while `keep_waiting()` is true: a claim that may be committed must not be forgotten.
-    """
-    patience = context.settings.worker.patience
-    work = partial(_claim, worker=worker, instance=instance, patience=patience, without=without)
-    lease = context.db.transaction(work, keep_waiting=keep_waiting)
-    if lease is not None:
-        context.instruments.jobs_claimed.inc()
-        context.instruments.queue_wait.observe(lease.waited)
-        log.info("job_claimed", job_id=lease.job_id, worker=worker, claim_token=lease.token)
-    return lease
-
-
-def _claim(tx: Tx, worker: str, instance: str, patience: Patience, without: Sequence[int]) -> Lease | None:
-    if control.is_paused(tx):
-        return None
-    while (found := job.claim_next(tx, worker, instance, patience, without)) is not None:
-        if not (found.has_active_prior and ordering.must_wait(tx, found.batch_id)):
-            return _build_lease(tx, found, worker)
-        # Its prior was queued at the moment in which this job was promoted, reset or released.
-        job.unclaim(tx, found.id)
-        ordering.hold_back(tx, found.batch_id)
-    return None
-
-
-def _build_lease(tx: Tx, found: Claimable, worker: str) -> Lease:
-    batch.start(tx, found.batch_id)
-    payload = {"job_id": found.id, "priority": found.priority, "worker_id": worker}
-    ledger.append(tx, found.batch_id, "job_claimed", phase="job_claim", **payload)
-    now = time.monotonic()
-    return Lease(
-        found.id,
-        found.batch_id,
-        found.token + 1,
-        worker,
-        found.scope,
-        found.isolate_items,
-        items_done=found.items_done,
-        items_total=found.items_total,
-        waited=max(0.0, found.waited),  # the clock of the server may have been set back meanwhile
-        claimed_at=now,
-        progress_at=now,
-        sync_id=found.sync_id,
-        recorded_sha256=found.manifest_sha256,
-    )

@@ -171,8 +171,8 @@ def invalidate_new(tx: Tx, batch_id: int, error: str, basis: InvalidBasis) -> No
     _sql.invalidate_new(tx.connection, batch_id=batch_id, error=error, basis=basis.value)
 
 
-def start(tx: Tx, batch_id: int) -> None:
-    _sql.start(tx.connection, batch_id=batch_id)
+def start(tx: Tx, ids: Sequence[int]) -> None:
+    _sql.start(tx.connection, ids=Ids(ids))
 
 
 def finish(tx: Tx, batch_id: int, status: BatchStatus, error: str | None) -> None:
@@ -186,6 +186,12 @@ def finish_first(
     of_import = {"sha256": sha256, "completed_at": version.completed_at, "generation": version.generation}
     of_import["revision"] = revision
     _sql.finish_first(tx.connection, batch_id=batch_id, status=status.value, error=error, **of_import)
+
+
+def finish_first_all(tx: Tx, revisions: Sequence[tuple[int, int]]) -> None:
+    """As `finish_first`, of batches that were imported as a whole and follow no other: (id, revision of their time)."""
+    (rows,) = rows_json(revisions)
+    _sql.finish_first_all(tx.connection, rows=rows)
 
 
 def fail(tx: Tx, batch_id: int, error: str, failure_count: int, retry_after: float | None) -> None:

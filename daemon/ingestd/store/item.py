@@ -119,10 +119,10 @@ def stage(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
         bulk.write(tx, part, insert=_sql.stage, load=_sql.load_staged)
 
 
-def stage_decided(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
-    """As `stage`, with what was decided of each item."""
+def stage_decided(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """As `stage`, with what was decided of each item; each row ends with the id of its batch."""
     for part in rows_json(rows):
-        _sql.stage_decided(tx.connection, batch_id=batch_id, rows=part)
+        _sql.stage_decided(tx.connection, rows=part)
 
 
 def restage(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -181,6 +181,13 @@ def shift_tally(tx: Tx, batch_id: int, before: Iterable[OpenItem], verdicts: Ite
     ]
     if rows:
         _sql.shift_tally(tx.connection, rows)
+
+
+def begin_tallies(tx: Tx, created: Mapping[int, int]) -> None:
+    """How many items were created of batches, by id, of which nothing else was decided."""
+    counted = {"decision": Decision.CREATED.value, "reason": ""}
+    rows = [{"batch_id": batch_id, "items": count, **counted} for batch_id, count in sorted(created.items())]
+    _sql.shift_tally(tx.connection, rows)
 
 
 def container_tally(tx: Tx, batch_id: int) -> Counter[str]:

@@ -52,9 +52,9 @@ def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
         _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
 
 
-def append_items_of(tx: Tx, batch_id: int) -> None:
-    """Appends one event for the decision of each item of a batch: assets first, in order of the manifest."""
-    _sql.append_items_of(tx.connection, batch_id=batch_id)
+def append_items_of(tx: Tx, batch_ids: Sequence[int]) -> None:
+    """Appends one event for the decision of each item of some batches: assets first, in order of the manifest."""
+    _sql.append_items_of(tx.connection, batch_ids=Ids(batch_ids))
 
 
 def _json(payload: dict[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -135,6 +135,11 @@ def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str,
     """Documents of analyses, as `write_sources`: (asset_id, kind, sha256, JSON text)."""
     texts = ((id_, kind, sha256, Json(text)) for id_, kind, sha256, text in rows)
     _write(tx, rows_of(texts, incoming.completed_at, incoming.sync_id), "ai_runs", of_new=of_new)
+
+
+def add_rows(tx: Tx, what: Literal["files", "sources", "ai_runs"], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Rows of new assets, as the three before. Each ends with its own version; their documents fit one statement."""
+    _write(tx, rows_of(rows), what, of_new=True)
 
 
 def _write(tx: Tx, parts: Iterable[Rows], what: str, *, of_new: bool) -> None:

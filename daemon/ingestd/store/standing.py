@@ -1,12 +1,15 @@
 """How a batch stands when its import begins: read at once, and its row stays locked until the transaction ends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from ingestd.model import Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
+from ingestd.store.values import Ids
 from ingestd.store.versions import generations
 
 _sql = Queries("version")
@@ -40,7 +43,19 @@ class Standing:
 
 
 def lock(tx: Tx, batch_id: int) -> Standing:
-    row = _sql.lock_standing(tx.connection, batch_id=batch_id)
+    (row,) = _sql.lock_standings(tx.connection, ids=Ids([batch_id]))
+    return _standing(tx, row)
+
+
+def lock_all(tx: Tx, batch_ids: Sequence[int]) -> dict[int, Standing]:
+    """As `lock`, for several batches, by id."""
+    # First all rows: a statement that waits for one of them would see the rest as it was before.
+    list(_sql.lock_batches(tx.connection, ids=Ids(batch_ids)))
+    stands = [_standing(tx, row) for row in _sql.lock_standings(tx.connection, ids=Ids(batch_ids))]
+    return {one.known.id: one for one in stands}
+
+
+def _standing(tx: Tx, row: tuple[Any, ...]) -> Standing:
     known = _batch(row[:_COLUMNS])
     version_at, *imported, now, revision, has_rows, has_successors = row[_COLUMNS:]
     # The generation is counted after the revision was read: so a change between both is not missed.

@@ -9,10 +9,10 @@ import pytest
 from ingestd.errors import NotEligible
 from ingestd.model import JobState
 from ingestd.pipeline import cancelling
+from ingestd.pipeline.claims import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import claim
 from ingestd.store import job
 from support.racing import INSTANCE, LONG_AGO, Race, ask, runner, take
 from support.scanning import kinds

@@ -1,7 +1,7 @@
 """Ends a run: finishes, fails or releases its job, each in one guarded transaction."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,11 +62,21 @@ def finish_first(
     return status
 
 
+def end_events(lease: Lease, progress: Progress) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The batch, type and payload of the events that end a first import of which nothing failed or waits."""
+    summary = _summary(progress, progress.tally, BatchStatus.IMPORTED)
+    for kind, payload in _end_events(lease, progress, summary):
+        yield lease.batch_id, kind, payload
+
+
 def _append_end(tx: Tx, lease: Lease, progress: Progress, summary: dict[str, Any]) -> None:
+    ledger.append_all(tx, lease.batch_id, _end_events(lease, progress, summary))
+
+
+def _end_events(lease: Lease, progress: Progress, summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     of_import = {key: summary[key] for key in ("status", "remaining", "tally")}
     finished = {"phase": "import", "skipped_terminal": progress.terminal, **of_import}
-    events = [("import_finished", finished), ("job_finished", _finish_payload(lease, progress, None, summary))]
-    ledger.append_all(tx, lease.batch_id, events)
+    return [("import_finished", finished), ("job_finished", _finish_payload(lease, progress, None, summary))]
 
 
 def invalidate(tx: Tx, lease: Lease, progress: Progress, error: str, basis: InvalidBasis) -> BatchStatus:

@@ -85,9 +85,9 @@ class _FirstImport:
     def _write_items(self, decided: Sequence[tuple[ChunkItem, Verdict]]) -> None:
         """Writes the items, an event for each, and how many there are of each decision."""
         batch_id, in_order = self.lease.batch_id, sorted(decided, key=lambda one: one[0].entry.ordinal)
-        rows = [staging.new_row(chunk_item.entry, verdict.decision, verdict) for chunk_item, verdict in in_order]
-        item.stage_decided(self.tx, batch_id, rows)
-        ledger.append_items_of(self.tx, batch_id)
+        rows = [(*staging.new_row(one.entry, verdict.decision, verdict), batch_id) for one, verdict in in_order]
+        item.stage_decided(self.tx, rows)
+        ledger.append_items_of(self.tx, [batch_id])
         item.shift_tally(self.tx, batch_id, (), (verdict for _, verdict in decided))
 
 

@@ -1,0 +1,121 @@
+"""Imports the bundles of several jobs together, as far as that goes.
+
+Whatever stands in the way leaves a bundle, or all of them, to runs of their own, which know what to do about it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from ingestd.errors import Stopping
+from ingestd.model import BatchStatus, Decision, Lease
+from ingestd.mount.access import READ_WINDOW
+from ingestd.mount.attempt import ReadingsByOrdinal
+from ingestd.mount.mountinfo import MountIdentity
+from ingestd.mount.records import ItemRequest
+from ingestd.pipeline import preflight
+from ingestd.pipeline.ahead import Found
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.group_reading import readings_of
+from ingestd.pipeline.importer import group_import
+from ingestd.pipeline.importer.group_import import Decided, Member
+from ingestd.pipeline.passes import Part
+from ingestd.store.attempts import never
+
+log = structlog.get_logger()
+
+SILENCE_SECONDS = 2.0
+"""after which what is being read is left to a run of its own"""
+MAX_BYTES = 2**18
+"""of the documents of all bundles: they go into one statement"""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """One try to import the bundles of some jobs together. `tick` shows that the worker's thread is alive."""
+
+    context: Context
+    leases: Sequence[Lease]
+    stopping: threading.Event
+    tick: Callable[[], None]
+
+    def run(self) -> list[Lease]:
+        """The jobs that were ended: all that their bundles list was imported."""
+        try:
+            done = self._import()
+        except Exception as error:  # noqa: BLE001  it comes again in a run of its own, and is reported there
+            log.debug("not_imported_together", reason=str(error))
+            return []
+        for one in done:
+            self._count(one)
+        self.context.ahead.forget(one.lease.sync_id for one in done)
+        return [one.lease for one in done]
+
+    def _import(self) -> list[Decided]:
+        members = self._members(self.context.mount.check())
+        if len(members) < 2:
+            return []
+        work = partial(group_import.run, context=self.context, members=members)
+        with self.context.instruments.chunk_duration.time():
+            return self.context.db.transaction(work, keep_waiting=never)
+
+    def _members(self, identity: MountIdentity) -> list[Member]:
+        """The bundles that were read, in the order of their jobs, as far as their documents fit together."""
+        kept = [
+            (lease, self.context.ahead.look_up(lease.sync_id, lease.recorded_sha256, identity)) for lease in self.leases
+        ]
+        known = [(lease, found) for lease, found in kept if found is not None]
+        readings = self._readings([found for _, found in known])
+        members, size = [], 0
+        for lease, found in known:
+            of_bundle = readings.get(lease.sync_id)
+            size += sum(one.size for one in (of_bundle or {}).values())
+            if of_bundle is not None and size <= MAX_BYTES:
+                members.append(Member(lease, found.delivered, of_bundle))
+        return members
+
+    def _readings(self, found: Sequence[Found]) -> dict[str, ReadingsByOrdinal]:
+        read = {one.delivered.sync_id: one.readings for one in found if one.readings is not None}
+        unread = [one.delivered for one in found if one.readings is None]
+        return read | self._read(unread) if unread else read
+
+    def _read(self, group: Sequence[Delivery]) -> dict[str, ReadingsByOrdinal]:
+        """Reads the items of some bundles whose manifests are the same as before."""
+        mount, digests = self.context.mount, dict[str, str | None]()
+        if mount.hung_manifests or mount.hanging_items():
+            return {}
+        wanted, limits = [one.sync_id for one in group], (SILENCE_SECONDS, SILENCE_SECONDS)
+        mount.digest_manifests(wanted, digests, *limits, self._on_step, announced=True)
+        return readings_of([one for one in group if digests.get(one.sync_id) == one.sha256], self._request)
+
+    def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
+        found = self.context.mount.read_items(requests, self._on_bytes, READ_WINDOW, deadline=SILENCE_SECONDS)
+        return {reading.ordinal: reading for reading in found}
+
+    def _on_bytes(self, count: int) -> None:
+        self._on_step()
+        self.context.instruments.documents_read.inc(count)
+
+    def _on_step(self) -> None:
+        """Records progress of all the jobs, so that heartbeats go on. Raises Stopping when the daemon stops."""
+        self.tick()
+        if self.stopping.is_set():
+            raise Stopping("the daemon is stopping")
+        for lease in self.leases:
+            lease.progress_at = time.monotonic()
+
+    def _count(self, one: Decided) -> None:
+        """Counts what was committed."""
+        lease, seen = one.lease, one.progress.seen
+        lease.items_done = lease.items_total = seen
+        preflight.count(self.context, one.plan)
+        self.context.instruments.items.labels(Decision.CREATED.value).inc(seen)
+        self.context.passes.note_pass(Part.ITEM)
+        self.context.passes.forget(one.member.delivered.sha256 or "")
+        keys = {"job_id": lease.job_id, "worker": lease.worker_id, "claim_token": lease.token, "sync_id": lease.sync_id}
+        log.info("job_finished", outcome="done", status=BatchStatus.IMPORTED.value, **one.progress.tally, **keys)

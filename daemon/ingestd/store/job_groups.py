@@ -1,0 +1,41 @@
+"""import_job rows of several jobs that one worker takes up together: each statement is about all of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ingestd.errors import DatabaseContention, LeaseLost
+from ingestd.model import Lease, Patience
+from ingestd.store.db import Tx
+from ingestd.store.job import Claimable
+from ingestd.store.sql import Queries, RowReader
+from ingestd.store.values import Ids, rows_json
+
+_sql = Queries("job")
+_claimable = RowReader(Claimable)
+
+
+class Ended(NamedTuple):
+    """A job that imported all items of its batch, and the digest of the manifest that it read."""
+
+    lease: Lease
+    items: int
+    sha256: str
+
+
+def next_queued(tx: Tx, limit: int, without: Sequence[int] = ()) -> list[Claimable]:
+    """The next jobs that no other worker is claiming, locked until the transaction ends; none of those in `without`."""
+    return _claimable.all(_sql.next_some_queued(tx.connection, job_ids=Ids((0, *without)), limit=limit))
+
+
+def claim(tx: Tx, ids: Sequence[int], worker_id: str, instance: str, patience: Patience) -> None:
+    """Claims jobs that are locked. Raises DatabaseContention if one is not queued any more."""
+    values = {"job_ids": Ids(ids), "worker_id": worker_id, "instance": instance}
+    if _sql.claim_all(tx.connection, **values, **patience.microseconds()) != len(ids):
+        raise DatabaseContention("one of the jobs is not queued any more")
+
+
+def finish(tx: Tx, ended: Sequence[Ended]) -> None:
+    """Ends jobs as done. Raises LeaseLost when one of them is no longer its worker's."""
+    (rows,) = rows_json([(one.lease.job_id, one.lease.token, one.items, one.sha256) for one in ended])
+    if _sql.finish_all(tx.connection, rows=rows) != len(ended):
+        raise LeaseLost("one of the jobs was taken from its worker")
