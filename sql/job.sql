@@ -36,7 +36,7 @@ state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6),
 j.id, j.batch_id, b.sync_id, b.manifest_sha256, j.claim_token, j.priority, j.scope, j.isolate_items, j.items_done,
        j.items_total, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6,
        EXISTS (SELECT 1 FROM ingest_batch p JOIN import_job a ON a.active_batch_id = p.id
-               WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id)
+               WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id), b.plan_sha256 IS NOT NULL
 FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = j.batch_id
 
 -- fragment: first_priority

@@ -183,15 +183,13 @@ class Mount:
         seconds: float,
         deadline: float,
         on_alive: Callable[[], None] = lambda: None,
-        *,
         announced: bool = False,
     ) -> float:
         """Adds digests of manifests to `found`, in order (None: unreadable), for so long; returns processor time.
 
-        `announced`: those without a sentinel count as unreadable.
-
-        Raises MountUnavailable; MountSilent after `deadline` seconds without a sign of life, when the first one is read
-        that is not in `found`. `on_alive()` is called for each sign of life of one that takes long.
+        `announced`: without a sentinel, too, it is None. `on_alive()` is called for each sign of life of one that takes
+        long. Raises MountUnavailable; MountSilent after `deadline` seconds without one, when the first is read that is
+        not in `found`.
         """
         request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds, announced)
         with self._helper(Use.MANIFEST) as helper:
@@ -227,16 +225,14 @@ class Mount:
 
         Ends early, but not before the first item, when the documents need more than `window` bytes of memory, or the
         reads of too many items hang. Those of a remote mount, and those that are to be, are read in threads: one
-        without a sign of life for `deadline` (mount.deadline) gets a reading that says that; otherwise MountSilent is
-        raised. Raises MountUnavailable, such as HelperFailed; BundleHangs or ReadsHang if too many hang for this
-        `bundle` or for all.
+        without a sign of life for mount.deadline gets a reading that says that; else MountSilent is raised (after
+        `deadline`). Raises MountUnavailable: HelperFailed, BundleHangs or ReadsHang if too many hang for one or all.
         """
         receiver = ReadingsReceiver(items)
         readers = self._shares.share(len(items)) if in_threads or self.is_remote else nullcontext(1)
         with readers as count, self._helper(Use.ITEMS, bundle=bundle) as helper:
-            silence = self.settings.deadline if deadline is None else deadline
-            seconds = silence if count == 1 else silence + SLACK_SECONDS
-            helper.send(self._request_for(items, window, count, silence), seconds)
+            seconds = deadline or self.settings.deadline + (0.0 if count == 1 else SLACK_SECONDS)
+            helper.send(self._request_for(items, window, count), seconds)
             while not receiver.is_complete:
                 helper.hangs_at = receiver.awaited
                 reply = helper.receive(seconds, on_bytes)
@@ -246,10 +242,10 @@ class Mount:
                 on_bytes(0)
             helper.hangs_at = receiver.hanging
 
-    def _request_for(self, items: list[ItemRequest], window: int, workers: int, silence: float) -> wire.ReadItems:
+    def _request_for(self, items: list[ItemRequest], window: int, workers: int) -> wire.ReadItems:
         own = self.settings
         limits = wire.DocumentLimits(own.max_document_bytes, own.max_item_documents, own.max_item_document_bytes)
-        return wire.ReadItems(self._root, items, own.verify, limits, window, workers, silence)
+        return wire.ReadItems(self._root, items, own.verify, limits, window, workers, own.deadline)
 
     def hanging_items(self) -> set[str]:
         """The folders of items whose reads hang in the kernel."""

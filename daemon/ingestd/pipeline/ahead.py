@@ -112,7 +112,10 @@ class Ahead:
             return kept.delivered
 
     def end(self, delivered: "Delivery", readings: ReadingsByOrdinal | None) -> None:
-        """Keeps what was read of the items of a bundle; None: not all of them could be read."""
+        """Keeps what was read of the items of a bundle; None: not all of them could be read.
+
+        Where the mount is near, the caller has found that its manifest is the same as before.
+        """
         with self._changed:
             kept = self._kept.get(delivered.sync_id)
             if kept is not None and kept.delivered is delivered:
@@ -134,7 +137,8 @@ class Ahead:
                 self._changed.wait(LOOK)
                 on_wait()
             self._drop(sync_id)
-        if kept is None or not kept.is_far or not kept.counts_for(sha256, identity):
+        is_checked = kept is not None and (kept.is_far or kept.readings is not None)
+        if kept is None or not is_checked or not kept.counts_for(sha256, identity):
             return None
         return Found(kept.delivered, kept.readings)
 

@@ -124,7 +124,8 @@ class WorkerPool:
             return delay
         self._release_again()
         self._looks.before_claim()
-        leases = [] if self._stopping.is_set() else self._claim(slot)
+        limit = self._fair_share()
+        leases = [] if self._stopping.is_set() else self._claim(slot, limit)
         if not leases:
             self._expected = 0
             self._pace.unused()
@@ -132,22 +133,22 @@ class WorkerPool:
                 return 0.0
             return claim_pace.FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
         if len(leases) > 1:
-            self._run_together(slot, leases)
+            self._run_together(slot, leases, may_be_more=len(leases) == limit)
         else:
             self._run(slot, leases[0])
         return 0.0
 
-    def _claim(self, slot: int) -> list[Lease]:
+    def _claim(self, slot: int, limit: int) -> list[Lease]:
         """Claims a job, or several. Every other time, those that were set aside come last: there may be thousands."""
         unsettled = self._context.unsettled
         waiting, known = unsettled.now(), unsettled.known()
         self._claims += 1
-        if self._claims % 2 and len(known) > len(waiting) and (leases := self._claim_without(slot, known)):
+        if self._claims % 2 and len(known) > len(waiting) and (leases := self._claim_without(slot, limit, known)):
             return leases
-        return self._claim_without(slot, waiting)
+        return self._claim_without(slot, limit, waiting)
 
-    def _claim_without(self, slot: int, job_ids: list[int]) -> list[Lease]:
-        without, limit = [*self._aside.now(), *job_ids], self._fair_share()
+    def _claim_without(self, slot: int, limit: int, job_ids: list[int]) -> list[Lease]:
+        without = [*self._aside.now(), *job_ids]
         return claim_group(self._context, worker_id(slot), self._instance, limit, self._keep_waiting, without)
 
     def _fair_share(self) -> int:
@@ -155,9 +156,9 @@ class WorkerPool:
         idle = len(self.services) - len(self._leases)
         return 1 if self._pace.is_slow else min(MAX_TOGETHER, math.ceil(self._context.ahead.count() / max(1, idle)))
 
-    def _run_together(self, slot: int, leases: list[Lease]) -> None:
+    def _run_together(self, slot: int, leases: list[Lease], *, may_be_more: bool) -> None:
         """Imports what can be imported together; this worker, and others without a job, run what is left."""
-        self._begin(slot, leases)
+        self._begin(slot, leases, more=int(may_be_more))
         done: list[Lease] = []
         try:
             done = Together(self._context, leases, self._stopping, self.services[slot].tick).run()
@@ -195,10 +196,10 @@ class WorkerPool:
         self._end(lease, outcome)
         self._on_finished()
 
-    def _begin(self, slot: int, leases: list[Lease]) -> None:
+    def _begin(self, slot: int, leases: list[Lease], more: int = 0) -> None:
         with self._lock:
             self._leases[slot] = leases
-        self._expect(-len(leases))
+        self._expect(more - len(leases))
         if self._expected:
             self._wake_idle()  # now that the leases are known: a wake meant for this worker reaches another one
 

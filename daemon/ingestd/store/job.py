@@ -55,7 +55,7 @@ _running = RowReader(Running)
 class Claimable:
     """What a claim must know of a queued job: among others the token before it, and its seconds in the queue.
 
-    `has_active_prior`: the batch that its own follows has an active job.
+    `has_active_prior`: the batch that its own follows has an active job. `is_planned`: there is a plan of its batch.
     """
 
     id: int
@@ -70,6 +70,7 @@ class Claimable:
     items_total: int
     waited: float
     has_active_prior: bool
+    is_planned: bool
 
 
 _claimable = RowReader(Claimable)

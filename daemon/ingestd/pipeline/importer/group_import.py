@@ -14,7 +14,7 @@ from ingestd.mount.records import SOURCE
 from ingestd.pipeline import forecast, future, ordering, preflight, staging
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.evaluate import Bundle, LibraryState, hashes_of
+from ingestd.pipeline.evaluate import Bundle, LibraryState
 from ingestd.pipeline.importer import completion
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.opening import start_payload
@@ -38,6 +38,11 @@ class Member:
     lease: Lease
     delivered: Delivery
     readings: ReadingsByOrdinal
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it lists nothing but valid assets."""
+        return not any(entry.problem or entry.is_cover for entry in self.entries)
 
     @property
     def hashes(self) -> set[str]:
@@ -67,7 +72,7 @@ class Decided:
 
 def run(tx: Tx, context: Context, members: Sequence[Member]) -> list[Decided]:
     """Imports those of some bundles that can be imported together; returns them. Raises LeaseLost."""
-    decided = _decide_all(tx, context, members)
+    decided = _decide_all(tx, context, [member for member in members if member.is_plain])
     if len(decided) < 2:
         return []
     _append_starts(tx, decided)
@@ -107,8 +112,6 @@ def _decide(tx: Tx, member: Member, stands: Standing) -> Decided | None:
     manifest, entries, state = member.delivered.manifest, member.entries, LibraryState()
     assert manifest is not None, "it was found to be consumable"
     assert stands.version is not None, "it is new"
-    if hashes_of(entries) != member.hashes:  # one has a problem, or is a cover
-        return None
     bundle = Bundle(manifest.action, stands.version, manifest.index)
     plan = staging.plan_of_new(zip(entries, forecast.from_state(tx, bundle, entries, state), strict=True))
     items = [ChunkItem(_new(entry), entry, member.readings[entry.ordinal]) for entry in entries]

@@ -91,7 +91,11 @@ class Together:
             return {}
         wanted, limits = [one.sync_id for one in group], (SILENCE_SECONDS, SILENCE_SECONDS)
         mount.digest_manifests(wanted, digests, *limits, self._on_step, announced=True)
-        return readings_of([one for one in group if digests.get(one.sync_id) == one.sha256], self._request)
+        same = [one for one in group if digests.get(one.sync_id) == one.sha256]
+        readings = readings_of(same, self._request)
+        for one in same:
+            self.context.ahead.end(one, readings.get(one.sync_id))
+        return readings
 
     def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
         found = self.context.mount.read_items(requests, self._on_bytes, READ_WINDOW, deadline=SILENCE_SECONDS)
