@@ -187,9 +187,8 @@ class Mount:
     ) -> float:
         """Adds digests of manifests to `found`, in order (None: unreadable), for so long; returns processor time.
 
-        `announced`: without a sentinel, too, it is None. `on_alive()` is called for each sign of life of one that takes
-        long. Raises MountUnavailable; MountSilent after `deadline` seconds without one, when the first is read that is
-        not in `found`.
+        `announced`: those without a sentinel are unreadable. `on_alive()` is called for signs of life of a long one.
+        Raises MountUnavailable; MountSilent after `deadline` seconds without one, at the first that is not in `found`.
         """
         request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds, announced)
         with self._helper(Use.MANIFEST) as helper:

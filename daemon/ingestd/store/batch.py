@@ -188,12 +188,6 @@ def finish_first(
     _sql.finish_first(tx.connection, batch_id=batch_id, status=status.value, error=error, **of_import)
 
 
-def finish_first_all(tx: Tx, revisions: Sequence[tuple[int, int]]) -> None:
-    """As `finish_first`, of batches that were imported as a whole and follow no other: (id, revision of their time)."""
-    (rows,) = rows_json(revisions)
-    _sql.finish_first_all(tx.connection, rows=rows)
-
-
 def fail(tx: Tx, batch_id: int, error: str, failure_count: int, retry_after: float | None) -> None:
     """Records a run that failed as a whole; the batch is due again after `retry_after` seconds, None: never."""
     pause_us = None if retry_after is None else int(retry_after * 1e6)

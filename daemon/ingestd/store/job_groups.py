@@ -1,4 +1,4 @@
-"""import_job rows of several jobs that one worker takes up together: each statement is about all of them."""
+"""Several jobs that one worker takes up together, and their batches: each statement is about all of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ingestd.store.job import Claimable
 from ingestd.store.sql import Queries, RowReader
 from ingestd.store.values import Ids, rows_json
 
-_sql = Queries("job")
+_sql, _batches = Queries("job"), Queries("batch")
 _claimable = RowReader(Claimable)
 
 
@@ -32,6 +32,12 @@ def claim(tx: Tx, ids: Sequence[int], worker_id: str, instance: str, patience: P
     values = {"job_ids": Ids(ids), "worker_id": worker_id, "instance": instance}
     if _sql.claim_all(tx.connection, **values, **patience.microseconds()) != len(ids):
         raise DatabaseContention("one of the jobs is not queued any more")
+
+
+def finish_batches(tx: Tx, revisions: Sequence[tuple[int, int]]) -> None:
+    """As `batch.finish_first`, where all was imported of batches that follow no other: (id, revision of its time)."""
+    (rows,) = rows_json(revisions)
+    _batches.finish_first_all(tx.connection, rows=rows)
 
 
 def finish(tx: Tx, ended: Sequence[Ended]) -> None:

@@ -20,7 +20,7 @@ from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.opening import start_payload
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, file_rows, prepare_chunk
 from ingestd.pipeline.staging import Plan
-from ingestd.store import batch, due, item, job_groups, ledger, library, standing
+from ingestd.store import due, item, job_groups, ledger, library, standing
 from ingestd.store.db import Tx
 from ingestd.store.item import OpenItem
 from ingestd.store.job_groups import Ended
@@ -177,7 +177,7 @@ def _write_items(tx: Tx, decided: Sequence[Decided]) -> None:
 
 def _end(tx: Tx, decided: Sequence[Decided]) -> None:
     """Ends the batches and their jobs. Raises LeaseLost."""
-    batch.finish_first_all(tx, [(one.lease.batch_id, one.stands.revision) for one in decided])
+    job_groups.finish_batches(tx, [(one.lease.batch_id, one.stands.revision) for one in decided])
     ledger.append_rows(tx, [event for one in decided for event in completion.end_events(one.lease, one.progress)])
     job_groups.finish(tx, [Ended(one.lease, one.progress.seen, one.member.delivered.sha256 or "") for one in decided])
     for one in decided:
