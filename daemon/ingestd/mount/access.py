@@ -262,8 +262,9 @@ class Mount:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the mounted file system is remote; does not touch it."""
-        return self._mount_point().is_remote
+        """Whether the file system that was mounted at the last check is remote; does not touch it."""
+        identity = self.identity
+        return (self._mount_point() if identity is None else identity.point).is_remote
 
     def _mount_point(self) -> MountPoint:
         try:

@@ -11,6 +11,8 @@ from ingestd.mount.repeating import repeating
 
 REPORT_SECONDS = 0.5
 MAX_GROUP_READINGS, MAX_GROUP_BYTES, MAX_PART_BYTES = 64, 2**18, 2**22
+MAX_BUFFERED = 2**16
+"""bytes, what a pipe takes at once"""
 
 
 class ReplyChannel:
@@ -20,16 +22,36 @@ class ReplyChannel:
         self._fd = fd
         self._lock = threading.Lock()
         self._sent_at = time.monotonic()
+        self._frames = bytearray()
         self._group: list[Reading] = []
         self._group_bytes = self._steps = self._bytes_read = 0
 
     def begin(self) -> None:
-        """Counts the silence of a request from its arrival."""
+        """Begins the replies to a request, whose silence counts from its arrival."""
         self._sent_at = time.monotonic()
+        self._frames.clear()  # what an error left of the request before
 
     def send(self, reply: wire.Reply) -> None:
         with self._lock:
             wire.send(self._fd, reply)
+            self._sent_at = time.monotonic()
+
+    def buffer(self, reply: wire.Reply) -> None:
+        """Sends a short reply with others, when they are many or `flush` is called: each write wakes the daemon."""
+        with self._lock:
+            self._frames += wire.frame(reply)
+            if len(self._frames) >= MAX_BUFFERED:
+                self._flush()
+
+    def flush(self) -> None:
+        """Sends what was buffered."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._frames:
+            wire.write(self._fd, bytes(self._frames))
+            self._frames.clear()
             self._sent_at = time.monotonic()
 
     def report(self, byte_count: int) -> None:

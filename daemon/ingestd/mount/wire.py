@@ -258,8 +258,17 @@ def send(
 
     With one, raises TimeoutError after it, or within POLL_SECONDS once `is_cancelled()` is true.
     """
+    write(fd, frame(message), deadline, is_cancelled)
+
+
+def frame(message: Request | Reply) -> bytes:
     body = encode(message)
-    view = memoryview(LENGTH.pack(len(body)) + body)
+    return LENGTH.pack(len(body)) + body
+
+
+def write(fd: int, frames: bytes, deadline: Deadline | None = None, is_cancelled: Callable[[], bool] = never) -> None:
+    """Writes frames, as `send` does."""
+    view = memoryview(frames)
     while view:
         try:
             view = view[os.write(fd, view) :]

@@ -226,3 +226,14 @@ def test_helpers_that_nothing_needs_end_but_for_one(make_mount: MakeMount, monke
     assert helpers() == {last}
     monkeypatch.undo()
     assert len(borrow_together(mount, 3)) == 3
+
+
+def test_whether_the_mount_is_remote_is_known_from_the_last_check(
+    make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = make_mount()
+    mount.check()
+    looks: list[Path] = []
+    monkeypatch.setattr(access, "mount_point", looks.append)
+    assert not mount.is_remote
+    assert looks == [], "it is asked for with every bundle"

@@ -1,0 +1,61 @@
+"""What a mount helper sends together reaches the daemon by one write."""
+
+import os
+import select
+from collections.abc import Iterator
+
+import pytest
+
+from ingestd.mount import replies
+from ingestd.mount.inbox import Inbox
+from ingestd.mount.replies import ReplyChannel
+from ingestd.mount.wire import ManifestHead, Progress, Reply, decode_reply, frame
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ours, theirs = os.pipe()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def is_empty(fd: int) -> bool:
+    return not select.select([fd], [], [], 0)[0]
+
+
+def received(inbox: Inbox) -> Reply:
+    body = inbox.receive()
+    assert body is not None
+    return decode_reply(body)
+
+
+HEADS = [ManifestHead(character * 64, 1, is_unchanged=True) for character in "ab"]
+
+
+def test_buffered_replies_are_sent_together(pipe: tuple[int, int]) -> None:
+    ours, channel = pipe[0], ReplyChannel(pipe[1])
+    for head in HEADS:
+        channel.buffer(head)
+    assert is_empty(ours)
+    channel.flush()
+    assert os.read(ours, 2**16) == b"".join(map(frame, HEADS))
+    channel.flush()
+    assert is_empty(ours)
+
+
+def test_many_are_sent_before_the_end(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "MAX_BUFFERED", len(frame(HEADS[0])) + 1)
+    channel, inbox = ReplyChannel(pipe[1]), Inbox(pipe[0])
+    for head in HEADS:
+        channel.buffer(head)
+    assert [received(inbox), received(inbox)] == HEADS
+
+
+def test_what_an_error_left_is_not_taken_for_a_reply_to_the_next_request(pipe: tuple[int, int]) -> None:
+    channel, inbox = ReplyChannel(pipe[1]), Inbox(pipe[0])
+    channel.buffer(HEADS[0])
+    channel.begin()
+    channel.flush()
+    channel.send(Progress(1))
+    assert received(inbox) == Progress(1)
