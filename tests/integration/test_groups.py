@@ -13,7 +13,7 @@ from ingestd.pipeline import worker_pool
 from ingestd.pipeline.claims import claim_group
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import group_import
+from ingestd.pipeline.importer import group_import, together
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.read_ahead import ReadAhead
@@ -109,8 +109,8 @@ def statuses(world: World, sync_ids: Sequence[str]) -> list[str]:
 def test_the_result_is_that_of_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch, groups: list[int]) -> None:
     results = []
     sync_ids = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(3)]
-    for together in (1, 16):
-        monkeypatch.setattr(worker_pool, "MAX_TOGETHER", together)
+    for most in (1, 16):
+        monkeypatch.setattr(worker_pool, "MAX_TOGETHER", most)
         empty(world)
         context = of_threads(world, 1)
         put(world, "a", photo("a2"), photo("a3"), sync_id=sync_ids[0])
@@ -317,6 +317,20 @@ def test_a_stopping_daemon_puts_back_all_of_a_group(
     assert statuses(world, names) == ["queued"] * 3
     assert all(world.events(one)[-1][1]["reason"] == "stopping" for one in names)
     assert (pool.leases, world.one("SELECT COUNT(*) FROM asset")) == ([], 0)
+
+
+def test_bundles_that_take_long_to_read_are_read_one_by_one_for_a_while(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
+) -> None:
+    monkeypatch.setattr(together, "READING_SECONDS", -1.0)
+    names = [put(world, name) for name in "abc"]
+    pool = queued(world, context)
+    pool.claim_and_run(0)
+    assert (groups, statuses(world, names)) == ([0], ["imported"] * 3)
+    monkeypatch.setattr(together, "READING_SECONDS", 2.0)
+    more = [put(world, name) for name in "def"]
+    run_all(queued(world, context))
+    assert (groups, statuses(world, more)) == ([0], ["imported"] * 3)
 
 
 def test_nothing_is_claimed_while_the_queue_is_paused(world: World, context: Context, groups: list[int]) -> None:

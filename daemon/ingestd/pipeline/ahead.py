@@ -66,6 +66,7 @@ class Ahead:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._size = 0
+        self._rests_until = 0.0
         self._long: tuple[Delivery, float] | None = None
         """and when (monotonic) it was read"""
         self._changed = threading.Condition()
@@ -143,8 +144,12 @@ class Ahead:
         return Found(kept.delivered, kept.readings)
 
     def count(self) -> int:
-        """How many small bundles are kept: about as many are queued, or soon will be."""
-        return len(self._kept)
+        """How many small bundles are kept to be imported together: about as many are queued, or soon will be."""
+        return len(self._kept) if time.monotonic() >= self._rests_until else 0
+
+    def rest(self, seconds: float) -> None:
+        """Has no bundles imported together for a while."""
+        self._rests_until = time.monotonic() + seconds
 
     def may_join(self, sync_id: str, sha256: str | None) -> bool:
         """Whether a bundle may be imported together with others: where the mount is far, only if its items are read."""

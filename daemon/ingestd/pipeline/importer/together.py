@@ -6,12 +6,12 @@ Whatever stands in the way leaves a bundle, or all of them, to runs of their own
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
-from ingestd.errors import Stopping
+from ingestd.errors import MountSilent, Stopping
 from ingestd.model import BatchStatus, Decision, Lease
 from ingestd.mount.access import READ_WINDOW
 from ingestd.mount.attempt import ReadingsByOrdinal
@@ -29,8 +29,8 @@ from ingestd.store.attempts import never
 
 log = structlog.get_logger()
 
-SILENCE_SECONDS = 2.0
-"""after which what is being read is left to a run of its own"""
+READING_SECONDS, REST_SECONDS = 2.0, 60.0
+"""after which the bundles of a group are read one by one, and for how long all bundles are then"""
 MAX_BYTES = 2**18
 """of the documents of all bundles: they go into one statement"""
 
@@ -43,12 +43,15 @@ class Together:
     leases: Sequence[Lease]
     stopping: threading.Event
     tick: Callable[[], None]
+    read_until: float = field(default_factory=lambda: time.monotonic() + READING_SECONDS)
 
     def run(self) -> list[Lease]:
         """The jobs that were ended: all that their bundles list was imported."""
         try:
             done = self._import()
         except Exception as error:  # noqa: BLE001  it comes again in a run of its own, and is reported there
+            if isinstance(error, MountSilent):
+                self.context.ahead.rest(REST_SECONDS)
             log.debug("not_imported_together", reason=str(error))
             return []
         for one in done:
@@ -89,7 +92,7 @@ class Together:
         mount, digests = self.context.mount, dict[str, str | None]()
         if mount.hung_manifests or mount.hanging_items():
             return {}
-        wanted, limits = [one.sync_id for one in group], (SILENCE_SECONDS, SILENCE_SECONDS)
+        wanted, limits = [one.sync_id for one in group], (READING_SECONDS, READING_SECONDS)
         mount.digest_manifests(wanted, digests, *limits, self._on_step, announced=True)
         same = [one for one in group if digests.get(one.sync_id) == one.sha256]
         readings = readings_of(same, self._request)
@@ -98,7 +101,7 @@ class Together:
         return readings
 
     def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
-        found = self.context.mount.read_items(requests, self._on_bytes, READ_WINDOW, deadline=SILENCE_SECONDS)
+        found = self.context.mount.read_items(requests, self._on_bytes, READ_WINDOW, deadline=READING_SECONDS)
         return {reading.ordinal: reading for reading in found}
 
     def _on_bytes(self, count: int) -> None:
@@ -106,10 +109,15 @@ class Together:
         self.context.instruments.documents_read.inc(count)
 
     def _on_step(self) -> None:
-        """Records progress of all the jobs, so that heartbeats go on. Raises Stopping when the daemon stops."""
+        """Records progress of all the jobs, so that heartbeats go on. Raises Stopping, and MountSilent after a while.
+
+        Bundles that take long to read are read at the same time by several workers.
+        """
         self.tick()
         if self.stopping.is_set():
             raise Stopping("the daemon is stopping")
+        if time.monotonic() > self.read_until:
+            raise MountSilent("reading the items of several bundles takes long")
         for lease in self.leases:
             lease.progress_at = time.monotonic()
 
