@@ -11,6 +11,7 @@ from ingestd.pipeline import plan_steps, preflight, staging
 from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer import opening
 from ingestd.pipeline.staging import Staging
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.store import item
@@ -33,6 +34,7 @@ def context(world: World) -> Context:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "ENTRIES_PER_STEP", STEP)
     monkeypatch.setattr(plan_steps, "MAX_AT_ONCE", STEP)
+    monkeypatch.setattr(opening, "may_have_new_items", lambda *_arguments: False)
 
 
 @contextmanager

@@ -36,6 +36,11 @@ class ManifestIndex(msgspec.Struct, tag=True):
     derivatives_ignored: int = 0
     total_bytes: int = 0
 
+    @property
+    def has_covers(self) -> bool:
+        """Whether there are items that are covers."""
+        return "cover" in self.types
+
     def fails(self, ordinal: int) -> bool:
         """Whether the item of a standing entry fails because of other entries."""
         return ordinal in self.conflicts or ordinal in self.differing

@@ -9,7 +9,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.pipeline.prefetch import prefetch
-from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Staging
+from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Plan, Staging, plan_of_new
 from ingestd.store.db import Database, Tx
 
 MAX_AT_ONCE = 5 * ENTRIES_PER_STEP
@@ -20,6 +20,12 @@ T = TypeVar("T")
 
 class InTransaction(Protocol):
     """Runs work in a transaction that is committed, or rolled back because this batch must not be planned now."""
+
+    def __call__(self, work: Callable[[Tx], T], /) -> T: ...
+
+
+class Read(Protocol):
+    """Runs work that only reads, and returns its result."""
 
     def __call__(self, work: Callable[[Tx], T], /) -> T: ...
 
@@ -42,6 +48,17 @@ def stage(db: Database, staging: Staging, in_transaction: InTransaction, on_prog
     for step in staging.dropping() if in_transaction(staging.has_gone) else ():
         in_transaction(step)
         on_progress()
+
+
+def foresee(db: Database, staging: Staging, read: Read, on_progress: Callable[[], None]) -> Plan:
+    """The plan of a batch without rows, which writes none; `read` waits for the database."""
+    plan = Plan()
+    with closing(prefetch(_forecast_ahead(db, staging))) as found:
+        for part, made in found:
+            forecasts = read(partial(staging.forecasts, part=part)) if made is None else made
+            plan.add(plan_of_new(zip(part, forecasts, strict=True)))
+            on_progress()
+    return plan
 
 
 def _forecast_ahead(db: Database, staging: Staging) -> Iterator[tuple[Sequence[Entry], Sequence[Forecast] | None]]:

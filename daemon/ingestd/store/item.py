@@ -47,13 +47,24 @@ class StagedItem:
 
 @dataclass(frozen=True, slots=True)
 class OpenItem:
-    """An item row that a run takes up, and what was decided of it so far; `reason` may be empty."""
+    """An item row that a run takes up, and what was decided of it so far; `reason` may be empty.
+
+    One that `is_new` is not written yet: it will be when it is decided.
+    """
 
     id: int
     ordinal: int
     crash_count: int
     decision: str
     reason: str
+
+    @classmethod
+    def new(cls, ordinal: int) -> "OpenItem":
+        return cls(0, ordinal, 0, Decision.PENDING.value, "")
+
+    @property
+    def is_new(self) -> bool:
+        return not self.id
 
 
 @dataclass(frozen=True, slots=True)

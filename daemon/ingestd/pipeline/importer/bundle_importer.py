@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,7 @@ from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import FirstTry, ItemReader
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import completion
+from ingestd.pipeline.importer import completion, new_items
 from ingestd.pipeline.importer.at_once import AtOnce
 from ingestd.pipeline.importer.chunk_source import ChunkSource, Select
 from ingestd.pipeline.importer.completion import Progress
@@ -65,27 +65,41 @@ class BundleImporter:
         if status is None:
             opened = opening.open(delivered, manifest)
             self.progress.terminal = opened.terminal
+            self.progress.planned = self.lease.items_total if opened.has_new_items else 0
             self._import_items(opened)
             self._import_containers(opened)
-            status = self.fence.guarded(lambda tx: completion.finish(tx, self.lease, self.progress))
+            status = self.fence.guarded(lambda tx: self._finish(tx, opened))
         self.context.passes.forget(manifest.sha256)
         return status
 
+    def _finish(self, tx: Tx, opened: Opened) -> BatchStatus:
+        if opened.has_new_items:
+            # Until all of them have rows, there is no plan that another run could go on with.
+            batch.set_plan(tx, self.lease.batch_id, opened.manifest.sha256)
+        return completion.finish(tx, self.lease, self.progress)
+
     def _import_items(self, opened: Opened) -> None:
         """Imports the items that this run takes up, and those that count in place of others that failed."""
-        scope, batch_id = self.lease.scope, self.lease.batch_id
         # Where what failed is not tried again, others count in its place from the beginning.
-        tries_failed = Decision.FAILED.value in item.TAKEN_BY[scope]
+        tries_failed = Decision.FAILED.value in item.TAKEN_BY[self.lease.scope]
         elected = [] if tries_failed else self._contest(opened).elect()
         self._take_back(elected)
-        for part, cause in PARTS:
-            select = partial(item.chunk, batch_id=batch_id, scope=scope, covers=part is Part.COVER)
+        for part, cause, select in self._parts(opened):
             self._import_part(opened, part, self._reader(cause), select)
         self._import_elected(opened, elected)
         contest = self._contest(opened)
         while elected := contest.elect():
             self._take_back(elected)
             self._import_elected(opened, elected)
+
+    def _parts(self, opened: Opened) -> Iterator[tuple[Part, str, Select]]:
+        """What is imported, in this order: the part, why it may be waited for, and what selects its items."""
+        if opened.has_new_items:
+            yield Part.ITEM, ITEMS, partial(new_items.select, opened.manifest)
+            return
+        of_batch = partial(item.chunk, batch_id=self.lease.batch_id, scope=self.lease.scope)
+        for part, cause in PARTS:
+            yield part, cause, partial(of_batch, covers=part is Part.COVER)
 
     def _contest(self, opened: Opened) -> Contest:
         is_needed = opened.bundle.action is not Action.REMOVE and self._has_failed()

@@ -10,7 +10,7 @@ from ingestd.model import Decision, Reason, Verdict, Version
 from ingestd.mount.records import SOURCE, Document
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
-from ingestd.pipeline.importer import cover_writer
+from ingestd.pipeline.importer import cover_writer, new_items
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, file_rows, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
@@ -33,17 +33,20 @@ def write(
 
 def write_locked(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
     """As `write`, for a chunk that was prepared in this transaction, from locked rows."""
-    write_library(tx, bundle, chunk, removed)
+    ids = write_library(tx, bundle, chunk, removed)
+    if chunk.items[0].row.is_new:
+        new_items.record(tx, removed.batch_id, chunk, ids)
+        return
     _record(tx, chunk)
     item.shift_tally(tx, removed.batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
 
 
-def write_library(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
-    """Writes only the library rows of such a chunk."""
+def write_library(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> Mapping[str, int]:
+    """Writes only the library rows of such a chunk; returns the ids of its assets by hash, but for tombstones."""
     if chunk.is_of_covers:
         cover_writer.write(tx, bundle, chunk, removed)
-    else:
-        _write_assets(tx, bundle, chunk, removed)
+        return {}
+    return _write_assets(tx, bundle, chunk, removed)
 
 
 def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) -> PreparedChunk:
@@ -61,6 +64,9 @@ def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) 
 
 def fail(tx: Tx, batch_id: int, chunk_item: ChunkItem, verdict: Verdict) -> None:
     """Records that one item failed; writes nothing to the library."""
+    if chunk_item.row.is_new:
+        new_items.fail(tx, batch_id, chunk_item, verdict)
+        return
     item.decide(tx, [(chunk_item.row.id, verdict)])
     item.shift_tally(tx, batch_id, [chunk_item.row], [verdict])
     ledger.append_items(tx, [chunk_item.row.id])
@@ -81,7 +87,7 @@ def _record(tx: Tx, chunk: PreparedChunk) -> None:
     ledger.append_items(tx, [chunk_item.row.id for chunk_item in chunk.items])
 
 
-def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> None:
+def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalCount) -> Mapping[str, int]:
     known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
     updates, removals = chunk.by_hash(Decision.UPDATED), _ids(chunk.by_hash(Decision.REMOVED), known)
     dropped = evaluate.dropped_files(tx, ((known[u.entry.asset_hash], u.entry) for u in updates))
@@ -103,6 +109,7 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     named = [chunk_item.entry for chunk_item, verdict in chunk.decided() if _names_cover(chunk_item, verdict, bundle)]
     _link_named_covers(tx, bundle, chunk.state, named, ids)
     due.note_live(tx, _made_live(chunk))
+    return ids
 
 
 def _made_live(chunk: PreparedChunk) -> list[str]:

@@ -16,9 +16,13 @@ from ingestd.store.standing import Standing
 
 @dataclass(slots=True)
 class Progress:
-    """What one run has decided. `terminal` items were decided before it began."""
+    """What one run has decided. `terminal` items were decided before it began.
+
+    `planned` items have rows only when they are decided; 0 if all have had them before.
+    """
 
     terminal: int = 0
+    planned: int = 0
     seen: int = 0
     tally: Counter[str] = field(default_factory=Counter)
 
@@ -135,7 +139,7 @@ def _summary(progress: Progress, items: Counter[str], status: BatchStatus) -> di
     return {
         "ok": int(not items[Decision.FAILED.value]),
         "status": status.value,
-        "remaining": items.total() - terminal,
+        "remaining": max(items.total(), progress.planned) - terminal,
         "tally": {decision.value: progress.tally[decision.value] for decision in DECIDED},
     }
 

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import TypeVar
 
-from ingestd.errors import DatabaseUnavailable, Stopping
+from ingestd.errors import DatabaseUnavailable, LeaseLost, Stopping
 from ingestd.model import Lease
 from ingestd.pipeline.context import Context
 from ingestd.store import job
@@ -32,7 +33,12 @@ class Fence:
         Raises LeaseLost, and rolls `work` back, when the job is no longer this worker's.
         """
 
+        attempts = count()
+
         def fenced(tx: Tx) -> T:
+            if next(attempts) and not job.beat(tx, self._lease):
+                # What the attempt before met is another run of the same job.
+                raise LeaseLost(f"job {self._lease.job_id} was taken from {self._lease.worker_id}")
             result = work(tx)
             progress = self._lease.items_done + done
             job.fence(tx, self._lease, progress, self._lease.items_total, current_item_id)

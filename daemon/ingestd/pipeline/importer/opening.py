@@ -9,7 +9,7 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, PriorFirst, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import SUCCEEDED, Lease, Scope
+from ingestd.model import SUCCEEDED, Action, Lease, Scope
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import FirstTry, pauses
 from ingestd.pipeline import delivery, future, ordering, plan_steps, preflight, removals
@@ -30,7 +30,7 @@ from ingestd.store.standing import Standing
 class Opened:
     """A run's bundle. `terminal` items were decided before the run began; `plan` is None when one existed already.
 
-    `removed` counts what the run takes out of sight.
+    `removed` counts what the run takes out of sight. `has_new_items`: their rows are written when they are decided.
     """
 
     manifest: Manifest
@@ -38,6 +38,7 @@ class Opened:
     terminal: int
     plan: Plan | None
     removed: RemovalCount
+    has_new_items: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,28 @@ class Begun:
     """the manifest that was read was recorded now"""
 
 
+def may_have_new_items(lease: Lease, begun: Begun) -> bool:
+    """Whether all of a new bundle is imported, which has no covers or containers, and is not about removals."""
+    is_new = begun.known.plan_sha256 is None and not begun.standing.has_rows
+    is_all = lease.scope is Scope.ALL and not (lease.isolate_items or lease.items_done)
+    manifest = begun.manifest
+    has_others = manifest.container_count or manifest.index.has_covers
+    return is_new and is_all and not has_others and manifest.action is not Action.REMOVE
+
+
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The rows of a large batch, staged in steps after its run had `begun`."""
+    """The rows of a large batch, staged in steps after its run had `begun`; or only their `plan`, and no rows."""
 
     begun: Begun
     staging: Staging
+    plan: Plan | None = None
 
     def is_for(self, begun: Begun) -> bool:
         """Whether the batch still has this manifest, and its place in the order, as the run begins once more."""
         before, now = self.begun, begun
         is_moved = (before.bundle.version, before.standing.revision) != (now.bundle.version, now.standing.revision)
-        return not (now.is_changed or is_moved)
+        return not (now.is_changed or is_moved or (self.plan is not None and now.standing.has_rows))
 
 
 class PlanInSteps(IngestdError):
@@ -90,8 +101,7 @@ class Opening:
         """Raises ManifestError, PriorFirst, RemovalRefused, LeaseLost."""
         opened, obstacle = self.fence.fenced(lambda tx: self.prepare(tx, delivered, manifest))
         while isinstance(obstacle, PlanInSteps):
-            staged = obstacle.staged
-            plan_steps.stage(self.context.db, staged.staging, self.fence.fenced, self.fence.on_step)
+            staged = self._staged(obstacle.staged)
             opened, obstacle = self.fence.fenced(
                 partial(self.prepare, delivered=delivered, manifest=manifest, staged=staged)
             )
@@ -100,6 +110,15 @@ class Opening:
         if obstacle is not None:
             raise obstacle
         return opened
+
+    def _staged(self, staged: Staged) -> Staged:
+        """Stages the items of a large batch. Those of a new one are only planned, if nothing needs their rows."""
+        if may_have_new_items(self.lease, staged.begun):
+            plan = plan_steps.foresee(self.context.db, staged.staging, self.fence.read, self.fence.on_step)
+            if not plan.removals.total:
+                return replace(staged, plan=plan)
+        plan_steps.stage(self.context.db, staged.staging, self.fence.fenced, self.fence.on_step)
+        return staged
 
     def read(self) -> tuple[Delivery, Manifest]:
         """The delivery and its manifest; one that cannot be read is tried again for mount.settle_seconds.
@@ -180,7 +199,7 @@ class Opening:
         known, manifest, bundle = begun.known, begun.manifest, begun.bundle
         plan = None
         if staged is not None and staged.is_for(begun):
-            plan = preflight.end_plan(tx, known, manifest, bundle, staged.staging)
+            plan = self._end_plan(tx, begun, staged)
         elif self._needs_plan(tx, begun):
             if plan_steps.is_large(manifest):
                 staging = preflight.begin_plan(tx, known, manifest, bundle, had_rows=begun.standing.has_rows)
@@ -192,7 +211,16 @@ class Opening:
             removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, begun.removed), refusal
-        return Opened(manifest, bundle, self._record_start(tx, begun), plan, begun.removed), None
+        is_new = plan is not None and staged is not None and plan is staged.plan
+        terminal = self._record_start(tx, begun, plan if is_new else None)
+        return Opened(manifest, bundle, terminal, plan, begun.removed, is_new), None
+
+    def _end_plan(self, tx: Tx, begun: Begun, staged: Staged) -> Plan:
+        if staged.plan is None:
+            return preflight.end_plan(tx, begun.known, begun.manifest, begun.bundle, staged.staging)
+        finished = preflight.finished_payload(staged.plan, begun.manifest.index)
+        ledger.append(tx, begun.known.id, "preflight_finished", **finished)
+        return staged.plan
 
     def _needs_plan(self, tx: Tx, begun: Begun) -> bool:
         """Whether a plan has to be made, once what is to be repeated has been reset."""
@@ -222,9 +250,9 @@ class Opening:
             return stands, False
         return standing.lock(tx, known.id), True
 
-    def _record_start(self, tx: Tx, begun: Begun) -> int:
-        """Appends `import_started`; returns how many items are decided already."""
-        tally = item.tally(tx, self.lease.batch_id)
+    def _record_start(self, tx: Tx, begun: Begun, plan: Plan | None) -> int:
+        """Appends `import_started`; returns how many items are decided already. `plan`: of items without rows."""
+        tally = item.tally(tx, self.lease.batch_id) if plan is None else plan.counts
         terminal = sum(tally[decision.value] for decision in SUCCEEDED)
         self.lease.items_done, self.lease.items_total = terminal, tally.total()
         of_all, stands = self.lease.scope.takes_everything, begun.standing

@@ -1,0 +1,31 @@
+"""ingest_batch_item rows of items of which nothing was recorded before they were decided."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ingestd.store import bulk
+from ingestd.store.db import Tx
+from ingestd.store.sql import Queries
+from ingestd.store.values import Ids, rows_of
+
+_sql = Queries("decided")
+
+
+def write(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Items by ordinal, as `item.stage` takes them, each with the id of its asset at the end; returns their ids."""
+    ids: list[int] = []
+    for part in rows_of(rows, batch_id):
+        bulk.write(tx, part, insert=_sql.write, load=_sql.load)
+        ids += _new_ids(tx, batch_id, [row[0] for row in part.rows])
+    return ids
+
+
+def _new_ids(tx: Tx, batch_id: int, ordinals: Sequence[int]) -> Sequence[int]:
+    """The ids of items that were just inserted in this order: they grow, so that the first and the last may say all.
+
+    They do unless another session inserted at the same time.
+    """
+    first, last = _sql.new_ids(tx.connection, batch_id=batch_id, last=ordinals[-1])
+    if last - first == len(ordinals) - 1:
+        return range(first, last + 1)
+    return [id_ for (id_,) in _sql.ids_at(tx.connection, batch_id=batch_id, ordinals=Ids(ordinals))]
