@@ -8,10 +8,9 @@ import pytest
 from ingestd.errors import Unavailable
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.lanes import Task
+from ingestd.pipeline.lanes import Outcome, Task
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.reads import Outcome
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.sweeps import Sweeper
 from support.locks import holding

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from ingestd.config import MountSettings
-from ingestd.errors import ManifestUnsettled, MountGone, MountReplaced, MountUnavailable, Shortage
+from ingestd.errors import MountGone, MountReplaced, MountUnavailable, Shortage
 from ingestd.format.fields import Limits
 from ingestd.model import Origin
 from ingestd.mount import wire
@@ -19,7 +19,7 @@ from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.listing_receiver import ListingReceiver
 from ingestd.mount.manifest_answers import ManifestAnswers
-from ingestd.mount.manifest_receiver import ManifestReceiver
+from ingestd.mount.manifest_exchange import ManifestExchange
 from ingestd.mount.mountinfo import MountIdentity, MountPoint, mount_point
 from ingestd.mount.prober import Prober
 from ingestd.mount.reader_shares import ReaderShares
@@ -159,22 +159,34 @@ class Mount:
         *,
         deadline: float | None = None,
         only_short: bool = False,
+        within: ManifestExchange | None = None,
     ) -> ManifestReading:
         """The checked manifest or its problem; nothing but its digest if that is `known_sha256`.
 
         `on_alive()` is called for each sign of life. Raises SentinelMissing, ManifestUnsettled if it cannot be read
         (yet) or is not complete JSON, and MountUnavailable after `deadline` seconds, by default mount.deadline, without
-        a sign of life. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB.
+        a sign of life. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB. `within`: a request for
+        several, of which this may be the next one.
         """
-        seconds, most = self.settings.deadline if deadline is None else deadline, self.settings.max_manifest_bytes
-        request = wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short)
-        try:
-            return self._receive_manifest(request, seconds, on_alive)
-        except MountUnavailable as error:
-            if not isinstance(error.__cause__, EOFError):
-                raise
-            # The helper itself reports what it cannot read. Why it ended is unknown, and says nothing about the mount.
-            raise ManifestUnsettled([f"sync/{sync_id}.json cannot be read: {error.__cause__}"]) from error
+        seconds = self.settings.deadline if deadline is None else deadline
+        request = self._request_for_manifest(sync_id, known_sha256, only_short=only_short)
+        if within is None or not within.is_next(request):
+            within = ManifestExchange([request], lambda: self._helper(Use.MANIFEST, sync_id))
+        return within.read(seconds, on_alive)
+
+    def request_manifests(
+        self, wanted: Sequence[tuple[str, str | None]], on_slow: Callable[[], None]
+    ) -> ManifestExchange:
+        """A request for several short manifests, (sync_id, known digest) each, for `read_manifest` in this order.
+
+        `on_slow()` is called when one takes long: the others are to be read without it then.
+        """
+        requests = [self._request_for_manifest(sync_id, sha256, only_short=True) for sync_id, sha256 in wanted]
+        return ManifestExchange(requests, lambda: self._helper(Use.MANIFEST), on_slow)
+
+    def _request_for_manifest(self, sync_id: str, known_sha256: str | None, *, only_short: bool) -> wire.ReadManifest:
+        most = self.settings.max_manifest_bytes
+        return wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short)
 
     def digest_manifests(
         self,
@@ -198,17 +210,6 @@ class Mount:
     def manifest_answers(self, sync_id: str, seconds: float) -> bool:
         """Whether reading the beginning of a manifest ends within so many seconds: one that hangs costs no helper."""
         return self._answers.answers(sync_id, seconds)
-
-    def _receive_manifest(
-        self, request: wire.ReadManifest, seconds: float, on_alive: Callable[[], None]
-    ) -> ManifestReading:
-        receiver = ManifestReceiver()
-        with self._helper(Use.MANIFEST, request.sync_id) as helper:
-            helper.send(request, seconds)
-            while not receiver.is_complete:
-                receiver.add(helper.receive(seconds, lambda _count: on_alive()))
-                on_alive()
-        return receiver.reading()
 
     def read_items(
         self,

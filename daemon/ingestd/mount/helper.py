@@ -62,6 +62,9 @@ def fulfil(request: wire.Request, channel: ReplyChannel) -> None:
             channel.send(inspect_root(root, channel.keep_alive))
         case wire.ListSentinels(root, awaited, known_stamp):
             sync_folder.list_sentinels(root, channel.send, awaited, known_stamp)
+        case wire.ReadManifests(requests):
+            with channel.flushing():
+                manifests.send_manifests(requests, channel.buffer, channel.keep_alive)
         case wire.ReadManifest(only_short=True):
             manifests.send_manifest(request, channel.buffer, channel.keep_alive)
             channel.flush()

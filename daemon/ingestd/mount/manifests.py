@@ -6,8 +6,8 @@ limit of memory, so that a manifest that exceeds it costs nothing but itself, an
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from io import BytesIO
 
 from ingestd.errors import ManifestError
@@ -15,7 +15,7 @@ from ingestd.format.fields import BadEntry
 from ingestd.format.manifest_parser import parse_parts
 from ingestd.mount import compartment
 from ingestd.mount.paths import read_blocks
-from ingestd.mount.sync_folder import NoSentinel, open_manifest
+from ingestd.mount.sync_folder import NoSentinel, open_manifest, open_sync
 from ingestd.mount.wire import Failure, ManifestHead, ManifestIsLong, ManifestProblems, ManifestReply, ReadManifest
 from ingestd.shortage import require_descriptors
 
@@ -37,10 +37,23 @@ class _IsLong(Exception):
         self.size = size
 
 
-def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:
-    """Sends all replies to a request for a manifest; `alive()` sends a sign of life when one is due."""
+def send_manifests(requests: Sequence[ReadManifest], send: Send, alive: Callable[[], None]) -> None:
+    """Sends all replies for several manifests of one root, whose folder is opened once."""
+    with ExitStack() as stack:
+        folder = None
+        with suppress(BadEntry, OSError):  # which is the answer for each of them, then
+            folder = stack.enter_context(open_sync(requests[0].root))
+        for request in requests:
+            send_manifest(request, send, alive, folder)
+
+
+def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None], folder: int | None = None) -> None:
+    """Sends all replies to a request for a manifest; `alive()` sends a sign of life when one is due.
+
+    `folder`: a descriptor of the folder with the manifests, if that is open.
+    """
     try:
-        data, sha256 = _read(request, alive)
+        data, sha256 = _read(request, alive, folder)
     except _TooLarge as error:
         send(ManifestProblems([f"the manifest cannot be read: {error} (mount.max_manifest_bytes)"], "setting"))
     except _IsLong as long:
@@ -77,7 +90,7 @@ def try_to_read(root: str, sync_id: str) -> None:
         require_descriptors(error)
 
 
-def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]:
+def _read(request: ReadManifest, alive: Callable[[], None], folder: int | None) -> tuple[bytes, str]:
     """The bytes of a manifest and their digest. Raises _TooLarge, _IsLong, NoSentinel, BadEntry, OSError."""
     name, max_bytes = f"{request.sync_id}.json", request.max_bytes
     # A file may grow while it is read, or have more than its size says.
@@ -85,7 +98,7 @@ def _read(request: ReadManifest, alive: Callable[[], None]) -> tuple[bytes, str]
     digest = hashlib.sha256()
     # Not a list of blocks: joining them would need twice the memory.
     kept = BytesIO()
-    with open_manifest(request.root, request.sync_id, alive) as fd:
+    with open_manifest(request.root, request.sync_id, alive, folder) as fd:
         size = os.fstat(fd).st_size
         if size > max_bytes:
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from ingestd.mount import wire
 from ingestd.mount.records import Reading
 from ingestd.mount.repeating import repeating
 
-REPORT_SECONDS = 0.5
+REPORT_SECONDS, FLUSH_SECONDS = 0.5, 0.1
 MAX_GROUP_READINGS, MAX_GROUP_BYTES, MAX_PART_BYTES = 64, 2**18, 2**22
 MAX_BUFFERED = 2**16
 """bytes, what a pipe takes at once"""
@@ -42,6 +42,13 @@ class ReplyChannel:
             self._frames += wire.frame(reply)
             if len(self._frames) >= MAX_BUFFERED:
                 self._flush()
+
+    @contextmanager
+    def flushing(self) -> Iterator[None]:
+        """Sends what is buffered every FLUSH_SECONDS, and at the end of the block: what comes next may hang."""
+        with repeating(self.flush, FLUSH_SECONDS):
+            yield
+        self.flush()
 
     def flush(self) -> None:
         """Sends what was buffered."""

@@ -6,7 +6,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
@@ -165,18 +165,24 @@ def is_sentinel(name: str) -> bool:
     return name.endswith(".ready") and SYNC_ID.fullmatch(name.removesuffix(".ready")) is not None
 
 
+def open_sync(root: str) -> AbstractContextManager[int]:
+    """A descriptor of the folder with the manifests. Raises BadEntry, OSError."""
+    return open_in_root(root, "sync", WALK_FOLDER)
+
+
 @contextmanager
-def open_manifest(root: str, sync_id: str, alive: Alive = quiet) -> Iterator[int]:
+def open_manifest(root: str, sync_id: str, alive: Alive = quiet, folder: int | None = None) -> Iterator[int]:
     """A descriptor of the manifest of a bundle. Raises BadEntry, OSError, and NoSentinel.
 
-    Without its sentinel the bundle is not handed over, and the manifest is not opened.
+    Without its sentinel the bundle is not handed over, and the manifest is not opened. `folder`: that of the manifests,
+    if it is open already.
     """
     name = f"{sync_id}.json"
-    with open_in_root(root, "sync", WALK_FOLDER) as folder:
+    with open_sync(root) if folder is None else nullcontext(folder) as parent:
         alive()
-        _require_sentinel(folder, f"{sync_id}.ready")
+        _require_sentinel(parent, f"{sync_id}.ready")
         alive()
-        with open_below(folder, name, OPEN_FILE) as fd:
+        with open_below(parent, name, OPEN_FILE) as fd:
             alive()
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise BadEntry(Reason.FILE_UNREADABLE, f"{name} is not a regular file")

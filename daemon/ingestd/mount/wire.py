@@ -53,6 +53,12 @@ class ReadManifest(msgspec.Struct, tag=True):
     only_short: bool = False
 
 
+class ReadManifests(msgspec.Struct, tag=True):
+    """Request: several short manifests of one root. Replies: those to each of the `requests`, in this order."""
+
+    requests: list[ReadManifest]
+
+
 class DigestManifests(msgspec.Struct, tag=True):
     """Request: the digests of some manifests, in order, for so many `seconds`, but of one at least.
 
@@ -191,7 +197,7 @@ class Failure(msgspec.Struct, tag=True):
     is_shortage: bool = False
 
 
-Request = InspectRoot | ListSentinels | ReadManifest | DigestManifests | ProbeManifest | ReadItems
+Request = InspectRoot | ListSentinels | ReadManifest | ReadManifests | DigestManifests | ProbeManifest | ReadItems
 ManifestReply = ManifestHead | ManifestIsLong | ManifestProblems | Envelope | Block | ManifestIndex
 Reply = RootInfo | ListingPart | ManifestDigests | Probed | Progress | Readings | Failure | ManifestReply
 

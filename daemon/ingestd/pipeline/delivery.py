@@ -13,6 +13,7 @@ from ingestd.errors import BatchIsRunning, ManifestError, MountSilent
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, InvalidBasis, JobState, Origin
+from ingestd.mount.manifest_exchange import ManifestExchange
 from ingestd.pipeline import discovery, future, ordering, removals, sightings, staging
 from ingestd.pipeline.context import Context
 from ingestd.records import Batch
@@ -63,17 +64,20 @@ def read(
     deadline: float | None = None,
     only_short: bool = False,
     is_probed: bool = False,
+    within: ManifestExchange | None = None,
 ) -> Delivery:
     """Reads the manifest of a bundle. Raises SentinelMissing, ManifestUnsettled or MountUnavailable.
 
     `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
     `on_alive()` is called now and then while a long manifest is read. `deadline` is the longest silence in seconds, by
     default mount.deadline. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB. `is_probed`: that
-    reading it ends is known, or found out otherwise.
+    reading it ends is known, or found out otherwise. `within`: a request for several, of which it may be next.
     """
     if not is_probed:
         _require_answer(context, sync_id, context.settings.mount.deadline if deadline is None else deadline)
-    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive, deadline=deadline, only_short=only_short)
+    reading = context.mount.read_manifest(
+        sync_id, known_sha256, on_alive, deadline=deadline, only_short=only_short, within=within
+    )
     is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
     return Delivery(
         sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged, context.mount.origin

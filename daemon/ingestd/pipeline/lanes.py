@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from ingestd.pipeline.delivery import Delivery
+
 FIRST_TURN, SECONDS_PER_BYTE = 60.0, 2**-20
 """seconds of the first turn of a manifest that takes long, and more for its length"""
 
@@ -47,3 +49,17 @@ class Task:
         """As a task that takes long: with the time of its next turn."""
         turn = 2 * self.turn or FIRST_TURN + self.size * SECONDS_PER_BYTE
         return replace(self, lane=Lane.HUGE if self.lane in (Lane.LONG, Lane.HUGE) else Lane.SLOW, turn=turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task: a delivery or an error, or how it has to be read again (`next_task`).
+
+    `is_silent`: the mount answers, but reading this bundle did not.
+    """
+
+    task: Task
+    delivered: Delivery | None = None
+    error: Exception | None = None
+    is_silent: bool = False
+    next_task: Task | None = None

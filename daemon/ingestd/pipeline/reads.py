@@ -4,22 +4,25 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from ingestd.errors import ManifestIsLong, ManifestTakesLong, MountUnavailable, Shortage, StillSilent
+from ingestd.mount.manifest_exchange import ManifestExchange
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.lanes import Lane, Task
+from ingestd.pipeline.lanes import Lane, Outcome, Task
 
 READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 8, Lane.PROBE: 1, Lane.SLOW: 4, Lane.HUGE: 1}
 FAR_READERS = 12
 """for SHORT on a remote mount, where a manifest takes several round trips"""
 REPLACED = (Lane.SHORT, Lane.AGAIN)
 """lanes whose readers are replaced while they are slow, by up to as many again"""
-MAX_QUEUED = 4 * READERS[Lane.SHORT]
+MAX_QUEUED, MAX_TOGETHER = 32, 8
+"""manifests that wait for a reader or to be recorded; those that are read with one request"""
 FIRST_SILENCE = 2.0
 """seconds of silence after which a reader gives up; the bundle is then read apart, with all of mount.deadline"""
 SECONDS_ALIVE = 2.0
@@ -30,20 +33,6 @@ PROBE_AFTER_SILENCE = 60.0
 """seconds for which manifests are probed after a read was silent"""
 PROBE_POLL, SLOW_PROBE = 0.05, 0.5
 """seconds between looks at new tasks, and after which a manifest that answers is read apart"""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a task: a delivery or an error, or how it has to be read again (`next_task`).
-
-    `is_silent`: the mount answers, but reading this bundle did not.
-    """
-
-    task: Task
-    delivered: Delivery | None = None
-    error: Exception | None = None
-    is_silent: bool = False
-    next_task: Task | None = None
 
 
 class Reads:
@@ -94,11 +83,13 @@ class Reads:
         """How many tasks wait for a reader of a lane."""
         return len(self._queues[lane])
 
-    def submit(self, task: Task) -> None:
+    def submit(self, tasks: Sequence[Task]) -> None:
         with self._lock:
-            self._pending[task.sync_id] = task
-            self._queues[task.lane].append(task)
-        self._start_reader(task.lane)
+            for task in tasks:
+                self._pending[task.sync_id] = task
+                self._queues[task.lane].append(task)
+        for task in tasks:
+            self._start_reader(task.lane)
 
     def next(self, seconds: float, limit: int) -> list[Outcome]:
         """The next outcomes, as many as there are; none if there is none in time.
@@ -136,7 +127,7 @@ class Reads:
     def _start_reader(self, lane: Lane) -> bool:
         """Starts one more reader, if there may be more; False if that fails, so that those that run read everything."""
         with self._lock:
-            if self._threads[lane] >= self._limit(lane):
+            if not self._queues[lane] or self._threads[lane] >= self._limit(lane):
                 return True
             self._threads[lane] += 1
         try:
@@ -157,15 +148,40 @@ class Reads:
         if lane is Lane.PROBE:
             self._work_probes()
             return
-        while (task := self._take(lane)) is not None:
-            self._outcomes.put(self._read(task))
+        while tasks := self._take(lane):
+            self._read_all(tasks)
 
-    def _take(self, lane: Lane) -> Task | None:
+    def _take(self, lane: Lane) -> deque[Task]:
+        """What a reader reads next; nothing, and it ends, when nothing is queued."""
         with self._lock:
-            if self._queues[lane]:
-                return self._take_long() if lane is Lane.LONG else self._queues[lane].popleft()
-            self._threads[lane] -= 1
-            return None
+            queue = self._queues[lane]
+            if queue and lane is Lane.LONG:
+                return deque([self._take_long()])
+            tasks = deque(queue.popleft() for _ in range(self._share(lane)))
+            self._threads[lane] -= not tasks
+            return tasks
+
+    def _share(self, lane: Lane) -> int:
+        """How many queued manifests one reader reads with one request, so that all readers have the same number."""
+        queued = len(self._queues[lane])
+        is_together = lane is Lane.SHORT and not self._may_hang()
+        return min(math.ceil(queued / self._limit(lane)), MAX_TOGETHER) if is_together else min(queued, 1)
+
+    def _read_all(self, tasks: deque[Task]) -> None:
+        """Reads some manifests. Those behind one that takes long are left to other readers."""
+
+        def leave() -> None:
+            while tasks:
+                self._outcomes.put(Outcome(task := tasks.popleft(), next_task=task))
+
+        together = None
+        if len(tasks) > 1:
+            wanted = [(task.sync_id, task.known_sha256) for task in tasks]
+            together = self._context.mount.request_manifests(wanted, leave)
+        while tasks:
+            self._outcomes.put(self._read(tasks.popleft(), together))
+        if together is not None:
+            together.close()
 
     def _take_long(self) -> Task:
         """The shortest of the long ones, or in between the oldest."""
@@ -228,16 +244,18 @@ class Reads:
 
     def _needs_probe(self, task: Task) -> bool:
         """Whether a manifest may hang like others, and has not shown yet that it does not."""
-        if task.probed_for is not None or task.turn or task.lane is Lane.LONG:
-            return False
+        return task.probed_for is None and not task.turn and task.lane is not Lane.LONG and self._may_hang()
+
+    def _may_hang(self) -> bool:
+        """Whether manifests hang, or did lately."""
         mount = self._context.mount
         return time.monotonic() < self._probe_until or mount.prober.is_busy or mount.hung_manifests > 0
 
-    def _read(self, task: Task) -> Outcome:
+    def _read(self, task: Task, together: ManifestExchange | None = None) -> Outcome:
         if self._needs_probe(task):
             return Outcome(task, next_task=task.moved(Lane.PROBE))
         try:
-            return Outcome(task, self._delivered(task, self._deadline(task)))
+            return Outcome(task, self._delivered(task, self._deadline(task), together))
         except ManifestIsLong as long:
             return Outcome(task, next_task=replace(task, lane=Lane.LONG, size=long.size, turn=0.0))
         except ManifestTakesLong:
@@ -253,7 +271,7 @@ class Reads:
         longest = self._context.settings.mount.deadline
         return longest if task.turn or task.lane is Lane.APART else min(FIRST_SILENCE, longest)
 
-    def _delivered(self, task: Task, deadline: float) -> Delivery:
+    def _delivered(self, task: Task, deadline: float, together: ManifestExchange | None) -> Delivery:
         end = time.monotonic() + (task.turn or deadline + SECONDS_ALIVE)
 
         def require_time() -> None:
@@ -269,6 +287,7 @@ class Reads:
             deadline=deadline,
             only_short=only_short,
             is_probed=True,  # by its lane, where manifests may hang
+            within=together,
         )
 
     def _blame(self, task: Task, error: MountUnavailable) -> Outcome:

@@ -23,8 +23,8 @@ from ingestd.model import BatchStatus, InvalidBasis
 from ingestd.pipeline import delivery, new_bundles
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.lanes import Outcome
 from ingestd.pipeline.names import Names
-from ingestd.pipeline.reads import Outcome
 from ingestd.pipeline.recorded import Recorded
 from ingestd.pipeline.settling import Settling, Waits
 from ingestd.pipeline.stuck import MAX_PAUSE, Stuck

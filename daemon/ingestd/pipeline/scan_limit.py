@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 
-from ingestd.pipeline.reads import Outcome
+from ingestd.pipeline.lanes import Outcome
 
 LIMIT_SECONDS = 300.0
 """after the last progress with any other bundle, the scan ends without those that are still being read"""

@@ -17,10 +17,10 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.full_listings import FullListings
 from ingestd.pipeline.full_scans import FullScans
 from ingestd.pipeline.ignored_names import IgnoredNames
-from ingestd.pipeline.lanes import Lane, Task
+from ingestd.pipeline.lanes import Lane, Outcome, Task
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.new_bundles import MAX_TOGETHER
-from ingestd.pipeline.reads import Outcome, Reads
+from ingestd.pipeline.reads import Reads
 from ingestd.pipeline.recording import Recorder
 from ingestd.pipeline.rotation import Rotation, recorded_digests
 from ingestd.pipeline.scan_limit import ScanLimit
@@ -261,9 +261,7 @@ class Scanner:
                 self._round_ends_at = time.monotonic()
 
     def _take(self, outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.next_task is not None:
-                self._reads.submit(outcome.next_task)
+        self._reads.submit([outcome.next_task for outcome in outcomes if outcome.next_task is not None])
         self._recorder.handle([outcome for outcome in outcomes if outcome.next_task is None])
 
     def _submit_named(self) -> None:
@@ -291,6 +289,8 @@ class Scanner:
             for sync_id in idle:
                 self._names.put_back(sync_id)
             raise
-        for sync_id in idle:
-            known_sha256 = None if sync_id in self._recorder.doubtful else digests.get(sync_id)
-            self._reads.submit(Task(sync_id, known_sha256, Lane.APART if self._recorder.is_apart(sync_id) else lane))
+        self._reads.submit([self._task(sync_id, digests.get(sync_id), lane) for sync_id in idle])
+
+    def _task(self, sync_id: str, sha256: str | None, lane: Lane) -> Task:
+        known_sha256 = None if sync_id in self._recorder.doubtful else sha256
+        return Task(sync_id, known_sha256, Lane.APART if self._recorder.is_apart(sync_id) else lane)
