@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingestd.errors import LeaseLost, Stopping
-from ingestd.pipeline import cancelling
+from ingestd.pipeline import cancelling, plan_steps
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import chunk_writer, opening
 from ingestd.pipeline.importer.suspects import Suspects
@@ -135,6 +135,47 @@ def test_each_row_is_written_once(world: World, context: Context, statements: li
         queued(world, context, *map(photo, "klmno"))
         assert world.run_next(context) == "done"
     assert [text for text in statements if any(change in text for change in CHANGES_OF_ITEMS)], "the test sees them"
+
+
+LOOK_UP = "SELECT JSON_ARRAYAGG(JSON_ARRAY(a.id"
+SELECTS = "FROM ingest_batch_item FORCE INDEX (by_ordinal)\n  WHERE batch_id"
+
+
+def test_new_assets_are_looked_up_once_and_no_items_are(world: World, context: Context, statements: list[str]) -> None:
+    queued(world, context, *map(photo, "abcdefgh"))
+    statements.clear()
+    assert world.run_next(context) == "done"
+    assert sum(LOOK_UP in text for text in statements) == 4, "one for each step of the plan"
+    assert not any(SELECTS in text for text in statements)
+
+
+def test_the_server_looks_for_open_items_as_often_as_there_are_some(
+    world: World, context: Context, statements: list[str]
+) -> None:
+    with staged():
+        queued(world, context, *map(photo, "abcdef"))
+        assert world.run_next(context) == "done"
+    assert sum(SELECTS in text for text in statements) == 2, "4 of them, then 2, and no covers"
+
+
+def test_an_asset_that_came_since_the_plan_is_found(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_id = queued(world, context, *map(photo, "abcdefgh"), day=2)
+    real = plan_steps.foresee
+
+    def foresee(*arguments: Any) -> Any:
+        found = real(*arguments)
+        monkeypatch.setattr(plan_steps, "foresee", real)
+        assert world.import_all(world.context(), world.put(photo("c"), photo("d", title="Other"))) == ["done"]
+        return found
+
+    monkeypatch.setattr(plan_steps, "foresee", foresee)
+    assert world.run_next(context) == "done"
+    names = {md5(name): name for name in "abcdefgh"}
+    decided = {names[hash_]: decision for hash_, decision in world.decisions(sync_id).items()}
+    assert decided == dict.fromkeys("abefgh", "created") | {"c": "skipped:unchanged", "d": "updated"}
+    assert world.tallies() == world.counted()
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,18 @@ def evaluate(
         return Verdict(Decision.FAILED, *failure)
     if entry.is_cover:
         return _evaluate_cover(entry, bundle, state, arriving)
-    before = state.covers_of(entry.asset_hash)
-    differs = covers_after(entry, bundle, before).visible != before.visible
+    # Most entries name no cover, and say nothing about one.
+    differs = entry.cover_hash is not None and _changes_cover(entry, bundle, state)
     stored = state.assets.get(entry.asset_hash)
     return decide.decide_asset(
         bundle.action, entry.asset_type, entry.sha256, documents_sha256, bundle.version, stored, cover_differs=differs
     )
+
+
+def _changes_cover(entry: Entry, bundle: Bundle, state: LibraryState) -> bool:
+    """Whether readers see another cover of an asset after its entry."""
+    before = state.covers_of(entry.asset_hash)
+    return covers_after(entry, bundle, before).visible != before.visible
 
 
 def _evaluate_cover(entry: Entry, bundle: Bundle, state: LibraryState, arriving: Container[str]) -> Verdict:

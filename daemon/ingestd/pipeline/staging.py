@@ -77,12 +77,18 @@ class Plan:
     def item_count(self) -> int:
         return self.counts.total()
 
+    @property
+    def creates_all(self) -> bool:
+        """Whether each item is a new asset."""
+        return self.counts[Decision.WILL_CREATE.value] == self.item_count
+
 
 def plan_of_new(forecasts: Iterable[tuple[Entry, Forecast]]) -> Plan:
     """The plan of a batch without rows; it writes none."""
     plan = Plan()
     for entry, (verdict, removals) in forecasts:
-        plan.removals += removals
+        if removals is not NO_REMOVALS:
+            plan.removals += removals
         plan.note(entry, FORECAST.get(verdict.decision, verdict.decision), verdict.error)
     return plan
 

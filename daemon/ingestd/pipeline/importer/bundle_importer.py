@@ -98,7 +98,7 @@ class BundleImporter:
             yield Part.ITEM, ITEMS, partial(new_items.select, opened.manifest)
             return
         of_batch = partial(item.chunk, batch_id=self.lease.batch_id, scope=self.lease.scope)
-        for part, cause in PARTS:
+        for part, cause in PARTS if opened.manifest.index.has_covers else PARTS[:1]:
             yield part, cause, partial(of_batch, covers=part is Part.COVER)
 
     def _contest(self, opened: Opened) -> Contest:
@@ -126,8 +126,9 @@ class BundleImporter:
     def _import_part(self, opened: Opened, part: Part, reader: ItemReader, select: Select) -> None:
         of_run = (self.context, self.lease, self.fence, opened.bundle, self.progress, opened.removed)
         chunks = ChunkSource(
-            self.context.db, self.fence.read, self.lease, opened.manifest, opened.bundle, reader, select
-        )
+            self.context.db, self.fence.read, self.lease, opened.manifest, opened.bundle, reader, select,
+            has_none=opened.has_new_items and opened.plan is not None and opened.plan.creates_all,
+        )  # fmt: skip
         ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
 
     def _reader(self, cause: str) -> ItemReader:

@@ -60,6 +60,8 @@ class ChunkSource:
     bundle: Bundle
     reader: ItemReader
     select: Select
+    has_none: bool = False
+    """no asset was known when the bundle was planned: none is looked up, and an INSERT finds those that came since"""
     late: dict[int, ChunkItem] = field(default_factory=dict)
     """items by ordinal that could not be read at present"""
 
@@ -68,10 +70,14 @@ class ChunkSource:
 
         Items that cannot be read at present come last, so that they delay no others.
         """
-        while rows := self._rows(after, size()):
+        limit = size()
+        while rows := self._rows(after, limit):
             after, items = self._next(rows)
             yield from self._chunks(items)
             del items  # their documents need not be in memory while the next are read
+            if len(rows) < limit and after == rows[-1].ordinal:
+                break  # to find that no more are left, the server would look through the rest of the batch
+            limit = size()
         until = self.reader.settled_at()
         while self.late:
             yield from self._chunks(self._read_late(size(), until))
@@ -148,12 +154,14 @@ class ChunkSource:
         try:
             if items[0].problem is not None:
                 raise items[0].problem
-            state = self.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
-            return prepare_chunk(self.bundle, items, state)
+            return prepare_chunk(self.bundle, items, LibraryState() if self.has_none else self._state(items))
         except Exception as error:
             if is_of_run(error):
                 raise
             return PreparedChunk(items, LibraryState(), (), problem=error)
+
+    def _state(self, items: Sequence[ChunkItem]) -> LibraryState:
+        return self.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
 
     def again(self, chunk_item: ChunkItem) -> PreparedChunk:
         """A chunk of one item that is read once more."""
