@@ -66,7 +66,7 @@ class Daemon:
         self._read_ahead = Service("read-ahead", ReadAhead(context).run_once)
         self.worker_pool = WorkerPool(context, instance, on_finished=self._wake_after_job)
         self.sweeper = Sweeper(context, on_queued=self._wake_for_queued)
-        self.scanner = Scanner(context, self._wake_enqueuer, self.worker_pool.wake_for_one)
+        self.scanner = Scanner(context, self._wake_enqueuer, self._wake_for_new)
         self.watcher = Watcher(context.mount, self._name, self.scanner.awaits, self._rescan, self.scanner.settling)
         self.rescuer = Rescuer(context, instance, on_reset=self.worker_pool.wake)
         self._rotation = RotationStep(context, self.scanner.rotation, self.scanner.is_busy, self._read_again)
@@ -265,6 +265,13 @@ class Daemon:
 
     def _wake_enqueuer(self) -> None:
         self._enqueuer.wake()
+
+    def _wake_for_new(self, jobs: int) -> None:
+        """For jobs of new bundles that were queued with their recording."""
+        if jobs == 1:
+            self.worker_pool.wake_for_one()
+        else:
+            self._wake_for_queued()
 
     def _wake_for_queued(self) -> None:
         """For a job that was queued here: one idle worker, and what reads ahead of it."""

@@ -21,9 +21,9 @@ def context(world: World) -> Context:
 
 def scan(context: Context) -> int:
     """Scans once; returns how many jobs were queued with the recording."""
-    queued: list[None] = []
-    Scanner(context, on_queued=lambda: queued.append(None)).scan()
-    return len(queued)
+    queued: list[int] = []
+    Scanner(context, on_queued=queued.append).scan()
+    return sum(queued)
 
 
 def events_of(world: World, sync_id: str) -> list[str]:
@@ -42,7 +42,7 @@ def test_it_is_queued_with_its_recording(world: World, context: Context) -> None
 
 def test_the_sweep_hears_of_what_is_left_to_it_only(world: World, context: Context) -> None:
     reports: list[str] = []
-    scanner = Scanner(context, lambda: reports.append("recorded"), lambda: reports.append("queued"))
+    scanner = Scanner(context, lambda: reports.append("recorded"), lambda _jobs: reports.append("queued"))
     world.put(photo("a"))
     scanner.scan()
     assert reports == ["queued"]

@@ -25,8 +25,8 @@ class Site:
 
     def __init__(self, context: Context) -> None:
         self.context, self.names = context, Names()
-        self.wakes: list[None] = []
-        self.recorder = Recorder(context, self.names, lambda: self.wakes.append(None))
+        self.wakes: list[int] = []
+        self.recorder = Recorder(context, self.names, self.wakes.append)
         self.recorder.load()
 
     def handle(self, *sync_ids: str) -> None:
@@ -62,7 +62,7 @@ def test_they_take_one_transaction_few_statements_and_one_wake_up(world: World, 
     site.handle(*sync_ids)
     assert questions(world) - before[1] == 6 + looks
     assert commits(world) - before[0] == 1
-    assert len(site.wakes) == 1
+    assert site.wakes == [MANY], "all of them wake the workers once"
     assert {world.status(sync_id) for sync_id in sync_ids} == {"queued"}
 
 

@@ -2,11 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
+from ingestd.app import Daemon
+from ingestd.pipeline import delivery
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.run import Run
+from ingestd.pipeline.lanes import Outcome, Task
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import WorkerPool
 from support.wait import until
@@ -62,3 +66,19 @@ def test_the_next_is_woken_only_where_more_may_be_queued(
     pool.claim_and_run(0)
     assert len(wakes) == woken
     assert world.status(sync_id) == "imported"
+
+
+@pytest.mark.parametrize(("jobs", "how"), [(1, "wake_for_one"), (2, "wake_one")])
+def test_new_bundles_that_were_recorded_together_wake_more_than_one_worker(
+    world: World, monkeypatch: pytest.MonkeyPatch, jobs: int, how: str
+) -> None:
+    daemon, wakes = Daemon(world.settings(queue={"auto": ["create"]})), list[str]()
+    for name in ("wake_for_one", "wake_one"):
+        monkeypatch.setattr(daemon.worker_pool, name, partial(wakes.append, name))
+    read = partial(delivery.read, daemon.context)
+    sync_ids = [world.put(photo(str(number))) for number in range(jobs)]
+    recorder = daemon.scanner._recorder
+    recorder.load()
+    recorder.handle([Outcome(Task(sync_id, None), read(sync_id)) for sync_id in sync_ids])
+    daemon.stop()
+    assert wakes == [how]

@@ -52,11 +52,11 @@ class Recorder:
     Waited for are incomplete manifests (`settling`), batches that another transaction holds (`locked`), manifests of
     which an earlier read is not over (`silent`), other manifests of running jobs (`running`), known ones that are not
     what is recorded (`differing`), bundles that cannot be read or recorded (`stuck`), and invalid batches whose verdict
-    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers, new bundles are queued with their
-    recording if queue.auto asks for that, and they concern no other.
+    may not hold any more (`doubtful`). With `on_queued`, which wakes the workers for so many jobs, new bundles
+    are queued with their recording if queue.auto asks for that, and they concern no other.
     """
 
-    def __init__(self, context: Context, names: Names, on_queued: Callable[[], None] | None = None) -> None:
+    def __init__(self, context: Context, names: Names, on_queued: Callable[[int], None] | None = None) -> None:
         self._context, self._names, self._on_queued = context, names, on_queued
         self.settling = Settling(context.settings.mount.settle_seconds)
         self.locked = Waits(FIRST_LOCK_PAUSE, MAX_LOCK_PAUSE)
@@ -170,7 +170,7 @@ class Recorder:
                 self._end(delivered.sync_id)
                 del self._outages[delivered.sync_id]
         if queued and self._on_queued is not None:
-            self._on_queued()
+            self._on_queued(len(queued))
         return set(recorded)
 
     def _handle_one(self, outcome: Outcome) -> None:

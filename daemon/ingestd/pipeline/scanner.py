@@ -37,6 +37,7 @@ ROUND_SECONDS = 5.0
 """after which a round leaves new names to the next one, so that neither listings nor the mount's check wait for them"""
 
 Wake = Callable[[], None]
+OnQueued = Callable[[int], None]
 
 
 class Scanner:
@@ -47,7 +48,7 @@ class Scanner:
     `settling`, `unrecorded`, `stuck` and `last_success`.
     """
 
-    def __init__(self, context: Context, on_recorded: Wake = lambda: None, on_queued: Wake | None = None) -> None:
+    def __init__(self, context: Context, on_recorded: Wake = lambda: None, on_queued: OnQueued | None = None) -> None:
         self._context, self._on_recorded, self._names = context, on_recorded, Names()
         self._recorder, self._reads = Recorder(context, self._names, on_queued), Reads(context)
         self.rotation = Rotation(context)
