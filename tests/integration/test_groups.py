@@ -1,31 +1,19 @@
 """Jobs of several small bundles that one worker claims together: one transaction, with the result of one by one."""
 
-import json
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ingestd.errors import LeaseLost
 from ingestd.mount.access import Mount
 from ingestd.pipeline import worker_pool
-from ingestd.pipeline.claims import claim_group
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.identity import this_instance
-from ingestd.pipeline.importer import group_import, together
-from ingestd.pipeline.importer.run import Run
-from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.read_ahead import ReadAhead
-from ingestd.pipeline.rescuer import Rescuer
-from ingestd.pipeline.sweeps import Sweeper
-from ingestd.pipeline.worker_pool import WorkerPool
-from ingestd.store import job_groups
+from support.groups import next_id, noted, of_threads, put, queued, statuses
 from support.statements import commits, questions
 from support.workers import run_all
-from support.world import World, cover, empty, md5, owner_cursor, photo, sample
+from support.world import World, cover, empty, md5, photo, sample
 
-NUMBERS = count(100)
 PRIOR = "00000000-0000-4000-8000-000000000001"
 VOLATILE = ("job_id", "worker_id", "target_ids", "item_id")
 IN_ANY_ORDER = (
@@ -56,16 +44,7 @@ COUNTED: list[tuple[str, dict[str, str]]] = [
 
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many of the jobs that were claimed together each group has ended."""
-    run, found = Together.run, list[int]()
-
-    def noting(self: Together) -> Any:
-        done = run(self)
-        found.append(len(done))
-        return done
-
-    monkeypatch.setattr(Together, "run", noting)
-    return found
+    return noted(monkeypatch)
 
 
 @pytest.fixture
@@ -73,37 +52,10 @@ def context(world: World) -> Context:
     return of_threads(world, 1)
 
 
-def of_threads(world: World, threads: int) -> Context:
-    return world.context(worker={"threads": threads}, queue={"auto": ["create", "update", "remove"]})
-
-
-def queued(world: World, context: Context) -> WorkerPool:
-    """Has all that is new queued in the order of delivery, and returns a pool for it."""
-    world.scan(context)
-    assert Sweeper(context).queue_new()
-    return WorkerPool(context, this_instance())
-
-
-def put(world: World, name: str, *more: Any, **options: Any) -> str:
-    """A small bundle with documents."""
-    world.file(f"{photo(name)['path']}/source/source.json", json.dumps({"of": name}).encode())
-    world.file(f"{photo(name)['path']}/source/data/photo.meaning.json", json.dumps([name]).encode())
-    return world.put(photo(name, files=2), *more, **{"sync_id": next_id(), **options})
-
-
-def next_id() -> str:
-    """Newer ones are greater, so that they are queued in the order of delivery."""
-    return f"00000000-0000-4000-8000-{next(NUMBERS):012}"
-
-
 def events_of(world: World, sync_id: str) -> list[tuple[str, dict[str, Any]]]:
     """The events of a bundle, without what differs between two that are the same."""
     events = world.events(sync_id)
     return [(kind, {key: value for key, value in payload.items() if key not in VOLATILE}) for kind, payload in events]
-
-
-def statuses(world: World, sync_ids: Sequence[str]) -> list[str]:
-    return [world.status(sync_id) for sync_id in sync_ids]
 
 
 def test_the_result_is_that_of_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch, groups: list[int]) -> None:
@@ -174,210 +126,6 @@ def test_what_cannot_join_is_imported_alone(world: World, context: Context, grou
     ] == []
 
 
-def spoil_file(world: World, sync_id: str) -> None:
-    (world.root / photo("b")["path"] / "0.jpg").unlink()
-
-
-def change_manifest(world: World, sync_id: str) -> None:
-    world.put(photo("b", title="changed", files=2), sync_id=sync_id)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "decision"), [(spoil_file, "failed:file_missing"), (change_manifest, "created")], ids=["file", "manifest"]
-)
-def test_what_is_not_as_it_was_is_left_to_a_run_of_its_own(
-    world: World, context: Context, groups: list[int], spoil: Callable[[World, str], None], decision: str
-) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    spoil(world, names[1])
-    run_all(pool)
-    assert groups == [2]
-    assert statuses(world, (names[0], names[2])) == ["imported"] * 2
-    assert world.decisions(names[1]) == {md5("b"): decision}
-    if decision == "created":
-        assert world.one("SELECT title FROM asset WHERE hash = %s", md5("b")) == "changed"
-        assert "manifest_changed" in [kind for kind, _ in world.events(names[1])]
-
-
-def test_a_bundle_without_its_sentinel_waits(world: World, context: Context, groups: list[int]) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    (world.root / "sync" / f"{names[1]}.ready").unlink()
-    pool.claim_and_run(0)
-    assert groups == [2]
-    assert statuses(world, names) == ["imported", "queued", "imported"]
-
-
-def test_one_that_was_taken_takes_back_all(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
-) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool, end = queued(world, context), group_import._end
-    lost: list[Exception] = []
-
-    def losing(*arguments: Any) -> None:
-        with owner_cursor(world.server.owner_settings()) as cursor:
-            cursor.execute("UPDATE import_job SET claim_token = claim_token + 1 ORDER BY id LIMIT 1")
-        try:
-            end(*arguments)
-        except LeaseLost as error:
-            lost.append(error)
-            raise
-
-    monkeypatch.setattr(group_import, "_end", losing)
-    run_all(pool)
-    assert (len(lost), groups) == (1, [0])
-    assert statuses(world, names) == ["importing", "imported", "imported"]
-    assert [kind for kind, _ in world.events(names[0])][-1] == "job_claimed"
-    assert world.one("SELECT COUNT(*) FROM asset") == 2
-    assert sample(context, "leases_lost_total") == 1
-
-
-def test_a_value_that_the_database_refuses_fails_its_own_item(
-    world: World, context: Context, groups: list[int]
-) -> None:
-    world.sql("ALTER TABLE asset ADD CONSTRAINT site CHECK (title <> 'b')")
-    try:
-        names = [put(world, name) for name in "abc"]
-        run_all(queued(world, context))
-    finally:
-        world.sql("ALTER TABLE asset DROP CONSTRAINT site")
-    assert groups == [0]
-    assert statuses(world, names) == ["imported", "failed", "imported"]
-    assert world.decisions(names[1]) == {md5("b"): "failed:database_refused"}
-
-
-def test_an_unforeseen_error_leaves_all_to_runs_of_their_own(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
-) -> None:
-    def failing(*_arguments: Any) -> Any:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(group_import, "_write_items", failing)
-    names = [put(world, name) for name in "abc"]
-    run_all(queued(world, context))
-    assert groups == [0]
-    assert statuses(world, names) == ["imported"] * 3
-    assert world.counted() == world.tallies()
-
-
-def test_all_of_a_group_are_running(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They get heartbeats, also those that are left over."""
-    context = of_threads(world, 2)
-    names = [put(world, name) for name in "abcd"]
-    pool = queued(world, context)
-    seen: list[Any] = []
-
-    def look(*_arguments: Any) -> Any:
-        seen.append((sorted(lease.sync_id for lease in pool.leases), pool.workers()))
-        return []
-
-    monkeypatch.setattr(Together, "run", look)
-    execute = Run.execute
-    monkeypatch.setattr(Run, "execute", lambda self: (look(), execute(self))[1])
-    pool.claim_and_run(0)
-    first = sorted(names[:2])
-    assert seen == [(first, {"idle": 1, "busy": 1})] * 2 + [([names[1]], {"idle": 1, "busy": 1})]
-    assert statuses(world, names) == ["imported", "imported", "queued", "queued"], "the others are for the other worker"
-
-
-def test_what_is_left_is_run_by_other_workers_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = of_threads(world, 2)
-    names = [put(world, name) for name in "abcd"]
-    pool = queued(world, context)
-    monkeypatch.setattr(Together, "run", lambda _self: [])
-    execute = Run.execute
-
-    def run(self: Run) -> str:
-        if self._lease.sync_id == names[0]:  # it takes long
-            assert pool._run_left(1)
-        return execute(self)
-
-    monkeypatch.setattr(Run, "execute", run)
-    pool.claim_and_run(0)
-    assert statuses(world, names) == ["imported", "imported", "queued", "queued"]
-    assert pool.leases == []
-
-
-def test_a_stopping_daemon_puts_back_all_of_a_group(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
-) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    request = Together._request
-
-    def stop(self: Together, requests: Any) -> Any:
-        pool._stopping.set()
-        return request(self, requests)
-
-    monkeypatch.setattr(Together, "_request", stop)
-    pool.claim_and_run(0)
-    assert groups == [0]
-    assert statuses(world, names) == ["queued"] * 3
-    assert all(world.events(one)[-1][1]["reason"] == "stopping" for one in names)
-    assert (pool.leases, world.one("SELECT COUNT(*) FROM asset")) == ([], 0)
-
-
-def test_bundles_that_take_long_to_read_are_read_one_by_one_for_a_while(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
-) -> None:
-    monkeypatch.setattr(together, "READING_SECONDS", -1.0)
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    pool.claim_and_run(0)
-    assert (groups, statuses(world, names)) == ([0], ["imported"] * 3)
-    monkeypatch.setattr(together, "READING_SECONDS", 2.0)
-    more = [put(world, name) for name in "def"]
-    run_all(queued(world, context))
-    assert (groups, statuses(world, more)) == ([0], ["imported"] * 3)
-
-
-def test_nothing_is_claimed_while_the_queue_is_paused(world: World, context: Context, groups: list[int]) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    world.sql("UPDATE ingest_control SET paused = 1")
-    run_all(pool)
-    assert (groups, statuses(world, names)) == ([], ["queued"] * 3)
-
-
-def test_after_work_was_given_back_one_job_at_a_time_is_claimed(
-    world: World, context: Context, groups: list[int]
-) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    pool._pace.released(float("inf"))
-    pool._pace._next_claim_at = 0.0
-    pool.claim_and_run(0)
-    assert (groups, statuses(world, names)) == ([], ["imported", "queued", "queued"])
-
-
-def test_a_claim_locks_only_what_it_may_take(world: World, context: Context) -> None:
-    names = [put(world, name) for name in "abcde"]
-    queued(world, context)
-    assert statuses(world, names) == ["queued"] * len(names)
-    with owner_cursor(world.server.owner_settings()) as cursor:
-        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        cursor.execute("BEGIN")
-        cursor.execute(job_groups._sql.next_some_queued.sql % {"job_ids": "(0)", "limit": 3})
-        first = [row[0] for row in cursor.fetchall()]
-        left = context.db.transaction(lambda tx: job_groups.next_queued(tx, 5))
-    assert len(first) == 3
-    assert [one.id for one in left] == [first[-1] + 1, first[-1] + 2]
-
-
-def test_a_crash_has_all_of_a_group_run_alone_next(world: World, context: Context, groups: list[int]) -> None:
-    names = [put(world, name) for name in "abc"]
-    pool = queued(world, context)
-    me = this_instance()
-    leases = claim_group(context, "here/pid:4194000/0", str(me._replace(pid=4_194_000)), 16)
-    assert len(leases) == 3
-    assert Rescuer(context, me).reset_dead() == 3
-    assert world.sql("SELECT DISTINCT state, isolate_items, crash_count FROM import_job") == [("queued", 1, 1)]
-    run_all(pool)
-    assert (groups, statuses(world, names)) == ([], ["imported"] * 3)
-
-
 def test_what_was_read_ahead_on_a_far_mount_is_read_once(
     world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
 ) -> None:
@@ -403,16 +151,3 @@ def test_on_a_far_mount_a_group_waits_for_nothing(
     run_all(queued(world, context))
     assert statuses(world, names) == ["imported"] * len(names)
     assert groups == []
-
-
-def test_the_others_are_woken_where_more_may_be_queued(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = of_threads(world, 2)
-    names = [put(world, name) for name in "abcd"]
-    pool = queued(world, context)
-    assert statuses(world, names) == ["queued"] * len(names)
-    woken: list[None] = []
-    monkeypatch.setattr(pool.services[1], "wake", lambda: woken.append(None))
-    WorkerPool.wake_one(pool)
-    woken.clear()
-    pool.claim_and_run(0)
-    assert len(woken) == 1

@@ -4,7 +4,6 @@ A claim is one short transaction: lowest priority number first, then oldest. Idl
 queues a job or its poller finds one that another process queued.
 """
 
-import math
 import threading
 import time
 from collections import deque
@@ -36,8 +35,8 @@ log = structlog.get_logger()
 UNTIL_WOKEN = 3600.0
 GATE_SECONDS, HANGING_SECONDS = 1.0, 5.0
 """how old a look at the mount may be; seconds between looks at whether too many reads hang"""
-MAX_TOGETHER = 16
-"""jobs that one worker claims together"""
+MIN_SHARE, MAX_TOGETHER = 8, 16
+"""jobs that one worker may claim together, however many others are idle; and at most"""
 MAX_LOOKS = 16
 """manifests of jobs that are set aside, which a worker without another job looks at"""
 
@@ -152,9 +151,12 @@ class WorkerPool:
         return claim_group(self._context, worker_id(slot), self._instance, limit, self._keep_waiting, without)
 
     def _fair_share(self) -> int:
-        """How many jobs of small bundles a worker may take together, so that some are left for others without one."""
-        idle = len(self.services) - len(self._leases)
-        return 1 if self._pace.is_slow else min(MAX_TOGETHER, math.ceil(self._context.ahead.count() / max(1, idle)))
+        """How many jobs of small bundles a worker may take together, so that some are left for others without one.
+
+        A few more take hardly longer than one.
+        """
+        idle, count = len(self.services) - len(self._leases), self._context.ahead.count()
+        return 1 if self._pace.is_slow or count < 2 else min(MAX_TOGETHER, max(MIN_SHARE, count // max(1, idle)))
 
     def _run_together(self, slot: int, leases: list[Lease], *, may_be_more: bool) -> None:
         """Imports what can be imported together; this worker, and others without a job, run what is left."""

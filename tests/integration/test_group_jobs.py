@@ -1,0 +1,152 @@
+"""The jobs of a group: they are claimed in order, all are running, and all are put back."""
+
+from typing import Any
+
+import pytest
+
+from ingestd.pipeline import worker_pool
+from ingestd.pipeline.claims import claim_group
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer.run import Run
+from ingestd.pipeline.importer.together import Together
+from ingestd.pipeline.rescuer import Rescuer
+from ingestd.pipeline.worker_pool import WorkerPool
+from ingestd.store import job_groups
+from support.groups import noted, of_threads, put, queued, statuses
+from support.workers import run_all
+from support.world import World, owner_cursor
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return noted(monkeypatch)
+
+
+@pytest.fixture
+def context(world: World) -> Context:
+    return of_threads(world, 1)
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of two workers gets its share, however few jobs there are."""
+    monkeypatch.setattr(worker_pool, "MIN_SHARE", 1)
+
+
+@pytest.mark.usefixtures("shares")
+def test_all_of_a_group_are_running(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get heartbeats, also those that are left over."""
+    context = of_threads(world, 2)
+    names = [put(world, name) for name in "abcd"]
+    pool = queued(world, context)
+    seen: list[Any] = []
+
+    def look(*_arguments: Any) -> Any:
+        seen.append((sorted(lease.sync_id for lease in pool.leases), pool.workers()))
+        return []
+
+    monkeypatch.setattr(Together, "run", look)
+    execute = Run.execute
+    monkeypatch.setattr(Run, "execute", lambda self: (look(), execute(self))[1])
+    pool.claim_and_run(0)
+    first = sorted(names[:2])
+    assert seen == [(first, {"idle": 1, "busy": 1})] * 2 + [([names[1]], {"idle": 1, "busy": 1})]
+    assert statuses(world, names) == ["imported", "imported", "queued", "queued"], "the others are for the other worker"
+
+
+@pytest.mark.usefixtures("shares")
+def test_what_is_left_is_run_by_other_workers_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = of_threads(world, 2)
+    names = [put(world, name) for name in "abcd"]
+    pool = queued(world, context)
+    monkeypatch.setattr(Together, "run", lambda _self: [])
+    execute = Run.execute
+
+    def run(self: Run) -> str:
+        if self._lease.sync_id == names[0]:  # it takes long
+            assert pool._run_left(1)
+        return execute(self)
+
+    monkeypatch.setattr(Run, "execute", run)
+    pool.claim_and_run(0)
+    assert statuses(world, names) == ["imported", "imported", "queued", "queued"]
+    assert pool.leases == []
+
+
+def test_a_stopping_daemon_puts_back_all_of_a_group(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
+) -> None:
+    names = [put(world, name) for name in "abc"]
+    pool = queued(world, context)
+    request = Together._request
+
+    def stop(self: Together, requests: Any) -> Any:
+        pool._stopping.set()
+        return request(self, requests)
+
+    monkeypatch.setattr(Together, "_request", stop)
+    pool.claim_and_run(0)
+    assert groups == [0]
+    assert statuses(world, names) == ["queued"] * 3
+    assert all(world.events(one)[-1][1]["reason"] == "stopping" for one in names)
+    assert (pool.leases, world.one("SELECT COUNT(*) FROM asset")) == ([], 0)
+
+
+def test_nothing_is_claimed_while_the_queue_is_paused(world: World, context: Context, groups: list[int]) -> None:
+    names = [put(world, name) for name in "abc"]
+    pool = queued(world, context)
+    world.sql("UPDATE ingest_control SET paused = 1")
+    run_all(pool)
+    assert (groups, statuses(world, names)) == ([], ["queued"] * 3)
+
+
+def test_after_work_was_given_back_one_job_at_a_time_is_claimed(
+    world: World, context: Context, groups: list[int]
+) -> None:
+    names = [put(world, name) for name in "abc"]
+    pool = queued(world, context)
+    pool._pace.released(float("inf"))
+    pool._pace._next_claim_at = 0.0
+    pool.claim_and_run(0)
+    assert (groups, statuses(world, names)) == ([], ["imported", "queued", "queued"])
+
+
+def test_a_claim_locks_only_what_it_may_take(world: World, context: Context) -> None:
+    names = [put(world, name) for name in "abcde"]
+    queued(world, context)
+    assert statuses(world, names) == ["queued"] * len(names)
+    with owner_cursor(world.server.owner_settings()) as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.execute("BEGIN")
+        cursor.execute(job_groups._sql.next_some_queued.sql % {"job_ids": "(0)", "limit": 3})
+        first = [row[0] for row in cursor.fetchall()]
+        left = context.db.transaction(lambda tx: job_groups.next_queued(tx, 5))
+    assert len(first) == 3
+    assert [one.id for one in left] == [first[-1] + 1, first[-1] + 2]
+
+
+def test_a_crash_has_all_of_a_group_run_alone_next(world: World, context: Context, groups: list[int]) -> None:
+    names = [put(world, name) for name in "abc"]
+    pool = queued(world, context)
+    me = this_instance()
+    leases = claim_group(context, "here/pid:4194000/0", str(me._replace(pid=4_194_000)), 16)
+    assert len(leases) == 3
+    assert Rescuer(context, me).reset_dead() == 3
+    assert world.sql("SELECT DISTINCT state, isolate_items, crash_count FROM import_job") == [("queued", 1, 1)]
+    run_all(pool)
+    assert (groups, statuses(world, names)) == ([], ["imported"] * 3)
+
+
+@pytest.mark.usefixtures("shares")
+def test_the_others_are_woken_where_more_may_be_queued(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = of_threads(world, 2)
+    names = [put(world, name) for name in "abcd"]
+    pool = queued(world, context)
+    assert statuses(world, names) == ["queued"] * len(names)
+    woken: list[None] = []
+    monkeypatch.setattr(pool.services[1], "wake", lambda: woken.append(None))
+    WorkerPool.wake_one(pool)
+    woken.clear()
+    pool.claim_and_run(0)
+    assert len(woken) == 1

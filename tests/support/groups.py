@@ -1,0 +1,57 @@
+"""Jobs of small bundles that one worker claims together: what tests of them share."""
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+
+from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer.together import Together
+from ingestd.pipeline.sweeps import Sweeper
+from ingestd.pipeline.worker_pool import WorkerPool
+from support.world import World, photo
+
+NUMBERS = count(100)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many of the jobs that were claimed together each group has ended."""
+    run, found = Together.run, list[int]()
+
+    def noting(self: Together) -> Any:
+        done = run(self)
+        found.append(len(done))
+        return done
+
+    monkeypatch.setattr(Together, "run", noting)
+    return found
+
+
+def of_threads(world: World, threads: int) -> Context:
+    return world.context(worker={"threads": threads}, queue={"auto": ["create", "update", "remove"]})
+
+
+def queued(world: World, context: Context) -> WorkerPool:
+    """Has all that is new queued in the order of delivery, and returns a pool for it."""
+    world.scan(context)
+    assert Sweeper(context).queue_new()
+    return WorkerPool(context, this_instance())
+
+
+def put(world: World, name: str, *more: Any, **options: Any) -> str:
+    """A small bundle with documents."""
+    world.file(f"{photo(name)['path']}/source/source.json", json.dumps({"of": name}).encode())
+    world.file(f"{photo(name)['path']}/source/data/photo.meaning.json", json.dumps([name]).encode())
+    return world.put(photo(name, files=2), *more, **{"sync_id": next_id(), **options})
+
+
+def next_id() -> str:
+    """Newer ones are greater, so that they are queued in the order of delivery."""
+    return f"00000000-0000-4000-8000-{next(NUMBERS):012}"
+
+
+def statuses(world: World, sync_ids: Sequence[str]) -> list[str]:
+    return [world.status(sync_id) for sync_id in sync_ids]
