@@ -10,6 +10,7 @@ from ingestd.errors import LeaseLost
 from ingestd.pipeline import claims
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import group_import, together
+from ingestd.pipeline.importer.together import Together
 from ingestd.store import library
 from support.groups import noted, of_threads, put, queued, statuses
 from support.mariadb_proxy import Fault, drop_reply, drop_request
@@ -52,6 +53,22 @@ def test_what_is_not_as_it_was_is_left_to_a_run_of_its_own(
     if decision == "created":
         assert world.one("SELECT title FROM asset WHERE hash = %s", md5("b")) == "changed"
         assert "manifest_changed" in [kind for kind, _ in world.events(names[1])]
+
+
+def test_another_manifest_that_was_recorded_meanwhile_is_seen(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
+) -> None:
+    names = [put(world, name) for name in "abc"]
+    pool, request = queued(world, context), Together._request
+
+    def recorded(self: Together, requests: Any) -> Any:
+        world.sql("UPDATE ingest_batch SET manifest_sha256 = REPEAT('0', 64) WHERE sync_id = %s", names[1])
+        return request(self, requests)
+
+    monkeypatch.setattr(Together, "_request", recorded)
+    run_all(pool)
+    assert (groups, statuses(world, names)) == ([2], ["imported"] * 3)
+    assert "manifest_changed" in [kind for kind, _ in world.events(names[1])]
 
 
 def test_a_bundle_without_its_sentinel_waits(world: World, context: Context, groups: list[int]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from ingestd.mount.access import Mount
 from ingestd.pipeline import worker_pool
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.read_ahead import ReadAhead
 from support.groups import next_id, noted, of_threads, put, queued, statuses
 from support.statements import commits, questions
@@ -110,16 +111,23 @@ OBSTACLES: dict[str, Callable[[World], str]] = {
 }
 
 
+FOUND_LATE = ("a known asset", "an asset of the group", "an invalid entry")
+
+
 @pytest.mark.parametrize("what", OBSTACLES)
-def test_what_cannot_join_is_imported_alone(world: World, context: Context, groups: list[int], what: str) -> None:
+def test_what_cannot_join_is_imported_alone(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     """In the order of the queue: what came before it, it, and what came after it."""
+    claimed = list[int]()
+    groups = noted(monkeypatch, claimed)
     put(world, "known", sync_id=PRIOR)
     run_all(queued(world, context))
     names = [put(world, "a"), put(world, "b"), OBSTACLES[what](world), put(world, "c"), put(world, "d")]
     run_all(queued(world, context))
     assert set(statuses(world, names)) <= {"imported", "partial"}
     assert world.status(names[2]) == ("partial" if what == "an invalid entry" else "imported")
-    assert sum(groups) == 4
+    assert (sum(groups), sum(claimed)) == (4, 5 if what in FOUND_LATE else 4)
     assert all([kind for kind, _ in world.events(one)].count("job_finished") == 1 for one in names)
     assert [
         kind for (kind,) in world.sql("SELECT event_type FROM ingest_event WHERE event_type = 'job_released'")
@@ -151,3 +159,30 @@ def test_on_a_far_mount_a_group_waits_for_nothing(
     run_all(queued(world, context))
     assert statuses(world, names) == ["imported"] * len(names)
     assert groups == []
+
+
+def test_what_a_group_has_read_is_not_read_again(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
+) -> None:
+    put(world, "known")
+    run_all(queued(world, context))
+    names = [put(world, "a"), put(world, "b"), put(world, "known", action="update")]
+    pool, read = queued(world, context), context.mount.read_items
+    requested: list[int] = []
+
+    def counting(requests: Any, *more: Any, **options: Any) -> Any:
+        requested.append(len(requests))
+        return read(requests, *more, **options)
+
+    monkeypatch.setattr(context.mount, "read_items", counting)
+    run_all(pool)
+    assert (groups, requested, statuses(world, names)) == ([2], [3], ["imported"] * 3)
+
+
+def test_planned_bundles_do_not_join(world: World, context: Context, groups: list[int]) -> None:
+    names = [put(world, name) for name in "abc"]
+    world.scan(context)
+    for name in names:
+        preflight(context, name)
+    run_all(queued(world, context))
+    assert (groups, statuses(world, names)) == ([], ["imported"] * 3)

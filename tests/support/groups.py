@@ -17,13 +17,15 @@ from support.world import World, photo
 NUMBERS = count(100)
 
 
-def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many of the jobs that were claimed together each group has ended."""
+def noted(monkeypatch: pytest.MonkeyPatch, claimed: list[int] | None = None) -> list[int]:
+    """How many of the jobs that were claimed together each group has ended; `claimed`: how many were claimed."""
     run, found = Together.run, list[int]()
 
     def noting(self: Together) -> Any:
         done = run(self)
         found.append(len(done))
+        if claimed is not None:
+            claimed.append(len(self.leases))
         return done
 
     monkeypatch.setattr(Together, "run", noting)

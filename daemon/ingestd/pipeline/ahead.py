@@ -200,4 +200,4 @@ def _is_plain(delivered: "Delivery") -> bool:
     if manifest is None or manifest.action is Action.REMOVE or manifest.prior_sync_id is not None:
         return False
     is_short = 0 < manifest.item_count == delivered.index.item_count <= MAX_ITEMS
-    return is_short and not (manifest.container_count or delivered.index.covers or "cover" in delivered.index.types)
+    return is_short and not (manifest.container_count or delivered.index.covers)

@@ -66,7 +66,7 @@ def _next_group(tx: Tx, context: Context, limit: int, without: Sequence[int]) ->
 
 def _may_join(context: Context, found: Claimable) -> bool:
     is_first = found.scope is Scope.ALL and not (found.is_planned or found.isolate_items or found.items_done)
-    return is_first and not found.has_active_prior and context.ahead.may_join(found.sync_id, found.manifest_sha256)
+    return is_first and context.ahead.may_join(found.sync_id, found.manifest_sha256)
 
 
 def _claim_first(tx: Tx, worker: str, instance: str, patience: Patience, without: Sequence[int]) -> list[Lease]:
