@@ -109,7 +109,7 @@ WHERE id = :batch_id;
 
 -- name: set_plan!
 -- The error of the last run stays until another run ends, that of a held batch until it is approved.
-UPDATE ingest_batch SET plan_sha256 = :sha256 WHERE id = :batch_id;
+UPDATE ingest_batch SET plan_sha256 = :sha256, staged_sha256 = :sha256 WHERE id = :batch_id;
 
 -- name: set_force!
 UPDATE ingest_batch SET force_sha256 = manifest_sha256, force_limit = :limit, last_error = IF(status = 'held', NULL, last_error)

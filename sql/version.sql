@@ -33,8 +33,17 @@ SELECT {{batch_columns}}, b.version_at, b.imported_version_at, b.imported_genera
          OR EXISTS (SELECT 1 FROM ingest_batch_container c WHERE c.batch_id = b.id)
          OR EXISTS (SELECT 1 FROM ingest_batch_removal r WHERE r.batch_id = b.id),
        EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
-               WHERE s.prior_sync_id = b.sync_id AND s.id <> b.id AND w.state = 'waiting')
+               WHERE s.prior_sync_id = b.sync_id AND s.id <> b.id AND w.state = 'waiting'),
+       IFNULL(b.staged_sha256 = b.manifest_sha256, 0)
 FROM ingest_batch b FORCE INDEX (PRIMARY) WHERE b.id IN :ids FOR UPDATE;
+
+-- name: undecided
+SELECT ordinal FROM ingest_batch_item FORCE INDEX (by_ordinal)
+WHERE batch_id = :batch_id AND in_manifest = 1 AND (decision NOT IN :succeeded OR asset_type = 'cover')
+ORDER BY ordinal LIMIT :limit;
+
+-- name: note_staged!
+UPDATE ingest_batch SET staged_sha256 = manifest_sha256 WHERE id = :batch_id;
 
 -- name: versions
 SELECT version_at, sync_id FROM ingest_batch WHERE sync_id IN :sync_ids AND version_at IS NOT NULL;

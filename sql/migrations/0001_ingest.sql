@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS ingest_batch (
   lacks_job         TINYINT UNSIGNED NOT NULL DEFAULT 1
                     COMMENT 'its present manifest had no job of all items yet, and no job of it was cancelled',
   plan_sha256       CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL,
+  staged_sha256     CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
+                    COMMENT 'the manifest that the rows of items were last compared with, all in one transaction or by a plan',
   force_sha256      CHAR(64) CHARACTER SET ascii COLLATE ascii_nopad_bin NULL
                     COMMENT 'the digest for which an operator allowed removals beyond queue.removal_limit',
   force_limit       BIGINT UNSIGNED NULL COMMENT 'how many rows that allows to remove in all; NULL: any number',

@@ -10,6 +10,7 @@ from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.pipeline.prefetch import prefetch
 from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Plan, Staging, plan_of_new
+from ingestd.store import standing
 from ingestd.store.db import Database, Tx
 
 MAX_AT_ONCE = 5 * ENTRIES_PER_STEP
@@ -33,6 +34,12 @@ class Read(Protocol):
 def is_large(manifest: Manifest) -> bool:
     """Whether a batch is planned in steps."""
     return manifest.index.item_count > MAX_AT_ONCE
+
+
+def left(tx: Tx, batch_id: int) -> list[int] | None:
+    """The places of the items that a plan may change, of a batch whose rows are in step; None if they are many."""
+    found = standing.undecided(tx, batch_id, MAX_AT_ONCE + 1)
+    return found if len(found) <= MAX_AT_ONCE else None
 
 
 def stage(db: Database, staging: Staging, in_transaction: InTransaction, on_progress: Callable[[], None]) -> None:

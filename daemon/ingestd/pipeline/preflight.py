@@ -3,7 +3,7 @@
 A plan is made from one digest of the manifest; the importer decides again, from locked rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -114,6 +114,13 @@ def make_plan(
     """Stages all items with their forecast, in the caller's transaction. For a batch that is not large."""
     staging = begin_plan(tx, known, manifest, bundle, had_rows=item.has_any(tx, known.id))
     staging.write_all(tx, on_progress)
+    return end_plan(tx, known, manifest, bundle, staging)
+
+
+def make_plan_of_left(tx: Tx, known: Batch, manifest: Manifest, bundle: Bundle, left: Sequence[int]) -> Plan:
+    """As `make_plan`, where only the items at some places are undecided, and the rows of all are in step."""
+    staging = begin_plan(tx, known, manifest, bundle, had_rows=True)
+    staging.write_left(tx, left)
     return end_plan(tx, known, manifest, bundle, staging)
 
 

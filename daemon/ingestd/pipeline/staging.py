@@ -14,7 +14,7 @@ from ingestd.format.manifest_index import Identity
 from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Reason, Verdict
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
-from ingestd.store import item
+from ingestd.store import item, standing
 from ingestd.store.db import Tx
 from ingestd.store.item import StagedItem
 
@@ -102,6 +102,7 @@ def restage(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     if staging.had_rows:
         staging.write_all(tx, tick)
         staging.finish(tx)
+        standing.note_staged(tx, batch_id)
 
 
 class Staging:
@@ -118,6 +119,7 @@ class Staging:
         self._batch_id, self._manifest, self._forecast = batch_id, manifest, forecast
         self._is_new = is_new
         self.had_rows = had_rows
+        self._is_in_step = False
         self.plan = Plan()
 
     def write(self, tx: Tx, part: Sequence[Entry], forecasts: Sequence[Forecast] | None = None) -> Plan:
@@ -136,6 +138,15 @@ class Staging:
             self.plan.add(self.write(tx, part))
             on_progress()
 
+    def write_left(self, tx: Tx, left: Sequence[int]) -> None:
+        """As `write_all`, where all rows are in step, and only those of the entries at some places may change."""
+        self._is_in_step = True
+        entries = list(map(self._manifest.entry, left))
+        self.plan.types = Counter(self._manifest.index.types) - Counter(entry.asset_type for entry in entries)
+        self.plan.counts[Decision.WILL_SKIP.value] = self.plan.types.total()
+        for start in range(0, len(entries), ENTRIES_PER_STEP):
+            self.plan.add(self.write(tx, entries[start : start + ENTRIES_PER_STEP]))
+
     def parts(self) -> Iterator[list[Entry]]:
         """The entries of the manifest in lists of bounded length."""
         entries = self._manifest.standing()
@@ -151,7 +162,11 @@ class Staging:
 
     def has_gone(self, tx: Tx) -> bool:
         """Whether there are rows of items that are not listed any more, once all that are listed have theirs."""
-        return self.had_rows and item.count_listed(tx, self._batch_id) > self._manifest.index.item_count
+        return (
+            self.had_rows
+            and not self._is_in_step
+            and item.count_listed(tx, self._batch_id) > self._manifest.index.item_count
+        )
 
     def dropping(self) -> Iterator[Callable[[Tx], None]]:
         """What drops them, part by part."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from ingestd.model import Version
+from ingestd.model import SUCCEEDED, Version
 from ingestd.records import Batch
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
@@ -23,7 +23,8 @@ class Standing:
 
     `imported` is (completed_at, generation, revision); its generation is None before the first import. `now` is the
     time of the database. `has_rows`: items, containers or removals are recorded of it. `has_successors`: jobs wait for
-    its job; none begins to while the row is locked, unless its manifest changes.
+    its job; none begins to while the row is locked, unless its manifest changes. `is_staged`: its items are in step
+    with its manifest: there is a row for each entry, at its place.
     """
 
     known: Batch
@@ -33,6 +34,7 @@ class Standing:
     now: datetime
     has_rows: bool
     has_successors: bool
+    is_staged: bool
 
     @property
     def has_moved(self) -> bool:
@@ -57,10 +59,22 @@ def lock_all(tx: Tx, batch_ids: Sequence[int]) -> dict[int, Standing]:
 
 def _standing(tx: Tx, row: tuple[Any, ...]) -> Standing:
     known = _batch(row[:_COLUMNS])
-    version_at, *imported, now, revision, has_rows, has_successors = row[_COLUMNS:]
+    version_at, *imported, now, revision, has_rows, has_successors, is_staged = row[_COLUMNS:]
     # The generation is counted after the revision was read: so a change between both is not missed.
     following = generations(tx, [known.sync_id]) if version_at and known.prior_sync_id else {}
     version = Version(version_at, known.sync_id, following.get(known.sync_id, 0)) if version_at else None
     imported_at, generation, imported_revision = imported
     last = (imported_at, generation, imported_revision)
-    return Standing(known, version, int(revision), last, now, bool(has_rows), bool(has_successors))
+    flags = (bool(has_rows), bool(has_successors), bool(is_staged))
+    return Standing(known, version, int(revision), last, now, *flags)
+
+
+def undecided(tx: Tx, batch_id: int, limit: int) -> list[int]:
+    """The places of listed items that did not succeed, and of all covers: what counts of these may have changed."""
+    succeeded = tuple(decision.value for decision in SUCCEEDED)
+    return [place for (place,) in _sql.undecided(tx.connection, batch_id=batch_id, succeeded=succeeded, limit=limit)]
+
+
+def note_staged(tx: Tx, batch_id: int) -> None:
+    """Records that the rows of a batch are in step with its present manifest."""
+    _sql.note_staged(tx.connection, batch_id=batch_id)

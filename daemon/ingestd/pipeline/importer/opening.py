@@ -201,10 +201,10 @@ class Opening:
         if staged is not None and staged.is_for(begun):
             plan = self._end_plan(tx, begun, staged)
         elif self._needs_plan(tx, begun):
-            if plan_steps.is_large(manifest):
+            plan = self._plan_at_once(tx, begun)
+            if plan is None:
                 staging = preflight.begin_plan(tx, known, manifest, bundle, had_rows=begun.standing.has_rows)
                 return Opened(manifest, bundle, 0, None, begun.removed), PlanInSteps(Staged(begun, staging))
-            plan = preflight.make_plan(tx, known, manifest, bundle, self.fence.on_step)
         if self.lease.scope.takes_everything:
             job.consume(tx, self.lease.job_id, manifest.sha256)
         try:
@@ -214,6 +214,16 @@ class Opening:
         is_new = plan is not None and staged is not None and plan is staged.plan
         terminal = self._record_start(tx, begun, plan if is_new else None)
         return Opened(manifest, bundle, terminal, plan, begun.removed, is_new), None
+
+    def _plan_at_once(self, tx: Tx, begun: Begun) -> Plan | None:
+        """The plan, made in this transaction; None if that is too much for one."""
+        known, manifest, bundle = begun.known, begun.manifest, begun.bundle
+        left = plan_steps.left(tx, known.id) if begun.standing.is_staged else None
+        if left is not None:
+            return preflight.make_plan_of_left(tx, known, manifest, bundle, left)
+        if plan_steps.is_large(manifest):
+            return None
+        return preflight.make_plan(tx, known, manifest, bundle, self.fence.on_step)
 
     def _end_plan(self, tx: Tx, begun: Begun, staged: Staged) -> Plan:
         if staged.plan is None:
