@@ -40,6 +40,8 @@ class Use(Enum):
 MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 64}
 MAX_OF_BUNDLE = 16
 """helpers that may hang with the items of one bundle, each with one item, or with those of its threads"""
+RETURN_SECONDS = 0.02
+"""for which one that others use is waited for, before another one is started"""
 IDLE_SECONDS = 20.0
 """after which a helper ends that nothing needed, unless it is the last one"""
 MAX_IN_ALL_MOUNTS = 128
@@ -67,6 +69,8 @@ class HelperPool:
     def __init__(self, root: Path, mounted: Callable[[], object] = lambda: None) -> None:
         self._root, self._mounted = root, mounted
         self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
+        self._busy = 0
         self._idle: list[HelperProcess] = []
         self._abandoned: list[Abandoned] = []
         self._closed = False
@@ -87,8 +91,10 @@ class HelperPool:
             self._forget_exited()
             if self._abandoned:
                 self._require_few(use, name, bundle)
-            helper = self._take_idle()
+            helper = self._take_soon()
         helper = helper or self._start()
+        with self._lock:
+            self._busy += 1
         helper.hangs_at = {name} if name else set()
         try:
             yield helper
@@ -108,6 +114,13 @@ class HelperPool:
             self._discard(helper, use, bundle)
         else:
             self._put_back(helper)
+
+    def _take_soon(self) -> HelperProcess | None:
+        """An idle helper, or one that is put back very soon: to start one takes longer than most exchanges."""
+        helper = self._take_idle()
+        if helper is None and self._busy and self._returned.wait_for(lambda: bool(self._idle), RETURN_SECONDS):
+            helper = self._take_idle()
+        return helper
 
     def _take_idle(self) -> HelperProcess | None:
         """One that still runs: the kernel may have ended some when memory ran out, which says nothing of the mount."""
@@ -189,7 +202,9 @@ class HelperPool:
     def _put_back(self, helper: HelperProcess) -> None:
         helper.idle_since = time.monotonic()
         with self._lock:
+            self._busy -= 1
             self._idle.append(helper)
+            self._returned.notify()
             ending = self._take_unused()
         close_all(ending)
 
@@ -205,9 +220,11 @@ class HelperPool:
         return ending
 
     def _discard(self, helper: HelperProcess, use: Use, bundle: str) -> None:
-        if helper.kill():
-            return
+        is_ended = helper.kill()
         with self._lock:
+            self._busy -= 1
+            if is_ended:
+                return
             self._abandoned.append(Abandoned(helper, use, helper.hangs_at, self._mounted(), bundle))
             names = sorted(helper.hangs_at)
             log.warning("reads_hang", use=use.value, names=names[:3], count=len(names), helpers=len(self._abandoned))

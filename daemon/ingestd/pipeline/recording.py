@@ -164,13 +164,13 @@ class Recorder:
             self._keep(delivered)
         recorded = new_bundles.record(self._context, new, queues=self._on_queued is not None)
         queued = {sync_id for sync_id, row in recorded.items() if row["status"] == BatchStatus.QUEUED.value}
+        if queued and self._on_queued is not None:
+            self._on_queued(len(queued))
         for delivered in new:
             if delivered.sync_id in recorded:
                 self.recorded.note_changed(delivered, is_queued=delivered.sync_id in queued)
                 self._end(delivered.sync_id)
                 del self._outages[delivered.sync_id]
-        if queued and self._on_queued is not None:
-            self._on_queued(len(queued))
         return set(recorded)
 
     def _handle_one(self, outcome: Outcome) -> None:

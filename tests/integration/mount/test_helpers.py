@@ -10,7 +10,7 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -237,3 +237,34 @@ def test_whether_the_mount_is_remote_is_known_from_the_last_check(
     monkeypatch.setattr(access, "mount_point", looks.append)
     assert not mount.is_remote
     assert looks == [], "it is asked for with every bundle"
+
+
+def test_one_that_is_about_to_be_put_back_is_used_again(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helper_pool, "RETURN_SECONDS", LATE)
+    mount, is_used, may_end = make_mount(), threading.Event(), threading.Event()
+
+    def use() -> None:
+        with mount._helper(Use.CHECK):
+            is_used.set()
+            may_end.wait(LATE)
+
+    using, checking = threading.Thread(target=use), threading.Thread(target=mount.check)
+    using.start()
+    is_used.wait(LATE)
+    checking.start()
+    until(lambda: bool(mount._pool._returned._waiters))  # type: ignore[attr-defined]
+    may_end.set()
+    for thread in (using, checking):
+        thread.join()
+    assert mount.up
+    assert len(helpers()) == 1
+
+
+def test_another_one_is_started_where_one_stays_in_use(make_mount: MakeMount) -> None:
+    mount = make_mount()
+    with mount._helper(Use.CHECK):
+        mount.check()
+        assert len(helpers()) == 2
+    with suppress(ZeroDivisionError), mount._helper(Use.CHECK):
+        raise ZeroDivisionError
+    assert mount._pool._busy == 0
