@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from support.groups import noted
 from support.order_model import Asset, Bundle, CoverItem, Listing, visible
 from support.order_sets import NAMES, in_arrival, sets_of_bundles, table
 from support.order_world import Interruption, Site, interruptions
@@ -22,6 +23,7 @@ from support.world import World
 pytestmark = pytest.mark.timeout(scaled(600, 7200))
 """a busy machine needs several times as long as an idle one"""
 OPEN: dict[str, Any] = {"queue": {"removal_limit": 10**9, "revive_interval": 0.000001}}
+AUTOMATIC: dict[str, Any] = {"queue": {**OPEN["queue"], "auto": ["create", "update", "remove"]}}
 
 
 def many(normal: int, soak: int) -> settings:
@@ -236,9 +238,41 @@ def test_all_at_once(world: World, workers: int, chunk_items: int) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("workers", [1, 2])
+def test_in_groups(world: World, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """Some bundles may be imported together with others, unless these or older ones name the same assets."""
+    groups, context = noted(monkeypatch), world.context(**AUTOMATIC, worker={"threads": workers})
+    site = Site(world, [context])
+
+    @given(sets_of_bundles(), shuffles)
+    @many(8, 1000)
+    def run(found: list[Bundle], shuffled: list[Any]) -> None:
+        plain = [of_assets(bundle) if place % 2 else bundle for place, bundle in enumerate(found)]
+        for arrival in orders([*NEW, *plain], shuffled):
+            site.begin_again()
+            site.import_in_groups(arrival, workers)
+            assert site.seen((*NAMES, *OWN)) == visible(arrival), table(arrival)
+
+    run()
+    assert any(groups)
+
+
+OWN = ("n1", "n2", "n3")
+NEW = [
+    Bundle(f"1{number}", number, assets=(Asset(name, "T1", frozenset({"original"})),))
+    for number, name in enumerate(OWN)
+]
+
+
+def of_assets(bundle: Bundle) -> Bundle:
+    """A bundle that names neither covers, lists nor another bundle."""
+    assets = tuple(replace(asset, cover=None) for asset in bundle.assets)
+    return replace(bundle, assets=assets, covers=(), listings=(), prior=None)
+
+
+@pytest.mark.soak
 def test_crashes_and_repeats_change_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    automatic = {"queue": {**OPEN["queue"], "auto": ["create", "update", "remove"]}}
-    site = Site(world, [world.context(**automatic, worker={"chunk_items": size}) for size in (1, 2, 500)])
+    site = Site(world, [world.context(**AUTOMATIC, worker={"chunk_items": size}) for size in (1, 2, 500)])
     site.interrupt(monkeypatch)
 
     @given(sets_of_bundles(), st.lists(interruptions, max_size=4), st.booleans())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
+from functools import partial
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
@@ -13,10 +14,12 @@ import pytest
 from ingestd.errors import NotEligible
 from ingestd.model import Scope
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
+from ingestd.pipeline.worker_pool import WorkerPool
 from support.order_model import Asset, Bundle, CoverItem, Listing
 from support.world import World, empty, md5
 
@@ -180,6 +183,21 @@ class Site:
             self._run_all()
         self._settle()
 
+    def import_in_groups(self, arrival: Sequence[Bundle], workers: int) -> None:
+        """As `import_at_once`, by the workers of one pool, which take several small bundles together."""
+        context = self._contexts[0]
+        for delivery in sorted({bundle.delivery for bundle in arrival}):
+            for bundle in arrival:
+                if bundle.delivery == delivery:
+                    deliver(self._world, bundle)
+            self._world.scan(context)
+            Sweeper(context).queue_new()
+            pool = WorkerPool(context, this_instance())
+            with ThreadPoolExecutor(workers) as threads:
+                list(threads.map(partial(_run_in, pool, Sweeper(context)), range(workers)))
+            self._run_all()
+        self._settle()
+
     def interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Makes runs crash at the transactions that `import_each` gets."""
         real = Fence.guarded
@@ -230,6 +248,12 @@ class Site:
         sweeper = Sweeper(self._contexts[0])
         while sweeper.queue_new() + sweeper.place() + sweeper.revive():
             self._run_all()
+
+
+def _run_in(pool: WorkerPool, sweeper: Sweeper, slot: int) -> None:
+    """Runs jobs as one worker of a pool until none is left that may be run."""
+    while pool.claim_and_run(slot) == 0.0 or sweeper.promote():
+        pass
 
 
 # what readers see
