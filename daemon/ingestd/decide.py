@@ -13,7 +13,11 @@ from ingestd.wording import counted
 
 def is_older(incoming: Version, row: Version | None) -> bool:
     """Whether a bundle must not overwrite a row, because a newer bundle wrote it last."""
-    return row is not None and incoming.sync_id != row.sync_id and age(incoming) < age(row)
+    if row is None or incoming.sync_id == row.sync_id:
+        return False
+    if incoming.completed_at != row.completed_at:
+        return incoming.completed_at < row.completed_at
+    return age(incoming) < age(row)
 
 
 def age(version: Version) -> tuple[datetime, int, str]:
@@ -67,12 +71,13 @@ def _followed(known: Mapping[str, tuple[datetime, str | None]], sync_id: str) ->
 
 
 def skip(incoming: Version, row: Version | None) -> Verdict:
-    return Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=advances(incoming, row))
+    return ADVANCING if advances(incoming, row) else UNCHANGED
 
 
 CREATED = Verdict(Decision.CREATED)
 LINKED = Verdict(Decision.LINKED)
 UNCHANGED = Verdict(Decision.SKIPPED, Reason.UNCHANGED)
+ADVANCING = Verdict(Decision.SKIPPED, Reason.UNCHANGED, advances=True)
 SUPERSEDED = Verdict(Decision.SKIPPED, Reason.SUPERSEDED)
 TOMBSTONED = Verdict(Decision.SKIPPED, Reason.TOMBSTONED)
 

@@ -1,5 +1,7 @@
 """Enums for every state, and frozen records for every row that the stages exchange."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -258,3 +260,10 @@ class Verdict:
     waiting_for: str | None = None
     advances: bool = False
     """a skip that nevertheless makes this bundle the last writer of the row"""
+
+
+def numbers_of(verdicts: Iterable[Verdict]) -> Iterator[tuple[Verdict, int]]:
+    """Verdicts with how many there are of each. Equal ones may come several times; most are the same object."""
+    given = list(verdicts)
+    objects = {id(verdict): verdict for verdict in given}
+    return ((objects[number], count) for number, count in Counter(map(id, given)).items())

@@ -126,4 +126,4 @@ class Reading(msgspec.Struct):
     @property
     def size(self) -> int:
         """Bytes of its documents, as they are stored."""
-        return sum(document.size for document in self.documents)
+        return sum(document.size for document in self.documents) if self.documents else 0

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ingestd.format.manifest_index import Identity
-from ingestd.model import Decision, Reason, Scope, Verdict
+from ingestd.model import Decision, Reason, Scope, Verdict, numbers_of
 from ingestd.store import bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
@@ -183,7 +183,9 @@ def recount(tx: Tx, batch_id: int) -> None:
 
 def shift_tally(tx: Tx, batch_id: int, before: Iterable[OpenItem], verdicts: Iterable[Verdict]) -> None:
     """Moves some items in the tally from what was decided of them to what is decided now."""
-    changes = Counter((verdict.decision.value, verdict.reason or "") for verdict in verdicts)
+    changes: Counter[tuple[str, str]] = Counter()
+    for verdict, count in numbers_of(verdicts):
+        changes[verdict.decision.value, verdict.reason or ""] += count
     changes.subtract(Counter((row.decision, row.reason) for row in before))
     rows = [
         {"batch_id": batch_id, "decision": decision, "reason": str(reason), "items": count}

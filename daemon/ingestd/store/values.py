@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -153,6 +154,8 @@ def _fields(column: Sequence[Any]) -> list[bytes]:
         texts = list(map(str.encode, column))
         is_plain = len(_escaped(together := b"".join(texts))) == len(together)
         return texts if is_plain else list(map(_escaped, texts))
+    if kinds == {NoneType}:
+        return [field(None)] * len(column)
     return list(map(b"%d".__mod__, column)) if kinds == {int} else list(map(field, column))
 
 

@@ -124,6 +124,8 @@ def _ids(items: Sequence[ChunkItem], known: Mapping[str, int]) -> list[int]:
 
 def _names_cover(chunk_item: ChunkItem, verdict: Verdict, bundle: Bundle) -> bool:
     """Whether an entry says something about a cover. One that cannot be read, or that fails, says nothing."""
+    if chunk_item.entry.cover_hash is None:
+        return False
     is_heard = verdict.decision is not Decision.FAILED and chunk_item.reading.problem is None
     return is_heard and evaluate.names_cover(chunk_item.entry, bundle)
 

@@ -1,12 +1,11 @@
 """Imports the items of one run, chunk by chunk; an item that cannot be imported fails alone."""
 
-from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from ingestd.model import Decision, Lease, Reason, Verdict
+from ingestd.model import Decision, Lease, Reason, Verdict, numbers_of
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer import chunk_writer, suspects
@@ -132,8 +131,8 @@ class ItemsImporter:
         self._count([verdict])
 
     def _count(self, verdicts: Iterable[Verdict]) -> None:
-        decisions = Counter((verdict.decision, verdict.reason) for verdict in verdicts)
-        for (decision, reason), number in decisions.items():
+        for verdict, number in numbers_of(verdicts):
+            decision, reason = verdict.decision, verdict.reason
             self.progress.note(decision, number)
             self.context.instruments.items.labels(decision.value).inc(number)
             if decision is Decision.FAILED:
