@@ -1,13 +1,15 @@
 """New bundles are read beside those that are read again, and do not wait for them."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ingestd.errors import MountSilent
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.reads import FIRST_SILENCE
+from ingestd.pipeline.lanes import Lane
+from ingestd.pipeline.reads import FIRST_SILENCE, MAX_QUEUED, READERS
 from ingestd.pipeline.scanner import MAX_RETRIES, Scanner
 from support.scanning import Clock, recorded, write_sentinel
 from support.wait import until
@@ -109,3 +111,18 @@ def test_a_silent_manifest_is_probed_and_then_read_with_all_of_the_deadline(
     other = world.put(photo("b"))
     assert scanner.scan() == [other]
     assert {sync_id, other} <= set(probed), "another one may be silent, too"
+
+
+def test_after_one_took_long_manifests_are_read_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = world.context()
+    asked, real = list[int](), context.mount.request_manifests
+
+    def noting(wanted: Any, on_slow: Callable[[], None]) -> Any:
+        asked.append(len(wanted))
+        on_slow()
+        return real(wanted, on_slow)
+
+    monkeypatch.setattr(context.mount, "request_manifests", noting)
+    sync_ids = {world.put(photo(str(number))) for number in range(4 * MAX_QUEUED)}
+    assert set(Scanner(context).scan()) == sync_ids
+    assert 1 <= len(asked) <= READERS[Lane.SHORT], "only those that were about to be read together then"

@@ -245,7 +245,7 @@ def test_manifests_that_find_no_place_among_those_that_hang_are_not_read(
     world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(prober_module, "MAX_PROBES", 3)
-    context = world.context(mount={"root": faulty.point, "deadline": 1.0})
+    context = world.context(mount={"root": faulty.point, "deadline": 2.0})
     scanner, prober = Scanner(context), context.mount.prober
     scanner.scan()
     bad = hang(world, faulty, 20)

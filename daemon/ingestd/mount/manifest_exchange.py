@@ -11,8 +11,8 @@ from ingestd.mount.manifest_receiver import ManifestReceiver
 from ingestd.mount.records import ManifestReading
 from ingestd.mount.wire import ReadManifest, ReadManifests, Reply
 
-SLOW_SECONDS = 0.5
-"""that one manifest may take before the others of its request are left to other readers"""
+SILENT_SECONDS, SLOW_SECONDS = 1.0, 3.0
+"""of silence over one manifest, and for which one is read, before the others of its request are left to other readers"""
 
 
 class _LeftUnread(Exception):
@@ -35,7 +35,6 @@ class ManifestExchange:
         self._request = requests[0] if len(requests) == 1 else ReadManifests(list(requests))
         self._stack = ExitStack()
         self._helper: HelperProcess | None = None
-        self._slow_at = 0.0
         self._is_cut = False
 
     def is_next(self, request: ReadManifest) -> bool:
@@ -78,12 +77,12 @@ class ManifestExchange:
         self, helper: HelperProcess, left: deque[ReadManifest], seconds: float, on_alive: Callable[[], None]
     ) -> ManifestReceiver:
         helper.hangs_at = {left[0].sync_id}
-        self._slow_at = time.monotonic() + SLOW_SECONDS
-        receiver = ManifestReceiver()
+        receiver, slow_at = ManifestReceiver(), time.monotonic() + SLOW_SECONDS
 
         def alive(_count: int = 0) -> None:
             on_alive()
-            self._cut_if_slow(left)
+            if time.monotonic() >= slow_at:
+                self._cut(left)
 
         while not receiver.is_complete:
             receiver.add(self._reply(helper, left, seconds, alive))
@@ -93,15 +92,16 @@ class ManifestExchange:
     def _reply(
         self, helper: HelperProcess, left: deque[ReadManifest], seconds: float, alive: Callable[[int], None]
     ) -> Reply:
-        if len(left) > 1 and seconds > SLOW_SECONDS:
+        if len(left) > 1 and seconds > SILENT_SECONDS:
             with suppress(TimeoutError):
-                return helper.receive(SLOW_SECONDS, alive)
-            self._cut_if_slow(left)
-            seconds -= SLOW_SECONDS
+                return helper.receive(SILENT_SECONDS, alive)
+            self._cut(left)
+            seconds -= SILENT_SECONDS
         return helper.receive(seconds, alive)
 
-    def _cut_if_slow(self, left: deque[ReadManifest]) -> None:
-        if len(left) > 1 and time.monotonic() >= self._slow_at:
+    def _cut(self, left: deque[ReadManifest]) -> None:
+        """Leaves all others to other readers."""
+        if len(left) > 1:
             self._is_cut = True
             while len(left) > 1:
                 left.pop()

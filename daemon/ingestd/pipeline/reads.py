@@ -30,7 +30,7 @@ SECONDS_ALIVE = 2.0
 OLDEST_EACH = 4
 """of so many long manifests that are read, one is the oldest, and the others are the shortest"""
 PROBE_AFTER_SILENCE = 60.0
-"""seconds for which manifests are probed after a read was silent"""
+"""seconds for which manifests are probed after a read was silent, and read one by one after one took long"""
 PROBE_POLL, SLOW_PROBE = 0.05, 0.5
 """seconds between looks at new tasks, and after which a manifest that answers is read apart"""
 
@@ -49,7 +49,7 @@ class Reads:
         self._threads = dict.fromkeys(Lane, 0)
         self._pending: dict[str, Task] = {}
         self._slow: set[str] = set()
-        self._probe_until = self._probes_moved_at = -math.inf
+        self._probe_until = self._probes_moved_at = self._alone_until = -math.inf
         self._long_taken = 0
 
     def __contains__(self, sync_id: str) -> bool:
@@ -164,20 +164,19 @@ class Reads:
     def _share(self, lane: Lane) -> int:
         """How many queued manifests one reader reads with one request, so that all readers have the same number."""
         queued = len(self._queues[lane])
-        is_together = lane is Lane.SHORT and not self._may_hang()
+        is_together = lane is Lane.SHORT and time.monotonic() >= self._alone_until and not self._may_hang()
         return min(math.ceil(queued / self._limit(lane)), MAX_TOGETHER) if is_together else min(queued, 1)
 
     def _read_all(self, tasks: deque[Task]) -> None:
-        """Reads some manifests. Those behind one that takes long are left to other readers."""
+        """Reads some manifests. Those behind one that takes long are left to other readers: each alone, for a while."""
 
         def leave() -> None:
+            self._alone_until = time.monotonic() + PROBE_AFTER_SILENCE
             while tasks:
                 self._outcomes.put(Outcome(task := tasks.popleft(), next_task=task))
 
-        together = None
-        if len(tasks) > 1:
-            wanted = [(task.sync_id, task.known_sha256) for task in tasks]
-            together = self._context.mount.request_manifests(wanted, leave)
+        wanted = [(task.sync_id, task.known_sha256) for task in tasks]
+        together = self._context.mount.request_manifests(wanted, leave) if len(tasks) > 1 else None
         while tasks:
             self._outcomes.put(self._read(tasks.popleft(), together))
         if together is not None:

@@ -78,7 +78,7 @@ def test_each_has_its_own_outcome(tmp_path: Path, sync_ids: list[str], make_moun
 def test_one_that_hangs_leaves_the_others_to_their_readers(
     far: FaultyFuse, sync_ids: list[str], make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest_exchange, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(manifest_exchange, "SILENT_SECONDS", 0.2)
     far.hang(f"sync/{sync_ids[1]}.json")
     mount, slow = make_mount(root=far.point), [None]
     exchange = request(mount, sync_ids, slow)
@@ -93,7 +93,7 @@ def test_one_that_hangs_leaves_the_others_to_their_readers(
 def test_one_that_takes_long_is_read_and_the_others_are_left(
     far: FaultyFuse, sync_ids: list[str], make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest_exchange, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(manifest_exchange, "SILENT_SECONDS", 0.2)
     far.slow(f"sync/{sync_ids[0]}.json", 0.5)
     mount, slow = make_mount(root=far.point), [None]
     exchange = request(mount, sync_ids, slow)
@@ -111,3 +111,14 @@ def test_manifests_are_not_confused_in_another_order(
     first, third = read(mount, sync_ids[0], exchange), read(mount, sync_ids[2], exchange)
     exchange.close()
     assert {first, third} == {mount.read_manifest(sync_id).sha256 for sync_id in (sync_ids[0], sync_ids[2])}
+
+
+def test_one_that_comes_in_drips_does_not_hold_up_the_others(
+    far: FaultyFuse, sync_ids: list[str], make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_exchange, "SLOW_SECONDS", 0.0)
+    mount, slow = make_mount(root=far.point), [None]
+    exchange = request(mount, sync_ids, slow)
+    first = read(mount, sync_ids[0], exchange)
+    assert slow == [None, None]
+    assert read(mount, sync_ids[1], exchange) != first
