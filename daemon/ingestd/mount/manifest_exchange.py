@@ -12,7 +12,7 @@ from ingestd.mount.records import ManifestReading
 from ingestd.mount.wire import ReadManifest, ReadManifests, Reply
 
 SILENT_SECONDS, SLOW_SECONDS = 1.0, 3.0
-"""of silence over one manifest, and for which one is read, before the others of its request are left to other readers"""
+"""of silence over one manifest, and that reading it takes, until the others of its request are left to other readers"""
 
 
 class _LeftUnread(Exception):
