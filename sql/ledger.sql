@@ -36,5 +36,8 @@ LEFT JOIN asset_cover c ON c.asset_id = a.id AND i.asset_type = 'cover'
 -- name: append_items!
 {{item_events}} WHERE i.id IN :ids ORDER BY i.ordinal;
 
+-- name: append_item_range!
+{{item_events}} WHERE i.id BETWEEN :first AND :last ORDER BY i.ordinal;
+
 -- name: append_items_of!
 {{item_events}} WHERE i.batch_id IN :batch_ids ORDER BY i.batch_id, i.asset_type = 'cover', i.ordinal;

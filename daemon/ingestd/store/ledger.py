@@ -49,7 +49,12 @@ def is_recorded(tx: Tx, event_id: int, event_type: str, payload: Json) -> bool:
 def append_items(tx: Tx, item_ids: Sequence[int]) -> None:
     """Appends one event for the decision of each item, in order of the manifest."""
     for start in range(0, len(item_ids), ROWS_PER_STATEMENT):
-        _sql.append_items(tx.connection, ids=Ids(item_ids[start : start + ROWS_PER_STATEMENT]))
+        part = item_ids[start : start + ROWS_PER_STATEMENT]
+        first, last = min(part), max(part)
+        if last - first == len(part) - 1:  # most are, and a range is quicker to look up
+            _sql.append_item_range(tx.connection, first=first, last=last)
+        else:
+            _sql.append_items(tx.connection, ids=Ids(part))
 
 
 def append_items_of(tx: Tx, batch_ids: Sequence[int]) -> None:
