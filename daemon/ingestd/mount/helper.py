@@ -156,7 +156,10 @@ def send_readings(request: wire.ReadItems, root_fd: int, channel: ReplyChannel) 
             channel.add(reading)
     except WindowFull:
         pass
-    return [] if threads is None else threads.hanging
+    hanging = [] if threads is None else threads.hanging
+    if not hanging:
+        reader.close()
+    return hanging
 
 
 def run() -> None:

@@ -13,7 +13,8 @@ from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry
 from ingestd.model import Reason
 from ingestd.mount.documents import DocumentReader
-from ingestd.mount.paths import OPEN_FILE, WALK_FOLDER, open_below, read_blocks, stat_below
+from ingestd.mount.item_folders import ItemFolders
+from ingestd.mount.paths import OPEN_FILE, open_below, read_blocks, stat_below
 from ingestd.mount.records import ItemRequest, Reading
 from ingestd.mount.window import Window, WindowFull
 from ingestd.mount.wire import ReadItems
@@ -32,8 +33,12 @@ class ItemReader:
     """
 
     def __init__(self, root_fd: int, request: ReadItems, report: Callable[[int], None] = lambda _count: None) -> None:
-        self._root_fd, self._request, self._report = root_fd, request, report
+        self._folders, self._request, self._report = ItemFolders(root_fd), request, report
         self._window = Window(request.window)
+
+    def close(self) -> None:
+        """Closes the folders that were kept open. Not while a read hangs: it would find others at their numbers."""
+        self._folders.close()
 
     def read(self, item: ItemRequest) -> Reading:
         """Reads one item; a problem becomes part of the reading. Raises WindowFull, Shortage."""
@@ -67,7 +72,7 @@ class ItemReader:
         take = partial(self._window.take, is_first=is_first)
         take(0)
         reading = Reading(item.ordinal)
-        with open_below(self._root_fd, item.path, WALK_FOLDER) as folder:
+        with self._folders.open(item.path) as folder:
             if self._request.verify != "none":
                 for file in item.files:
                     self._verify(folder, file)
