@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 READING_SECONDS, REST_SECONDS = 2.0, 60.0
 """after which the bundles of a group are read one by one, and for how long all bundles are then"""
+CHECK_SECONDS = 1.0
+"""how old a check of the mount may be: no problem of a file is recorded here"""
 MAX_BYTES = 2**18
 """of the documents of all bundles: they go into one statement"""
 
@@ -60,7 +62,10 @@ class Together:
         return [one.lease for one in done]
 
     def _import(self) -> list[Decided]:
-        members = self._members(self.context.mount.check())
+        mount = self.context.mount
+        mount.check_cached(CHECK_SECONDS)
+        assert mount.identity is not None, "it was checked"
+        members = self._members(mount.identity)
         if len(members) < 2:
             return []
         work = partial(group_import.run, context=self.context, members=members)
