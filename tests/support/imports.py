@@ -8,7 +8,8 @@ from support.process import Process
 from support.wait import until
 from support.world import World, md5, owner_sql
 
-BIG = 5000
+BIG = 6000
+"""more than are planned in one transaction"""
 CHUNKS = {"chunk_items": 20, "poll_interval": 0.1, "stop_seconds": 10.0}
 STOP_SECONDS = 10.0
 AUTO = {"auto": ["create", "update"]}
