@@ -150,3 +150,22 @@ def test_what_is_kept_is_bounded(world: World, context: Context, monkeypatch: py
     ReadAhead(context).run_once()
     assert [world.run_next(context) for _ in sync_ids] == ["done"] * 5
     assert len(context.ahead._kept) == 0
+
+
+def test_a_bundle_counts_as_soon_as_it_was_read(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for it does not wait for those that are read with it."""
+    sync_ids = [delivered(world, name) for name in "abc"]
+    queued(world, context)
+    read_items, counts = context.mount.read_items, []
+
+    def items(requests: list[Any], on_bytes: Any, *more: Any, **options: Any) -> Any:
+        for reading in read_items(requests, on_bytes, *more, **options):
+            yield reading
+            on_bytes(0)
+            counts.append(sum(context.ahead._kept[sync_id].readings is not None for sync_id in sync_ids))
+
+    monkeypatch.setattr(context.mount, "read_items", items)
+    ReadAhead(context).run_once()
+    assert counts == [1, 2, 3]

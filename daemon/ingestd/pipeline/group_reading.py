@@ -1,6 +1,6 @@
-"""Reads the items of several small bundles with one request."""
+"""The items of several small bundles, which are read with one request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec.structs
 
@@ -8,33 +8,42 @@ from ingestd.format.entry import Entry
 from ingestd.model import Action
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import is_missing, requests_for
-from ingestd.mount.records import ItemRequest, Reading
+from ingestd.mount.records import Reading
 from ingestd.pipeline.delivery import Delivery
 
 UNREAD = Reading(-1, problem="it was not read")
 
 
-def readings_of(
-    group: Sequence[Delivery], read: Callable[[list[ItemRequest]], ReadingsByOrdinal]
-) -> dict[str, ReadingsByOrdinal]:
-    """The readings of those bundles of which all items could be read, by sync_id.
+class GroupReading:
+    """What is read of some bundles: `requests`, in the order of the bundles. The ordinal of each is its place."""
 
-    `read` reads what is requested; the ordinal of a request is its place.
-    """
-    owners = [(delivered.sync_id, entry) for delivered in group for entry in entries_of(delivered)]
-    requests = requests_for(msgspec.structs.replace(entry, ordinal=place) for place, (_, entry) in enumerate(owners))
-    readings = read(requests)
-    missing = {owners[one.ordinal][0] for one in requests if is_missing(one, readings.get(one.ordinal, UNREAD))}
-    found: dict[str, ReadingsByOrdinal] = {one.sync_id: {} for one in group if one.sync_id not in missing}
-    for place, (sync_id, entry) in enumerate(owners):
-        if sync_id in found:
-            reading = readings.get(place, Reading(place))
-            reading.ordinal = entry.ordinal
-            found[sync_id][entry.ordinal] = reading
-    return found
+    def __init__(self, group: Sequence[Delivery]) -> None:
+        self._entries: dict[str, dict[int, Entry]] = {delivered.sync_id: {} for delivered in group}
+        owners = [(delivered.sync_id, entry) for delivered in group for entry in _entries_of(delivered)]
+        for place, (sync_id, entry) in enumerate(owners):
+            self._entries[sync_id][place] = msgspec.structs.replace(entry, ordinal=place)
+        self.requests = requests_for(entry for of_one in self._entries.values() for entry in of_one.values())
+        self._requests = {request.ordinal: request for request in self.requests}
+
+    def of(self, delivered: Delivery, readings: ReadingsByOrdinal) -> ReadingsByOrdinal | None:
+        """The readings of one bundle; None unless all of its items were read. `readings` of all bundles, by place."""
+        own = self._entries[delivered.sync_id]
+        if any(self._is_missing(place, readings) for place in own):
+            return None
+        ordinals = (entry.ordinal for entry in _entries_of(delivered))
+        found = (readings.get(place, Reading(place)) for place in own)
+        return {
+            ordinal: msgspec.structs.replace(reading, ordinal=ordinal)
+            for ordinal, reading in zip(ordinals, found, strict=True)
+        }
+
+    def _is_missing(self, place: int, readings: ReadingsByOrdinal) -> bool:
+        """Of an entry without a request there is nothing to read."""
+        request = self._requests.get(place)
+        return request is not None and is_missing(request, readings.get(place, UNREAD))
 
 
-def entries_of(delivered: Delivery) -> list[Entry]:
+def _entries_of(delivered: Delivery) -> list[Entry]:
     """The entries whose items an import reads."""
     manifest = delivered.manifest
     return [] if manifest is None or manifest.action is Action.REMOVE else list(manifest.standing())

@@ -4,12 +4,11 @@ them, and a worker has one bundle at a time.
 
 from collections.abc import Sequence
 
-from ingestd.mount.attempt import Attempt, ReadingsByOrdinal
+from ingestd.mount.attempt import Attempt
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.mount.records import ItemRequest
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.group_reading import readings_of
+from ingestd.pipeline.group_reading import GroupReading
 from ingestd.service import tick
 from ingestd.store import next_jobs
 
@@ -49,18 +48,30 @@ class ReadAhead:
             if delivered is not None:
                 group.append(delivered)
                 count += delivered.index.item_count
-        found: dict[str, ReadingsByOrdinal] = {}
+        _Round(self._context, group).run()
+
+
+class _Round:
+    """Reads one group of bundles. Each counts as read as soon as all of its items are: workers wait for it."""
+
+    def __init__(self, context: Context, group: Sequence[Delivery]) -> None:
+        self._context, self._left = context, list(group)
+        self._reading = GroupReading(group)
+        self._attempt = Attempt(context.mount, self._reading.requests, self._on_bytes)
+
+    def run(self) -> None:
         try:
-            found = readings_of(group, self._request)
+            self._attempt.read(self._reading.requests)
         finally:
-            for delivered in group:
-                self._context.ahead.end(delivered, found.get(delivered.sync_id))
+            for delivered in self._left:
+                self._context.ahead.end(delivered, self._reading.of(delivered, self._attempt.readings))
 
-    def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
-        attempt = Attempt(self._context.mount, requests, self._count_bytes)
-        attempt.read(requests)
-        return attempt.readings
-
-    def _count_bytes(self, count: int) -> None:
+    def _on_bytes(self, count: int) -> None:
         tick()
         self._context.instruments.documents_read.inc(count)
+        self._end_read()
+
+    def _end_read(self) -> None:
+        """Ends those that were read. Readings come in the order of bundles."""
+        while self._left and (found := self._reading.of(self._left[0], self._attempt.readings)) is not None:
+            self._context.ahead.end(self._left.pop(0), found)

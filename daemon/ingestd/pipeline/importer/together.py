@@ -21,7 +21,7 @@ from ingestd.pipeline import preflight
 from ingestd.pipeline.ahead import Found
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.group_reading import readings_of
+from ingestd.pipeline.group_reading import GroupReading
 from ingestd.pipeline.importer import group_import
 from ingestd.pipeline.importer.group_import import Decided, Member
 from ingestd.pipeline.passes import Part
@@ -100,10 +100,12 @@ class Together:
         wanted, limits = [one.sync_id for one in group], (READING_SECONDS, READING_SECONDS)
         mount.digest_manifests(wanted, digests, *limits, self._on_step, announced=True)
         same = [one for one in group if digests.get(one.sync_id) == one.sha256]
-        readings = readings_of(same, self._request)
+        reading = GroupReading(same)
+        readings = self._request(reading.requests)
+        found = {one.sync_id: reading.of(one, readings) for one in same}
         for one in same:
-            self.context.ahead.end(one, readings.get(one.sync_id))
-        return readings
+            self.context.ahead.end(one, found[one.sync_id])
+        return {sync_id: of_one for sync_id, of_one in found.items() if of_one is not None}
 
     def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
         found = self.context.mount.read_items(requests, self._on_bytes, READ_WINDOW, deadline=READING_SECONDS)
