@@ -211,8 +211,9 @@ def test_frozen_helpers_cost_one_deadline_together(make_mount: MakeMount, monkey
 def borrow_together(mount: Mount, count: int) -> set[int]:
     """Has so many helpers in use at a time; returns those that are left afterwards."""
     with ExitStack() as borrowed:
-        for _ in range(count):
-            borrowed.enter_context(mount._pool.borrow(Use.CHECK))
+        pids = {borrowed.enter_context(mount._pool.borrow(Use.CHECK))._process.pid for _ in range(count)}
+        # The kernel lets a parent go on before it shows the command of its new process.
+        until(lambda: pids <= helpers(), what="for their commands to be known")
     return helpers()
 
 
