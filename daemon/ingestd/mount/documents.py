@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import orjson
@@ -14,7 +14,7 @@ import orjson
 from ingestd.format.fields import BadEntry
 from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
-from ingestd.mount.paths import LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, printable, read_blocks
+from ingestd.mount.paths import BLOCK, LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, printable, read_blocks
 from ingestd.mount.records import SOURCE, Document
 from ingestd.mount.wire import DocumentLimits
 
@@ -117,16 +117,20 @@ class DocumentReader:
 
     def _content(self, fd: int, name: str, size: int) -> bytes:
         limit = self._limits.document_bytes
-        blocks = []
-        for block in read_blocks(fd, limit + 1, size):
-            blocks.append(block)
-            self._report(len(block))
-        data = b"".join(blocks)
+        data = os.read(fd, min(BLOCK, limit + 1))
+        self._report(len(data))
+        if len(data) != size:  # most are short
+            rest = self._reported(read_blocks(fd, limit + 1 - len(data), size - len(data)))
+            data = b"".join([data, *rest])
         if len(data) > limit:
             problem = f"{printable(name)} has more than {limit} bytes (mount.max_document_bytes)"
             raise BadEntry(Reason.DOCUMENT_TOO_LARGE, problem)
-        self._report(0)
         return data
+
+    def _reported(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self._report(len(block))
+            yield block
 
 
 def _checked(name: str, data: bytes) -> bytes:

@@ -6,8 +6,8 @@ Otherwise each thread would look its name up again whenever the kernel has forgo
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from ingestd.format.fields import CLEAN_PATH
 from ingestd.mount.paths import WALK_FOLDER, open_below
@@ -37,14 +37,12 @@ class ItemFolders:
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
 
-    @contextmanager
-    def open(self, path: str) -> Iterator[int]:
+    def open(self, path: str) -> AbstractContextManager[int]:
         """A descriptor of the folder of an item. Raises what `open_below` raises."""
         parent, _, name = path.rpartition("/")
         kept = self._kept_for(parent) if parent and CLEAN_PATH.fullmatch(path) else None
         below, rest = (self._root_fd, path) if kept is None else (self._fd_of(kept, parent), name)
-        with open_below(below, rest, WALK_FOLDER) as folder:
-            yield folder
+        return open_below(below, rest, WALK_FOLDER)
 
     def close(self) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ingestd.format.fields import CLEAN_PATH, BadEntry
 from ingestd.model import Reason
@@ -53,22 +53,37 @@ def open_in_root(root: str, path: str, flags: int) -> Iterator[int]:
         os.close(root_fd)
 
 
-@contextmanager
-def open_below(folder: int, path: str, flags: int, *, is_file_name: bool = False) -> Iterator[int]:
+def open_below(folder: int, path: str, flags: int, *, is_file_name: bool = False) -> AbstractContextManager[int]:
     """A descriptor of `path` below an open folder. Raises BadEntry if it would leave the folder or meets a link.
 
     `is_file_name`: the path is a name from a listing, where characters are allowed that a manifest must not use.
     """
-    *parents, last = [path] if is_file_name else _parts(path)
-    fd = folder
-    try:
-        for part in parents:
-            fd = _open_part(fd, part, WALK_FOLDER, folder)
-        fd = _open_part(fd, last, flags, folder)
-        yield fd
-    finally:
-        if fd != folder:
-            os.close(fd)
+    return _Below(folder, [path] if is_file_name else _parts(path), flags)
+
+
+class _Below:
+    """Opens the last of some parts, and closes it. No generator, which takes twice as long: an item has nine."""
+
+    __slots__ = ("_fd", "_flags", "_folder", "_parts")
+
+    def __init__(self, folder: int, parts: list[str], flags: int) -> None:
+        self._folder, self._parts, self._flags = folder, parts, flags
+
+    def __enter__(self) -> int:
+        *parents, last = self._parts
+        fd = self._folder
+        try:
+            for part in parents:
+                fd = _open_part(fd, part, WALK_FOLDER, self._folder)
+            self._fd = _open_part(fd, last, self._flags, self._folder)
+        except BaseException:
+            if fd != self._folder:
+                os.close(fd)
+            raise
+        return self._fd
+
+    def __exit__(self, *_raised: object) -> None:
+        os.close(self._fd)
 
 
 def stat_below(folder: int, path: str) -> os.stat_result:
