@@ -1,5 +1,6 @@
 """Many bundles that cannot be read yet: new ones are not delayed by them, and retries are few at a time."""
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -39,14 +40,18 @@ def with_a_folder(world: World, sync_id: str) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("are_probed", [False, True])
 @pytest.mark.parametrize("deliver", [without_manifest, with_half_a_manifest, with_an_empty_manifest, with_a_folder])
 def test_a_named_bundle_is_read_before_many_that_are_incomplete(
-    world: World, monkeypatch: pytest.MonkeyPatch, deliver: Callable[[World, str], None]
+    world: World, monkeypatch: pytest.MonkeyPatch, deliver: Callable[[World, str], None], are_probed: bool
 ) -> None:
+    """Also for a while after a read was silent, when each manifest is probed first."""
     for _ in range(MANY):
         deliver(world, new_sync_id())
     context = world.context()
     scanner, reads = Scanner(context), Reads(monkeypatch, context)
+    if are_probed:
+        scanner._reads._probe_until = math.inf
     good = world.put(photo("good"), ready=False)
     before: list[int] = []
 

@@ -51,6 +51,8 @@ class Reads:
         self._slow: set[str] = set()
         self._probe_until = self._probes_moved_at = self._alone_until = -math.inf
         self._long_taken = 0
+        self._probed_now = 0
+        """probes that began less than SLOW_PROBE ago"""
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle is queued or being read."""
@@ -75,9 +77,12 @@ class Reads:
     def room(self) -> int:
         """How many tasks can be submitted now; the rest waits where its order can still change.
 
-        What was read counts, too, until it is recorded: reading must not get ahead of a slow database.
+        What was read counts, too, until it is recorded: reading must not get ahead of a slow database. So does what is
+        probed, until it is clear that it does not answer at once.
         """
-        return max(0, MAX_QUEUED - len(self._queues[Lane.SHORT]) - self._outcomes.qsize())
+        with self._lock:
+            fresh = len(self._queues[Lane.PROBE]) + self._probed_now
+            return max(0, MAX_QUEUED - len(self._queues[Lane.SHORT]) - fresh - self._outcomes.qsize())
 
     def queued(self, lane: Lane) -> int:
         """How many tasks wait for a reader of a lane."""
@@ -196,8 +201,9 @@ class Reads:
         So it does with what waits to be probed when nothing has answered for so long.
         """
         waiting: dict[str, Task] = {}
+        begun: dict[str, float] = {}
         self._probes_moved_at = time.monotonic()
-        while self._begin_probes(waiting):
+        while self._begin_probes(waiting, begun):
             self._context.mount.prober.wait(PROBE_POLL)
             for task in list(waiting.values()):
                 outcome = self._probed(task)
@@ -207,11 +213,19 @@ class Reads:
                     if not outcome.is_silent:
                         self._probes_moved_at = time.monotonic()
 
-    def _begin_probes(self, waiting: dict[str, Task]) -> bool:
-        """Begins all probes that are queued; False, and the thread ends, when nothing is left to wait for."""
+    def _begin_probes(self, waiting: dict[str, Task], begun: dict[str, float]) -> bool:
+        """Begins all probes that are queued; False, and the thread ends, when nothing is left to wait for.
+
+        `begun`: when (monotonic) each began.
+        """
+        now = time.monotonic()
         with self._lock:
             queue = self._queues[Lane.PROBE]
             tasks = [queue.popleft() for _ in range(len(queue))]
+            begun.update((task.sync_id, now) for task in tasks)
+            for sync_id in begun.keys() - waiting.keys() - {task.sync_id for task in tasks}:
+                del begun[sync_id]
+            self._probed_now = sum(now - since < SLOW_PROBE for since in begun.values())
             if not tasks and not waiting:
                 self._threads[Lane.PROBE] -= 1
                 return False
