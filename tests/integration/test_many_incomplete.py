@@ -65,7 +65,8 @@ def test_a_named_bundle_is_read_before_many_that_are_incomplete(
     thread.start()
     scanner.run_once()
     thread.join()
-    ahead = reads.names.index(good) - before[0]
+    # Those that are read again have readers of their own.
+    ahead = len(set(reads.names[: reads.names.index(good)]) - set(reads.names[: before[0]]))
     begun = MAX_TOGETHER * READERS[Lane.SHORT] + sum(READERS.values())
     assert ahead <= MAX_QUEUED + begun < MANY, "only what was being read already is read before it"
     assert (good, "new") in recorded(world)
