@@ -10,14 +10,16 @@ from ingestd.errors import MountUnavailable
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.lanes import Lane
+from ingestd.pipeline.reads import MAX_QUEUED, MAX_TOGETHER, READERS
 from ingestd.pipeline.scanner import ROUND_SECONDS, Scanner
 from support.scanning import Clock, recorded, write_manifest, write_sentinel
 from support.wait import until
 from support.world import World, new_sync_id, photo
 
-BACKLOG = 80
-SOON = 2 * ROUND_SECONDS + 30
-"""bundles recorded meanwhile, one each second, of which some are read ahead"""
+SOON = int(2 * ROUND_SECONDS) + MAX_QUEUED + MAX_TOGETHER * READERS[Lane.SHORT]
+"""bundles recorded meanwhile, one each second: those of two rounds, and what was read or being read before"""
+BACKLOG = 3 * SOON // 2
 
 
 def is_all_read() -> bool:
