@@ -30,13 +30,16 @@ state = 'running', claim_token = claim_token + 1, claimed_at = UTC_TIMESTAMP(6),
     claimed_instance = :instance, heartbeat_at = UTC_TIMESTAMP(6), heartbeat_us = :heartbeat_us, stale_us = :stale_us,
     items_at_claim = items_done, writes = 0, current_item_id = NULL
 
--- fragment: claimable
--- Record: ingestd.store.job.Claimable. `has_active_prior`: the batch that its own follows has an active job. The server would
--- read a small table of batches as a whole, lock it, and so leave nothing to other workers.
+-- fragment: claimable_columns
+-- Record: ingestd.store.job.Claimable. `has_active_prior`: the batch that its own follows has an active job.
 j.id, j.batch_id, b.sync_id, b.manifest_sha256, j.claim_token, j.priority, j.scope, j.isolate_items, j.items_done,
        j.items_total, TIMESTAMPDIFF(MICROSECOND, j.queued_at, UTC_TIMESTAMP(6)) / 1e6,
        EXISTS (SELECT 1 FROM ingest_batch p JOIN import_job a ON a.active_batch_id = p.id
                WHERE p.sync_id = b.prior_sync_id AND p.id <> b.id), b.plan_sha256 IS NOT NULL
+
+-- fragment: claimable
+-- The server would read a small table of batches as a whole, lock it, and so leave nothing to other workers.
+{{claimable_columns}}
 FROM import_job j FORCE INDEX (claim) STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = j.batch_id
 
 -- fragment: first_priority
@@ -177,9 +180,15 @@ SELECT {{claimable}}
 WHERE ({{from_first_queued}}) AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: next_some_queued
--- As next_queued_without, but several.
+-- The next jobs, without locks: others may be claiming some of them.
 SELECT {{claimable}}
-WHERE ({{from_first_queued}}) AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT :limit FOR UPDATE SKIP LOCKED;
+WHERE ({{from_first_queued}}) AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT :limit;
+
+-- name: lock_queued
+-- Those of some jobs, in the order of claims, that are queued, and that nobody else is claiming.
+SELECT {{claimable_columns}}
+FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = j.batch_id
+WHERE j.id IN :job_ids AND j.state = 'queued' ORDER BY j.priority, j.id FOR UPDATE SKIP LOCKED;
 
 -- name: queued^
 -- One statement for all queued work: every daemon asks it every second.

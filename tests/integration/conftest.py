@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.faulty_fuse import FaultyFuse, faulty_fuse
+from support.groups import noted
 from support.scanning import Clock, set_clock
 from support.web_client import Visitor, WebClient, serving, settings_of
 from support.world import World
@@ -25,6 +26,12 @@ def olivia(web_client: WebClient) -> Visitor:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return set_clock(monkeypatch)
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many of the jobs that were claimed together each group has ended."""
+    return noted(monkeypatch)
 
 
 @pytest.fixture

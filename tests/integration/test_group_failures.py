@@ -12,16 +12,11 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import group_import, together
 from ingestd.pipeline.importer.together import Together
 from ingestd.store import library
-from support.groups import noted, of_threads, put, queued, statuses
+from support.groups import of_threads, put, queued, statuses
 from support.mariadb_proxy import Fault, drop_reply, drop_request
 from support.proxied import proxied
 from support.workers import run_all
 from support.world import World, md5, owner_cursor, photo, sample
-
-
-@pytest.fixture
-def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    return noted(monkeypatch)
 
 
 @pytest.fixture

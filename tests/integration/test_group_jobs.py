@@ -1,10 +1,11 @@
 """The jobs of a group: they are claimed in order, all are running, and all are put back."""
 
+import threading
 from typing import Any
 
 import pytest
 
-from ingestd.pipeline import worker_pool
+from ingestd.pipeline import claims, worker_pool
 from ingestd.pipeline.claims import claim_group
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
@@ -12,15 +13,10 @@ from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.worker_pool import WorkerPool
-from ingestd.store import job_groups
-from support.groups import noted, of_threads, put, queued, statuses
+from ingestd.store.db import Tx
+from support.groups import of_threads, put, queued, statuses
 from support.workers import run_all
-from support.world import World, owner_cursor
-
-
-@pytest.fixture
-def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    return noted(monkeypatch)
+from support.world import World, cover, owner_cursor, photo
 
 
 @pytest.fixture
@@ -112,18 +108,37 @@ def test_after_work_was_given_back_one_job_at_a_time_is_claimed(
     assert (groups, statuses(world, names)) == ([], ["imported", "queued", "queued"])
 
 
-def test_a_claim_locks_only_what_it_may_take(world: World, context: Context) -> None:
-    names = [put(world, name) for name in "abcde"]
+def test_a_claim_locks_only_what_it_takes(world: World, context: Context) -> None:
+    """The job that ends a group is the next one for another worker, as long as the claim of the group lasts."""
+    names = [put(world, name) for name in "ab"]
+    names.append(put(world, "c", photo("cover"), cover("cover", "c")))
+    names += [put(world, name) for name in "de"]
     queued(world, context)
     assert statuses(world, names) == ["queued"] * len(names)
+    claimed: list[list[str]] = []
+
+    def claim(limit: int) -> None:
+        claimed.append([lease.sync_id for lease in claim_group(context, "here/pid:1/0", str(this_instance()), limit)])
+
+    def claim_two(tx: Tx) -> None:
+        claimed.append([found.sync_id for found in claims._next_group(tx, context, 16, ())])
+        other = threading.Thread(target=claim, args=(1,))
+        other.start()
+        other.join()
+
+    context.db.transaction(claim_two)
+    assert claimed == [names[:2], [names[2]]]
+
+
+def test_a_group_begins_after_those_that_others_claim(world: World, context: Context) -> None:
+    names = [put(world, name) for name in "abcde"]
+    queued(world, context)
     with owner_cursor(world.server.owner_settings()) as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute("BEGIN")
-        cursor.execute(job_groups._sql.next_some_queued.sql % {"job_ids": "(0)", "limit": 3})
-        first = [row[0] for row in cursor.fetchall()]
-        left = context.db.transaction(lambda tx: job_groups.next_queued(tx, 5))
-    assert len(first) == 3
-    assert [one.id for one in left] == [first[-1] + 1, first[-1] + 2]
+        cursor.execute("SELECT id FROM import_job ORDER BY id LIMIT 3 FOR UPDATE")
+        leases = claim_group(context, "here/pid:1/0", str(this_instance()), 2)
+    assert [lease.sync_id for lease in leases] == [names[3]], "the one beside what others claim is the next one"
 
 
 def test_a_crash_has_all_of_a_group_run_alone_next(world: World, context: Context, groups: list[int]) -> None:

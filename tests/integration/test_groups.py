@@ -44,11 +44,6 @@ COUNTED: list[tuple[str, dict[str, str]]] = [
 
 
 @pytest.fixture
-def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    return noted(monkeypatch)
-
-
-@pytest.fixture
 def context(world: World) -> Context:
     return of_threads(world, 1)
 

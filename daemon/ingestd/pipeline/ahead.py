@@ -72,7 +72,7 @@ class Ahead:
         self._changed = threading.Condition()
 
     def note(self, delivered: "Delivery", identity: MountIdentity | None, *, is_far: bool) -> None:
-        """Keeps a manifest that was just read, and is consumable:"""
+        """Keeps a manifest that was just read, and is consumable."""
         with self._changed:
             if delivered.is_unchanged:
                 return

@@ -17,6 +17,9 @@ from ingestd.store.job import Claimable
 
 log = structlog.get_logger()
 
+GROUPS_SEEN = 4
+"""how many times the jobs of a group are looked at: other workers claim some of them at the same time"""
+
 
 def claim(
     context: Context, worker: str, instance: str, keep_waiting: KeepWaiting = None, without: Sequence[int] = ()
@@ -58,10 +61,17 @@ def _claim(tx: Tx, context: Context, worker: str, instance: str, limit: int, wit
 
 
 def _next_group(tx: Tx, context: Context, limit: int, without: Sequence[int]) -> list[Claimable]:
-    """The next jobs, if there are several to be imported together. Their order is that of the queue."""
-    found = takewhile(partial(_may_join, context), job_groups.next_queued(tx, limit, without))
-    group = list(found)
-    return group if len(group) > 1 else []
+    """The next jobs, if there are several to be imported together. Their order is that of the queue.
+
+    Only these are locked: another worker must be able to claim the one that ends the group. The first ones that are
+    seen may be those of other groups.
+    """
+    seen = job_groups.next_queued(tx, GROUPS_SEEN * limit, without)
+    ids = [found.id for found in takewhile(partial(_may_join, context), seen)]
+    for start in range(0, len(ids) if len(ids) > 1 else 0, limit):
+        if group := job_groups.lock(tx, ids[start : start + limit]):
+            return group if len(group) > 1 and all(_may_join(context, found) for found in group) else []
+    return []
 
 
 def _may_join(context: Context, found: Claimable) -> bool:

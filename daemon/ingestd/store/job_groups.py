@@ -23,8 +23,13 @@ class Ended(NamedTuple):
 
 
 def next_queued(tx: Tx, limit: int, without: Sequence[int] = ()) -> list[Claimable]:
-    """The next jobs that no other worker is claiming, locked until the transaction ends; none of those in `without`."""
+    """The next jobs but those in `without`, as they are now: other workers may be claiming some of them."""
     return _claimable.all(_sql.next_some_queued(tx.connection, job_ids=Ids((0, *without)), limit=limit))
+
+
+def lock(tx: Tx, ids: Sequence[int]) -> list[Claimable]:
+    """Those of some jobs that are queued and that no other worker is claiming, locked until the transaction ends."""
+    return _claimable.all(_sql.lock_queued(tx.connection, job_ids=Ids(ids)))
 
 
 def claim(tx: Tx, ids: Sequence[int], worker_id: str, instance: str, patience: Patience) -> None:
