@@ -262,6 +262,21 @@ class Verdict:
     """a skip that nevertheless makes this bundle the last writer of the row"""
 
 
+OPEN = tuple(
+    decision.value
+    for decision in Decision
+    if decision.value.startswith("will_") or decision in (Decision.PENDING, Decision.DEFERRED, Decision.FAILED)
+)
+TAKEN_BY = {
+    Scope.ALL: OPEN,
+    Scope.REIMPORT: OPEN,
+    Scope.FAILED: (Decision.FAILED.value,),
+    Scope.DEFERRED: (Decision.DEFERRED.value,),
+    Scope.REVIVAL: (Decision.DEFERRED.value,),
+}
+"""The decisions of the items that a job of each scope takes up."""
+
+
 def numbers_of(verdicts: Iterable[Verdict]) -> Iterator[tuple[Verdict, int]]:
     """Verdicts with how many there are of each. Equal ones may come several times; most are the same object."""
     given = list(verdicts)

@@ -3,14 +3,14 @@
 import pytest
 
 from ingestd.errors import NotEligible, NotFound, RemovalRefused
-from ingestd.model import JobState, Scope
+from ingestd.model import TAKEN_BY, JobState, Scope
 from ingestd.pipeline import cancelling, pausing
 from ingestd.pipeline.claims import claim
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.preflight import preflight
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
-from ingestd.store import batch, control, item, job
+from ingestd.store import batch, control, job
 from support.locks import holding
 from support.world import World, md5, new_sync_id, photo
 
@@ -267,6 +267,6 @@ def test_item_queries_have_their_index(world: World, query: str, key: str) -> No
 
 
 def test_items_open_to_each_scope() -> None:
-    assert "pending" in item.TAKEN_BY[Scope.ALL]
-    assert "created" not in item.TAKEN_BY[Scope.ALL]
-    assert item.TAKEN_BY[Scope.FAILED] == ("failed",)
+    assert "pending" in TAKEN_BY[Scope.ALL]
+    assert "created" not in TAKEN_BY[Scope.ALL]
+    assert TAKEN_BY[Scope.FAILED] == ("failed",)

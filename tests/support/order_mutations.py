@@ -190,6 +190,6 @@ MUTATIONS = {
         NEXT_COVERS, "for asset in lost}", "for asset in lost if False}"
     ),
     "revivals elect no cover before": Mutation(
-        IMPORTER, "tries_failed = Decision.FAILED.value in item.TAKEN_BY[self.lease.scope]", "tries_failed = True"
+        IMPORTER, "tries_failed = Decision.FAILED.value in TAKEN_BY[self.lease.scope]", "tries_failed = True"
     ),
 }

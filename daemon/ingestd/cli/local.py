@@ -13,7 +13,7 @@ from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scan_limit import ScanLimit
 from ingestd.pipeline.scanner import Scanner
 from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
-from ingestd.store import item, removal
+from ingestd.store import batch_container, item, removal
 from ingestd.store.queries import batches, items, jobs
 from ingestd.store.queries.overview import Overview, overview
 from ingestd.store.queries.paging import NEWEST
@@ -55,7 +55,7 @@ class Local:
         return Standing(
             known,
             decisions=dict(read(lambda tx: item.tally(tx, known.id))),
-            containers=dict(read(lambda tx: item.container_tally(tx, known.id))),
+            containers=dict(read(lambda tx: batch_container.tally(tx, known.id))),
             removals=read(lambda tx: removal.find(tx, known.id, known.manifest_sha256)),
             jobs=read(lambda tx: jobs.of_batch(tx, known.id)),
         )

@@ -29,14 +29,11 @@ from ingestd.mount.root_notices import RootNotices
 from ingestd.shortage import shortage_of
 
 CHECK_SECONDS, RECHECK_SECONDS = 20.0, 1.0
-"""seconds of silence of a check after which the mount counts as absent, and between checks of an absent mount by those
-who only want to know whether it is there"""
+"""seconds of silence after which the mount counts as absent, and between checks of an absent one for `check_cached`"""
 SLACK_SECONDS = 2.0
 """after the deadline, for a helper that notices itself which of its threads are silent, and reports that"""
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
-PLACEHOLDERS = ("autofs",)
-"""File system types that stand where another one is mounted on demand."""
 
 
 class Mount:
@@ -93,7 +90,7 @@ class Mount:
             # The root may be a link to where the mount is.
             self._path = Path(reply.path)
         point = self._mount_point()
-        if self.settings.require_mount and (point.point == "/" or point.fs_type in PLACEHOLDERS):
+        if self.settings.require_mount and point.is_bare:
             hint = "mount it, or set mount.require_mount = false for a plain folder"
             raise MountUnavailable(f"nothing is mounted at {self._root}; {hint}")
         if not isinstance(reply, wire.RootInfo):
@@ -289,8 +286,7 @@ class Mount:
     def _ask(self, request: wire.Request, seconds: float) -> wire.Reply:
         with self._helper(Use.CHECK) as helper:
             helper.send(request, seconds)
-            reply: wire.Reply = helper.receive(seconds)
-            return reply
+            return helper.receive(seconds)
 
     @contextmanager
     def _helper(self, use: Use, name: str = "", bundle: str = "") -> Iterator[HelperProcess]:

@@ -15,6 +15,8 @@ TRUE_TIMES = ("ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "f2fs")
 """File system types of this kernel alone: the times of a folder change with its names, by the clock of this machine."""
 FS_IDS = ("ext2", "ext3", "ext4", "btrfs", "tmpfs")
 """File system types whose id in statvfs is made for one file system, when that is made, and stays with it."""
+PLACEHOLDERS = ("autofs",)
+"""File system types that stand where another one is mounted on demand."""
 MAX_SOURCE = 1000
 
 ESCAPED = re.compile(rb"\\([0-7]{3})")
@@ -31,6 +33,11 @@ class MountPoint:
     source: str = ""
     """with the folder that is mounted, where that is not the root of its file system, as findmnt(8) writes it"""
     root: str = "/"
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is mounted there but the root of the machine, or what mounts on demand."""
+        return self.point == "/" or self.fs_type in PLACEHOLDERS
 
     @property
     def has_true_times(self) -> bool:

@@ -16,7 +16,7 @@ from ingestd.model import Action, Decision, Reason, Scope, Verdict
 from ingestd.pipeline.evaluate import Bundle, LibraryState, dropped_files, evaluate, load_state
 from ingestd.pipeline.staging import Forecast, Forecaster, Plan
 from ingestd.removal_counts import NO_REMOVALS, Removals
-from ingestd.store import item, library, removal
+from ingestd.store import batch_container, library, removal
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ def removed_members(
     removing = {c.identity: c.ordinal for c in manifest.containers() if _may_remove(bundle, c)}
     if not removing:
         return NO_REMOVALS
-    undecided = item.undecided_containers(tx, batch_id, Scope.ALL)
+    undecided = batch_container.undecided(tx, batch_id, Scope.ALL)
     ordinals = {identity: ordinal for identity, ordinal in removing.items() if identity in undecided}
     count = partial(_count_removed, tx, batch_id, bundle, removed_again=removed_again)
     counts = _count_each(tx, bundle, manifest, ordinals, count)

@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from ingestd.errors import ManifestIsLong, ManifestTakesLong, MountUnavailable, Shortage, StillSilent
+from ingestd.errors import ManifestIsLong, ManifestTakesLong, MountUnavailable, Shortage
 from ingestd.mount.manifest_exchange import ManifestExchange
 from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.lanes import Lane, Outcome, Task
+from ingestd.pipeline.probing import Probing
 
 READERS = {Lane.SHORT: 4, Lane.AGAIN: 2, Lane.LONG: 1, Lane.APART: 8, Lane.PROBE: 1, Lane.SLOW: 4, Lane.HUGE: 1}
 FAR_READERS = 12
@@ -31,8 +32,6 @@ OLDEST_EACH = 4
 """of so many long manifests that are read, one is the oldest, and the others are the shortest"""
 PROBE_AFTER_SILENCE = 60.0
 """seconds for which manifests are probed after a read was silent, and read one by one after one took long"""
-PROBE_POLL, SLOW_PROBE = 0.05, 0.5
-"""seconds between looks at new tasks, and after which a manifest that answers is read apart"""
 
 
 class Reads:
@@ -49,10 +48,10 @@ class Reads:
         self._threads = dict.fromkeys(Lane, 0)
         self._pending: dict[str, Task] = {}
         self._slow: set[str] = set()
-        self._probe_until = self._probes_moved_at = self._alone_until = -math.inf
+        self._probe_until = self._alone_until = -math.inf
         self._long_taken = 0
         self._probed_now = 0
-        """probes that began less than SLOW_PROBE ago"""
+        """probes that began a moment ago"""
 
     def __contains__(self, sync_id: str) -> bool:
         """Whether a bundle is queued or being read."""
@@ -196,64 +195,23 @@ class Reads:
         return task
 
     def _work_probes(self) -> None:
-        """Sends on what answers, and gives up what was silent for mount.deadline.
+        """Sends on what probes have found out, until nothing is left to wait for."""
+        probing = Probing(self._context)
+        while self._begin_probes(probing):
+            for outcome in probing.wait():
+                self._outcomes.put(outcome)
 
-        So it does with what waits to be probed when nothing has answered for so long.
-        """
-        waiting: dict[str, Task] = {}
-        begun: dict[str, float] = {}
-        self._probes_moved_at = time.monotonic()
-        while self._begin_probes(waiting, begun):
-            self._context.mount.prober.wait(PROBE_POLL)
-            for task in list(waiting.values()):
-                outcome = self._probed(task)
-                if outcome is not None:
-                    del waiting[task.sync_id]
-                    self._outcomes.put(outcome)
-                    if not outcome.is_silent:
-                        self._probes_moved_at = time.monotonic()
-
-    def _begin_probes(self, waiting: dict[str, Task], begun: dict[str, float]) -> bool:
-        """Begins all probes that are queued; False, and the thread ends, when nothing is left to wait for.
-
-        `begun`: when (monotonic) each began.
-        """
-        now = time.monotonic()
+    def _begin_probes(self, probing: Probing) -> bool:
+        """Begins all probes that are queued; False, and the thread ends, when nothing is left to wait for."""
         with self._lock:
             queue = self._queues[Lane.PROBE]
             tasks = [queue.popleft() for _ in range(len(queue))]
-            begun.update((task.sync_id, now) for task in tasks)
-            for sync_id in begun.keys() - waiting.keys() - {task.sync_id for task in tasks}:
-                del begun[sync_id]
-            self._probed_now = sum(now - since < SLOW_PROBE for since in begun.values())
-            if not tasks and not waiting:
+            self._probed_now = probing.fresh + len(tasks)
+            if not tasks and not probing.is_busy:
                 self._threads[Lane.PROBE] -= 1
                 return False
-        for task in tasks:
-            self._context.mount.prober.ask(task.sync_id)
-            waiting[task.sync_id] = task
+        probing.begin(tasks)
         return True
-
-    def _probed(self, task: Task) -> Outcome | None:
-        """What follows from a probe; None if it is not over."""
-        prober, deadline = self._context.mount.prober, self._context.settings.mount.deadline
-        seconds = prober.take(task.sync_id)
-        if seconds is not None:
-            return Outcome(task, next_task=self._after_probe(task) if seconds < SLOW_PROBE else task.moved(Lane.APART))
-        if prober.silent_for(task.sync_id) >= deadline:
-            return Outcome(task, error=StillSilent("reading it hangs in the mount"), is_silent=True)
-        if time.monotonic() - self._probes_moved_at < deadline or not prober.is_waiting(task.sync_id):
-            return None
-        if prober.problem is not None:
-            # It concerns all of them: it is reported with one, and the others go on waiting.
-            return Outcome(task, error=prober.problem)
-        problem = "so many manifests hang in the mount that it is not read before one of them answers; mount it again"
-        return Outcome(task, error=StillSilent(problem), is_silent=True)
-
-    @staticmethod
-    def _after_probe(task: Task) -> Task:
-        assert task.probed_for is not None, "a task is moved to its probe from another lane"
-        return task.moved(task.probed_for)
 
     def _needs_probe(self, task: Task) -> bool:
         """Whether a manifest may hang like others, and has not shown yet that it does not."""

@@ -1,9 +1,9 @@
 """Which items of a batch a job takes up, and whether a request is for others."""
 
 from ingestd.errors import NotEligible
-from ingestd.model import JobState, Scope
+from ingestd.model import OPEN, TAKEN_BY, JobState, Scope
 from ingestd.records import Batch, Job
-from ingestd.store import item
+from ingestd.store import batch_container, item
 from ingestd.store.db import Tx
 
 NAMES = {
@@ -18,7 +18,7 @@ def require_items(tx: Tx, known: Batch, scope: Scope) -> None:
     """Raises NotEligible when a request for failed or deferred items finds none."""
     if not scope.leaves_out_some:
         return
-    if not item.tally(tx, known.id)[scope.value] and not item.container_tally(tx, known.id)[scope.value]:
+    if not item.tally(tx, known.id)[scope.value] and not batch_container.tally(tx, known.id)[scope.value]:
         raise NotEligible(f"batch {known.sync_id} has no {scope.value} items or containers")
 
 
@@ -49,5 +49,5 @@ def _comes_too_late(tx: Tx, known: Batch, active: Job, wanted: Scope, *, is_plai
 
 def _leaves_out_any(tx: Tx, known: Batch, scope: Scope) -> bool:
     """Whether a batch has items or containers to import that are not of a scope."""
-    counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
-    return any(counts[decision] for decision in item.OPEN if decision not in item.TAKEN_BY[scope])
+    counts = item.tally(tx, known.id) + batch_container.tally(tx, known.id)
+    return any(counts[decision] for decision in OPEN if decision not in TAKEN_BY[scope])

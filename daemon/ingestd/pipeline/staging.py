@@ -14,7 +14,7 @@ from ingestd.format.manifest_index import Identity
 from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Reason, Verdict
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
-from ingestd.store import item, standing
+from ingestd.store import batch_container, item, standing
 from ingestd.store.db import Tx
 from ingestd.store.item import StagedItem
 
@@ -287,13 +287,13 @@ def _moved_row(row: StagedItem, entry: Entry) -> Iterator[tuple[Any, ...]]:
 
 def stage_containers(tx: Tx, batch_id: int, manifest: Manifest) -> None:
     """Brings the container rows of a batch into step with its manifest; changed ones become pending."""
-    existing = item.existing_containers(tx, batch_id)
+    existing = batch_container.existing(tx, batch_id)
     listed = {container.identity: (container.ordinal, container.sha256) for container in manifest.containers()}
-    item.drop_containers(tx, [row.id for key, row in existing.items() if row.in_manifest and key not in listed])
+    batch_container.drop(tx, [row.id for key, row in existing.items() if row.in_manifest and key not in listed])
     new = [(ordinal, *key, sha256) for key, (ordinal, sha256) in listed.items() if key not in existing]
-    item.stage_containers(tx, batch_id, new)
+    batch_container.stage(tx, batch_id, new)
     known = [(existing[key], *of_entry) for key, of_entry in listed.items() if key in existing]
     changed = [
         (row.id, ordinal, sha256) for row, ordinal, sha256 in known if row.entry_sha256 != sha256 or not row.in_manifest
     ]
-    item.restage_containers(tx, changed)
+    batch_container.restage(tx, changed)

@@ -3,7 +3,7 @@
 from ingestd import decide
 from ingestd.model import BatchStatus, JobState
 from ingestd.records import Batch
-from ingestd.store import batch, item, job, removal
+from ingestd.store import batch, batch_container, item, job, removal
 from ingestd.store.db import Tx
 
 
@@ -28,7 +28,7 @@ def without_job(tx: Tx, known: Batch) -> BatchStatus:
         return BatchStatus.HELD
     if known.failure_count:
         return BatchStatus.FAILED
-    counts = item.tally(tx, known.id) + item.container_tally(tx, known.id)
+    counts = item.tally(tx, known.id) + batch_container.tally(tx, known.id)
     planned = known.plan_sha256 is not None and known.plan_sha256 == known.manifest_sha256
     finished = known.plan_sha256 is not None and job.is_imported(tx, known.id, known.plan_sha256)
     return decide.batch_status(planned, counts, finished=finished)

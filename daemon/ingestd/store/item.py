@@ -1,4 +1,4 @@
-"""ingest_batch_item and ingest_batch_container rows: what a manifest lists, and what was decided of it."""
+"""ingest_batch_item rows: the items that a manifest lists, and what was decided of them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,27 +9,13 @@ from typing import Any
 import orjson
 
 from ingestd.format.manifest_index import Identity
-from ingestd.model import Decision, Reason, Scope, Verdict, numbers_of
-from ingestd.store import bulk
+from ingestd.model import TAKEN_BY, Decision, Reason, Scope, Verdict, numbers_of
+from ingestd.store import batch_container, bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
 from ingestd.store.values import ROWS_PER_STATEMENT, Ids, rows_json, rows_of
 
 _sql = Queries("item")
-
-OPEN = tuple(
-    decision.value
-    for decision in Decision
-    if decision.value.startswith("will_") or decision in (Decision.PENDING, Decision.DEFERRED, Decision.FAILED)
-)
-TAKEN_BY = {
-    Scope.ALL: OPEN,
-    Scope.REIMPORT: OPEN,
-    Scope.FAILED: (Decision.FAILED.value,),
-    Scope.DEFERRED: (Decision.DEFERRED.value,),
-    Scope.REVIVAL: (Decision.DEFERRED.value,),
-}
-"""The decisions of the items that a job of each scope takes up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +60,6 @@ class CoverStatement:
     row: OpenItem
     cover_hash: str
     is_entry: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OpenContainer:
-    """A container row that a run takes up; `is_deferred`: some of its members were not live before."""
-
-    id: int
-    is_deferred: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StagedContainer:
-    id: int
-    entry_sha256: str
-    in_manifest: bool
-    decision: Decision
 
 
 def has_any(tx: Tx, batch_id: int) -> bool:
@@ -158,7 +128,7 @@ def reset(tx: Tx, batch_id: int, decisions: Iterable[Decision] = Decision) -> No
     given = tuple(decision.value for decision in decisions)
     _sql.reset(tx.connection, batch_id=batch_id, decisions=given)
     recount(tx, batch_id)
-    _sql.reset_containers(tx.connection, batch_id=batch_id, decisions=given)
+    batch_container.reset(tx, batch_id, given)
 
 
 def tally(tx: Tx, batch_id: int) -> Counter[str]:
@@ -203,11 +173,6 @@ def begin_tallies(tx: Tx, created: Mapping[int, int]) -> None:
     _sql.shift_tally(tx.connection, rows)
 
 
-def container_tally(tx: Tx, batch_id: int) -> Counter[str]:
-    """How many listed containers carry each decision."""
-    return Counter(dict(_sql.container_tally(tx.connection, batch_id=batch_id)))
-
-
 def chunk(tx: Tx, *, batch_id: int, scope: Scope, covers: bool, after: int, limit: int) -> list[OpenItem]:
     """The next items, by ordinal, that a job of `scope` takes up: covers, or all others."""
     query = _sql.revival_chunk if scope is Scope.REVIVAL else _sql.chunk
@@ -249,61 +214,3 @@ def decide_alike(tx: Tx, ids: Sequence[int], decision: Decision, reason: Reason 
 def record_crash(tx: Tx, item_id: int) -> None:
     """Counts a crash of a worker that was importing this item."""
     _sql.record_crash(tx.connection, item_id=item_id)
-
-
-def existing_containers(tx: Tx, batch_id: int) -> dict[tuple[str, str], StagedContainer]:
-    rows = _sql.existing_containers(tx.connection, batch_id=batch_id)
-    return {
-        (kind, hash_): StagedContainer(id_, entry, bool(listed), Decision(decision))
-        for id_, kind, hash_, entry, listed, decision in rows
-    }
-
-
-def stage_containers(tx: Tx, batch_id: int, rows: Sequence[tuple[int, str, str, str]]) -> None:
-    """New containers: (ordinal, type, hash, entry_sha256)."""
-    for part in rows_of(rows, batch_id, Decision.PENDING.value):
-        bulk.write(tx, part, insert=_sql.stage_containers, load=_sql.load_staged_containers)
-
-
-def restage_containers(tx: Tx, rows: Sequence[tuple[int, int, str]]) -> None:
-    """Changed containers, which become pending: (id, ordinal, entry_sha256)."""
-    for part in rows_json(rows):
-        _sql.restage_containers(tx.connection, rows=part)
-
-
-def drop_containers(tx: Tx, ids: Sequence[int]) -> None:
-    if ids:
-        _sql.drop_containers(tx.connection, ids=Ids(ids))
-
-
-def undecided_containers(tx: Tx, batch_id: int, scope: Scope) -> dict[tuple[str, str], OpenContainer]:
-    """The rows, by (type, hash), of the containers that a job of `scope` takes up."""
-    rows = _sql.undecided_containers(tx.connection, batch_id=batch_id, decisions=TAKEN_BY[scope])
-    return {(kind, hash_): OpenContainer(id_, bool(is_deferred)) for id_, kind, hash_, is_deferred in rows}
-
-
-def decide_containers(tx: Tx, decisions: Iterable[tuple[int, Verdict, Mapping[str, Any], Sequence[str]]]) -> None:
-    """Writes what was decided of some containers: (id, verdict, ids of its target, hashes of members not live)."""
-    rows = [
-        (id_, verdict.decision, verdict.reason, _text(missing), _text(targets), verdict.error)
-        for id_, verdict, targets, missing in decisions
-    ]
-    for part in rows_json(rows):
-        _sql.decide_containers(tx.connection, rows=part)
-
-
-def _text(value: Mapping[str, Any] | Sequence[str]) -> str | None:
-    """A value as JSON text; None if it is empty."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
-
-
-def note_missing(tx: Tx, batch_id: int, rows: Sequence[tuple[int, str]]) -> None:
-    """Has deferred containers found by the hashes of the members that they wait for: (container id, hash)."""
-    for part in rows_json(rows):
-        _sql.note_missing(tx.connection, batch_id=batch_id, rows=part)
-
-
-def forget_missing(tx: Tx, container_ids: Sequence[int]) -> None:
-    """Containers are not found by the hashes of before any more."""
-    if container_ids:
-        _sql.forget_missing(tx.connection, container_ids=Ids(container_ids))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ingestd.model import OPEN
 from ingestd.removal_counts import Removals, StoredRemovals
 from ingestd.store import library
 from ingestd.store.db import Tx
-from ingestd.store.item import OPEN
 from ingestd.store.sql import Queries
 from ingestd.store.values import Ids
 

@@ -7,7 +7,7 @@ from ingestd.errors import no_batch
 from ingestd.model import Decision, Reason
 from ingestd.records import Container, Event, Item, Job, SummarizedBatch, as_dict
 from ingestd.removal_counts import StoredRemovals
-from ingestd.store import item, removal, request
+from ingestd.store import batch_container, item, removal, request
 from ingestd.store.db import Database
 from ingestd.store.queries import batches, events, items, jobs
 from ingestd.store.queries.paging import Page
@@ -58,7 +58,7 @@ class Views:
         return BatchDetail(
             **as_dict(found),
             decisions=_decisions(counts),
-            containers=dict(self.db.read(lambda tx: item.container_tally(tx, found.id))),
+            containers=dict(self.db.read(lambda tx: batch_container.tally(tx, found.id))),
             failures=_failures(counts),
             removals=self.db.read(lambda tx: removal.find(tx, found.id, found.manifest_sha256)),
             preflight=self.db.read(lambda tx: request.preflight_state(tx, sync_id)),

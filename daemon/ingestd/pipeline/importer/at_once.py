@@ -28,7 +28,7 @@ from ingestd.pipeline.importer.opening import Opened, Opening
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.passes import Part
-from ingestd.store import item
+from ingestd.store import batch_container, item
 from ingestd.store.db import Tx
 
 log = structlog.get_logger()
@@ -132,7 +132,7 @@ class AtOnce:
     def _containers(self, tx: Tx, opened: Opened) -> list[ListedContainer]:
         """The containers to import. Their rows are locked before assets, as by batches of containers."""
         containers = list(opened.manifest.containers())
-        rows = item.undecided_containers(tx, self.lease.batch_id, self.lease.scope) if containers else {}
+        rows = batch_container.undecided(tx, self.lease.batch_id, self.lease.scope) if containers else {}
         return [ListedContainer(rows[c.identity], c) for c in containers if c.identity in rows]
 
     def _count(self, done: Imported) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ingestd.model import SUCCEEDED, Action, BatchStatus, Decision, Lease
+from ingestd.model import SUCCEEDED, TAKEN_BY, Action, BatchStatus, Decision, Lease
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import FirstTry, ItemReader
 from ingestd.pipeline.context import Context
@@ -81,7 +81,7 @@ class BundleImporter:
     def _import_items(self, opened: Opened) -> None:
         """Imports the items that this run takes up, and those that count in place of others that failed."""
         # Where what failed is not tried again, others count in its place from the beginning.
-        tries_failed = Decision.FAILED.value in item.TAKEN_BY[self.lease.scope]
+        tries_failed = Decision.FAILED.value in TAKEN_BY[self.lease.scope]
         elected = [] if tries_failed else self._contest(opened).elect()
         self._take_back(elected)
         for part, cause, select in self._parts(opened):

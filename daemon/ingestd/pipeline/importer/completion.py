@@ -9,7 +9,7 @@ from ingestd import decide
 from ingestd.errors import RemovalRefused
 from ingestd.model import DAEMON, DECIDED, SUCCEEDED, BatchStatus, Decision, InvalidBasis, JobState, Lease, Version
 from ingestd.pipeline import ordering, removals
-from ingestd.store import batch, item, job, ledger
+from ingestd.store import batch, batch_container, item, job, ledger
 from ingestd.store.db import Tx
 from ingestd.store.standing import Standing
 
@@ -45,7 +45,7 @@ def finish(tx: Tx, lease: Lease, progress: Progress, *, is_counted: bool = False
     """
     if not is_counted:
         item.recount(tx, lease.batch_id)
-    items, containers = item.tally(tx, lease.batch_id), item.container_tally(tx, lease.batch_id)
+    items, containers = item.tally(tx, lease.batch_id), batch_container.tally(tx, lease.batch_id)
     status = decide.batch_status(True, items + containers, finished=True)
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))
     _append_end(tx, lease, progress, _summary(progress, items, status))

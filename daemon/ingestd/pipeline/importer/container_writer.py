@@ -15,9 +15,9 @@ from ingestd.pipeline.evaluate import Bundle
 from ingestd.pipeline.importer import member_writer
 from ingestd.pipeline.importer.member_writer import Changes, LockedContainer
 from ingestd.pipeline.removals import RemovalCount
-from ingestd.store import item, ledger, library
+from ingestd.store import batch_container, ledger, library
+from ingestd.store.batch_container import OpenContainer
 from ingestd.store.db import Tx
-from ingestd.store.item import OpenContainer
 
 Rows = Mapping[tuple[str, str], LockedContainer]
 """locked containers by type and hash"""
@@ -129,10 +129,10 @@ def _listed(version: Version, container: Container, before: StoredContainer) -> 
 
 def record(tx: Tx, batch_id: int, outcomes: Sequence[tuple[ListedContainer, Outcome]]) -> None:
     """Records the decisions of containers, and appends their ledger events in the same order."""
-    item.decide_containers(tx, [(one.row.id, out.verdict, out.targets, out.missing) for one, out in outcomes])
-    item.forget_missing(tx, [one.row.id for one, _ in outcomes if one.row.is_deferred])
+    batch_container.decide(tx, [(one.row.id, out.verdict, out.targets, out.missing) for one, out in outcomes])
+    batch_container.forget_missing(tx, [one.row.id for one, _ in outcomes if one.row.is_deferred])
     deferred = [(one.row.id, out.missing) for one, out in outcomes if out.verdict.decision is Decision.DEFERRED]
-    item.note_missing(tx, batch_id, [(id_, hash_) for id_, missing in deferred for hash_ in sorted(missing)])
+    batch_container.note_missing(tx, batch_id, [(id_, hash_) for id_, missing in deferred for hash_ in sorted(missing)])
     events = [(f"container_{out.verdict.decision}", _payload(one.container, out)) for one, out in outcomes]
     ledger.append_many(tx, batch_id, events)
 

@@ -13,7 +13,7 @@ from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.suspects import Suspect, Suspects
 from ingestd.pipeline.instruments import Instruments
 from ingestd.pipeline.removals import RemovalCount
-from ingestd.store import item
+from ingestd.store import batch_container
 
 MAX_MEMBERS = 10_000
 """members of all containers that one transaction writes, if there are several"""
@@ -35,7 +35,7 @@ class ContainersImporter:
     def import_all(self, containers: Iterable[Container]) -> None:
         """Imports those that are undecided. Raises what `ItemsImporter` raises."""
         batch_id, scope = self.lease.batch_id, self.lease.scope
-        rows = self.fence.read(lambda tx: item.undecided_containers(tx, batch_id, scope))
+        rows = self.fence.read(lambda tx: batch_container.undecided(tx, batch_id, scope))
         listed = (ListedContainer(rows[c.identity], c) for c in containers if c.identity in rows) if rows else ()
         for batch in batches(listed, 1 if self.lease.isolate_items else self.size):
             self.fence.check()
