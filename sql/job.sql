@@ -185,7 +185,7 @@ SELECT {{claimable}}
 WHERE ({{from_first_queued}}) AND j.id NOT IN :job_ids ORDER BY j.priority, j.id LIMIT :limit;
 
 -- name: lock_queued
--- Those of some jobs, in the order of claims, that are queued, and that nobody else is claiming.
+-- Those of some jobs, in the order of claims, that are queued, and that no other worker is claiming.
 SELECT {{claimable_columns}}
 FROM import_job j FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = j.batch_id
 WHERE j.id IN :job_ids AND j.state = 'queued' ORDER BY j.priority, j.id FOR UPDATE SKIP LOCKED;
