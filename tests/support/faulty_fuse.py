@@ -127,6 +127,8 @@ class FaultyFuse:
         os.close(self._device)
 
     def _answer(self, opcode: int, unique: int, node: int, body: bytes) -> None:
+        # Taken before a fault is found: one that `clear` ends in this moment would otherwise be waited for in vain.
+        cleared = self._cleared
         path = self._paths[node] if node else ""
         named = self._below(path, body) if opcode == LOOKUP else path
         fault = self.faults.get(named)
@@ -138,16 +140,17 @@ class FaultyFuse:
         else:
             self.met.append(named)
         error = OSError(fault.error, os.strerror(fault.error))
-        threading.Thread(target=self._answer_late, args=(fault, unique, error, opcode, path, body), daemon=True).start()
 
-    def _answer_late(self, fault: Fault, unique: int, error: OSError, opcode: int, path: str, body: bytes) -> None:
         def result() -> bytes:
             if fault.error:
                 raise error
             return self._result(opcode, path, body)[: fault.most]
 
-        self._cleared.wait(fault.seconds)
-        self._reply(unique, result)
+        def answer_late() -> None:
+            cleared.wait(fault.seconds)
+            self._reply(unique, result)
+
+        threading.Thread(target=answer_late, daemon=True).start()
 
     def _reply(self, unique: int, result: Callable[[], bytes]) -> None:
         try:
