@@ -211,16 +211,6 @@ WHERE b.sync_id IN :sync_ids;
 -- Those of some batches whose rows no other transaction holds. In autocommit it holds them for no longer than it takes.
 SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
 
--- name: never_queued
--- Consumable batches of an action whose present manifest never had a job of all items since it was recorded (others keep
--- no digest); a cancelled batch stays cancelled. Those that had one are few in the index: `lacks_job` leaves them out.
-SELECT b.sync_id, b.manifest_completed_at FROM ingest_batch b FORCE INDEX (by_unqueued_action)
-WHERE b.unqueued_action = :action
-  AND NOT EXISTS (SELECT 1 FROM import_job j
-                  WHERE j.batch_id = b.id
-                    AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
-ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
-
 -- name: plain_new
 -- Those of some batches that never had a job, follow no other, and are followed by none with an active job.
 SELECT b.sync_id, b.id, b.manifest_sha256, b.item_count FROM ingest_batch b

@@ -11,6 +11,20 @@ SELECT EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_placed) WHERE is_place
        EXISTS (SELECT 1 FROM import_job FORCE INDEX (claim) WHERE state = 'waiting'),
        EXISTS (SELECT 1 FROM ingest_batch FORCE INDEX (by_retry) WHERE retry_at IS NOT NULL);
 
+-- name: unqueued_actions
+-- Which of some actions never_queued may find batches of: mostly none.
+SELECT DISTINCT unqueued_action FROM ingest_batch FORCE INDEX (by_unqueued_action) WHERE unqueued_action IN :actions;
+
+-- name: never_queued
+-- Consumable batches of an action whose present manifest never had a job of all items since it was recorded (others keep
+-- no digest); a cancelled batch stays cancelled. Those that had one are few in the index: `lacks_job` leaves them out.
+SELECT b.sync_id, b.manifest_completed_at FROM ingest_batch b FORCE INDEX (by_unqueued_action)
+WHERE b.unqueued_action = :action
+  AND NOT EXISTS (SELECT 1 FROM import_job j
+                  WHERE j.batch_id = b.id
+                    AND (j.state = 'cancelled' OR j.id > b.earlier_jobs AND j.manifest_sha256 <=> b.manifest_sha256))
+ORDER BY b.manifest_completed_at, b.sync_id LIMIT :limit;
+
 -- name: note!
 INSERT INTO ingest_due (kind, batch_id, due_at) VALUES (:kind, :batch_id, UTC_TIMESTAMP(6));
 

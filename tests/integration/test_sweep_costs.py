@@ -55,7 +55,7 @@ def test_new_batches_are_found_among_many_cancelled_ones_and_others(world: World
     jobs(world, "cancelled")
     batches(world, "new", action="remove")
     world.sql("ANALYZE TABLE ingest_batch, import_job")
-    look = partial(batch.never_queued, actions=(Action.CREATE, Action.UPDATE), limit=500)
+    look = partial(due.never_queued, actions=(Action.CREATE, Action.UPDATE), limit=500)
     assert rows_touched(context.db, look) < FEW
     world.put(photo("a"))
     world.scan(context)
@@ -135,6 +135,22 @@ def test_sweeps_without_work_take_one_statement(world: World, context: Context) 
     sweeper.promote_and_requeue()
     assert statements(world, sweeper.promote_and_requeue) == 1
     assert rows_touched(context.db, due.look) < 10
+
+
+def test_looking_for_new_batches_takes_one_statement_for_all_actions(world: World, context: Context) -> None:
+    batches(world, "imported", lacks_job="0")
+    sweeper = Sweeper(context)
+    sweeper.queue_new()
+    assert statements(world, sweeper.queue_new) == 1
+
+
+def test_actions_of_many_new_batches_are_found_by_few_rows(world: World, context: Context) -> None:
+    batches(world, "new")
+    batches(world, "new", action="update")
+    world.sql("ANALYZE TABLE ingest_batch")
+    look = partial(due.never_queued, actions=(Action.CREATE, Action.UPDATE), limit=10)
+    assert rows_touched(context.db, look) < FEW
+    assert len(context.db.read(look)) == 10
 
 
 @pytest.mark.parametrize(

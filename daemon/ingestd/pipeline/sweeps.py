@@ -71,7 +71,7 @@ class Sweeper:
         actions = self._context.settings.queue.auto
         if not actions:
             return 0
-        found = self._context.db.read(lambda tx: batch.never_queued(tx, actions, MAX_SWEEP))
+        found = self._context.db.read(lambda tx: due.never_queued(tx, actions, MAX_SWEEP))
         in_order = [found[place] for place in oldest_first(self._context, found)]
         return sum(map(self._queue_part, new_batches.parts(self._context, in_order)))
 

@@ -268,12 +268,6 @@ def without_active_job(tx: Tx, status: BatchStatus, after: int, limit: int) -> t
     return [id_ for id_, has_job, _ in rows if not has_job], rows[-1][0] if rows and rows[-1][2] else 0
 
 
-def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
-    """sync_ids of consumable batches whose present manifest never had a job, the earliest by `completed_at`."""
-    found = [row for action in actions for row in _sql.never_queued(tx.connection, action=action.value, limit=limit)]
-    return [sync_id for sync_id, _ in sorted(found, key=lambda row: (row[1] or datetime.min, row[0]))[:limit]]
-
-
 def revivable(tx: Tx, ids: Sequence[int], interval: float) -> list[Waiting]:
     """Some batches; those may be revived that have no active job, and were not revived for `interval` seconds."""
     return _waiting.all(_sql.revivable(tx.connection, ids=Ids(ids), interval_us=int(interval * 1e6)))

@@ -1,8 +1,10 @@
 """ingest_due rows: what sweeps look at. The transaction that gives a reason to look writes a row."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple
 
+from ingestd.model import Action
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
 from ingestd.store.values import Ids, rows_json
@@ -34,6 +36,14 @@ class Look(NamedTuple):
 def look(tx: Tx) -> Look:
     """What sweeps may find, in one statement: there is nothing most of the time."""
     return Look(*map(bool, _sql.look(tx.connection)))
+
+
+def never_queued(tx: Tx, actions: Iterable[Action], limit: int) -> list[str]:
+    """sync_ids of consumable batches whose present manifest never had a job, the earliest by `completed_at`."""
+    wanted = tuple(action.value for action in actions)
+    present = [action for (action,) in _sql.unqueued_actions(tx.connection, actions=wanted)]
+    found = [row for action in present for row in _sql.never_queued(tx.connection, action=action, limit=limit)]
+    return [sync_id for sync_id, _ in sorted(found, key=lambda row: (row[1] or datetime.min, row[0]))[:limit]]
 
 
 def note(tx: Tx, kind: Kind, batch_id: int) -> None:
