@@ -18,6 +18,7 @@ from ingestd.pipeline import delivery
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import bundle_importer, chunk_writer, container_writer, grace, prepared_chunk, suspects
 from ingestd.pipeline.importer import run as run_module
+from ingestd.pipeline.inotify import FolderEvents
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.requests import RequestRunner
 from ingestd.pipeline.scanner import Scanner
@@ -228,18 +229,6 @@ def test_a_service_waits_and_logs_that_once(monkeypatch: pytest.MonkeyPatch, err
     assert not logged.of("service_failed")
 
 
-class Scarce(threading.Thread):
-    """Threads of which only some can be started."""
-
-    left = 0
-
-    def start(self) -> None:
-        if Scarce.left <= 0:
-            raise RuntimeError("can't start new thread")
-        Scarce.left -= 1
-        super().start()
-
-
 @pytest.fixture
 def watching(tmp_path: Path) -> Iterator[tuple[Watcher, Path]]:
     folder = Folder(tmp_path / "assets")
@@ -252,16 +241,17 @@ def watching(tmp_path: Path) -> Iterator[tuple[Watcher, Path]]:
     mount.close()
 
 
-@pytest.mark.parametrize("left", range(3))
 def test_a_watch_that_lacks_threads_leaves_nothing_open(
-    watching: tuple[Watcher, Path], monkeypatch: pytest.MonkeyPatch, left: int
+    watching: tuple[Watcher, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def start(_self: FolderEvents) -> None:
+        raise RuntimeError("can't start new thread")
+
     made, _ = watching
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(3):
-        Scarce.left = left
-        with monkeypatch.context() as patched:
-            patched.setattr(threading, "Thread", Scarce)
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderEvents, "start", start)
+        for _ in range(3):
             with pytest.raises(RuntimeError, match="new thread"):
                 made.run_once()
     assert len(os.listdir("/proc/self/fd")) == before

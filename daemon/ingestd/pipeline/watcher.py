@@ -5,21 +5,14 @@ listing per interval, and no stat of any file.
 """
 
 import math
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
-from watchdog.events import (
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
+from watchdog.events import FileCreatedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
 from ingestd.errors import ListingEndless, MountUnavailable
@@ -27,44 +20,35 @@ from ingestd.format.fields import SYNC_ID
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.records import Listing, split_ids
+from ingestd.pipeline.inotify import FolderEvents
 from ingestd.pipeline.settling import Settling
 
 log = structlog.get_logger()
 
-EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
 REARM_INTERVAL = 5.0
 RETURN_INTERVAL = 60.0
 """seconds after which inotify is tried again, when it could not be had"""
-THREADS = 3
-"""that an observer starts"""
 MAX_EARLY = 1000
 """names that are emitted before their listing has ended: it may never end, with other names each time"""
-MAX_QUEUED_EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
 
 OnNames = Callable[[set[str]], None]
 Awaits = Callable[[str], bool]
 
 
 class Hints(FileSystemEventHandler):
-    """Turns file events into the sync_ids that they concern.
+    """Turns names of files into the sync_ids that they concern.
 
-    An event of a manifest counts only if the scanner `awaits` its name; other manifests get a sentinel later.
-    `on_many` is called after so many events that the kernel may have dropped others: it drops what comes while a full
-    queue waits to be read, and all of that queue comes here afterwards.
+    A manifest counts only if the scanner `awaits` its name; other manifests get a sentinel later.
     """
 
-    def __init__(self, on_names: OnNames, awaits: Awaits, on_many: Callable[[], object] = lambda: None) -> None:
-        self._on_names, self._awaits, self._on_many = on_names, awaits, on_many
-        # A rename takes two places of the queue, and events of folders do not come here.
-        self._many = max(1, max_queued_events() // 4)
-        self._count = 0
+    def __init__(self, on_names: OnNames, awaits: Awaits) -> None:
+        self._on_names, self._awaits = on_names, awaits
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        self._count += 1
-        if self._count % self._many == 0:
-            self._on_many()
-        # A rename inside the folder is one event, with the new name as its destination.
-        paths = [Path(str(path)) for path in (event.src_path, event.dest_path) if path]
+        self.note([str(event.src_path)])
+
+    def note(self, files: Iterable[str]) -> None:
+        paths = map(Path, files)
         names = {path.stem for path in paths if SYNC_ID.fullmatch(path.stem) and self._is_hint(path)}
         if names:
             self._on_names(names)
@@ -159,9 +143,9 @@ class Watcher:
     ) -> None:
         self._mount = mount
         self._settling = Settling(mount.settings.settle_seconds) if settling is None else settling
-        self._hints = Hints(on_names, awaits, on_armed)
+        self._hints = Hints(on_names, awaits)
         self._on_armed = on_armed
-        self._observer: BaseObserver | None = None
+        self._observer: BaseObserver | FolderEvents | None = None
         self._target: tuple[MountIdentity, int] | None = None
         self._return_at = math.inf
         self.kind: str | None = None
@@ -195,7 +179,8 @@ class Watcher:
         observer = self._observer
         if observer is None or target != self._target or time.monotonic() >= self._return_at:
             return False
-        return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
+        emitters = observer.emitters if isinstance(observer, BaseObserver) else ()
+        return observer.is_alive() and all(emitter.is_alive() for emitter in emitters)
 
     def stop(self) -> None:
         """Stops the observer; may be called twice."""
@@ -217,48 +202,28 @@ class Watcher:
             self._return_at = time.monotonic() + RETURN_INTERVAL
 
     def _start(self, kind: str) -> None:
-        require_threads(THREADS)
-        observer = self._inotify() if kind == "inotify" else self._poll()
         folder = str(self._mount.settings.root / "sync")
+        observer = self._inotify(folder) if kind == "inotify" else self._poll(folder)
         try:
-            observer.schedule(self._hints, folder, recursive=False, event_filter=EVENTS)
             observer.start()
         except BaseException:
-            observer.stop()  # ends what it has started already, which holds descriptors
+            observer.stop()  # ends what it has started already, and closes its descriptors
             raise
         self._observer, self.kind = observer, kind
         log.info("watcher_armed", kind=kind, folder=folder)
 
-    def _inotify(self) -> BaseObserver:
-        from watchdog.observers.inotify import InotifyObserver
+    def _inotify(self, folder: str) -> FolderEvents:
+        return FolderEvents(folder, self._hints.note, self._list_again)
 
-        return InotifyObserver()
+    def _list_again(self) -> None:
+        log.warning("events_dropped", reason="there were more than the kernel keeps; the folder is listed instead")
+        self._on_armed()
 
-    def _poll(self) -> BaseObserver:
+    def _poll(self, folder: str) -> BaseObserver:
         emitter: Any = partial(SentinelEmitter, mount=self._mount, settling=self._settling)
-        return BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
-
-
-def require_threads(count: int) -> None:
-    """Raises RuntimeError if so many threads cannot be started. watchdog would leave its descriptors open then."""
-    is_enough, started = threading.Event(), []
-    try:
-        for _ in range(count):
-            thread = threading.Thread(target=is_enough.wait, daemon=True)
-            thread.start()
-            started.append(thread)
-    finally:
-        is_enough.set()
-        for thread in started:
-            thread.join()
-
-
-def max_queued_events() -> int:
-    """How many events the kernel keeps until they are read; it drops those that come then."""
-    try:
-        return int(MAX_QUEUED_EVENTS.read_text())
-    except (OSError, ValueError):
-        return 16384
+        observer = BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
+        observer.schedule(self._hints, folder, recursive=False)
+        return observer
 
 
 def chosen_kind(mount: Mount) -> str:
