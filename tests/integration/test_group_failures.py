@@ -54,13 +54,13 @@ def test_another_manifest_that_was_recorded_meanwhile_is_seen(
     world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
 ) -> None:
     names = [put(world, name) for name in "abc"]
-    pool, request = queued(world, context), Together._request
+    pool, request = queued(world, context), Together._read
 
     def recorded(self: Together, requests: Any) -> Any:
         world.sql("UPDATE ingest_batch SET manifest_sha256 = REPEAT('0', 64) WHERE sync_id = %s", names[1])
         return request(self, requests)
 
-    monkeypatch.setattr(Together, "_request", recorded)
+    monkeypatch.setattr(Together, "_read", recorded)
     run_all(pool)
     assert (groups, statuses(world, names)) == ([2], ["imported"] * 3)
     assert "manifest_changed" in [kind for kind, _ in world.events(names[1])]

@@ -75,13 +75,13 @@ def test_a_stopping_daemon_puts_back_all_of_a_group(
 ) -> None:
     names = [put(world, name) for name in "abc"]
     pool = queued(world, context)
-    request = Together._request
+    request = Together._read
 
     def stop(self: Together, requests: Any) -> Any:
         pool._stopping.set()
         return request(self, requests)
 
-    monkeypatch.setattr(Together, "_request", stop)
+    monkeypatch.setattr(Together, "_read", stop)
     pool.claim_and_run(0)
     assert groups == [0]
     assert statuses(world, names) == ["queued"] * 3

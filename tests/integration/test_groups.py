@@ -141,7 +141,7 @@ def test_what_was_read_ahead_on_a_far_mount_is_read_once(
         raise AssertionError("it was read already")
 
     monkeypatch.setattr(context.mount, "read_items", never)
-    monkeypatch.setattr(context.mount, "digest_manifests", never)
+    monkeypatch.setattr(context.mount, "read_announced", never)
     run_all(pool)
     assert (groups, statuses(world, names)) == ([3], ["imported"] * 3)
 
@@ -162,14 +162,18 @@ def test_what_a_group_has_read_is_not_read_again(
     put(world, "known")
     run_all(queued(world, context))
     names = [put(world, "a"), put(world, "b"), put(world, "known", action="update")]
-    pool, read = queued(world, context), context.mount.read_items
+    pool, read = queued(world, context), context.mount.read_announced
     requested: list[int] = []
 
-    def counting(requests: Any, *more: Any, **options: Any) -> Any:
+    def counting(names: Any, requests: Any, *more: Any) -> Any:
         requested.append(len(requests))
-        return read(requests, *more, **options)
+        return read(names, requests, *more)
 
-    monkeypatch.setattr(context.mount, "read_items", counting)
+    def never(*_arguments: Any, **_options: Any) -> Any:
+        raise AssertionError("it was read already")
+
+    monkeypatch.setattr(context.mount, "read_announced", counting)
+    monkeypatch.setattr(context.mount, "read_items", never)
     run_all(pool)
     assert (groups, requested, statuses(world, names)) == ([2], [3], ["imported"] * 3)
 

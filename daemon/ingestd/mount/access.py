@@ -7,11 +7,11 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from ingestd.config import MountSettings
-from ingestd.errors import MountGone, MountReplaced, MountUnavailable, Shortage
-from ingestd.format.fields import Limits
+from ingestd.errors import MountReplaced, MountUnavailable, Shortage
 from ingestd.model import Origin
 from ingestd.mount import wire
 from ingestd.mount.digest_receiver import receive_digests
@@ -23,8 +23,9 @@ from ingestd.mount.manifest_exchange import ManifestExchange
 from ingestd.mount.mountinfo import MountIdentity, MountPoint, mount_point
 from ingestd.mount.prober import Prober
 from ingestd.mount.reader_shares import ReaderShares
-from ingestd.mount.readings_receiver import ReadingsReceiver
+from ingestd.mount.readings_receiver import receive_readings
 from ingestd.mount.records import ItemRequest, Listing, ManifestReading, Reading
+from ingestd.mount.requests import Requests
 from ingestd.mount.root_notices import RootNotices
 from ingestd.shortage import shortage_of
 
@@ -58,7 +59,7 @@ class Mount:
         self._checked_at = self._lost_at = -math.inf
         self._mount_id = 0
         self._root, self._path = str(settings.root), settings.root
-        self._limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self._requests = Requests(settings)
         self._pool = HelperPool(settings.root, self._mounted)
         self._shares = ReaderShares(settings.readers)
         self.prober = Prober(settings.root, self._mounted)
@@ -166,7 +167,7 @@ class Mount:
         several, of which this may be the next one.
         """
         seconds = self.settings.deadline if deadline is None else deadline
-        request = self._request_for_manifest(sync_id, known_sha256, only_short=only_short)
+        request = self._requests.manifest(sync_id, known_sha256, only_short=only_short)
         if within is None or not within.is_next(request):
             within = ManifestExchange([request], lambda: self._helper(Use.MANIFEST, sync_id))
         return within.read(seconds, on_alive)
@@ -178,12 +179,8 @@ class Mount:
 
         `on_slow()` is called when one takes long: the others are to be read without it then.
         """
-        requests = [self._request_for_manifest(sync_id, sha256, only_short=True) for sync_id, sha256 in wanted]
+        requests = [self._requests.manifest(sync_id, sha256, only_short=True) for sync_id, sha256 in wanted]
         return ManifestExchange(requests, lambda: self._helper(Use.MANIFEST), on_slow)
-
-    def _request_for_manifest(self, sync_id: str, known_sha256: str | None, *, only_short: bool) -> wire.ReadManifest:
-        most = self.settings.max_manifest_bytes
-        return wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short)
 
     def digest_manifests(
         self,
@@ -192,16 +189,14 @@ class Mount:
         seconds: float,
         deadline: float,
         on_alive: Callable[[], None] = lambda: None,
-        announced: bool = False,
     ) -> float:
         """Adds digests of manifests to `found`, in order (None: unreadable), for so long; returns processor time.
 
-        `announced`: those without a sentinel are unreadable. `on_alive()` is called for signs of life of a long one.
+        `on_alive()` is called for signs of life of a long one.
         Raises MountUnavailable; MountSilent after `deadline` seconds without one, at the first that is not in `found`.
         """
-        request = wire.DigestManifests(self._root, list(sync_ids), self.settings.max_manifest_bytes, seconds, announced)
         with self._helper(Use.MANIFEST) as helper:
-            helper.send(request, deadline)
+            helper.send(self._requests.digests(sync_ids, seconds), deadline)
             return receive_digests(helper, sync_ids, found, deadline, on_alive)
 
     def manifest_answers(self, sync_id: str, seconds: float) -> bool:
@@ -225,24 +220,26 @@ class Mount:
         without a sign of life for mount.deadline gets a reading that says that; else MountSilent is raised (after
         `deadline`). Raises MountUnavailable: HelperFailed, BundleHangs or ReadsHang if too many hang for one or all.
         """
-        receiver = ReadingsReceiver(items)
         readers = self._shares.share(len(items)) if in_threads or self.is_remote else nullcontext(1)
         with readers as count, self._helper(Use.ITEMS, bundle=bundle) as helper:
             seconds = deadline or self.settings.deadline + (0.0 if count == 1 else SLACK_SECONDS)
-            helper.send(self._request_for(items, window, count), seconds)
-            while not receiver.is_complete:
-                helper.hangs_at = receiver.awaited
-                reply = helper.receive(seconds, on_bytes)
-                if isinstance(reply, wire.Failure):
-                    raise MountGone(f"items cannot be read: {reply.problem}")
-                yield from receiver.add(reply)
-                on_bytes(0)
-            helper.hangs_at = receiver.hanging
+            helper.send(self._requests.items(items, window, count), seconds)
+            yield from receive_readings(helper, items, seconds, on_bytes)
 
-    def _request_for(self, items: list[ItemRequest], window: int, workers: int) -> wire.ReadItems:
-        own = self.settings
-        limits = wire.DocumentLimits(own.max_document_bytes, own.max_item_documents, own.max_item_document_bytes)
-        return wire.ReadItems(self._root, items, own.verify, limits, window, workers, own.deadline)
+    def read_announced(
+        self, sync_ids: Sequence[str], items: list[ItemRequest], on_bytes: Callable[[int], None], deadline: float
+    ) -> tuple[dict[str, str | None], list[Reading]]:
+        """The digests of manifests, None without a sentinel, and what was read of items: one helper is asked for both.
+
+        As `digest_manifests` and `read_items` otherwise.
+        """
+        readers = self._shares.share(len(items)) if self.is_remote else nullcontext(1)
+        digests: dict[str, str | None] = {}
+        with readers as count, self._helper(Use.ITEMS) as helper:
+            helper.send(self._requests.digests(sync_ids, deadline, announced=True), deadline)
+            helper.send(self._requests.items(items, READ_WINDOW, count), deadline)
+            receive_digests(helper, sync_ids, digests, deadline, partial(on_bytes, 0))
+            return digests, list(receive_readings(helper, items, deadline, on_bytes))
 
     def hanging_items(self) -> set[str]:
         """The folders of items whose reads hang in the kernel."""

@@ -1,8 +1,12 @@
 """The daemon's side of reading items: checks that a helper answers what was asked, and puts large items together."""
 
+from collections.abc import Callable, Iterator
+
+from ingestd.errors import MountGone
+from ingestd.mount.helper_process import HelperProcess
 from ingestd.mount.records import Document, ItemRequest, Reading, SpooledDocument
 from ingestd.mount.spool import Spool
-from ingestd.mount.wire import ProtocolError, Readings, Reply
+from ingestd.mount.wire import Failure, ProtocolError, Readings, Reply
 
 MAX_PARTS_IN_MEMORY = 4 * 2**20
 
@@ -57,3 +61,18 @@ class ReadingsReceiver:
     def _spooled(self, document: Document) -> Document:
         read = self._spool.keep(document.content)
         return SpooledDocument(document.kind, document.sha256, b"", document.size, read)
+
+
+def receive_readings(
+    helper: HelperProcess, items: list[ItemRequest], seconds: float, on_bytes: Callable[[int], None]
+) -> Iterator[Reading]:
+    """What a helper reads of some items, as it arrives; afterwards, what it hangs at."""
+    receiver = ReadingsReceiver(items)
+    while not receiver.is_complete:
+        helper.hangs_at = receiver.awaited
+        reply = helper.receive(seconds, on_bytes)
+        if isinstance(reply, Failure):
+            raise MountGone(f"items cannot be read: {reply.problem}")
+        yield from receiver.add(reply)
+        on_bytes(0)
+    helper.hangs_at = receiver.hanging

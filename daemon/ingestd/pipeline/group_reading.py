@@ -1,11 +1,12 @@
 """The items of several small bundles, which are read with one request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec.structs
 
 from ingestd.format.entry import Entry
 from ingestd.model import Action
+from ingestd.mount.access import Mount
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import is_missing, requests_for
 from ingestd.mount.records import Reading
@@ -41,6 +42,23 @@ class GroupReading:
         """Of an entry without a request there is nothing to read."""
         request = self._requests.get(place)
         return request is not None and is_missing(request, readings.get(place, UNREAD))
+
+
+def read_again(
+    mount: Mount, group: Sequence[Delivery], on_bytes: Callable[[int], None], deadline: float
+) -> dict[str, ReadingsByOrdinal]:
+    """What was read of the items of those bundles whose manifests are the same as before, and all of whose items are.
+
+    Raises MountUnavailable, and what `on_bytes(count)` raises, which is called for each sign of life.
+    """
+    if mount.hung_manifests or mount.hanging_items():
+        return {}
+    reading = GroupReading(group)
+    wanted = [one.sync_id for one in group]
+    digests, found = mount.read_announced(wanted, reading.requests, on_bytes, deadline)
+    by_place = {one.ordinal: one for one in found}
+    same = {one.sync_id: reading.of(one, by_place) for one in group if digests.get(one.sync_id) == one.sha256}
+    return {sync_id: readings for sync_id, readings in same.items() if readings is not None}
 
 
 def _entries_of(delivered: Delivery) -> list[Entry]:

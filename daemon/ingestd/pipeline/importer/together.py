@@ -13,15 +13,13 @@ import structlog
 
 from ingestd.errors import MountSilent, Stopping
 from ingestd.model import BatchStatus, Decision, Lease
-from ingestd.mount.access import READ_WINDOW
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.mount.records import ItemRequest
 from ingestd.pipeline import preflight
 from ingestd.pipeline.ahead import Found
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.group_reading import GroupReading
+from ingestd.pipeline.group_reading import read_again
 from ingestd.pipeline.importer import group_import
 from ingestd.pipeline.importer.group_import import Decided, Member
 from ingestd.pipeline.passes import Part
@@ -93,23 +91,10 @@ class Together:
         return read | self._read(unread) if unread else read
 
     def _read(self, group: Sequence[Delivery]) -> dict[str, ReadingsByOrdinal]:
-        """Reads the items of some bundles whose manifests are the same as before."""
-        mount, digests = self.context.mount, dict[str, str | None]()
-        if mount.hung_manifests or mount.hanging_items():
-            return {}
-        wanted, limits = [one.sync_id for one in group], (READING_SECONDS, READING_SECONDS)
-        mount.digest_manifests(wanted, digests, *limits, self._on_step, announced=True)
-        same = [one for one in group if digests.get(one.sync_id) == one.sha256]
-        reading = GroupReading(same)
-        readings = self._request(reading.requests)
-        found = {one.sync_id: reading.of(one, readings) for one in same}
-        for one in same:
-            self.context.ahead.end(one, found[one.sync_id])
-        return {sync_id: of_one for sync_id, of_one in found.items() if of_one is not None}
-
-    def _request(self, requests: list[ItemRequest]) -> ReadingsByOrdinal:
-        found = self.context.mount.read_items(requests, self._on_bytes, READ_WINDOW, deadline=READING_SECONDS)
-        return {reading.ordinal: reading for reading in found}
+        found = read_again(self.context.mount, group, self._on_bytes, READING_SECONDS)
+        for one in group:
+            self.context.ahead.end(one, found.get(one.sync_id))
+        return found
 
     def _on_bytes(self, count: int) -> None:
         self._on_step()
