@@ -49,6 +49,7 @@ def test_many_are_sent_before_the_end(pipe: tuple[int, int], monkeypatch: pytest
     channel, inbox = ReplyChannel(pipe[1]), Inbox(pipe[0])
     for head in HEADS:
         channel.buffer(head)
+    assert not is_empty(pipe[0])
     assert [received(inbox), received(inbox)] == HEADS
 
 
