@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watchdog.observers.api import BaseObserver
 
 from ingestd import service
 from ingestd.errors import HelperFailed, OtherRelease, Shortage
@@ -18,7 +19,7 @@ from ingestd.pipeline import delivery
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import bundle_importer, chunk_writer, container_writer, grace, prepared_chunk, suspects
 from ingestd.pipeline.importer import run as run_module
-from ingestd.pipeline.inotify import FolderEvents
+from ingestd.pipeline.inotify import FolderEmitter
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.requests import RequestRunner
 from ingestd.pipeline.scanner import Scanner
@@ -241,16 +242,21 @@ def watching(tmp_path: Path) -> Iterator[tuple[Watcher, Path]]:
     mount.close()
 
 
+@pytest.mark.parametrize("lacking", [FolderEmitter, BaseObserver])
 def test_a_watch_that_lacks_threads_leaves_nothing_open(
-    watching: tuple[Watcher, Path], monkeypatch: pytest.MonkeyPatch
+    watching: tuple[Watcher, Path], monkeypatch: pytest.MonkeyPatch, lacking: type[threading.Thread]
 ) -> None:
-    def start(_self: FolderEvents) -> None:
-        raise RuntimeError("can't start new thread")
+    start_thread = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if isinstance(thread, lacking):
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
 
     made, _ = watching
     before = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as patched:
-        patched.setattr(FolderEvents, "start", start)
+        patched.setattr(threading.Thread, "start", start)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="new thread"):
                 made.run_once()

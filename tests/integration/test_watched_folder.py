@@ -72,7 +72,7 @@ def test_bundles_are_noticed_after_the_folder_was_changed(
         # The watch ends in its own thread, and the new folder may have the inode of the old one.
         observer = watch.watcher._observer
         assert observer is not None
-        until(lambda: not observer.is_alive())
+        until(lambda: not any(emitter.is_alive() for emitter in observer.emitters))
     watch.watcher.run_once()
     assert watch.watcher.kind == "inotify"
     assert watch.armed == (1 if change in (there_and_back, touch_and_chmod) else 2), "armed again means listed again"

@@ -1,14 +1,16 @@
-"""Reads the events of one folder from the kernel, in one thread that hands over names as soon as they are read.
+"""An emitter for watchdog's observer that hands over the names of one folder as soon as the kernel reports them.
 
-watchdog passes each event through three threads, and says too late that the kernel has dropped some.
+watchdog's own one passes each event through three threads, and says too late that the kernel has dropped some.
 """
 
 import ctypes
 import os
 import select
 import struct
-import threading
 from collections.abc import Callable, Iterator
+from typing import Any
+
+from watchdog.observers.api import EventEmitter, EventQueue, ObservedWatch
 
 # From linux/inotify.h.
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
@@ -18,46 +20,55 @@ HAS_NEWS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
 HAS_ENDED = IN_DELETE_SELF | IN_IGNORED
 BUFFER = 1 << 16
 """bytes of events that are read at once, and handed over together"""
+OnFiles = Callable[[list[str]], object]
+OnDropped = Callable[[], object]
 _EVENT = struct.Struct("=iIII")
 
 
-class FolderEvents(threading.Thread):
-    """Calls `on_names(names)` for files that came into a folder or were written in it, until `stop`.
+class FolderEmitter(EventEmitter):
+    """Calls `on_names(names)` for files that came into the watched folder or were written in it.
 
     `on_dropped()` is called when the kernel has dropped events. The thread ends when the folder is deleted.
-    Raises OSError if the folder cannot be watched.
+    `start` raises OSError if the folder cannot be watched.
     """
 
-    def __init__(self, folder: str, on_names: Callable[[list[str]], object], on_dropped: Callable[[], object]) -> None:
-        super().__init__(name="inotify", daemon=True)
+    def __init__(
+        self, event_queue: EventQueue, watch: ObservedWatch, *, on_names: OnFiles, on_dropped: OnDropped, **options: Any
+    ) -> None:
+        super().__init__(event_queue, watch, **options)
         self._on_names, self._on_dropped = on_names, on_dropped
-        self._events = watched(folder)
-        self._stopped = os.eventfd(0)
+        self._fds: list[int] = []
+        """of the events, and of the end"""
+        self._poll = select.poll()
 
-    def run(self) -> None:
-        poll = select.poll()
-        poll.register(self._events, select.POLLIN)
-        poll.register(self._stopped, select.POLLIN)
-        while (self._stopped, select.POLLIN) not in poll.poll():
-            if not self._hand_over(list(parsed(os.read(self._events, BUFFER)))):
-                return
+    def on_thread_start(self) -> None:
+        self._fds.append(watched(self.watch.path))
+        self._fds.append(os.eventfd(0))
+        for fd in self._fds:
+            self._poll.register(fd, select.POLLIN)
 
-    def _hand_over(self, events: list[tuple[int, bytes]]) -> bool:
-        """False once the folder is not watched any more."""
+    def on_thread_stop(self) -> None:
+        """Ends the thread and closes what it held, also if it could not be started."""
+        if self.ident is not None:
+            os.eventfd_write(self._fds[-1], 1)
+            self.join()
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def queue_events(self, timeout: float) -> None:  # noqa: ARG002  an event comes, or the end
+        """Waits for events and hands them over, past the queue of the observer: that would wake another thread."""
+        self._poll.poll()
+        if self.should_keep_running():
+            self._hand_over(list(parsed(os.read(self._fds[0], BUFFER))))
+
+    def _hand_over(self, events: list[tuple[int, bytes]]) -> None:
         if any(mask & IN_Q_OVERFLOW for mask, _ in events):
             self._on_dropped()
         names = [os.fsdecode(name) for mask, name in events if mask & HAS_NEWS and not mask & IN_ISDIR]
         if names:
             self._on_names(names)
-        return not any(mask & HAS_ENDED for mask, _ in events)
-
-    def stop(self) -> None:
-        """Ends it and closes what it holds, also if it could not be started. To be called once."""
-        os.eventfd_write(self._stopped, 1)
-        if self.ident is not None:
-            self.join()
-        os.close(self._events)
-        os.close(self._stopped)
+        if any(mask & HAS_ENDED for mask, _ in events):
+            self.stopped_event.set()
 
 
 def watched(folder: str) -> int:

@@ -7,7 +7,6 @@ listing per interval, and no stat of any file.
 import math
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ingestd.format.fields import SYNC_ID
 from ingestd.mount.access import Mount
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.records import Listing, split_ids
-from ingestd.pipeline.inotify import FolderEvents
+from ingestd.pipeline.inotify import FolderEmitter
 from ingestd.pipeline.settling import Settling
 
 log = structlog.get_logger()
@@ -145,7 +144,7 @@ class Watcher:
         self._settling = Settling(mount.settings.settle_seconds) if settling is None else settling
         self._hints = Hints(on_names, awaits)
         self._on_armed = on_armed
-        self._observer: BaseObserver | FolderEvents | None = None
+        self._observer: BaseObserver | None = None
         self._target: tuple[MountIdentity, int] | None = None
         self._return_at = math.inf
         self.kind: str | None = None
@@ -179,8 +178,7 @@ class Watcher:
         observer = self._observer
         if observer is None or target != self._target or time.monotonic() >= self._return_at:
             return False
-        emitters = observer.emitters if isinstance(observer, BaseObserver) else ()
-        return observer.is_alive() and all(emitter.is_alive() for emitter in emitters)
+        return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
     def stop(self) -> None:
         """Stops the observer; may be called twice."""
@@ -203,8 +201,9 @@ class Watcher:
 
     def _start(self, kind: str) -> None:
         folder = str(self._mount.settings.root / "sync")
-        observer = self._inotify(folder) if kind == "inotify" else self._poll(folder)
+        observer = self._inotify() if kind == "inotify" else self._poll()
         try:
+            observer.schedule(self._hints, folder, recursive=False)
             observer.start()
         except BaseException:
             observer.stop()  # ends what it has started already, and closes its descriptors
@@ -212,18 +211,16 @@ class Watcher:
         self._observer, self.kind = observer, kind
         log.info("watcher_armed", kind=kind, folder=folder)
 
-    def _inotify(self, folder: str) -> FolderEvents:
-        return FolderEvents(folder, self._hints.note, self._list_again)
+    def _inotify(self) -> BaseObserver:
+        return BaseObserver(FolderEmitter, on_names=self._hints.note, on_dropped=self._list_again)
 
     def _list_again(self) -> None:
         log.warning("events_dropped", reason="there were more than the kernel keeps; the folder is listed instead")
         self._on_armed()
 
-    def _poll(self, folder: str) -> BaseObserver:
-        emitter: Any = partial(SentinelEmitter, mount=self._mount, settling=self._settling)
-        observer = BaseObserver(emitter, timeout=self._mount.settings.poll_interval)
-        observer.schedule(self._hints, folder, recursive=False)
-        return observer
+    def _poll(self) -> BaseObserver:
+        interval = self._mount.settings.poll_interval
+        return BaseObserver(SentinelEmitter, timeout=interval, mount=self._mount, settling=self._settling)
 
 
 def chosen_kind(mount: Mount) -> str:
