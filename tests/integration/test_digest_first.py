@@ -108,7 +108,7 @@ def test_queueing_a_planned_batch_only_digests_its_manifest(world: World, work: 
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_run_parses_once(world: World, work: Work, changed: bool) -> None:
+def test_run_parses_only_what_has_changed_since_the_scan(world: World, work: Work, changed: bool) -> None:
     context = world.context()
     sync_id = world.put(photo("a"))
     world.scan(context)
@@ -117,5 +117,5 @@ def test_run_parses_once(world: World, work: Work, changed: bool) -> None:
         world.put(photo("b"), sync_id=sync_id)
     work.take()
     assert world.run_next(context) == "done"
-    assert work.take() == 1
+    assert work.take() == changed
     assert world.decisions(sync_id) == {md5("b" if changed else "a"): "created"}

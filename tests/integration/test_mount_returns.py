@@ -15,7 +15,7 @@ def test_a_mount_that_is_back_at_once_fails_no_job(world: World, monkeypatch: py
     sync_id = world.put(photo("a"))
     world.scan(context)
     enqueue(context, QueueRequest(sync_id, "tester"))
-    read_items = context.mount.read_items
+    read_items, read_announced = context.mount.read_items, context.mount.read_announced
 
     def read_while_away(*arguments: Any, **options: Any) -> Iterator[Reading]:
         world.root.rename(away)
@@ -24,7 +24,15 @@ def test_a_mount_that_is_back_at_once_fails_no_job(world: World, monkeypatch: py
         finally:
             away.rename(world.root)
 
+    def read_at_once_while_away(*arguments: Any) -> Any:
+        world.root.rename(away)
+        try:
+            return read_announced(*arguments)
+        finally:
+            away.rename(world.root)
+
     with monkeypatch.context() as patched:
+        patched.setattr(context.mount, "read_announced", read_at_once_while_away)
         patched.setattr(context.mount, "read_items", read_while_away)
         assert world.run_next(context) == "released"
     assert world.run_next(context) == "done"

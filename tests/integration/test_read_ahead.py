@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ingestd.mount.access import Mount
+from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.pipeline import ahead
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.read_ahead import MAX_ITEMS, ReadAhead
@@ -169,3 +170,20 @@ def test_a_bundle_counts_as_soon_as_it_was_read(
     monkeypatch.setattr(context.mount, "read_items", items)
     ReadAhead(context).run_once()
     assert counts == [1, 2, 3]
+
+
+def test_on_a_near_mount_a_run_asks_one_helper_once_for_a_small_bundle(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mount, "is_remote", False)
+    names, uses, borrow = [delivered(world, name) for name in "ab"], list[Use](), HelperPool.borrow
+
+    def borrowing(pool: HelperPool, use: Use, *more: Any) -> Any:
+        uses.append(use)
+        return borrow(pool, use, *more)
+
+    queued(world, context)
+    monkeypatch.setattr(HelperPool, "borrow", borrowing)
+    assert [world.run_next(context) for _ in names] == ["done"] * len(names)
+    assert uses == [Use.ITEMS] * len(names)
+    assert sorted(documents(world)) == ['"a"', '"b"']

@@ -105,16 +105,19 @@ class Mount:
         """What is mounted, as of the last check."""
         return None if self.identity is None else self.identity.origin
 
-    def check_cached(self, max_age: float) -> None:
-        """As `check`, unless one succeeded within the last `max_age` seconds and no request failed since.
+    def recent_identity(self, max_age: float) -> MountIdentity:
+        """As `check`, or what that returned within the last `max_age` seconds, if no request failed since."""
+        is_recent = self.up and time.monotonic() - self._checked_at <= max_age
+        return self.identity if self.identity is not None and is_recent else self.check()
 
-        An absent mount is asked again after RECHECK_SECONDS at the earliest: all workers ask, whenever a job is queued.
+    def check_cached(self, max_age: float) -> MountIdentity:
+        """As `recent_identity`. An absent mount is asked again after RECHECK_SECONDS at the earliest.
+
+        All workers ask, whenever a job is queued.
         """
-        now = time.monotonic()
-        if not self.up and now - self._lost_at < min(max_age, RECHECK_SECONDS):
+        if not self.up and time.monotonic() - self._lost_at < min(max_age, RECHECK_SECONDS):
             raise MountUnavailable(self.problem)
-        if not self.up or now - self._checked_at > max_age:
-            self.check()
+        return self.recent_identity(max_age)
 
     def require_same(self, identity: MountIdentity) -> None:
         """Raises MountUnavailable unless the file system at the root is still the one with this identity.

@@ -1,9 +1,9 @@
 """What was read of bundles before a worker takes them: of small ones their manifests and items, and one long manifest.
 
 Nothing of it counts by itself. A run uses what was read of a small bundle if it is of the manifest that is recorded, of
-the same mount, and recent, and if that mount is far; otherwise it reads the bundle itself. Several small bundles that
-are imported together use their manifests on any mount, if these still have the same digests. A long manifest is always
-read again, but not parsed again if it still has the same digest.
+the same mount, and recent; on a mount that is near, also only if the manifest still has the same digest. Otherwise it
+reads the bundle itself. So do several small bundles that are imported together. A long manifest is always read again,
+but not parsed again if it still has the same digest.
 """
 
 import threading
@@ -51,13 +51,17 @@ class _Kept:
         is_recent = time.monotonic() - self.read_at <= MAX_AGE
         return is_recent and self.delivered.sha256 == sha256 and self.identity == identity
 
+    def found(self) -> "Found":
+        return Found(self.delivered, self.readings, is_certain=self.is_far or self.readings is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A bundle that was read ahead; `readings` None: its manifest alone."""
+    """A bundle that was read ahead; `readings` None: its manifest alone. `is_certain`: it counts as it is."""
 
     delivered: "Delivery"
     readings: ReadingsByOrdinal | None
+    is_certain: bool
 
 
 class Ahead:
@@ -138,10 +142,7 @@ class Ahead:
                 self._changed.wait(LOOK)
                 on_wait()
             self._drop(sync_id)
-        is_checked = kept is not None and (kept.is_far or kept.readings is not None)
-        if kept is None or not is_checked or not kept.counts_for(sha256, identity):
-            return None
-        return Found(kept.delivered, kept.readings)
+        return kept.found() if kept is not None and kept.counts_for(sha256, identity) else None
 
     def count(self) -> int:
         """How many small bundles are kept to be imported together: about as many are queued, or soon will be."""
@@ -164,8 +165,7 @@ class Ahead:
         """As `take`, on any mount and without a wait; it is still kept."""
         with self._changed:
             kept = self._kept.get(sync_id)
-            is_known = kept is not None and kept.counts_for(sha256, identity)
-            return Found(kept.delivered, kept.readings) if kept is not None and is_known else None
+            return kept.found() if kept is not None and kept.counts_for(sha256, identity) else None
 
     def forget(self, sync_ids: Iterable[str]) -> None:
         """Drops bundles that were imported."""

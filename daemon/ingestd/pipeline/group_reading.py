@@ -1,17 +1,21 @@
-"""The items of several small bundles, which are read with one request."""
+"""The items of one or several small bundles, which are read with one request."""
 
 from collections.abc import Callable, Sequence
 
 import msgspec.structs
 
+from ingestd.errors import MountUnavailable
 from ingestd.format.entry import Entry
 from ingestd.model import Action
 from ingestd.mount.access import Mount
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import is_missing, requests_for
 from ingestd.mount.records import Reading
+from ingestd.pipeline.ahead import MAX_ITEMS
 from ingestd.pipeline.delivery import Delivery
 
+READING_SECONDS = 2.0
+"""of silence, or for all of a group, after which bundles are read one by one"""
 UNREAD = Reading(-1, problem="it was not read")
 
 
@@ -59,6 +63,16 @@ def read_again(
     by_place = {one.ordinal: one for one in found}
     same = {one.sync_id: reading.of(one, by_place) for one in group if digests.get(one.sync_id) == one.sha256}
     return {sync_id: readings for sync_id, readings in same.items() if readings is not None}
+
+
+def read_alone(mount: Mount, delivered: Delivery, on_bytes: Callable[[int], None]) -> ReadingsByOrdinal | None:
+    """What was read of all items of a small bundle whose manifest is the same as before; None if that is not so."""
+    if delivered.index.item_count > MAX_ITEMS:
+        return None
+    try:
+        return read_again(mount, [delivered], on_bytes, READING_SECONDS).get(delivered.sync_id)
+    except MountUnavailable:
+        return None
 
 
 def _entries_of(delivered: Delivery) -> list[Entry]:

@@ -33,9 +33,8 @@ class ReadAhead:
         wanted = self._context.ahead.without(sync_id for sync_id, _ in queued)
         if not wanted:
             return UNTIL_WOKEN
-        mount.check_cached(CHECK_SECONDS)
-        assert mount.identity is not None, "it was checked"
-        self._read([(sync_id, sha256) for sync_id, sha256 in queued if sync_id in wanted], mount.identity)
+        identity = mount.check_cached(CHECK_SECONDS)
+        self._read([(sync_id, sha256) for sync_id, sha256 in queued if sync_id in wanted], identity)
         return 0.0
 
     def _read(self, bundles: Sequence[tuple[str, str]], identity: MountIdentity) -> None:

@@ -16,6 +16,7 @@ from ingestd.pipeline import delivery, future, ordering, plan_steps, preflight, 
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.group_reading import read_alone
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import Grace
 from ingestd.pipeline.removals import RemovalCount
@@ -163,9 +164,12 @@ class Opening:
         found = self.context.ahead.take(lease.sync_id, lease.recorded_sha256, self.identity, on_step)
         if found is None or found.delivered.manifest is None:
             return None
-        if found.readings is not None:
-            self.first_try.keep(found.readings, set())
-        return found.delivered, found.delivered.manifest
+        readings = found.readings
+        if not found.is_certain:
+            readings = read_alone(self.context.mount, found.delivered, self.fence.on_bytes)
+        if readings is not None:
+            self.first_try.keep(readings, set())
+        return (found.delivered, found.delivered.manifest) if found.is_certain or readings is not None else None
 
     def prepare(
         self, tx: Tx, delivered: Delivery, manifest: Manifest, staged: Staged | None = None

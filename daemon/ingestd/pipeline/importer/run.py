@@ -39,6 +39,8 @@ from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
+CHECK_SECONDS = 1.0
+"""how old a check of the mount may be"""
 MAX_ERROR = 4000
 """characters of an error that the rows of batch and job keep"""
 
@@ -87,7 +89,8 @@ class Run:
             return self._end_unforeseen(error)
 
     def _import(self) -> str:
-        identity = self._identity = self._context.mount.check()
+        # Before a problem of a file is recorded, the mount is checked again in any case.
+        identity = self._identity = self._context.mount.recent_identity(CHECK_SECONDS)
         importer = BundleImporter(self._context, self._lease, self._fence, self._progress, identity)
         status = importer.import_all()
         report = log.warning if status is BatchStatus.FAILED else log.info

@@ -19,7 +19,7 @@ from ingestd.pipeline import preflight
 from ingestd.pipeline.ahead import Found
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
-from ingestd.pipeline.group_reading import read_again
+from ingestd.pipeline.group_reading import READING_SECONDS, read_again
 from ingestd.pipeline.importer import group_import
 from ingestd.pipeline.importer.group_import import Decided, Member
 from ingestd.pipeline.passes import Part
@@ -27,8 +27,8 @@ from ingestd.store.attempts import never
 
 log = structlog.get_logger()
 
-READING_SECONDS, REST_SECONDS = 2.0, 60.0
-"""after which the bundles of a group are read one by one, and for how long all bundles are then"""
+REST_SECONDS = 60.0
+"""for which all bundles are read one by one, after reading those of a group took too long"""
 CHECK_SECONDS = 1.0
 """how old a check of the mount may be: no problem of a file is recorded here"""
 MAX_BYTES = 2**18
@@ -60,10 +60,7 @@ class Together:
         return [one.lease for one in done]
 
     def _import(self) -> list[Decided]:
-        mount = self.context.mount
-        mount.check_cached(CHECK_SECONDS)
-        assert mount.identity is not None, "it was checked"
-        members = self._members(mount.identity)
+        members = self._members(self.context.mount.check_cached(CHECK_SECONDS))
         if len(members) < 2:
             return []
         work = partial(group_import.run, context=self.context, members=members)
