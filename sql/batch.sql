@@ -154,11 +154,12 @@ WHERE id = :batch_id;
 
 -- name: finish_first_all!
 -- As finish_first, for batches of which everything was imported, at once and under the version that they have.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$[0]', revision INT UNSIGNED PATH '$[1]')) r
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$[0]', generation INT UNSIGNED PATH '$[1]',
+                                         revision INT UNSIGNED PATH '$[2]')) r
 STRAIGHT_JOIN ingest_batch b ON b.id = r.id
 SET b.status = 'imported', b.completed_at = UTC_TIMESTAMP(6), b.last_error = NULL, b.failure_count = 0,
     b.retry_at = NULL, b.invalid_basis = NULL, b.plan_sha256 = b.manifest_sha256, b.imported_version_at = b.version_at,
-    b.imported_generation = 0, b.imported_revision = r.revision;
+    b.imported_generation = r.generation, b.imported_revision = r.revision;
 
 -- name: finish!
 -- What was imported is not invalid any more: its time has come.
@@ -211,10 +212,18 @@ WHERE b.sync_id IN :sync_ids;
 -- Those of some batches whose rows no other transaction holds. In autocommit it holds them for no longer than it takes.
 SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCKED;
 
--- name: plain_new
--- Those of some batches that never had a job, follow no other, and are followed by none with an active job.
-SELECT b.sync_id, b.id, b.manifest_sha256, b.item_count FROM ingest_batch b
-WHERE b.sync_id IN :sync_ids AND b.unqueued_action IS NOT NULL AND b.prior_sync_id IS NULL
+-- name: lock_for_a_while
+-- Batches, in the order in which all lock them, that others hold perhaps: a group that is being imported ends at once.
+SET STATEMENT innodb_lock_wait_timeout = 1 FOR
+SELECT id FROM ingest_batch FORCE INDEX (PRIMARY) WHERE id IN :ids ORDER BY id FOR UPDATE;
+
+-- name: unfollowed_new
+-- Those of some batches that never had a job, and are followed by none with an active job. The batch that each follows, if
+-- it is recorded, and whether that has an active job.
+SELECT b.sync_id, b.id, b.manifest_sha256, b.item_count, p.id, p.sync_id, a.id IS NOT NULL
+FROM ingest_batch b LEFT JOIN ingest_batch p FORCE INDEX (identity) ON p.sync_id = b.prior_sync_id AND p.id <> b.id
+LEFT JOIN import_job a ON a.active_batch_id = p.id
+WHERE b.sync_id IN :sync_ids AND b.unqueued_action IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.batch_id = b.id)
   AND NOT EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
                   WHERE s.prior_sync_id = b.sync_id);

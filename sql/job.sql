@@ -86,11 +86,11 @@ VALUES (:batch_id, :state, :priority, :scope, :manifest_sha256, :requested_by, U
 RETURNING id;
 
 -- name: insert_all
--- Queued jobs of all items of some batches, in the order given.
+-- Jobs of all items of some batches, in the order given.
 INSERT INTO import_job (batch_id, state, priority, scope, manifest_sha256, requested_by, queued_at, items_total)
-SELECT j.batch_id, 'queued', :priority, 'all', j.manifest_sha256, :requested_by, UTC_TIMESTAMP(6), j.items_total
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (batch_id BIGINT UNSIGNED PATH '$[0]', manifest_sha256 CHAR(64) PATH '$[1]',
-                                       items_total INT UNSIGNED PATH '$[2]')) j
+SELECT j.batch_id, j.state, :priority, 'all', j.manifest_sha256, :requested_by, UTC_TIMESTAMP(6), j.items_total
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (batch_id BIGINT UNSIGNED PATH '$[0]', state VARCHAR(16) PATH '$[1]',
+                                       manifest_sha256 CHAR(64) PATH '$[2]', items_total INT UNSIGNED PATH '$[3]')) j
 RETURNING batch_id, id;
 
 -- name: active_prior^
@@ -112,6 +112,20 @@ SELECT j.id {{of_waiting_successors}};
 -- name: lock_waiting_successors
 -- The same, without those that others hold.
 SELECT j.id {{of_waiting_successors}} FOR UPDATE SKIP LOCKED;
+
+-- name: waiting_of
+-- The waiting jobs of some bundles: each with the batch that it waits for, and who requested it.
+SELECT {{claimable_columns}}, p.id, j.requested_by
+FROM ingest_batch b STRAIGHT_JOIN import_job j FORCE INDEX (one_active_job) ON j.active_batch_id = b.id
+STRAIGHT_JOIN ingest_batch p FORCE INDEX (identity) ON p.sync_id = b.prior_sync_id
+WHERE b.sync_id IN :sync_ids AND j.state = 'waiting' AND b.id <> p.id ORDER BY j.priority, j.id;
+
+-- name: waiting_for
+-- The same, of all that wait for some batches.
+SELECT {{claimable_columns}}, p.id, j.requested_by
+FROM ingest_batch p FORCE INDEX (PRIMARY) STRAIGHT_JOIN ingest_batch b FORCE INDEX (by_prior) ON b.prior_sync_id = p.sync_id
+STRAIGHT_JOIN import_job j FORCE INDEX (one_active_job) ON j.active_batch_id = b.id
+WHERE p.id IN :batch_ids AND j.state = 'waiting' AND b.id <> p.id ORDER BY j.priority, j.id LIMIT :limit;
 
 -- name: lock_active^
 SELECT {{job_columns}} FROM import_job j JOIN ingest_batch b ON b.id = j.batch_id
@@ -202,6 +216,10 @@ UPDATE import_job SET {{claimed}} WHERE id = :job_id AND state = 'queued' AND cl
 -- name: claim_all!
 -- Rows that this transaction locked when it read them, so that their tokens are known.
 UPDATE import_job SET {{claimed}} WHERE id IN :job_ids AND state = 'queued';
+
+-- name: claim_waiting!
+-- Jobs that are promoted and claimed at once, in the transaction that ends those that they waited for.
+UPDATE import_job SET {{claimed}} WHERE id IN :job_ids AND state = 'waiting';
 
 -- name: fence!
 -- The last statement of every transaction that writes for a job: no row, no commit.

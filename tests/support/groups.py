@@ -15,6 +15,24 @@ from ingestd.pipeline.worker_pool import WorkerPool
 from support.world import World, photo
 
 NUMBERS = count(100)
+IN_ANY_ORDER = (
+    "SELECT asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id FROM asset ORDER BY hash",
+    "SELECT hash, variant, f.path, bytes, sha256, f.synced_at, f.sync_id"
+    " FROM asset_file f JOIN asset a ON a.id = asset_id ORDER BY hash, variant",
+    "SELECT hash, analysis_kind, document, document_sha256, is_current, r.synced_at, r.sync_id"
+    " FROM asset_ai_run r JOIN asset a ON a.id = asset_id ORDER BY hash, analysis_kind",
+    "SELECT hash, document, document_sha256, is_current, s.synced_at, s.sync_id"
+    " FROM asset_source s JOIN asset a ON a.id = asset_id ORDER BY hash",
+    "SELECT state, items_done, items_total, manifest_sha256, writes, last_error FROM import_job ORDER BY id",
+    "SELECT b.sync_id, t.decision, t.reason, items FROM ingest_batch_tally t JOIN ingest_batch b ON b.id = batch_id"
+    " ORDER BY 1, 2, 3",
+    "SELECT b.sync_id, ordinal, i.asset_type, asset_hash, i.entry_sha256, decision, reason, waiting_for, a.hash"
+    " FROM ingest_batch_item i JOIN ingest_batch b ON b.id = batch_id LEFT JOIN asset a ON a.id = i.asset_id"
+    " ORDER BY 1, 2",
+    "SELECT sync_id, status, last_error, plan_sha256 = manifest_sha256, invalid_basis, imported_version_at,"
+    " imported_generation, imported_revision, is_placed, failure_count, retry_at FROM ingest_batch ORDER BY 1",
+)
+"""what a library and a queue without ids and times hold"""
 
 
 def noted(monkeypatch: pytest.MonkeyPatch, claimed: list[int] | None = None) -> list[int]:

@@ -47,6 +47,12 @@ class _Kept:
         self.size = 8 * self.delivered.size + sum(reading.size for reading in (self.readings or {}).values())
         return self.size - before
 
+    @property
+    def may_join(self) -> bool:
+        """Whether it may be imported together with others: where the mount is far, only if its items are read."""
+        is_read = self.readings is not None if self.is_far else not self.is_being_read
+        return is_read and _is_plain(self.delivered)
+
     def counts_for(self, sha256: str | None, identity: MountIdentity | None) -> bool:
         is_recent = time.monotonic() - self.read_at <= MAX_AGE
         return is_recent and self.delivered.sha256 == sha256 and self.identity == identity
@@ -69,6 +75,8 @@ class Ahead:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        self._following: dict[str, dict[str, None]] = {}
+        """those that name a bundle as their prior"""
         self._size = 0
         self._rests_until = 0.0
         self._long: tuple[Delivery, float] | None = None
@@ -90,6 +98,8 @@ class Ahead:
             else:
                 kept = self._kept[delivered.sync_id] = _Kept(delivered, identity, time.monotonic(), is_far)
                 self._size += kept.measure()
+                if (prior := delivered.manifest.prior_sync_id) is not None:
+                    self._following.setdefault(prior, {})[delivered.sync_id] = None
                 self._trim()
 
     def take_long(self, sync_id: str) -> "Delivery | None":
@@ -153,13 +163,22 @@ class Ahead:
         self._rests_until = time.monotonic() + seconds
 
     def may_join(self, sync_id: str, sha256: str | None) -> bool:
-        """Whether a bundle may be imported together with others: where the mount is far, only if its items are read."""
+        """Whether a bundle that is kept may be imported together with others."""
         with self._changed:
             kept = self._kept.get(sync_id)
-            if kept is None or not kept.counts_for(sha256, kept.identity):
-                return False
-            is_read = kept.readings is not None if kept.is_far else not kept.is_being_read
-            return is_read and _is_plain(kept.delivered)
+            return kept is not None and kept.counts_for(sha256, kept.identity) and kept.may_join
+
+    def followers(self, sync_ids: Iterable[str], limit: int) -> list[str]:
+        """Bundles that follow some, directly or not, and that may be imported together with them; the nearest first."""
+        with self._changed:
+            level = list(sync_ids)
+            found = dict.fromkeys(level)
+            count = len(found)
+            while level and len(found) < count + limit:
+                level = [one for prior in level for one in self._following.get(prior, ()) if one not in found]
+                level = [one for one in level if self._kept[one].may_join]
+                found |= dict.fromkeys(level)
+            return list(found)[count : count + limit]
 
     def look_up(self, sync_id: str, sha256: str | None, identity: MountIdentity) -> Found | None:
         """As `take`, on any mount and without a wait; it is still kept."""
@@ -173,6 +192,14 @@ class Ahead:
             for sync_id in sync_ids:
                 self._drop(sync_id)
 
+    def forget_readings(self, sync_ids: Iterable[str]) -> None:
+        """Drops what was read of the items of some bundles, where the mount is near."""
+        with self._changed:
+            for kept in filter(None, map(self._kept.get, sync_ids)):
+                if not kept.is_far:
+                    kept.readings = None
+                    self._size += kept.measure()
+
     def without(self, sync_ids: Iterable[str]) -> list[str]:
         """Those of some bundles whose items are to be read: their manifests are kept, and nothing else."""
         with self._changed:
@@ -181,7 +208,14 @@ class Ahead:
 
     def _drop(self, sync_id: str) -> None:
         kept = self._kept.pop(sync_id, None)
-        self._size -= kept.size if kept is not None else 0
+        if kept is None:
+            return
+        self._size -= kept.size
+        prior = kept.delivered.manifest.prior_sync_id if kept.delivered.manifest is not None else None
+        if prior is not None:
+            self._following[prior].pop(sync_id)
+            if not self._following[prior]:
+                del self._following[prior]
 
     def _pop_long(self, sync_id: str) -> "Delivery | None":
         if self._long is None or self._long[0].sync_id != sync_id:
@@ -195,9 +229,9 @@ class Ahead:
 
 
 def _is_plain(delivered: "Delivery") -> bool:
-    """Whether a bundle has only a few assets, and names no cover, no container and no other bundle."""
+    """Whether a bundle has only a few assets, and names no cover and no container."""
     manifest = delivered.manifest
-    if manifest is None or manifest.action is Action.REMOVE or manifest.prior_sync_id is not None:
+    if manifest is None or manifest.action is Action.REMOVE:
         return False
     is_short = 0 < manifest.item_count == delivered.index.item_count <= MAX_ITEMS
     return is_short and not (manifest.container_count or delivered.index.covers)

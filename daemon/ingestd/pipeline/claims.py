@@ -43,11 +43,16 @@ def claim_group(
     """As `claim`, or several jobs, up to `limit`: the next ones, if all of them may be imported together."""
     work = partial(_claim, context=context, worker=worker, instance=instance, limit=limit, without=without)
     leases = context.db.transaction(work, keep_waiting=keep_waiting)
+    count(context, leases)
+    return leases
+
+
+def count(context: Context, leases: Sequence[Lease]) -> None:
+    """Counts claims that were committed."""
     context.instruments.jobs_claimed.inc(len(leases))
     for lease in leases:
         context.instruments.queue_wait.observe(lease.waited)
-        log.info("job_claimed", job_id=lease.job_id, worker=worker, claim_token=lease.token)
-    return leases
+        log.info("job_claimed", job_id=lease.job_id, worker=lease.worker_id, claim_token=lease.token)
 
 
 def _claim(tx: Tx, context: Context, worker: str, instance: str, limit: int, without: Sequence[int]) -> list[Lease]:
@@ -67,14 +72,20 @@ def _next_group(tx: Tx, context: Context, limit: int, without: Sequence[int]) ->
     seen may be those of other groups.
     """
     seen = job_groups.next_queued(tx, GROUPS_SEEN * limit, without)
-    ids = [found.id for found in takewhile(partial(_may_join, context), seen)]
+    may_join = partial(_may_join, context)
+    ids = [found.id for found in takewhile(may_join, seen)]
     for start in range(0, len(ids) if len(ids) > 1 else 0, limit):
         if group := job_groups.lock(tx, ids[start : start + limit]):
-            return group if len(group) > 1 and all(_may_join(context, found) for found in group) else []
+            return group if len(group) > 1 and all(map(may_join, group)) else []
     return []
 
 
 def _may_join(context: Context, found: Claimable) -> bool:
+    return not found.has_active_prior and may_be_together(context, found)
+
+
+def may_be_together(context: Context, found: Claimable) -> bool:
+    """Whether the bundle of a job may be imported in one transaction with others, once its prior has ended."""
     is_first = found.scope is Scope.ALL and not (found.is_planned or found.isolate_items or found.items_done)
     return is_first and context.ahead.may_join(found.sync_id, found.manifest_sha256)
 
@@ -91,16 +102,19 @@ def _claim_first(tx: Tx, worker: str, instance: str, patience: Patience, without
 
 def _build_leases(tx: Tx, claimed: Sequence[Claimable], worker: str) -> list[Lease]:
     batch.start(tx, [found.batch_id for found in claimed])
-    ledger.append_rows(tx, [(found.batch_id, "job_claimed", _payload(found, worker)) for found in claimed])
+    ledger.append_rows(tx, [event(found, worker) for found in claimed])
+    return [lease(found, worker) for found in claimed]
+
+
+def event(found: Claimable, worker: str) -> tuple[int, str, dict[str, object]]:
+    """The batch, type and payload of the event of a claim."""
+    payload = {"phase": "job_claim", "job_id": found.id, "priority": found.priority, "worker_id": worker}
+    return found.batch_id, "job_claimed", payload
+
+
+def lease(found: Claimable, worker: str) -> Lease:
+    """A job as its worker holds it from its claim on."""
     now = time.monotonic()
-    return [_lease(found, worker, now) for found in claimed]
-
-
-def _payload(found: Claimable, worker: str) -> dict[str, object]:
-    return {"phase": "job_claim", "job_id": found.id, "priority": found.priority, "worker_id": worker}
-
-
-def _lease(found: Claimable, worker: str, now: float) -> Lease:
     return Lease(
         found.id,
         found.batch_id,

@@ -4,7 +4,7 @@ from collections.abc import Set
 from datetime import datetime
 from typing import Any
 
-from ingestd.model import DAEMON, BatchStatus, InvalidBasis
+from ingestd.model import DAEMON, BatchStatus, InvalidBasis, JobState
 from ingestd.pipeline import future, ordering
 from ingestd.pipeline.context import Context
 from ingestd.store import batch, job, ledger
@@ -54,7 +54,10 @@ def _insert_jobs(tx: Tx, context: Context, ids: dict[str, int], recorded: dict[s
     if not queued:
         return {}
     in_order = sorted(queued, key=lambda sync_id: (queued[sync_id]["manifest_completed_at"], sync_id))
-    rows = [(ids[sync_id], queued[sync_id]["manifest_sha256"], queued[sync_id]["item_count"]) for sync_id in in_order]
+    rows = [
+        (ids[sync_id], JobState.QUEUED, queued[sync_id]["manifest_sha256"], queued[sync_id]["item_count"])
+        for sync_id in in_order
+    ]
     job_ids = job.insert_all(tx, rows, priority=context.settings.queue.priority, requested_by=DAEMON)
     return {sync_id: job_ids[ids[sync_id]] for sync_id in in_order}
 

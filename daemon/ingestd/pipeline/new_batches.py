@@ -1,25 +1,27 @@
-"""Queues new batches, many in one transaction: those that follow no other, and that no active job follows."""
+"""Queues new batches, many in one transaction: those that no active job follows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 
+from ingestd import decide
 from ingestd.errors import DatabaseContention, DataRefused
-from ingestd.model import DAEMON
+from ingestd.model import DAEMON, JobState, Version
 from ingestd.pipeline import ordering
 from ingestd.pipeline.context import Context
-from ingestd.store import batch, job, ledger
+from ingestd.store import batch, job, ledger, versions
 from ingestd.store.attempts import never
+from ingestd.store.batch import NewBatch
 from ingestd.store.db import Tx
 
 MAX_TOGETHER = 100
 
 
 def parts(context: Context, sync_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Batches in this order, in parts: of several that concern no other, or of one."""
-    plain = context.db.read(lambda tx: batch.plain_new(tx, sync_ids))
-    for is_plain, run in groupby(sync_ids, key=plain.__contains__):
+    """Batches in this order, in parts: of several that no active job follows, or of one."""
+    unfollowed = context.db.read(lambda tx: batch.unfollowed_new(tx, sync_ids))
+    for is_unfollowed, run in groupby(sync_ids, key=unfollowed.__contains__):
         run_of = iter(run)
-        while part := list(islice(run_of, MAX_TOGETHER if is_plain else 1)):
+        while part := list(islice(run_of, MAX_TOGETHER if is_unfollowed else 1)):
             yield part
 
 
@@ -39,14 +41,51 @@ def queue(context: Context, part: Sequence[str]) -> set[str]:
 
 
 def _queue(tx: Tx, sync_ids: Sequence[str], priority: int) -> set[str]:
-    found = batch.plain_new(tx, batch.free(tx, sync_ids))
-    in_order = [found[sync_id] for sync_id in sync_ids if sync_id in found]
-    if not in_order:
+    locked = _lock(tx, sync_ids)
+    found = {sync_id: locked[sync_id] for sync_id in sync_ids if sync_id in locked}
+    if not found:
         return set()
-    job_ids = job.insert_all(tx, in_order, priority=priority, requested_by=DAEMON)
+    states = _states(tx, found)
+    rows = [(new.id, states[sync_id], new.manifest_sha256, new.item_count) for sync_id, new in found.items()]
+    job_ids = job.insert_all(tx, rows, priority=priority, requested_by=DAEMON)
     batch.queue_all(tx, list(job_ids))
     events = [
         (batch_id, *ordering.job_event("job_queued", job_id, priority, DAEMON)) for batch_id, job_id in job_ids.items()
     ]
     ledger.append_rows(tx, events)
     return set(found)
+
+
+def _lock(tx: Tx, sync_ids: Sequence[str]) -> dict[str, NewBatch]:
+    """Those of some batches that may be queued and that no other transaction holds, locked with those that they follow.
+
+    So each of two transactions that queue a batch and its prior sees what the other one did.
+    """
+    free = batch.free(tx, sync_ids)
+    found = batch.unfollowed_new(tx, free)
+    own = {new.id for new in found.values()}
+    priors = {new.prior_id for new in found.values() if new.prior_id is not None} - own
+    if priors:
+        batch.lock_for_a_while(tx, sorted(priors))
+        return batch.unfollowed_new(tx, free)  # as they are now: jobs may have ended meanwhile
+    return found
+
+
+def _states(tx: Tx, found: Mapping[str, NewBatch]) -> dict[str, JobState]:
+    """The states of the new jobs of batches, in this order: each waits for an active job of an older prior."""
+    known = _versions(tx, found)
+    active = {new.prior for new in found.values() if new.is_prior_active}
+    states = dict[str, JobState]()
+    for sync_id, new in found.items():
+        prior = known.get(new.prior or "") if new.prior in active else None
+        must_wait = prior is not None and decide.is_older(prior, known[sync_id])
+        states[sync_id] = JobState.WAITING if must_wait else JobState.QUEUED
+        active.add(sync_id)
+    return states
+
+
+def _versions(tx: Tx, found: Mapping[str, NewBatch]) -> dict[str, Version]:
+    """The versions of batches, and of those that they follow; none if they follow no other."""
+    priors = {new.prior for new in found.values() if new.prior is not None}
+    known = versions.versions(tx, {*found, *priors}) if priors else ()
+    return {version.sync_id: version for version in known}

@@ -7,7 +7,7 @@ queues a job or its poller finds one that another process queued.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -18,13 +18,14 @@ from ingestd.errors import (
     LeaseLost,
     MountUnavailable,
 )
-from ingestd.model import Lease
+from ingestd.model import Lease, Scope
 from ingestd.pipeline import claim_pace
 from ingestd.pipeline.claim_pace import ClaimPace, SetAside
 from ingestd.pipeline.claims import claim_group
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import Instance, worker_id
 from ingestd.pipeline.importer import completion
+from ingestd.pipeline.importer.following import Claimant
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.looks import Looks
@@ -131,11 +132,18 @@ class WorkerPool:
             if self._looks.look(MAX_LOOKS):
                 return 0.0
             return claim_pace.FIRST_ASIDE if self._unreleased else UNTIL_WOKEN
-        if len(leases) > 1:
+        if len(leases) > 1 or self._has_followers(leases[0]):
             self._run_together(slot, leases, may_be_more=len(leases) == limit)
         else:
             self._run(slot, leases[0])
         return 0.0
+
+    def _has_followers(self, lease: Lease) -> bool:
+        """Whether bundles that follow that of a job may be imported together with it."""
+        is_first = lease.scope is Scope.ALL and not (lease.isolate_items or lease.items_done)
+        ahead = self._context.ahead
+        may_join = is_first and self._max_together() > 1 and ahead.may_join(lease.sync_id, lease.recorded_sha256)
+        return may_join and bool(ahead.followers([lease.sync_id], 1))
 
     def _claim(self, slot: int, limit: int) -> list[Lease]:
         """Claims a job, or several. Every other time, those that were set aside come last: there may be thousands."""
@@ -147,23 +155,31 @@ class WorkerPool:
         return self._claim_without(slot, limit, waiting)
 
     def _claim_without(self, slot: int, limit: int, job_ids: list[int]) -> list[Lease]:
-        without = [*self._aside.now(), *job_ids]
-        return claim_group(self._context, worker_id(slot), self._instance, limit, self._keep_waiting, without)
+        claimant = self._claimant(slot, job_ids)
+        return claim_group(self._context, *claimant[:2], limit, self._keep_waiting, claimant.without)
+
+    def _claimant(self, slot: int, job_ids: Sequence[int]) -> Claimant:
+        return Claimant(worker_id(slot), self._instance, [*self._aside.now(), *job_ids])
 
     def _fair_share(self) -> int:
         """How many jobs of small bundles a worker may take together, so that some are left for others without one.
 
         A few more take hardly longer than one.
         """
-        idle, count = len(self.services) - len(self._leases), self._context.ahead.count()
-        return 1 if self._pace.is_slow or count < 2 else min(MAX_TOGETHER, max(MIN_SHARE, count // max(1, idle)))
+        idle = max(1, len(self.services) - len(self._leases))
+        return min(self._max_together(), max(MIN_SHARE, self._context.ahead.count() // idle))
+
+    def _max_together(self) -> int:
+        return 1 if self._pace.is_slow or self._context.ahead.count() < 2 else MAX_TOGETHER
 
     def _run_together(self, slot: int, leases: list[Lease], *, may_be_more: bool) -> None:
         """Imports what can be imported together; this worker, and others without a job, run what is left."""
         self._begin(slot, leases, more=int(may_be_more))
         done: list[Lease] = []
         try:
-            done = Together(self._context, leases, self._stopping, self.services[slot].tick).run()
+            claimant = self._claimant(slot, self._context.unsettled.now())
+            tick = self.services[slot].tick
+            done = Together(self._context, leases, claimant, self._max_together(), self._stopping, tick).run()
         finally:
             ended = {lease.job_id for lease in done}
             left = [lease for lease in leases if lease.job_id not in ended]

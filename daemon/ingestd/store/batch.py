@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -29,6 +29,17 @@ class Waiting:
 
 
 _waiting = RowReader(Waiting)
+
+
+class NewBatch(NamedTuple):
+    """A batch without a job, and the one that it follows, if that is recorded, and whether that has an active job."""
+
+    id: int
+    manifest_sha256: str | None
+    item_count: int
+    prior_id: int | None
+    prior: str | None
+    is_prior_active: bool
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -199,11 +210,16 @@ def queue(tx: Tx, batch_id: int, *, takes_all: bool) -> None:
     _sql.queue(tx.connection, batch_id=batch_id, takes_all=takes_all)
 
 
-def plain_new(tx: Tx, sync_ids: Iterable[str]) -> dict[str, tuple[int, str | None, int]]:
-    """Those of some batches that are new and concern no other: id, digest and number of items by sync_id."""
+def unfollowed_new(tx: Tx, sync_ids: Iterable[str]) -> dict[str, NewBatch]:
+    """Those of some batches that are new, and that none with an active job follows, by sync_id."""
     wanted = tuple(sync_ids)
-    rows = _sql.plain_new(tx.connection, sync_ids=wanted) if wanted else ()
-    return {sync_id: (batch_id, sha256, items) for sync_id, batch_id, sha256, items in rows}
+    rows = _sql.unfollowed_new(tx.connection, sync_ids=wanted) if wanted else ()
+    return {sync_id: NewBatch._make((*columns, bool(is_active))) for sync_id, *columns, is_active in rows}
+
+
+def lock_for_a_while(tx: Tx, ids: Sequence[int]) -> None:
+    """Locks some batches. Raises DatabaseContention if others hold them for more than a second."""
+    list(_sql.lock_for_a_while(tx.connection, ids=Ids(ids)))
 
 
 def queue_all(tx: Tx, ids: Sequence[int]) -> None:

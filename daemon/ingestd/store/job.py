@@ -122,9 +122,9 @@ def insert(
 
 
 def insert_all(
-    tx: Tx, batches: Sequence[tuple[int, str | None, int]], *, priority: int, requested_by: str
+    tx: Tx, batches: Sequence[tuple[int, JobState, str | None, int]], *, priority: int, requested_by: str
 ) -> dict[int, int]:
-    """Queued jobs of all items for some batches, at most 1000: (batch id, digest, items). Their ids by batch."""
+    """Jobs of all items for some batches, at most 1000: (batch id, state, digest, items). Their ids by batch."""
     (rows,) = rows_json(batches)
     return dict(_sql.insert_all(tx.connection, rows=rows, priority=priority, requested_by=requested_by))
 

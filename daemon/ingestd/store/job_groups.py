@@ -39,9 +39,16 @@ def claim(tx: Tx, ids: Sequence[int], worker_id: str, instance: str, patience: P
         raise DatabaseContention("one of the jobs is not queued any more")
 
 
-def finish_batches(tx: Tx, revisions: Sequence[tuple[int, int]]) -> None:
-    """As `batch.finish_first`, where all was imported of batches that follow no other: (id, revision of its time)."""
-    (rows,) = rows_json(revisions)
+def claim_waiting(tx: Tx, ids: Sequence[int], worker_id: str, instance: str, patience: Patience) -> None:
+    """Claims jobs that waited until now. Raises DatabaseContention if one does not wait any more."""
+    values = {"job_ids": Ids(ids), "worker_id": worker_id, "instance": instance}
+    if _sql.claim_waiting(tx.connection, **values, **patience.microseconds()) != len(ids):
+        raise DatabaseContention("one of the jobs does not wait any more")
+
+
+def finish_batches(tx: Tx, orders: Sequence[tuple[int, int, int]]) -> None:
+    """As `batch.finish_first`, where all was imported of batches: (id, generation, revision of its time)."""
+    (rows,) = rows_json(orders)
     _batches.finish_first_all(tx.connection, rows=rows)
 
 

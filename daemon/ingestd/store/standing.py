@@ -1,6 +1,6 @@
 """How a batch stands when its import begins: read at once, and its row stays locked until the transaction ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -45,23 +45,27 @@ class Standing:
 
 
 def lock(tx: Tx, batch_id: int) -> Standing:
-    (row,) = _sql.lock_standings(tx.connection, ids=Ids([batch_id]))
-    return _standing(tx, row)
+    (stands,) = _standings(tx, [batch_id])
+    return stands
 
 
 def lock_all(tx: Tx, batch_ids: Sequence[int]) -> dict[int, Standing]:
     """As `lock`, for several batches, by id."""
     # First all rows: a statement that waits for one of them would see the rest as it was before.
     list(_sql.lock_batches(tx.connection, ids=Ids(batch_ids)))
-    stands = [_standing(tx, row) for row in _sql.lock_standings(tx.connection, ids=Ids(batch_ids))]
-    return {one.known.id: one for one in stands}
+    return {one.known.id: one for one in _standings(tx, batch_ids)}
 
 
-def _standing(tx: Tx, row: tuple[Any, ...]) -> Standing:
-    known = _batch(row[:_COLUMNS])
-    version_at, *imported, now, revision, has_rows, has_successors, is_staged = row[_COLUMNS:]
-    # The generation is counted after the revision was read: so a change between both is not missed.
-    following = generations(tx, [known.sync_id]) if version_at and known.prior_sync_id else {}
+def _standings(tx: Tx, batch_ids: Sequence[int]) -> list[Standing]:
+    rows = [(_batch(row[:_COLUMNS]), row[_COLUMNS:]) for row in _sql.lock_standings(tx.connection, ids=Ids(batch_ids))]
+    # Generations are counted after the revisions were read: so a change between both is not missed.
+    linked = [known.sync_id for known, (version_at, *_) in rows if version_at and known.prior_sync_id]
+    following = generations(tx, linked)
+    return [_standing(known, more, following) for known, more in rows]
+
+
+def _standing(known: Batch, more: tuple[Any, ...], following: Mapping[str, int]) -> Standing:
+    version_at, *imported, now, revision, has_rows, has_successors, is_staged = more
     version = Version(version_at, known.sync_id, following.get(known.sync_id, 0)) if version_at else None
     imported_at, generation, imported_revision = imported
     last = (imported_at, generation, imported_revision)

@@ -1,13 +1,15 @@
 """Jobs that wait for those of other batches."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from ingestd.store.db import Tx
-from ingestd.store.sql import Queries
+from ingestd.store.job import Claimable
+from ingestd.store.sql import Queries, RowReader
 from ingestd.store.values import Ids
 
 _sql = Queries("job")
+_claimable = RowReader(Claimable)
 
 
 class Place(NamedTuple):
@@ -31,6 +33,32 @@ class WaitingJob(NamedTuple):
     is_free: bool
     is_of_equal_time: bool
     is_last: bool
+
+
+class Waiting(NamedTuple):
+    """A waiting job as a claim would find it, the batch that it waits for, and who requested it."""
+
+    job: Claimable
+    prior_id: int
+    requested_by: str | None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.job.priority, self.job.id)
+
+
+def of_bundles(tx: Tx, sync_ids: Sequence[str]) -> list[Waiting]:
+    """The waiting jobs of some bundles that are recorded, in the order of claims."""
+    return _waiting(_sql.waiting_of(tx.connection, sync_ids=tuple(sync_ids)))
+
+
+def of_priors(tx: Tx, batch_ids: Sequence[int], limit: int) -> list[Waiting]:
+    """The first jobs that wait for some batches, in the order of claims."""
+    return _waiting(_sql.waiting_for(tx.connection, batch_ids=Ids(batch_ids), limit=limit))
+
+
+def _waiting(rows: Iterable[tuple[Any, ...]]) -> list[Waiting]:
+    return [Waiting(_claimable(columns), prior_id, by) for *columns, prior_id, by in rows]
 
 
 def successors(tx: Tx, batch_id: int, limit: int, *, lock: bool = False) -> list[int]:

@@ -1,9 +1,10 @@
 """Imports several small new bundles in one transaction: each of its statements is about all of them.
 
-Only bundles of new assets take part. Those that turn out to be others are left out, before anything is written.
+Only bundles of new assets take part. Those that turn out to be others are left out, before anything is written. Bundles
+whose jobs wait for those of a group are imported after them, round by round, as far as `following` allows that.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ from ingestd.pipeline import forecast, future, ordering, preflight, staging
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle, LibraryState
-from ingestd.pipeline.importer import completion
+from ingestd.pipeline.importer import completion, following
 from ingestd.pipeline.importer.completion import Progress
+from ingestd.pipeline.importer.following import Followers
 from ingestd.pipeline.importer.opening import start_payload
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, file_rows, prepare_chunk
 from ingestd.pipeline.staging import Plan
@@ -26,6 +28,7 @@ from ingestd.store.item import OpenItem
 from ingestd.store.job_groups import Ended
 from ingestd.store.standing import Standing
 from ingestd.store.values import Json, rows_of
+from ingestd.store.waiting_jobs import Waiting
 
 CREATED = Verdict(Decision.CREATED)
 Event = tuple[int | None, str, dict[str, Any]]
@@ -70,16 +73,50 @@ class Decided:
         return self.member.lease
 
 
-def run(tx: Tx, context: Context, members: Sequence[Member]) -> list[Decided]:
-    """Imports those of some bundles that can be imported together; returns them. Raises LeaseLost."""
-    decided = _decide_all(tx, context, [member for member in members if member.is_plain])
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Bundles whose jobs end together, in the order of claims; `promoted`: their jobs, if those waited until now."""
+
+    decided: Sequence[Decided]
+    promoted: Sequence[Waiting] = ()
+
+
+def run(tx: Tx, context: Context, members: Sequence[Member], followers: Followers) -> list[Decided]:
+    """Imports those of some bundles that can be imported together; returns them. Raises LeaseLost.
+
+    `members` are also those of `followers`.
+    """
+    made = _decide_all(tx, context, [member for member in members if member.is_plain])
+    rounds = _rounds(tx, context, made, followers)
+    decided = [one for round_ in rounds for one in round_.decided]
     if len(decided) < 2:
         return []
-    _append_starts(tx, decided)
-    _write_library(tx, decided)
+    if followed := [one for round_ in rounds for one in round_.promoted]:
+        following.claim(tx, context, followed, followers.claimant)
+    ids = _write_library(tx, decided)
     _write_items(tx, decided)
+    _append_events(tx, rounds, followers, ids)
     _end(tx, decided)
+    for one in _last(rounds):
+        one.lease.has_promoted = ordering.promote_successors(tx, one.lease.batch_id)
     return decided
+
+
+def _rounds(tx: Tx, context: Context, made: Sequence[Decided], followers: Followers) -> list[Round]:
+    waiting = {lease.batch_id for lease in followers.leases}
+    first = [one for one in made if one.lease.batch_id not in waiting]
+    rest = {one.lease.batch_id: one for one in made if one.lease.batch_id in waiting}
+    if not first or not rest:
+        return [Round(first)]
+    leases = {batch_id: one.lease for batch_id, one in rest.items()}
+    batch_ids = [one.lease.batch_id for one in first]
+    levels = following.rounds(tx, context, batch_ids, leases, followers.claimant)
+    return [Round(first), *(Round([rest[one.job.batch_id] for one in level], level) for level in levels)]
+
+
+def _last(rounds: Sequence[Round]) -> Iterable[Decided]:
+    """Those whose jobs others wait for that do not follow: a round has all that wait for the one before."""
+    return [one for one in rounds[-1].decided if one.stands.has_successors]
 
 
 def _decide_all(tx: Tx, context: Context, members: Sequence[Member]) -> list[Decided]:
@@ -101,7 +138,7 @@ def _is_new(context: Context, delivered: Delivery, stands: Standing) -> bool:
     """Whether only the batch is recorded of a bundle, with this manifest, and nothing keeps it from its import."""
     known, max_future = stands.known, context.settings.mount.max_future
     is_same = known.manifest_sha256 == delivered.sha256 and known.manifest_completed_at is not None
-    if not is_same or stands.version is None or known.prior_sync_id is not None or stands.has_rows:
+    if not is_same or stands.version is None or stands.has_rows:
         return False
     is_early = future.problem_of(stands.version.completed_at, stands.now, max_future) is not None
     return known.plan_sha256 is None and not is_early
@@ -126,8 +163,24 @@ def _new(entry: Entry) -> OpenItem:
     return OpenItem(0, entry.ordinal, 0, Decision.PENDING.value, "")
 
 
-def _append_starts(tx: Tx, decided: Sequence[Decided]) -> None:
-    ledger.append_rows(tx, [event for one in decided for event in _starts(one)])
+def _append_events(tx: Tx, rounds: Sequence[Round], followers: Followers, ids: dict[str, int]) -> None:
+    """Appends all that happens to the bundles, one after another; `ids`: those of the new assets."""
+    ledger.append_rows(tx, [event for round_ in rounds for event in _events(round_, followers, ids)])
+
+
+def _events(round_: Round, followers: Followers, ids: dict[str, int]) -> Iterator[Event]:
+    yield from following.events(round_.promoted, followers.claimant)
+    for one in round_.decided:
+        yield from _starts(one)
+        for entry in one.member.entries:
+            yield one.lease.batch_id, "item_created", _item_payload(entry, ids[entry.asset_hash])
+        yield from completion.end_events(one.lease, one.progress)
+
+
+def _item_payload(entry: Entry, asset_id: int) -> dict[str, Any]:
+    """As the events that are built from the rows of items."""
+    of_entry = {"type": entry.asset_type, "hash": entry.asset_hash, "cover_hash": entry.cover_hash}
+    return {"phase": "item_import", **of_entry, "error": None, "target_ids": {"asset_id": asset_id}}
 
 
 def _starts(one: Decided) -> Iterator[Event]:
@@ -138,8 +191,8 @@ def _starts(one: Decided) -> Iterator[Event]:
     yield batch_id, "import_started", start_payload(manifest, one.plan.item_count, 0)
 
 
-def _write_library(tx: Tx, decided: Sequence[Decided]) -> None:
-    """Writes the new assets, in order of hash, and all that belongs to them."""
+def _write_library(tx: Tx, decided: Sequence[Decided]) -> dict[str, int]:
+    """Writes the new assets, in order of hash, and all that belongs to them; returns their ids."""
     new = [(*row, *_stamp(one)) for one in decided for part in one.chunk.inserts for row in part.rows]
     new.sort(key=lambda row: row[1])
     ids = library.insert_assets(tx, rows_of(new))
@@ -150,6 +203,7 @@ def _write_library(tx: Tx, decided: Sequence[Decided]) -> None:
     library.add_rows(tx, "sources", [(id_, *rest) for id_, kind, *rest in documents if kind == SOURCE])
     library.add_rows(tx, "ai_runs", [row for row in documents if row[1] != SOURCE])
     due.note_live(tx, ids)
+    return ids
 
 
 def _documents(one: Decided, ids: dict[str, int]) -> Iterator[tuple[Any, ...]]:
@@ -164,22 +218,18 @@ def _stamp(one: Decided) -> tuple[Any, ...]:
 
 
 def _write_items(tx: Tx, decided: Sequence[Decided]) -> None:
-    """Writes the items, an event for each, and how many there are."""
+    """Writes the items, and how many there are."""
     rows = [
         (*staging.new_row(entry, Decision.CREATED, CREATED), one.lease.batch_id)
         for one in decided
         for entry in one.member.entries
     ]
     item.stage_decided(tx, rows)
-    ledger.append_items_of(tx, [one.lease.batch_id for one in decided])
     item.begin_tallies(tx, {one.lease.batch_id: one.progress.seen for one in decided})
 
 
 def _end(tx: Tx, decided: Sequence[Decided]) -> None:
     """Ends the batches and their jobs. Raises LeaseLost."""
-    job_groups.finish_batches(tx, [(one.lease.batch_id, one.stands.revision) for one in decided])
-    ledger.append_rows(tx, [event for one in decided for event in completion.end_events(one.lease, one.progress)])
+    orders = [(one.lease.batch_id, one.version.generation, one.stands.revision) for one in decided]
+    job_groups.finish_batches(tx, orders)
     job_groups.finish(tx, [Ended(one.lease, one.progress.seen, one.member.delivered.sha256 or "") for one in decided])
-    for one in decided:
-        if one.stands.has_successors:
-            one.lease.has_promoted = ordering.promote_successors(tx, one.lease.batch_id)

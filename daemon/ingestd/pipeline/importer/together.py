@@ -1,4 +1,4 @@
-"""Imports the bundles of several jobs together, as far as that goes.
+"""Imports the bundles of several jobs together, and those whose jobs wait for them, as far as that goes.
 
 Whatever stands in the way leaves a bundle, or all of them, to runs of their own, which know what to do about it.
 """
@@ -15,12 +15,13 @@ from ingestd.errors import MountSilent, Stopping
 from ingestd.model import BatchStatus, Decision, Lease
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
-from ingestd.pipeline import preflight
+from ingestd.pipeline import claims, preflight
 from ingestd.pipeline.ahead import Found
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.group_reading import READING_SECONDS, read_again
-from ingestd.pipeline.importer import group_import
+from ingestd.pipeline.importer import following, group_import
+from ingestd.pipeline.importer.following import Claimant
 from ingestd.pipeline.importer.group_import import Decided, Member
 from ingestd.pipeline.passes import Part
 from ingestd.store.attempts import never
@@ -37,16 +38,21 @@ MAX_BYTES = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """One try to import the bundles of some jobs together. `tick` shows that the worker's thread is alive."""
+    """One try to import the bundles of some jobs together, and of others that wait for them, up to `limit` in all.
+
+    `tick` shows that the worker's thread is alive.
+    """
 
     context: Context
     leases: Sequence[Lease]
+    claimant: Claimant
+    limit: int
     stopping: threading.Event
     tick: Callable[[], None]
     read_until: float = field(default_factory=lambda: time.monotonic() + READING_SECONDS)
 
     def run(self) -> list[Lease]:
-        """The jobs that were ended: all that their bundles list was imported."""
+        """The jobs that were ended, also those that waited until then: all that their bundles list was imported."""
         try:
             done = self._import()
         except Exception as error:  # noqa: BLE001  it comes again in a run of its own, and is reported there
@@ -54,24 +60,37 @@ class Together:
                 self.context.ahead.rest(REST_SECONDS)
             log.debug("not_imported_together", reason=str(error))
             return []
+        claimed = {lease.job_id for lease in self.leases}
+        claims.count(self.context, [one.lease for one in done if one.lease.job_id not in claimed])
         for one in done:
             self._count(one)
         self.context.ahead.forget(one.lease.sync_id for one in done)
         return [one.lease for one in done]
 
     def _import(self) -> list[Decided]:
-        members = self._members(self.context.mount.check_cached(CHECK_SECONDS))
-        if len(members) < 2:
-            return []
-        work = partial(group_import.run, context=self.context, members=members)
-        with self.context.instruments.chunk_duration.time():
-            return self.context.db.transaction(work, keep_waiting=never)
+        identity = self.context.mount.check_cached(CHECK_SECONDS)
+        room, hashes_of = self.limit - len(self.leases), partial(self._hashes, identity=identity)
+        followers = following.find(self.context, self.leases, self.claimant, room, hashes_of)
+        try:
+            members = self._members([*self.leases, *followers.leases], identity)
+            if len(members) < 2:
+                return []
+            work = partial(group_import.run, context=self.context, members=members, followers=followers)
+            with self.context.instruments.chunk_duration.time():
+                return self.context.db.transaction(work, keep_waiting=never)
+        finally:
+            # The jobs of those that were left out may wait for long.
+            self.context.ahead.forget_readings(lease.sync_id for lease in followers.leases)
 
-    def _members(self, identity: MountIdentity) -> list[Member]:
+    def _hashes(self, lease: Lease, identity: MountIdentity) -> set[str]:
+        """The assets of the bundle of a job, as far as it was read."""
+        found = self.context.ahead.look_up(lease.sync_id, lease.recorded_sha256, identity)
+        return Member(lease, found.delivered, {}).hashes if found is not None else set()
+
+    def _members(self, leases: Sequence[Lease], identity: MountIdentity) -> list[Member]:
         """The bundles that were read, in the order of their jobs, as far as their documents fit together."""
-        kept = [
-            (lease, self.context.ahead.look_up(lease.sync_id, lease.recorded_sha256, identity)) for lease in self.leases
-        ]
+        look_up = self.context.ahead.look_up
+        kept = [(lease, look_up(lease.sync_id, lease.recorded_sha256, identity)) for lease in leases]
         known = [(lease, found) for lease, found in kept if found is not None]
         readings = self._readings([found for _, found in known])
         members, size = [], 0
