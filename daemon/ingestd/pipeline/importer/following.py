@@ -4,6 +4,7 @@ That is only done if claims would find just them, in this order, each time that 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from ingestd.model import Lease
@@ -12,7 +13,7 @@ from ingestd.pipeline.context import Context
 from ingestd.store import batch, control, job_groups, library, waiting_jobs
 from ingestd.store.attempts import never
 from ingestd.store.db import Tx
-from ingestd.store.waiting_jobs import Waiting
+from ingestd.store.waiting_jobs import Place, Waiting
 
 MAX_WAITING = 64
 """jobs that wait for those of a group, directly or through others, beyond which none of them follows"""
@@ -44,12 +45,18 @@ def find(
     named = context.ahead.followers([lease.sync_id for lease in leases], limit) if limit > 0 else []
     if not named:
         return Followers((), claimant)
-    waiting = context.db.read(lambda tx: waiting_jobs.of_bundles(tx, named), keep_waiting=never)
+    waiting = context.db.read(lambda tx: _next(tx, claimant, waiting_jobs.of_bundles(tx, named)), keep_waiting=never)
     free = [one for one in waiting if claims.may_be_together(context, one.job)]
     levels = _levels([lease.batch_id for lease in leases], free)
     found = [claims.lease(one.job, claimant.worker_id) for level in levels for one in level]
     new = _new(context, [hashes_of(lease) for lease in (*leases, *found)])
     return Followers(found[: max(0, new - len(leases))], claimant)
+
+
+def _next(tx: Tx, claimant: Claimant, waiting: Sequence[Waiting]) -> list[Waiting]:
+    """Those of some jobs that claims would find before all that are queued."""
+    queued = job_groups.next_queued(tx, 1, claimant.without) if waiting else []
+    return [one for one in waiting if not queued or one.place < Place(queued[0].priority, queued[0].id)]
 
 
 def _new(context: Context, bundles: Sequence[set[str]]) -> int:
@@ -74,15 +81,9 @@ def rounds(
     if control.is_paused(tx):
         return []
     waiting = waiting_jobs.of_priors(tx, [*batch_ids, *made], MAX_WAITING)
-    queued = job_groups.next_queued(tx, 1, claimant.without)
-    found: list[list[Waiting]] = []
-    for level in _levels(batch_ids, waiting if len(waiting) < MAX_WAITING else ()):
-        if any(queued and one.place > (queued[0].priority, queued[0].id) for one in level):
-            break
-        if not all(_may_follow(context, one, made.get(one.job.batch_id)) for one in level):
-            break
-        found.append(level)
-    return found
+    free = {one.job.id for one in _next(tx, claimant, waiting) if _may_follow(context, one, made.get(one.job.batch_id))}
+    levels = _levels(batch_ids, waiting if len(waiting) < MAX_WAITING else ())
+    return list(takewhile(lambda level: all(one.job.id in free for one in level), levels))
 
 
 def _may_follow(context: Context, one: Waiting, lease: Lease | None) -> bool:
