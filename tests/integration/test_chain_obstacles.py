@@ -57,14 +57,14 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
     """Has something done once while the items of a group are read."""
 
     def do(what: Callable[[], object]) -> None:
-        request, left = Together._request, [what]
+        read, left = Together._readings, [what]
 
-        def reading(self: Together, requests: Any) -> Any:
+        def reading(self: Together, found: Any) -> Any:
             if left:
                 left.pop()()
-            return request(self, requests)
+            return read(self, found)
 
-        monkeypatch.setattr(Together, "_request", reading)
+        monkeypatch.setattr(Together, "_readings", reading)
 
     return do
 
