@@ -1,19 +1,29 @@
 -- The library. Writers lock their assets in order of hash first; everything below hangs on those locks.
 
--- fragment: assets_by_hash
+-- fragment: asset_rows
 -- A long IN (...) would cost more to plan than to look up, and the driver takes longer for the rows of a result than the
--- server for all of this: so they are one text.
-SELECT JSON_ARRAYAGG(JSON_ARRAY(a.id, a.asset_type, a.hash, a.entry_sha256, a.documents_sha256, a.deleted_at IS NOT NULL,
-                                a.synced_at, a.sync_id))
-FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
+-- server for all of this: so they are one text, of JSON arrays with commas in between. JSON_ARRAY would cost as much again.
+SELECT GROUP_CONCAT(
+         '[', a.id, ',', IFNULL(CONCAT('"', a.asset_type, '"'), 'null'), ',"', a.hash, '",',
+         IFNULL(CONCAT('"', a.entry_sha256, '"'), 'null'), ',', IFNULL(CONCAT('"', a.documents_sha256, '"'), 'null'), ',',
+         IF(a.deleted_at IS NULL, 'false', 'true'), ',', IFNULL(CONCAT('"', a.synced_at, '"'), 'null'), ',',
+         IFNULL(CONCAT('"', a.sync_id, '"'), 'null'), ']')
+FROM
+
+-- fragment: by_hash
+JSON_TABLE(:hashes, '$[*]' COLUMNS (hash CHAR(32) CHARACTER SET ascii COLLATE ascii_nopad_bin PATH '$')) j
 STRAIGHT_JOIN asset a ON a.hash = j.hash
 
 -- name: assets$
-{{assets_by_hash}};
+{{asset_rows}} {{by_hash}};
 
 -- name: lock_assets$
 -- Locked one after another, as they are listed: in order of hash.
-{{assets_by_hash}} FOR UPDATE;
+{{asset_rows}} {{by_hash}} FOR UPDATE;
+
+-- name: lock_range$
+-- Assets whose hashes are in the order of their ids.
+{{asset_rows}} asset a FORCE INDEX (PRIMARY) WHERE a.id BETWEEN :first AND :last FOR UPDATE;
 
 -- fragment: new_asset
 (asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id)
@@ -63,6 +73,9 @@ SET a.asset_type = j.asset_type, a.created_at = IF(j.is_new, UTC_TIMESTAMP(6), a
 
 -- name: advance_assets!
 UPDATE asset SET synced_at = :synced_at, sync_id = :sync_id WHERE id IN :ids;
+
+-- name: advance_range!
+UPDATE asset SET synced_at = :synced_at, sync_id = :sync_id WHERE id BETWEEN :first AND :last;
 
 -- name: remove_assets!
 UPDATE asset SET deleted_at = UTC_TIMESTAMP(6), updated_at = UTC_TIMESTAMP(6), synced_at = :synced_at,

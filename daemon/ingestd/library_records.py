@@ -6,12 +6,13 @@ Each statement has the version of the bundle that made it. Pure.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ingestd.model import Version
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAsset:
-    """The columns of an asset row that decisions depend on.
+class StoredAsset(msgspec.Struct, frozen=True, gc=False):
+    """The columns of an asset row that decisions depend on. There are as many as items, so it is made cheaply.
 
     `asset_type` None: no bundle delivered or removed it yet; it was named as a member, or as the parent of a cover.
     """

@@ -20,7 +20,7 @@ from support.steps import in_steps
 from support.world import World, cover, empty, md5, photo
 
 STEP = 4
-NAMES = (*"abcdefghijklmnopx", "named")
+NAMES = (*"abcdefghijklmnopqrx", "named")
 WRITTEN = (
     "SELECT asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id FROM asset ORDER BY id",
     "SELECT variant, path, bytes, sha256, synced_at, sync_id FROM asset_file ORDER BY asset_id, variant",
@@ -95,6 +95,15 @@ def new(world: World) -> str:
     return sync_id
 
 
+def known_with_failures(world: World) -> str:
+    """Known items: unchanged and changed ones, and in between such as fail, and one that is new."""
+    lost = photo("c", files=2)
+    items = [photo("a"), photo("b", type="video"), lost, photo("d"), photo("e", title="Newer"), photo("r"), photo("m")]
+    sync_id = world.put(*items, photo("n", title="1"), photo("n", title="2"), sync_id=SYNC_ID.format(9), day=7)
+    (world.root / lost["path"] / lost["files"][1]["path"]).unlink()
+    return sync_id
+
+
 BUNDLES: list[Callable[[World], str]] = [
     new,
     # Known and unknown ones: unchanged, changed, of another type, superseded and linked
@@ -102,6 +111,17 @@ BUNDLES: list[Callable[[World], str]] = [
     lambda world: world.put(photo("a", title="Old"), photo("p"), photo("b", type="video"), sync_id=SYNC_ID.format(3)),
     lambda world: world.put(
         photo("c", title="Old", cover_hash=md5("x")), photo("d", files=0), sync_id=SYNC_ID.format(4)
+    ),
+    # Most unchanged, in the order of before and in another; listed twice; by older, later and equally late bundles
+    lambda world: world.put(*map(photo, "abcdmno"), sync_id=SYNC_ID.format(5), day=5),
+    lambda world: world.put(*map(photo, "onpmdmcba"), photo("q"), sync_id=SYNC_ID.format(6), day=6),
+    lambda world: world.put(*map(photo, "abcdmnopq"), photo("e"), sync_id=SYNC_ID.format(7), day=6),
+    lambda world: world.put(*map(photo, "abcdemnop"), sync_id=SYNC_ID.format(8), day=2),
+    lambda world: known_with_failures(world),
+    lambda world: world.put(*map(photo, "bd"), action="remove", sync_id=SYNC_ID.format(10), day=8),
+    # Two that were removed return; one names a cover
+    lambda world: world.put(
+        *map(photo, "abcdemn"), photo("o", cover_hash=md5("x")), photo("p"), sync_id=SYNC_ID.format(11), day=9
     ),
 ]
 
@@ -137,7 +157,8 @@ def test_each_row_is_written_once(world: World, context: Context, statements: li
     assert [text for text in statements if any(change in text for change in CHANGES_OF_ITEMS)], "the test sees them"
 
 
-LOOK_UP = "SELECT JSON_ARRAYAGG(JSON_ARRAY(a.id"
+LOOK_UP = "STRAIGHT_JOIN asset a ON a.hash = j.hash"
+LOCK_RANGE = "FROM asset a FORCE INDEX (PRIMARY) WHERE a.id BETWEEN"
 SELECTS = "FROM ingest_batch_item FORCE INDEX (by_ordinal)\n  WHERE batch_id"
 
 
@@ -147,6 +168,34 @@ def test_new_assets_are_looked_up_once_and_no_items_are(world: World, context: C
     assert world.run_next(context) == "done"
     assert sum(LOOK_UP in text for text in statements) == 4, "one for each step of the plan"
     assert not any(SELECTS in text for text in statements)
+
+
+def test_known_assets_are_looked_up_once_and_locked_as_a_range(
+    world: World, context: Context, statements: list[str]
+) -> None:
+    queued(world, context, *map(photo, "abcdefgh"), day=1)
+    assert world.run_next(context) == "done"
+    sync_id = queued(world, context, *map(photo, "abcdefgh"), day=2)
+    statements.clear()
+    assert world.run_next(context) == "done"
+    assert set(world.decisions(sync_id).values()) == {"skipped:unchanged"}
+    assert sum(LOOK_UP in text for text in statements) == 4, "one for each step of the plan"
+    assert sum(LOCK_RANGE in text for text in statements) == 2, "one for each chunk"
+    assert world.sql("SELECT DISTINCT sync_id FROM asset") == [(sync_id,)]
+
+
+def test_known_assets_in_another_order_are_locked_by_their_hashes(
+    world: World, context: Context, statements: list[str]
+) -> None:
+    queued(world, context, *map(photo, "abcdefgh"), day=1)
+    assert world.run_next(context) == "done"
+    sync_id = queued(world, context, *map(photo, "aebfcgdh"), day=2)
+    statements.clear()
+    assert world.run_next(context) == "done"
+    locking = [text for text in statements if LOOK_UP in text and "FOR UPDATE" in text]
+    assert len(locking) == 2, "one for each chunk"
+    assert not any(LOCK_RANGE in text for text in statements)
+    assert world.sql("SELECT DISTINCT sync_id FROM asset") == [(sync_id,)]
 
 
 def test_the_server_looks_for_open_items_as_often_as_there_are_some(
@@ -175,6 +224,35 @@ def test_an_asset_that_came_since_the_plan_is_found(
     names = {md5(name): name for name in "abcdefgh"}
     decided = {names[hash_]: decision for hash_, decision in world.decisions(sync_id).items()}
     assert decided == dict.fromkeys("abefgh", "created") | {"c": "skipped:unchanged", "d": "updated"}
+    assert world.tallies() == world.counted()
+
+
+def test_an_asset_that_was_changed_since_the_plan_is_compared(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an older bundle, a newer one, and by a removal."""
+    queued(world, context, *map(photo, "abcdefgh"), day=1)
+    assert world.run_next(context) == "done"
+    sync_id = queued(world, context, *map(photo, "abcdefgh"), day=3)
+    real = plan_steps.foresee
+
+    def foresee(*arguments: Any) -> Any:
+        found = real(*arguments)
+        monkeypatch.setattr(plan_steps, "foresee", real)
+        for bundle in (
+            world.put(photo("b", title="Old"), day=2),
+            world.put(photo("c", title="New"), day=4),
+            world.put(photo("f"), action="remove", day=2),
+        ):
+            assert world.import_all(world.context(), bundle) == ["done"]
+        return found
+
+    monkeypatch.setattr(plan_steps, "foresee", foresee)
+    assert world.run_next(context) == "done"
+    names = {md5(name): name for name in "abcdefgh"}
+    decided = {names[hash_]: decision for hash_, decision in world.decisions(sync_id).items()}
+    others = {"b": "updated", "c": "skipped:superseded", "f": "updated"}
+    assert decided == dict.fromkeys("abcdefgh", "skipped:unchanged") | others
     assert world.tallies() == world.counted()
 
 

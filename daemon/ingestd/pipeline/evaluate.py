@@ -44,10 +44,21 @@ def hashes_of(entries: Iterable[Entry]) -> set[str]:
     return {(entry.parent_hash or "") if entry.is_cover else entry.asset_hash for entry in entries if not entry.problem}
 
 
-def load_state(tx: Tx, bundle: Bundle, entries: Iterable[Entry], *, lock: bool = False) -> LibraryState:
-    """Loads what some entries concern; with `lock`, their assets stay locked until the transaction ends."""
+def load_state(
+    tx: Tx,
+    bundle: Bundle,
+    entries: Iterable[Entry],
+    *,
+    lock: bool = False,
+    assets: dict[str, StoredAsset] | None = None,
+) -> LibraryState:
+    """Loads what some entries concern; with `lock`, their assets stay locked until the transaction ends.
+
+    `assets`, if those were loaded already.
+    """
     entries = list(entries)
-    assets = library.assets(tx, hashes_of(entries), bundle.version, lock=lock)
+    if assets is None:
+        assets = library.assets(tx, hashes_of(entries), bundle.version, lock=lock)
     named = [e.parent_hash if e.is_cover else e.asset_hash for e in entries if e.is_cover or e.cover_hash]
     ids = [assets[hash_].id for hash_ in named if hash_ in assets]
     return LibraryState(assets, asset_covers.find(tx, ids, bundle.version))

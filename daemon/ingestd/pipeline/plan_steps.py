@@ -9,7 +9,7 @@ from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.pipeline.prefetch import prefetch
-from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Plan, Staging, plan_of_new
+from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Forecaster, Plan, Staging, plan_of_new
 from ingestd.store import standing
 from ingestd.store.db import Database, Tx
 
@@ -48,7 +48,7 @@ def stage(db: Database, staging: Staging, in_transaction: InTransaction, on_prog
     The forecast of the next part is made while the current one is written, on a connection of its own: a forecast needs
     no locks, and does not read what these transactions write.
     """
-    with closing(prefetch(_forecast_ahead(db, staging))) as found:
+    with closing(prefetch(_forecast_ahead(db, staging.parts(), staging.forecasts))) as found:
         for part, forecasts in found:
             staging.plan.add(in_transaction(partial(staging.write, part=part, forecasts=forecasts)))
             on_progress()
@@ -57,21 +57,29 @@ def stage(db: Database, staging: Staging, in_transaction: InTransaction, on_prog
         on_progress()
 
 
-def foresee(db: Database, staging: Staging, read: Read, on_progress: Callable[[], None]) -> Plan:
+def foresee(
+    db: Database, parts: Iterator[list[Entry]], forecast: Forecaster, read: Read, on_progress: Callable[[], None]
+) -> Plan:
     """The plan of a batch without rows, which writes none; `read` waits for the database."""
     plan = Plan()
-    with closing(prefetch(_forecast_ahead(db, staging))) as found:
+    with closing(prefetch(_forecast_ahead(db, parts, forecast))) as found:
         for part, made in found:
-            forecasts = read(partial(staging.forecasts, part=part)) if made is None else made
+            forecasts = read(_forecasting(forecast, part)) if made is None else made
             plan.add(plan_of_new(zip(part, forecasts, strict=True)))
             on_progress()
     return plan
 
 
-def _forecast_ahead(db: Database, staging: Staging) -> Iterator[tuple[Sequence[Entry], Sequence[Forecast] | None]]:
+def _forecast_ahead(
+    db: Database, parts: Iterator[list[Entry]], forecast: Forecaster
+) -> Iterator[tuple[Sequence[Entry], Sequence[Forecast] | None]]:
     """Parts of the manifest with their forecasts; None without a second connection, and then they are made later."""
-    for part in staging.parts():
+    for part in parts:
         try:
-            yield part, db.read(partial(staging.forecasts, part=part), keep_waiting=lambda: False)
+            yield part, db.read(_forecasting(forecast, part), keep_waiting=lambda: False)
         except DatabaseUnavailable:
             yield part, None
+
+
+def _forecasting(forecast: Forecaster, part: Sequence[Entry]) -> Callable[[Tx], Sequence[Forecast]]:
+    return lambda tx: forecast(tx, part)

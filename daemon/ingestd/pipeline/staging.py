@@ -77,11 +77,6 @@ class Plan:
     def item_count(self) -> int:
         return self.counts.total()
 
-    @property
-    def creates_all(self) -> bool:
-        """Whether each item is a new asset."""
-        return self.counts[Decision.WILL_CREATE.value] == self.item_count
-
 
 def plan_of_new(forecasts: Iterable[tuple[Entry, Forecast]]) -> Plan:
     """The plan of a batch without rows; it writes none."""

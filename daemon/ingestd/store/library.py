@@ -1,6 +1,6 @@
 """The library's rows: assets with their files, documents and covers; galleries and collections with their members."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from ingestd.model import Version
 from ingestd.store import bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, Rows, rows_json, rows_of
+from ingestd.store.values import ROWS_PER_STATEMENT, Hashes, Ids, Json, Rows, rows_json, rows_of, span
 from ingestd.store.versions import pair, reader
 
 _sql = Queries("library")
@@ -24,13 +24,35 @@ Members = dict[int, dict[int, Member]]
 
 def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
     """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
+    return assets_in(tx, asset_rows(tx, hashes, lock=lock), incoming)
+
+
+def lock_known(tx: Tx, known: Mapping[str, StoredAsset], incoming: Version) -> dict[str, StoredAsset]:
+    """As `assets` with `lock`, for such as were known before: in order of hash.
+
+    Those of one earlier bundle often have ids in the same order, which are quicker to find than hashes.
+    """
+    if (ids := span([known[hash_].id for hash_ in sorted(known)])) is None:
+        return assets(tx, known, incoming, lock=True)
+    first, last = ids
+    return assets_in(tx, _sql.lock_range(tx.connection, first=first, last=last) or "", incoming)
+
+
+def asset_rows(tx: Tx, hashes: Iterable[str], *, lock: bool = False) -> str:
+    """The rows of known assets as text, for `assets_in`."""
     query = _sql.lock_assets if lock else _sql.assets
     texts = [query(tx.connection, hashes=part) for part in rows_json(sorted(set(hashes)))]
-    rows = [row for text in texts if text is not None for row in orjson.loads(text)]
-    times = {text: text and datetime.fromisoformat(text) for text in {row[6] for row in rows}}
-    version = reader(tx, incoming, ((times[row[6]], row[7]) for row in rows))
+    return ",".join(filter(None, texts))
+
+
+def assets_in(tx: Tx, text: str, incoming: Version) -> dict[str, StoredAsset]:
+    """The assets in such a text, by hash; most have the same few writers."""
+    rows = orjson.loads(f"[{text}]")
+    writers = {(row[6], row[7]): (row[6] and datetime.fromisoformat(row[6]), row[7]) for row in rows}
+    version = reader(tx, incoming, writers.values())
+    versions = {pair: version(*writer) for pair, writer in writers.items()}
     return {
-        hash_: StoredAsset(id_, kind, hash_, entry, documents, bool(deleted), version(times[synced_at], sync_id))
+        hash_: StoredAsset(id_, kind, hash_, entry, documents, deleted, versions[synced_at, sync_id])
         for id_, kind, hash_, entry, documents, deleted, synced_at, sync_id in rows
     }
 
@@ -88,8 +110,10 @@ def bury_assets(tx: Tx, incoming: Version, rows: Sequence[tuple[Any, ...]]) -> N
 
 
 def advance_assets(tx: Tx, incoming: Version, ids: Sequence[int]) -> None:
-    """Makes a bundle the last writer of assets that it delivered unchanged."""
-    if ids:
+    """Makes a bundle the last writer of assets that it delivered unchanged, given in order of id."""
+    if (found := span(ids)) is not None:
+        _sql.advance_range(tx.connection, first=found[0], last=found[1], **_stamp(incoming))
+    elif ids:
         _sql.advance_assets(tx.connection, ids=Ids(ids), **_stamp(incoming))
 
 

@@ -54,6 +54,14 @@ class Ids(tuple[int, ...]):
     __slots__ = ()
 
 
+def span(ids: Sequence[int]) -> tuple[int, int] | None:
+    """The first and the last of ids that follow one another; None if there are none, or if they do not.
+
+    A range is quicker to plan and to look up than as many ids.
+    """
+    return (ids[0], ids[-1]) if ids and list(ids) == list(range(ids[0], ids[0] + len(ids))) else None
+
+
 def escape_ids(value: Ids, _mapping: object = None) -> str:
     return "(" + ",".join(map(str, map(int, value))) + ")"
 

@@ -126,9 +126,8 @@ class BundleImporter:
     def _import_part(self, opened: Opened, part: Part, reader: ItemReader, select: Select) -> None:
         of_run = (self.context, self.lease, self.fence, opened.bundle, self.progress, opened.removed)
         chunks = ChunkSource(
-            self.context.db, self.fence.read, self.lease, opened.manifest, opened.bundle, reader, select,
-            has_none=opened.has_new_items and opened.plan is not None and opened.plan.creates_all,
-        )  # fmt: skip
+            self.context.db, self.fence.read, self.lease, opened.manifest, opened.bundle, reader, select, opened.found
+        )
         ItemsImporter(*of_run, chunks, self._suspects(opened, part)).import_all()
 
     def _reader(self, cause: str) -> ItemReader:

@@ -19,6 +19,7 @@ from ingestd.model import Action, Lease
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.evaluate import Bundle, LibraryState, load_state
+from ingestd.pipeline.found_assets import FoundAssets
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.prefetch import prefetch
@@ -60,8 +61,8 @@ class ChunkSource:
     bundle: Bundle
     reader: ItemReader
     select: Select
-    has_none: bool = False
-    """no asset was known when the bundle was planned: none is looked up, and an INSERT finds those that came since"""
+    found: FoundAssets | None = None
+    """what was found of the assets before: none is looked up then, and the transaction that writes compares them"""
     late: dict[int, ChunkItem] = field(default_factory=dict)
     """items by ordinal that could not be read at present"""
 
@@ -154,14 +155,17 @@ class ChunkSource:
         try:
             if items[0].problem is not None:
                 raise items[0].problem
-            return prepare_chunk(self.bundle, items, LibraryState() if self.has_none else self._state(items))
+            return prepare_chunk(self.bundle, items, self._state(items))
         except Exception as error:
             if is_of_run(error):
                 raise
             return PreparedChunk(items, LibraryState(), (), problem=error)
 
     def _state(self, items: Sequence[ChunkItem]) -> LibraryState:
-        return self.read(lambda tx: load_state(tx, self.bundle, [chunk_item.entry for chunk_item in items]))
+        entries = [chunk_item.entry for chunk_item in items]
+        if self.found is not None:
+            return self.read(partial(self.found.state, entries=entries))
+        return self.read(lambda tx: load_state(tx, self.bundle, entries))
 
     def again(self, chunk_item: ChunkItem) -> PreparedChunk:
         """A chunk of one item that is read once more."""

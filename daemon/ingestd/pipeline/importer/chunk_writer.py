@@ -55,10 +55,10 @@ def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) 
     An asset that did not exist has no row to lock. If another writer inserts it meanwhile, this transaction's INSERT
     fails and all of it runs again.
     """
-    entries = [chunk_item.entry for chunk_item in chunk.items]
-    if not (reload_all or chunk.is_of_covers):
-        entries = [entry for entry in entries if entry.asset_hash in chunk.state.assets]
-    state = evaluate.load_state(tx, bundle, entries, lock=True)
+    entries, known = [chunk_item.entry for chunk_item in chunk.items], chunk.state.assets
+    is_all = reload_all or chunk.is_of_covers
+    assets = None if is_all else library.lock_known(tx, known, bundle.version)
+    state = evaluate.load_state(tx, bundle, entries, lock=True, assets=assets)
     return chunk if state == chunk.state else prepare_chunk(bundle, chunk.items, state)
 
 

@@ -16,6 +16,7 @@ from ingestd.pipeline import delivery, future, ordering, plan_steps, preflight, 
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.found_assets import FoundAssets
 from ingestd.pipeline.group_reading import read_alone
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import Grace
@@ -31,7 +32,8 @@ from ingestd.store.standing import Standing
 class Opened:
     """A run's bundle. `terminal` items were decided before the run began; `plan` is None when one existed already.
 
-    `removed` counts what the run takes out of sight. `has_new_items`: their rows are written when they are decided.
+    `removed` counts what the run takes out of sight. `has_new_items`: their rows are written when they are decided;
+    `found` is then what the plan found of their assets.
     """
 
     manifest: Manifest
@@ -39,7 +41,11 @@ class Opened:
     terminal: int
     plan: Plan | None
     removed: RemovalCount
-    has_new_items: bool = False
+    found: FoundAssets | None = None
+
+    @property
+    def has_new_items(self) -> bool:
+        return self.found is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,15 @@ def may_have_new_items(lease: Lease, begun: Begun) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The rows of a large batch, staged in steps after its run had `begun`; or only their `plan`, and no rows."""
+    """The rows of a large batch, staged in steps after its run had `begun`; or only their `plan`, and no rows.
+
+    `found`: what that plan found in the library.
+    """
 
     begun: Begun
     staging: Staging
     plan: Plan | None = None
+    found: FoundAssets | None = None
 
     def is_for(self, begun: Begun) -> bool:
         """Whether the batch still has this manifest, and its place in the order, as the run begins once more."""
@@ -115,9 +125,10 @@ class Opening:
     def _staged(self, staged: Staged) -> Staged:
         """Stages the items of a large batch. Those of a new one are only planned, if nothing needs their rows."""
         if may_have_new_items(self.lease, staged.begun):
-            plan = plan_steps.foresee(self.context.db, staged.staging, self.fence.read, self.fence.on_step)
+            found, parts = FoundAssets(staged.begun.bundle), staged.staging.parts()
+            plan = plan_steps.foresee(self.context.db, parts, found.forecast, self.fence.read, self.fence.on_step)
             if not plan.removals.total:
-                return replace(staged, plan=plan)
+                return replace(staged, plan=plan, found=found)
         plan_steps.stage(self.context.db, staged.staging, self.fence.fenced, self.fence.on_step)
         return staged
 
@@ -215,9 +226,9 @@ class Opening:
             removals.check(self.context, tx, known)
         except RemovalRefused as refusal:
             return Opened(manifest, bundle, 0, plan, begun.removed), refusal
-        is_new = plan is not None and staged is not None and plan is staged.plan
-        terminal = self._record_start(tx, begun, plan if is_new else None)
-        return Opened(manifest, bundle, terminal, plan, begun.removed, is_new), None
+        found = staged.found if staged is not None and plan is not None and plan is staged.plan else None
+        terminal = self._record_start(tx, begun, None if found is None else plan)
+        return Opened(manifest, bundle, terminal, plan, begun.removed, found), None
 
     def _plan_at_once(self, tx: Tx, begun: Begun) -> Plan | None:
         """The plan, made in this transaction; None if that is too much for one."""
