@@ -117,7 +117,7 @@ BUNDLES: list[Callable[[World], str]] = [
     lambda world: world.put(*map(photo, "onpmdmcba"), photo("q"), sync_id=SYNC_ID.format(6), day=6),
     lambda world: world.put(*map(photo, "abcdmnopq"), photo("e"), sync_id=SYNC_ID.format(7), day=6),
     lambda world: world.put(*map(photo, "abcdemnop"), sync_id=SYNC_ID.format(8), day=2),
-    lambda world: known_with_failures(world),
+    known_with_failures,
     lambda world: world.put(*map(photo, "bd"), action="remove", sync_id=SYNC_ID.format(10), day=8),
     # Two that were removed return; one names a cover
     lambda world: world.put(

@@ -8,6 +8,7 @@ from itertools import combinations, permutations, product
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ingestd import decide
 from ingestd.decide import (
@@ -135,13 +136,13 @@ def deliver(row: StoredAsset | None, bundle: Delivery) -> StoredAsset | None:
     )
     written = StoredAsset(1, "photo", "0" * 32, bundle.entry, bundle.documents, False, bundle.version)
     if verdict.reason is Reason.TOMBSTONED:
-        return replace(written, entry_sha256=None, documents_sha256=None, deleted=True)
+        return structs.replace(written, entry_sha256=None, documents_sha256=None, deleted=True)
     if verdict.decision in (Decision.CREATED, Decision.UPDATED):
         return written
     assert row is not None
     if verdict.decision is Decision.REMOVED:
-        return replace(row, deleted=True, version=bundle.version)
-    return replace(row, version=bundle.version) if verdict.advances else row
+        return structs.replace(row, deleted=True, version=bundle.version)
+    return structs.replace(row, version=bundle.version) if verdict.advances else row
 
 
 def visible(row: StoredAsset | None) -> tuple[str | None, str | None] | None:

@@ -8,7 +8,7 @@ from ingestd.format.entry import Entry
 from ingestd.format.manifest_index import ManifestIndex
 from ingestd.library_records import CoverFile, Covers, StoredAsset
 from ingestd.model import Action, Decision, Reason, Verdict, Version
-from ingestd.store import asset_covers, library
+from ingestd.store import asset_covers, known_assets, library
 from ingestd.store.db import Tx
 
 
@@ -58,7 +58,7 @@ def load_state(
     """
     entries = list(entries)
     if assets is None:
-        assets = library.assets(tx, hashes_of(entries), bundle.version, lock=lock)
+        assets = known_assets.find(tx, hashes_of(entries), bundle.version, lock=lock)
     named = [e.parent_hash if e.is_cover else e.asset_hash for e in entries if e.is_cover or e.cover_hash]
     ids = [assets[hash_].id for hash_ in named if hash_ in assets]
     return LibraryState(assets, asset_covers.find(tx, ids, bundle.version))

@@ -9,7 +9,7 @@ from ingestd.mount.spool import Spool
 from ingestd.pipeline import forecast
 from ingestd.pipeline.evaluate import Bundle, LibraryState, hashes_of, load_state
 from ingestd.pipeline.staging import Forecast
-from ingestd.store import library
+from ingestd.store import known_assets
 from ingestd.store.db import Tx
 
 MAX_PARTS = 2
@@ -21,7 +21,8 @@ NOTHING: Mapping[str, StoredAsset] = {}
 class FoundAssets:
     """The rows of the assets in each part of a plan, as text: a few in memory, and more in a file.
 
-    They may have changed since: whoever writes compares them with the locked ones. Thread-safe once all is forecast.
+    They may have changed since: the transaction that writes compares them with the locked ones. Thread-safe once all
+    parts are forecast.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -36,9 +37,9 @@ class FoundAssets:
 
     def forecast(self, tx: Tx, entries: Sequence[Entry]) -> Sequence[Forecast]:
         """Forecasts the next part, and keeps the rows that it found."""
-        rows = library.asset_rows(tx, hashes_of(entries))
+        rows = known_assets.rows(tx, hashes_of(entries))
         self._keep(entries, rows)
-        state = load_state(tx, self._bundle, entries, assets=library.assets_in(tx, rows, self._bundle.version))
+        state = load_state(tx, self._bundle, entries, assets=known_assets.read(tx, rows, self._bundle.version))
         return forecast.from_state(tx, self._bundle, entries, state)
 
     def _keep(self, entries: Sequence[Entry], rows: str) -> None:
@@ -65,6 +66,6 @@ class FoundAssets:
             return assets
         read = self._texts[first]
         assert read is not None, "others are looked up"
-        assets = library.assets_in(tx, read().decode(), self._bundle.version)
+        assets = known_assets.read(tx, read().decode(), self._bundle.version)
         self._last = (first, assets)
         return assets

@@ -1,13 +1,10 @@
 """The library's rows: assets with their files, documents and covers; galleries and collections with their members."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-import orjson
-
 from ingestd.format.container import CONTAINER_TYPES
-from ingestd.library_records import Member, StoredAsset, StoredContainer
+from ingestd.library_records import Member, StoredContainer
 from ingestd.model import Version
 from ingestd.store import bulk
 from ingestd.store.db import Tx
@@ -20,41 +17,6 @@ _containers = {kind: Queries("container", kind=kind) for kind in CONTAINER_TYPES
 MAX_ROWS = 2**63 - 1
 Members = dict[int, dict[int, Member]]
 """memberships, by the id of the container and the id of the asset"""
-
-
-def assets(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
-    """Known assets by hash; with `lock`, locked in order of hash until the transaction ends."""
-    return assets_in(tx, asset_rows(tx, hashes, lock=lock), incoming)
-
-
-def lock_known(tx: Tx, known: Mapping[str, StoredAsset], incoming: Version) -> dict[str, StoredAsset]:
-    """As `assets` with `lock`, for such as were known before: in order of hash.
-
-    Those of one earlier bundle often have ids in the same order, which are quicker to find than hashes.
-    """
-    if (ids := span([known[hash_].id for hash_ in sorted(known)])) is None:
-        return assets(tx, known, incoming, lock=True)
-    first, last = ids
-    return assets_in(tx, _sql.lock_range(tx.connection, first=first, last=last) or "", incoming)
-
-
-def asset_rows(tx: Tx, hashes: Iterable[str], *, lock: bool = False) -> str:
-    """The rows of known assets as text, for `assets_in`."""
-    query = _sql.lock_assets if lock else _sql.assets
-    texts = [query(tx.connection, hashes=part) for part in rows_json(sorted(set(hashes)))]
-    return ",".join(filter(None, texts))
-
-
-def assets_in(tx: Tx, text: str, incoming: Version) -> dict[str, StoredAsset]:
-    """The assets in such a text, by hash; most have the same few writers."""
-    rows = orjson.loads(f"[{text}]")
-    writers = {(row[6], row[7]): (row[6] and datetime.fromisoformat(row[6]), row[7]) for row in rows}
-    version = reader(tx, incoming, writers.values())
-    versions = {pair: version(*writer) for pair, writer in writers.items()}
-    return {
-        hash_: StoredAsset(id_, kind, hash_, entry, documents, deleted, versions[synced_at, sync_id])
-        for id_, kind, hash_, entry, documents, deleted, synced_at, sync_id in rows
-    }
 
 
 def insert_assets(tx: Tx, parts: Iterable[Rows]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from ingestd.pipeline.importer import cover_writer, new_items
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, file_rows, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
-from ingestd.store import asset_covers, due, item, ledger, library
+from ingestd.store import asset_covers, due, item, known_assets, ledger, library
 from ingestd.store.db import Tx
 
 
@@ -57,7 +57,7 @@ def _confirm(tx: Tx, bundle: Bundle, chunk: PreparedChunk, *, reload_all: bool) 
     """
     entries, known = [chunk_item.entry for chunk_item in chunk.items], chunk.state.assets
     is_all = reload_all or chunk.is_of_covers
-    assets = None if is_all else library.lock_known(tx, known, bundle.version)
+    assets = None if is_all else known_assets.lock_known(tx, known, bundle.version)
     state = evaluate.load_state(tx, bundle, entries, lock=True, assets=assets)
     return chunk if state == chunk.state else prepare_chunk(bundle, chunk.items, state)
 
