@@ -75,7 +75,7 @@ class Daemon:
 
     def _build_services(self) -> list[Service]:
         """The background threads, each with its step; those of the worker pool excepted."""
-        poller = Poller(self.context, self._wake_for)
+        poller = Poller(self.context, self._wake_for, self.worker_pool.give_back_left)
         heartbeat = Heartbeat(self.context, lambda: self.worker_pool.leases, self._claims)
         self._rescue = Service("rescuer", self.rescuer.run_once)
         self._scan = Service("scanner", self._scans.run_once)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingestd.backoff import backoff
 from ingestd.model import Action
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
@@ -26,6 +27,8 @@ MAX_AGE, MAX_WAIT, LOOK = 60.0, 2.0, 0.25
 being made, and between looks"""
 MAX_ITEMS = 16
 """of a bundle that is imported together with others"""
+FIRST_REST, MAX_REST = 60.0, 3600.0
+"""seconds for which no bundles are imported together: each time twice as long, until some have been"""
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Ahead:
         self._following: dict[str, dict[str, None]] = {}
         """those that name a bundle as their prior"""
         self._size = 0
-        self._rests_until = 0.0
+        self._rests, self._rests_until = backoff(FIRST_REST, MAX_REST), 0.0
         self._long: tuple[Delivery, float] | None = None
         """and when (monotonic) it was read"""
         self._changed = threading.Condition()
@@ -158,9 +161,10 @@ class Ahead:
         """How many small bundles are kept to be imported together: about as many are queued, or soon will be."""
         return len(self._kept) if time.monotonic() >= self._rests_until else 0
 
-    def rest(self, seconds: float) -> None:
-        """Has no bundles imported together for a while."""
-        self._rests_until = time.monotonic() + seconds
+    def rest(self) -> None:
+        """Has no bundles imported together for a while, because reading them together takes long."""
+        with self._changed:
+            self._rests_until = time.monotonic() + next(self._rests)
 
     def may_join(self, sync_id: str, sha256: str | None) -> bool:
         """Whether a bundle that is kept may be imported together with others."""
@@ -187,8 +191,9 @@ class Ahead:
             return kept.found() if kept is not None and kept.counts_for(sha256, identity) else None
 
     def forget(self, sync_ids: Iterable[str]) -> None:
-        """Drops bundles that were imported."""
+        """Drops bundles that were imported together."""
         with self._changed:
+            self._rests = backoff(FIRST_REST, MAX_REST)
             for sync_id in sync_ids:
                 self._drop(sync_id)
 

@@ -16,14 +16,17 @@ from ingestd.store.request import Claim
 class Poller:
     """Wakes the parts whose work was queued by another process. One statement a round for all of them.
 
-    It also drops what was read ahead for a job that does not come.
+    It also drops what was read ahead for a job that does not come, and has jobs put back that no worker takes up.
     """
 
-    def __init__(self, context: Context, wake: Callable[[QueuedWork], None]) -> None:
-        self._context, self._wake = context, wake
+    def __init__(
+        self, context: Context, wake: Callable[[QueuedWork], None], give_back: Callable[[], None] = lambda: None
+    ) -> None:
+        self._context, self._wake, self._give_back = context, wake, give_back
 
     def run_once(self) -> float:
         self._context.ahead.forget_old()
+        self._give_back()
         self._wake(self._context.db.read(next_jobs.queued))
         return self._context.settings.worker.poll_interval
 

@@ -38,6 +38,8 @@ GATE_SECONDS, HANGING_SECONDS = 1.0, 5.0
 """how old a look at the mount may be; seconds between looks at whether too many reads hang"""
 MIN_SHARE, MAX_TOGETHER = 8, 16
 """jobs that one worker may claim together, however many others are idle; and at most"""
+LEFT_SECONDS = 5.0
+"""for which a claimed job waits for a worker of this process, until those of other hosts may have it"""
 MAX_LOOKS = 16
 """manifests of jobs that are set aside, which a worker without another job looks at"""
 
@@ -183,6 +185,8 @@ class WorkerPool:
         finally:
             ended = {lease.job_id for lease in done}
             left = [lease for lease in leases if lease.job_id not in ended]
+            for lease in left:
+                lease.progress_at = time.monotonic()
             with self._lock:
                 self._left.extend(left)
                 del self._leases[slot]
@@ -202,6 +206,17 @@ class WorkerPool:
             self._leases[slot] = [lease]
         self._run(slot, lease)
         return True
+
+    def give_back_left(self) -> None:
+        """Puts jobs back that have waited for a worker: all of this process have others, which may take long."""
+        while (lease := self._next_waiting()) is not None:
+            self._give_back(lease, "no_worker")
+            self._aside.forget(lease.job_id)
+
+    def _next_waiting(self) -> Lease | None:
+        with self._lock:
+            is_due = self._left and time.monotonic() - self._left[0].progress_at >= LEFT_SECONDS
+            return self._left.popleft() if is_due else None
 
     def _run(self, slot: int, lease: Lease) -> None:
         self._begin(slot, [lease])
@@ -242,9 +257,9 @@ class WorkerPool:
     def _keep_waiting(self) -> bool:
         return not self._stopping.is_set()
 
-    def _give_back(self, lease: Lease) -> str:
+    def _give_back(self, lease: Lease, why: str = "not_ended") -> str:
         """Releases a job whose run could not record its end; otherwise it would stay claimed until it is stale."""
-        reason = "stopping" if self._stopping.is_set() else "not_ended"
+        reason = "stopping" if self._stopping.is_set() else why
         try:
             release = partial(completion.release, lease=lease, reason=reason)
             self._context.db.transaction(release, keep_waiting=self._keep_waiting)

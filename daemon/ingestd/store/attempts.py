@@ -88,8 +88,12 @@ class Attempt(Generic[T]):
             try:
                 return self._run()
             except DatabaseUnavailable as error:
-                pause = self._pause_after(error, keep_waiting)
-            _sleep(pause, keep_waiting)
+                waits = self._patience(keep_waiting)
+                pause = self._pause_after(error, waits)
+            _sleep(pause, waits)
+
+    def _patience(self, keep_waiting: KeepWaiting) -> KeepWaiting:
+        return keep_waiting
 
     def _run(self) -> T:
         self._stage, connection, is_fresh = Stage.BEGINNING, None, True
@@ -191,9 +195,11 @@ class Transaction(Attempt[T]):
 
     _in_doubt: tuple[T, Receipt | None] | None = None
 
-    def __init__(self, db: "Database", work: Callable[[Tx], T], *, at_once: bool = False) -> None:
+    def __init__(
+        self, db: "Database", work: Callable[[Tx], T], *, at_once: bool = False, keep_asking: KeepWaiting = None
+    ) -> None:
         super().__init__(db, work)
-        self._at_once = at_once
+        self._at_once, self._keep_asking = at_once, keep_asking
 
     def _use(self, connection: Connection) -> T:
         if not self._at_once:
@@ -204,6 +210,10 @@ class Transaction(Attempt[T]):
         finally:
             with suppress(*DRIVER_ERRORS):  # the connection is lost then, and not used again
                 connection.limit_lock_waits(self._db.lock_seconds)
+
+    def _patience(self, keep_waiting: KeepWaiting) -> KeepWaiting:
+        """What was perhaps committed is worth other waits than what can be left undone."""
+        return keep_waiting if self._in_doubt is None else self._keep_asking or keep_waiting
 
     def _is_enough(self, error: DatabaseUnavailable, keep_waiting: KeepWaiting) -> bool:
         return (self._at_once and isinstance(error, DatabaseContention)) or super()._is_enough(error, keep_waiting)

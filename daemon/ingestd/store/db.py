@@ -50,14 +50,17 @@ class Database:
         self.had_outage = False
         self.on_failure: Callable[[], None] = lambda: None
 
-    def transaction(self, work: Callable[[Tx], T], *, keep_waiting: KeepWaiting = None) -> T:
+    def transaction(
+        self, work: Callable[[Tx], T], *, keep_waiting: KeepWaiting = None, keep_asking: KeepWaiting = None
+    ) -> T:
         """Runs `work` in one transaction and commits. Runs all of it again if something stood in its way.
 
         That goes on as long as `keep_waiting()` is true; otherwise DatabaseUnavailable is raised after a while. When
         the reply to COMMIT is lost, the receipt of the transaction says whether it was committed; without one, `work`
-        runs again. Raises DataRefused for bad values, DataSuspected if the server ends connections over them.
+        runs again. `keep_asking()`, by default `keep_waiting()`, is asked instead until the receipt could be read.
+        Raises DataRefused for bad values, DataSuspected if the server ends connections over them.
         """
-        return Transaction(self, work).until_done(keep_waiting)
+        return Transaction(self, work, keep_asking=keep_asking).until_done(keep_waiting)
 
     def transaction_at_once(self, work: Callable[[Tx], T]) -> T:
         """As `transaction`, but waits for no row that others hold. Raises DatabaseContention then.

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from ingestd.errors import MountSilent, Stopping
+from ingestd.errors import DatabaseContention, MountSilent, Stopping
 from ingestd.model import BatchStatus, Decision, Lease
 from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.mountinfo import MountIdentity
@@ -21,19 +21,20 @@ from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.group_reading import READING_SECONDS, read_again
 from ingestd.pipeline.importer import following, group_import
-from ingestd.pipeline.importer.following import Claimant
+from ingestd.pipeline.importer.following import Claimant, Followers
 from ingestd.pipeline.importer.group_import import Decided, Member
 from ingestd.pipeline.passes import Part
 from ingestd.store.attempts import never
+from ingestd.store.db import Tx
 
 log = structlog.get_logger()
 
-REST_SECONDS = 60.0
-"""for which all bundles are read one by one, after reading those of a group took too long"""
 CHECK_SECONDS = 1.0
 """how old a check of the mount may be: no problem of a file is recorded here"""
 MAX_BYTES = 2**18
 """of the documents of all bundles: they go into one statement"""
+WRITING_SECONDS = 1.0
+"""after which a transaction that another one was in the way of is not tried again: that is in the way of one bundle"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,15 @@ class Together:
             done = self._import()
         except Exception as error:  # noqa: BLE001  it comes again in a run of its own, and is reported there
             if isinstance(error, MountSilent):
-                self.context.ahead.rest(REST_SECONDS)
+                self.context.ahead.rest()
             log.debug("not_imported_together", reason=str(error))
             return []
         claimed = {lease.job_id for lease in self.leases}
         claims.count(self.context, [one.lease for one in done if one.lease.job_id not in claimed])
         for one in done:
             self._count(one)
-        self.context.ahead.forget(one.lease.sync_id for one in done)
+        if done:
+            self.context.ahead.forget(one.lease.sync_id for one in done)
         return [one.lease for one in done]
 
     def _import(self) -> list[Decided]:
@@ -75,12 +77,22 @@ class Together:
             members = self._members([*self.leases, *followers.leases], identity)
             if len(members) < 2:
                 return []
-            work = partial(group_import.run, context=self.context, members=members, followers=followers)
+            work = partial(self._write, members=members, followers=followers, until=time.monotonic() + WRITING_SECONDS)
             with self.context.instruments.chunk_duration.time():
-                return self.context.db.transaction(work, keep_waiting=never)
+                return self.context.db.transaction(work, keep_waiting=never, keep_asking=self._keep_asking)
         finally:
             # The jobs of those that were left out may wait for long.
             self.context.ahead.forget_readings(lease.sync_id for lease in followers.leases)
+
+    def _write(self, tx: Tx, members: Sequence[Member], followers: Followers, until: float) -> list[Decided]:
+        if time.monotonic() >= until:
+            raise DatabaseContention("another transaction holds what one of several bundles needs")
+        return group_import.run(tx, self.context, members, followers)
+
+    def _keep_asking(self) -> bool:
+        """Whether to wait until the database says what was committed, as runs wait for it."""
+        self._note_progress()
+        return not self.stopping.is_set()
 
     def _hashes(self, lease: Lease, identity: MountIdentity) -> set[str]:
         """The assets of the bundle of a job, as far as it was read."""
@@ -93,12 +105,13 @@ class Together:
         kept = [(lease, look_up(lease.sync_id, lease.recorded_sha256, identity)) for lease in leases]
         known = [(lease, found) for lease, found in kept if found is not None]
         readings = self._readings([found for _, found in known])
-        members, size = [], 0
+        members, left = [], MAX_BYTES
         for lease, found in known:
             of_bundle = readings.get(lease.sync_id)
-            size += sum(one.size for one in (of_bundle or {}).values())
-            if of_bundle is not None and size <= MAX_BYTES:
+            size = sum(one.size for one in (of_bundle or {}).values())
+            if of_bundle is not None and size <= left:
                 members.append(Member(lease, found.delivered, of_bundle))
+                left -= size
         return members
 
     def _readings(self, found: Sequence[Found]) -> dict[str, ReadingsByOrdinal]:
@@ -121,11 +134,14 @@ class Together:
 
         Bundles that take long to read are read at the same time by several workers.
         """
-        self.tick()
+        self._note_progress()
         if self.stopping.is_set():
             raise Stopping("the daemon is stopping")
         if time.monotonic() > self.read_until:
             raise MountSilent("reading the items of several bundles takes long")
+
+    def _note_progress(self) -> None:
+        self.tick()
         for lease in self.leases:
             lease.progress_at = time.monotonic()
 
