@@ -81,7 +81,12 @@ def test_a_lock_is_waited_for_once(world: World, monkeypatch: pytest.MonkeyPatch
     pool, tries, work = queued(world, context), list[None](), group_import.run
     assert context.db.lock_seconds == 1
     monkeypatch.setattr(together, "WRITING_SECONDS", 0.5)
-    monkeypatch.setattr(group_import, "run", lambda *arguments: (tries.append(None), work(*arguments))[1])
+
+    def counted(*arguments: Any) -> Any:
+        tries.append(None)
+        return work(*arguments)
+
+    monkeypatch.setattr(group_import, "run", counted)
     with holding(world, "INSERT INTO asset (hash, deleted_at) VALUES (%s, NOW())", md5("b")):
         monkeypatch.setattr(Run, "execute", lambda _self: "lost")
         pool.claim_and_run(0)
