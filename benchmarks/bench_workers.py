@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from common import Bench, lean_item, put
+from costs import spent
 from frame import Form, Value, measures, note
 from real_daemon import HOUR, daemon, make_files, wait_until_imported
 
@@ -20,20 +21,24 @@ def workers(world: Bench, form: Form) -> Iterator[Value]:
     for items in bundles:
         make_files(world, items)
     for _ in range(form.rounds(5)):
-        one, two = (seconds(world, bundles, threads) for threads in (1, 2))
+        (one, cores), (two, cores_of_two) = (import_both(world, bundles, threads) for threads in (1, 2))
         note(f"{2 * size / one:,.0f} items/s with one worker, {2 * size / two:,.0f} with two")
+        note(f"{cores:.2f} cores were busy with one worker, {cores_of_two:.2f} with two")
         yield Value("10", one / two)
 
 
-def seconds(world: Bench, bundles: list[list[dict[str, object]]], threads: int) -> float:
-    """Seconds from the first claim to the last end; the queue is paused until both are queued."""
+def import_both(world: Bench, bundles: list[list[dict[str, object]]], threads: int) -> tuple[float, float]:
+    """Seconds from the first claim to the last end, and how many cores the daemon, its helpers and MariaDB took.
+
+    The queue is paused until both bundles are queued.
+    """
     world.empty()
-    with daemon(world, worker={"threads": threads}):
+    with daemon(world, worker={"threads": threads}) as process:
         world.sql("UPDATE ingest_control SET paused = 1")
         for items in bundles:
             put(world, items)
         until(lambda: world.sql(QUEUED) == [(1,)], what="for both bundles to be queued", seconds=HOUR)
         world.sql("UPDATE ingest_control SET paused = 0")
-        wait_until_imported(world)
+        passed, processor = spent(lambda: wait_until_imported(world), world.server.pid, process.pid)
     ((found,),) = world.sql(f"{SPAN} WHERE items_total = {len(bundles[0])}")
-    return float(found)
+    return float(found), processor / passed
