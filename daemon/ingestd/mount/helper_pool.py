@@ -40,8 +40,8 @@ class Use(Enum):
 MAX_ABANDONED = {Use.CHECK: 8, Use.LISTING: 4, Use.MANIFEST: 32, Use.ITEMS: 64}
 MAX_OF_BUNDLE = 16
 """helpers that may hang with the items of one bundle, each with one item, or with those of its threads"""
-RETURN_SECONDS = 0.02
-"""for which one that others use is waited for, before another one is started"""
+RETURN_SECONDS, MAX_RETURN_SECONDS = 0.02, 0.16
+"""for each that others use, and at most: how long one of them is waited for, before another one is started"""
 IDLE_SECONDS = 20.0
 """after which a helper ends that nothing needed, unless it is the last one"""
 MAX_IN_ALL_MOUNTS = 128
@@ -116,9 +116,12 @@ class HelperPool:
             self._put_back(helper)
 
     def _take_soon(self) -> HelperProcess | None:
-        """An idle helper, or one that is put back very soon: to start one takes longer than most exchanges."""
-        helper = self._take_idle()
-        if helper is None and self._busy and self._returned.wait_for(lambda: bool(self._idle), RETURN_SECONDS):
+        """An idle helper, or one that is put back soon: to start one takes longer than most exchanges.
+
+        The more are in use, the sooner one is back, and the less another one would add where processors are short.
+        """
+        helper, seconds = self._take_idle(), min(self._busy * RETURN_SECONDS, MAX_RETURN_SECONDS)
+        if helper is None and self._busy and self._returned.wait_for(lambda: bool(self._idle), seconds):
             helper = self._take_idle()
         return helper
 

@@ -247,7 +247,8 @@ def test_whether_the_mount_is_remote_is_known_from_the_last_check(
 
 
 def test_one_that_is_about_to_be_put_back_is_used_again(make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helper_pool, "RETURN_SECONDS", LATE)
+    for name in ("RETURN_SECONDS", "MAX_RETURN_SECONDS"):
+        monkeypatch.setattr(helper_pool, name, LATE)
     mount, is_used, may_end = make_mount(), threading.Event(), threading.Event()
 
     def use() -> None:
@@ -265,6 +266,17 @@ def test_one_that_is_about_to_be_put_back_is_used_again(make_mount: MakeMount, m
         thread.join()
     assert mount.up
     assert len(helpers()) == 1
+
+
+def test_the_more_are_in_use_the_longer_one_is_waited_for(
+    make_mount: MakeMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount, waits = make_mount(), list[float]()
+    monkeypatch.setattr(mount._pool._returned, "wait_for", lambda _is_back, seconds: waits.append(seconds))
+    with ExitStack() as used:
+        for _ in range(10):
+            used.enter_context(mount._helper(Use.CHECK))
+    assert waits == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.16])
 
 
 def test_another_one_is_started_where_one_stays_in_use(make_mount: MakeMount) -> None:
