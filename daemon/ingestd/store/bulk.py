@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ingestd.store.attempts import RowsLeftOut, Tx
-from ingestd.store.server_errors import DRIVER_ERRORS, number_of
+from ingestd.store.server_errors import DRIVER_ERRORS, is_unknown, number_of
 from ingestd.store.values import Rows
 
 MIN_LOADED = 100
@@ -28,16 +28,22 @@ def write(tx: Tx, rows: Rows, *, insert: Callable[..., Any], load: Callable[...,
 
 
 def _load(tx: Tx, rows: Rows, load: Callable[..., int]) -> bool:
-    """Whether the server still takes rows so."""
+    """Whether the server still takes rows so.
+
+    A proxy before it may refuse what the server allows, with any number: then the INSERT shows whether that is all.
+    """
     connection = tx.connection
     try:
         with connection.offering(rows.lines):
             written = load(connection)
     except DRIVER_ERRORS as error:
-        if number_of(error) not in NOT_ALLOWED:
+        is_refused = number_of(error) in NOT_ALLOWED
+        if not (is_refused or is_unknown(error)):
             raise
         connection.can_load = tx.may_load = False
-        return False
+        if is_refused:
+            return False
+        raise RowsLeftOut from error
     if written != len(rows) or connection.warning_count:
         raise RowsLeftOut
     return True

@@ -184,6 +184,13 @@ def number_of(error: Exception) -> int:
     return first if isinstance(first, int) and isinstance(error, MySQLError) else 0
 
 
+def is_unknown(error: Exception) -> bool:
+    """Whether it came from the other side, which goes on, and nothing is known of its number."""
+    number = number_of(error)
+    is_of_client = not number or CR.CR_ERROR_FIRST <= number <= CR.CR_ERROR_LAST
+    return not is_of_client and number not in CUT and meaning_of(number, getattr(error, "sqlstate", None)) is Meaning.MOMENT
+
+
 def is_own_timeout(error: Exception) -> bool:
     """Whether we stopped waiting for the server, as opposed to a server that ended the connection."""
     return isinstance(error.__context__, TimeoutError)

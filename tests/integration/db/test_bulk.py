@@ -1,5 +1,6 @@
 """Many rows at once by LOAD DATA LOCAL: exact, all or none, and no way to the files of this host."""
 
+import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from ingestd.store import bulk
 from ingestd.store.connection import Connection
 from ingestd.store.db import Database, Tx
 from ingestd.store.values import Rows
+from support.mariadb_proxy import Fault, fake_error, mariadb_proxy
 from support.rogue_db import framed
 from support.trial_db import Trial, run
 
@@ -71,6 +73,25 @@ def test_the_server_may_forbid_it_at_any_time(trial: Trial, db: Database) -> Non
     finally:
         trial.sql("SET GLOBAL local_infile = 1")
     assert len(trial.numbers()) == 102
+
+
+def test_a_proxy_may_forbid_what_the_server_allows(trial: Trial, tmp_path: Path) -> None:
+    """With the number of a server that is not ready, as ProxySQL does. The transaction begins again."""
+    refusal = Fault("^LOAD DATA", fake_error(1047, "08S01", "Unsupported command"), times=math.inf)
+    with mariadb_proxy(trial.server.socket, tmp_path / "p") as proxy:
+        proxy.add(refusal)
+        trial.made.append(Database(trial.settings.model_copy(update={"unix_socket": str(proxy.path)}), loads=True))
+        runs = []
+
+        def work(tx: Tx) -> None:
+            runs.append(tx.may_load)
+            run(tx, "UPDATE t SET n = n + 5 WHERE id = 1")
+            write(tx, rows())
+
+        trial.made[-1].transaction(work, keep_waiting=lambda: False)
+        assert (runs, trial.numbers()[1], len(trial.numbers())) == ([True, False], 5, 102)
+        trial.made[-1].transaction(lambda tx: write(tx, Rows([(n, "abc", None) for n in range(2000, 2100)], (7,))))
+        assert refusal.done == 1, "it is not tried again on this connection"
 
 
 @pytest.mark.parametrize(
