@@ -16,7 +16,7 @@ from support.world import World, md5, photo
 
 NAMES = [f"n{number}" for number in range(8)]
 ASSETS = r"^INSERT INTO asset "
-READ = r"^SELECT JSON_ARRAYAGG\(JSON_ARRAY\(a\.id"
+READ = r"^SELECT GROUP_CONCAT\(\s+'\[', a\.id"
 
 
 @pytest.fixture

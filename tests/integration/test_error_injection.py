@@ -97,7 +97,7 @@ def test_no_error_number_fails_a_job_or_an_item(site: ProxiedWorld, part: int, *
         sync_id = site.queued(context, *bundle(name))
         about_values = MEANINGS.get(number) in (Meaning.VALUES, Meaning.SUSPECTED)
         fake = fake_error(number, text=name)
-        site.proxy.add(Fault(r"^SELECT JSON_ARRAYAGG\(JSON_ARRAY\(a\.id, a\.asset_type", fake, times=2))
+        site.proxy.add(Fault(r"^SELECT GROUP_CONCAT\(\s+'\[', a\.id", fake, times=2))
         site.proxy.add(Fault(r"^INSERT INTO asset ", fake, times=1 if about_values else 3))
         site.proxy.add(Fault("^COMMIT", fake, nth=3 if also_small else 2, times=2))
         with in_steps(also_small=also_small):

@@ -186,9 +186,9 @@ def number_of(error: Exception) -> int:
 
 def is_unknown(error: Exception) -> bool:
     """Whether it came from the other side, which goes on, and nothing is known of its number."""
-    number = number_of(error)
+    number, sqlstate = number_of(error), getattr(error, "sqlstate", None)
     is_of_client = not number or CR.CR_ERROR_FIRST <= number <= CR.CR_ERROR_LAST
-    return not is_of_client and number not in CUT and meaning_of(number, getattr(error, "sqlstate", None)) is Meaning.MOMENT
+    return not is_of_client and number not in CUT and meaning_of(number, sqlstate) is Meaning.MOMENT
 
 
 def is_own_timeout(error: Exception) -> bool:
