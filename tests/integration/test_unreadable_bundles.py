@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestd.mount import requests
 from ingestd.pipeline.rotation import Compared, Rotation
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import faulty_fuse
@@ -80,8 +81,9 @@ def test_what_is_not_a_regular_file_hands_nothing_over(
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EPERM, errno.EIO])
 @pytest.mark.parametrize(("suffix", "step"), [("json", "open"), ("json", "read"), ("ready", "lookup")])
 def test_a_bundle_that_can_be_read_again_is_noticed_within_a_scan(
-    world: World, clock: Clock, tmp_path: Path, error: int, suffix: str, step: str
+    world: World, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, suffix: str, step: str
 ) -> None:
+    monkeypatch.setattr(requests, "LISTED_SECONDS", -1.0)  # or no sentinel would be looked up
     with faulty_fuse(world.root, tmp_path / "mnt") as faulty:
         scanner = Scanner(world.context(mount={"root": faulty.point}))
         sync_id = world.put(photo("a"))

@@ -32,6 +32,8 @@ ASYNC_READ, PARALLEL_DIROPS = 1 << 0, 1 << 18
 """without them the kernel lets one request to a file or folder wait for another"""
 DIRECT_IO, ROOT, MAX_REQUEST, MAX_READ = 1, 1, 1 << 18, 1 << 17
 
+FOLDER, FILE = stat.S_IFDIR >> 12, stat.S_IFREG >> 12
+
 _IN, _OUT = struct.Struct("=IIQQIIII"), struct.Struct("=IiQ")
 _INIT, _OPENED, _READ = struct.Struct("=IIIIHHIIHHI28x"), struct.Struct("=QII"), struct.Struct("=QQI")
 _ATTRIBUTES = struct.Struct("=6Q10I")
@@ -205,19 +207,21 @@ class FaultyFuse:
 
     def _listing(self, path: str, _handle: int, offset: int, size: int) -> bytes:
         found = b""
-        for number, name in enumerate(self._names(path, offset), offset + 1):
-            dirent = _DIRENT.pack(ROOT, number, len(name), stat.S_IFREG >> 12 if b"." in name else 0) + name
+        for number, (name, kind) in enumerate(self._names(path, offset), offset + 1):
+            dirent = _DIRENT.pack(ROOT, number, len(name), kind) + name
             dirent += b"\0" * (-len(dirent) % 8)
             if len(found) + len(dirent) > size:
                 break
             found += dirent
         return found
 
-    def _names(self, path: str, offset: int) -> Iterator[bytes]:
-        present = sorted(os.listdir(os.fsencode(self.source / path)))
+    def _names(self, path: str, offset: int) -> Iterator[tuple[bytes, int]]:
+        """Names and their types, as in a record of a folder."""
+        with os.scandir(os.fsencode(self.source / path)) as found:
+            present = sorted((entry.name, FOLDER if entry.is_dir(follow_symlinks=False) else FILE) for entry in found)
         yield from present[offset:]
         if (made := self.endless.get(path)) is not None:
-            yield from (os.fsencode(made(number)) for number in count(max(0, offset - len(present))))
+            yield from ((os.fsencode(made(number)), FILE) for number in count(max(0, offset - len(present))))
 
 
 @contextmanager

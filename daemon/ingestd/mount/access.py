@@ -59,7 +59,7 @@ class Mount:
         self._checked_at = self._lost_at = -math.inf
         self._mount_id = 0
         self._root, self._path = str(settings.root), settings.root
-        self._requests = Requests(settings)
+        self._requests = Requests(settings, lambda: self.is_remote)
         self._pool = HelperPool(settings.root, self._mounted)
         self._shares = ReaderShares(settings.readers)
         self.prober = Prober(settings.root, self._mounted)
@@ -150,6 +150,7 @@ class Mount:
             helper.send(wire.ListSentinels(self._root, list(awaited), stamp), seconds)
             while not receiver.is_complete:
                 on_part(receiver.add(helper.receive(seconds)))
+        self._requests.note_listed(receiver.listing)
         return receiver.listing
 
     def read_manifest(
@@ -195,8 +196,8 @@ class Mount:
     ) -> float:
         """Adds digests of manifests to `found`, in order (None: unreadable), for so long; returns processor time.
 
-        `on_alive()` is called for signs of life of a long one.
-        Raises MountUnavailable; MountSilent after `deadline` seconds without one, at the first that is not in `found`.
+        `on_alive()` is called for signs of life. Raises MountUnavailable; MountSilent after `deadline` seconds without
+        one, at the first that is not in `found`.
         """
         with self._helper(Use.MANIFEST) as helper:
             helper.send(self._requests.digests(sync_ids, seconds), deadline)

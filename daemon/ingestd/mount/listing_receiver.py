@@ -31,6 +31,7 @@ class ListingReceiver:
         if reply.ids:
             self.listing.parts.append(reply.ids)
         self.listing.manifests.update(reply.manifests)
+        self.listing.are_files &= reply.are_files
         self.listing.stamp, self.listing.is_unchanged = reply.stamp, reply.is_unchanged
         self.listing.invalid_count += len(reply.invalid_names)
         room = MAX_INVALID - len(self.listing.invalid_names)

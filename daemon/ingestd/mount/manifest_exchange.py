@@ -15,6 +15,11 @@ SILENT_SECONDS, SLOW_SECONDS = 1.0, 3.0
 """of silence over one manifest, and that reading it takes, until the others of its request are left to other readers"""
 
 
+def _asked(request: ReadManifest) -> tuple[str, str | None, bool]:
+    """What is asked for; whether its sentinel is listed changes with time."""
+    return request.sync_id, request.known_sha256, request.only_short
+
+
 class _LeftUnread(Exception):
     """A helper has replies that nothing is going to take."""
 
@@ -39,7 +44,7 @@ class ManifestExchange:
 
     def is_next(self, request: ReadManifest) -> bool:
         """Whether this is what can be received now."""
-        return bool(self._left) and self._left[0] == request
+        return bool(self._left) and _asked(self._left[0]) == _asked(request)
 
     def read(self, seconds: float, on_alive: Callable[[], None]) -> ManifestReading:
         """The next manifest; `on_alive()` is called for each sign of life.

@@ -98,7 +98,7 @@ def _read(request: ReadManifest, alive: Callable[[], None], folder: int | None) 
     digest = hashlib.sha256()
     # Not a list of blocks: joining them would need twice the memory.
     kept = BytesIO()
-    with open_manifest(request.root, request.sync_id, alive, folder) as fd:
+    with open_manifest(request.root, request.sync_id, alive, folder, is_listed=request.is_listed) as fd:
         size = os.fstat(fd).st_size
         if size > max_bytes:
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")

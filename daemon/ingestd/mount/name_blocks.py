@@ -15,8 +15,10 @@ BLOCK_BYTES = 2**18
 SYSTEM_CALLS = {"x86_64": 217, "aarch64": 61}
 """getdents64(2), which the C library has no function for before glibc 2.30"""
 # struct linux_dirent64: inode, offset, length of the record and type, then the name, NUL and padding to 8 bytes.
-LENGTH_AT, NAME_AT = 16, 19
+LENGTH_AT, TYPE_AT, NAME_AT = 16, 18, 19
 _LENGTH = struct.Struct("=H")
+REGULAR = b"\x08"
+"""the type of a regular file; not all file systems give types"""
 READY, JSON = b".ready\0", b".json\0"
 PLAIN_LENGTH = 64
 """bytes of a record whose name is a sync_id with one of these suffixes"""
@@ -61,6 +63,13 @@ def plain_ids(block: bytes, suffix: bytes) -> bytes | None:
         return None
     joined = b"".join([part[-ID_LENGTH:] for part in parts[:-1]])
     return joined if _are_ids(joined) else None
+
+
+def are_files(block: bytes) -> bool:
+    """Whether all records of a block whose names are plain say that they are of regular files."""
+    if len(block) % PLAIN_LENGTH:
+        block = _without_dots(block)
+    return block[TYPE_AT::PLAIN_LENGTH] == REGULAR * (len(block) // PLAIN_LENGTH)
 
 
 def _without_dots(block: bytes) -> bytes:

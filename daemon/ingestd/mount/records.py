@@ -1,5 +1,6 @@
 """Records of what is read below the mount root, for those who use it without the transport that carries it."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ class Listing:
 
     `invalid_names`: some of the `invalid_count` names that look like sentinels, and are not. `is_unchanged`: nothing
     was listed, because the folder is as it was at another listing; `stamp` identifies that, if it is not empty.
+    `are_files`: all that was listed are regular files.
     """
 
     parts: list[bytes] = field(default_factory=list)
@@ -44,15 +46,18 @@ class Listing:
     invalid_count: int = 0
     stamp: str = field(default="", compare=False)
     is_unchanged: bool = False
+    are_files: bool = field(default=True, compare=False)
     _sync_ids: set[str] = field(default_factory=set, compare=False)
     _split: int = field(default=0, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     @property
     def sync_ids(self) -> set[str]:
-        """The sync_ids of `parts`, split when they are first asked for."""
-        while self._split < len(self.parts):
-            self._sync_ids.update(split_ids(self.parts[self._split]))
-            self._split += 1
+        """The sync_ids of `parts`, split when they are first asked for; by any thread."""
+        with self._lock:
+            while self._split < len(self.parts):
+                self._sync_ids.update(split_ids(self.parts[self._split]))
+                self._split += 1
         return self._sync_ids
 
     @property

@@ -1,23 +1,38 @@
-"""Requests to a mount helper, as the settings of the mount say."""
+"""Requests to a mount helper, as the settings of the mount say, and as far as listings have not answered them."""
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 
 from ingestd.config import MountSettings
 from ingestd.format.fields import Limits
 from ingestd.mount import wire
-from ingestd.mount.records import ItemRequest
+from ingestd.mount.records import ItemRequest, Listing
+
+LISTED_SECONDS = 10.0
+"""for which a listing counts: on a remote mount, all is listed every mount.poll_interval"""
 
 
 class Requests:
-    """Makes the requests that read manifests and items below one root."""
+    """Makes the requests that read manifests and items below one root. `is_remote()`: each look-up is a round trip."""
 
-    def __init__(self, settings: MountSettings) -> None:
-        self._root, self._settings = str(settings.root), settings
+    def __init__(self, settings: MountSettings, is_remote: Callable[[], bool]) -> None:
+        self._root, self._settings, self._is_remote = str(settings.root), settings, is_remote
+        self._listing, self._listed_at = Listing(), -math.inf
         self._limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
 
+    def note_listed(self, listing: Listing) -> None:
+        """Notes a complete listing: what it shows need not be looked up again for a while."""
+        if listing.are_files and not listing.is_unchanged:
+            self._listing, self._listed_at = listing, time.monotonic()
+
     def manifest(self, sync_id: str, known_sha256: str | None, *, only_short: bool) -> wire.ReadManifest:
+        is_listed = self._is_remote() and self._is_listed(sync_id)
         most = self._settings.max_manifest_bytes
-        return wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short)
+        return wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short, is_listed)
+
+    def _is_listed(self, sync_id: str) -> bool:
+        return time.monotonic() - self._listed_at <= LISTED_SECONDS and sync_id in self._listing.sync_ids
 
     def digests(self, sync_ids: Sequence[str], seconds: float, *, announced: bool = False) -> wire.DigestManifests:
         most = self._settings.max_manifest_bytes

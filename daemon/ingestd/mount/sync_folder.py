@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from ingestd.format.fields import SYNC_ID, BadEntry
 from ingestd.model import Reason
-from ingestd.mount.name_blocks import JSON, PLAIN_LENGTH, READY, blocks, names, plain_ids
+from ingestd.mount.name_blocks import JSON, PLAIN_LENGTH, READY, are_files, blocks, names, plain_ids
 from ingestd.mount.paths import LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, open_in_root, printable
 from ingestd.mount.records import split_ids
 from ingestd.mount.repeating import repeating
@@ -116,6 +116,7 @@ class _Parts:
         self._invalid: list[str] = []
         self._manifests: list[str] = []
         self._count = 0
+        self._are_files = True
 
     def add(self, block: bytes) -> None:
         with self._lock:
@@ -125,6 +126,7 @@ class _Parts:
 
     def _add(self, block: bytes) -> None:
         ready = plain_ids(block, READY)
+        self._are_files &= ready is not None and are_files(block)
         if ready is None:
             self._add_names([os.fsdecode(name) for name in names(block)])
             return
@@ -157,7 +159,9 @@ class _Parts:
 
     def _flush(self) -> None:
         if self._count:
-            self._send(ListingPart(b"".join(self._ids), self._invalid, self._count, manifests=self._manifests))
+            ids, more = b"".join(self._ids), self._manifests
+            part = ListingPart(ids, self._invalid, self._count, manifests=more, are_files=self._are_files)
+            self._send(part)
             self._begin()
 
 
@@ -171,17 +175,20 @@ def open_sync(root: str) -> AbstractContextManager[int]:
 
 
 @contextmanager
-def open_manifest(root: str, sync_id: str, alive: Alive = quiet, folder: int | None = None) -> Iterator[int]:
+def open_manifest(
+    root: str, sync_id: str, alive: Alive = quiet, folder: int | None = None, *, is_listed: bool = False
+) -> Iterator[int]:
     """A descriptor of the manifest of a bundle. Raises BadEntry, OSError, and NoSentinel.
 
-    Without its sentinel the bundle is not handed over, and the manifest is not opened. `folder`: that of the manifests,
-    if it is open already.
+    Without its sentinel the bundle is not handed over, and the manifest is not opened; `is_listed`: it was just seen.
+    `folder`: that of the manifests, if it is open already.
     """
     name = f"{sync_id}.json"
     with open_sync(root) if folder is None else nullcontext(folder) as parent:
         alive()
-        _require_sentinel(parent, f"{sync_id}.ready")
-        alive()
+        if not is_listed:
+            _require_sentinel(parent, f"{sync_id}.ready")
+            alive()
         with open_below(parent, name, OPEN_FILE) as fd:
             alive()
             if not stat.S_ISREG(os.fstat(fd).st_mode):

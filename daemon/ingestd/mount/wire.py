@@ -42,7 +42,7 @@ class ReadManifest(msgspec.Struct, tag=True):
     """Request: one manifest. Replies: ManifestHead, then its parts up to the index, or its problems.
 
     With the digest `known_sha256`, the head is all. Progress may come in between. `only_short`: the reply for a long
-    manifest is ManifestIsLong, and it is not read.
+    manifest is ManifestIsLong, and it is not read. `is_listed`: its sentinel need not be looked up.
     """
 
     root: str
@@ -51,6 +51,7 @@ class ReadManifest(msgspec.Struct, tag=True):
     limits: Limits
     known_sha256: str | None = None
     only_short: bool = False
+    is_listed: bool = False
 
 
 class ReadManifests(msgspec.Struct, tag=True):
@@ -122,7 +123,8 @@ class ListingPart(msgspec.Struct, tag=True, frozen=True):
     """Some sentinels, by their sync_ids one after another, and names that only look like sentinels.
 
     `name_count`: of how many names. `manifests`: the sync_ids of manifests that are awaited. `stamp`: that of the
-    folder, in the last part, unless it says nothing. `is_unchanged`: it is the known one.
+    folder, in the last part, unless it says nothing. `is_unchanged`: it is the known one. `are_files`: the listing says
+    of each name that it is a regular file.
     """
 
     ids: bytes = b""
@@ -132,6 +134,7 @@ class ListingPart(msgspec.Struct, tag=True, frozen=True):
     manifests: list[str] = []
     stamp: str = ""
     is_unchanged: bool = False
+    are_files: bool = True
 
 
 class ManifestHead(msgspec.Struct, tag=True, frozen=True):

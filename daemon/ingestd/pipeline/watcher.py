@@ -96,7 +96,7 @@ class SentinelEmitter(EventEmitter):
     def _emit(self, sync_ids: set[str]) -> None:
         for sync_id in sorted(sync_ids):
             self.queue_event(FileCreatedEvent(f"{self.watch.path}/{sync_id}.ready"))
-        self._seen |= sync_ids
+        self._seen = self._seen | sync_ids  # a new set: the other one is that of a listing
 
     def _list(self, *, is_first: bool = False) -> None:
         awaited = self._settling.awaited()
@@ -110,7 +110,7 @@ class SentinelEmitter(EventEmitter):
             self._parts.clear()  # the next complete listing replaces what was seen, whatever it has
             return
         except ListingEndless:
-            self._seen -= self._early  # or they would add up
+            self._seen = self._seen - self._early  # or they would add up
             self._rest_until = time.monotonic() + self._mount.settings.rescan_interval
             return
         self._stamp = listing.stamp
