@@ -217,16 +217,16 @@ SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids FOR UPDATE SKIP LOCK
 SET STATEMENT innodb_lock_wait_timeout = 1 FOR
 SELECT id FROM ingest_batch FORCE INDEX (PRIMARY) WHERE id IN :ids ORDER BY id FOR UPDATE;
 
--- name: unfollowed_new
--- Those of some batches that never had a job, and are followed by none with an active job. The batch that each follows, if
--- it is recorded, and whether that has an active job.
-SELECT b.sync_id, b.id, b.manifest_sha256, b.item_count, p.id, p.sync_id, a.id IS NOT NULL
+-- name: without_job
+-- Those of some batches that never had a job; the batch that each follows, if it is recorded, and whether that has an active
+-- job; and whether a batch with an active job follows.
+SELECT b.sync_id, b.id, b.manifest_sha256, b.item_count, p.id, p.sync_id, a.id IS NOT NULL,
+       EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
+               WHERE s.prior_sync_id = b.sync_id)
 FROM ingest_batch b LEFT JOIN ingest_batch p FORCE INDEX (identity) ON p.sync_id = b.prior_sync_id AND p.id <> b.id
 LEFT JOIN import_job a ON a.active_batch_id = p.id
 WHERE b.sync_id IN :sync_ids AND b.unqueued_action IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.batch_id = b.id)
-  AND NOT EXISTS (SELECT 1 FROM ingest_batch s FORCE INDEX (by_prior) JOIN import_job w ON w.active_batch_id = s.id
-                  WHERE s.prior_sync_id = b.sync_id);
+  AND NOT EXISTS (SELECT 1 FROM import_job j WHERE j.batch_id = b.id);
 
 -- name: queue_all!
 UPDATE ingest_batch SET status = 'queued', retry_at = NULL, lacks_job = 0 WHERE id IN :ids;

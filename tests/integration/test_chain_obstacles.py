@@ -19,6 +19,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import WorkerPool
 from support.groups import of_threads, put, queued, statuses
+from support.locks import LOCK_WAITS
 from support.mariadb_proxy import Fault, drop_reply, drop_request
 from support.proxied import proxied
 from support.wait import until
@@ -27,9 +28,6 @@ from support.world import World, cover, md5, owner_cursor, photo, sample
 
 NAMES = [f"00000000-0000-4000-8000-{number:012}" for number in range(1, 6)]
 OTHER = "00000000-0000-4000-8000-000000000009"
-WAITING = (
-    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'"
-)
 Meanwhile = Callable[[World, Context], object]
 
 
@@ -277,7 +275,7 @@ def test_what_begins_to_wait_meanwhile_is_promoted(
 
     def writing(*arguments: Any) -> None:
         other.start()
-        until(lambda: int(world.one(WAITING)) > 0, what="for the other to wait")
+        until(lambda: int(world.one(LOCK_WAITS)) > 0, what="for the other to wait")
         write(*arguments)
 
     monkeypatch.setattr(group_import, "_write_items", writing)

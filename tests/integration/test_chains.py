@@ -190,11 +190,11 @@ def test_several_that_wait_follow_round_by_round(
 def test_a_chain_takes_the_statements_of_one(world: World, context: Context, groups: list[int]) -> None:
     link(world, 1, "first")
     run_all(queued(world, context))
-    names = [link(world, number, f"photo {number}") for number in range(2, 18)]
+    names = [link(world, number, f"photo {number}", day=min(number, 30)) for number in range(2, 34)]
     pool = queued(world, context)
     first, before = questions(world), (questions(world), commits(world))
     pool.claim_and_run(0)
     taken = questions(world) - before[0] - 2 * (before[0] - first), commits(world) - before[1]
-    assert (groups, statuses(world, names)) == ([16], ["imported"] * 16)
+    assert (groups, statuses(world, names)) == ([32], ["imported"] * 32)
     assert taken[0] <= 34
     assert taken[1] == 2

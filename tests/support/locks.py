@@ -8,6 +8,11 @@ import pymysql
 
 from support.world import World
 
+LOCK_WAITS = (
+    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'"
+)
+"""how many transactions wait for rows; `innodb_trx` stays as it is while it is looked at all the time"""
+
 
 @contextmanager
 def holding(world: World, statement: str, *values: Any) -> Iterator[Any]:

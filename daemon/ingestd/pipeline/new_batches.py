@@ -1,7 +1,8 @@
-"""Queues new batches, many in one transaction: those that no active job follows."""
+"""Queues new batches, many in one transaction. Each waits for its prior as if it were queued by itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import groupby, islice
+from typing import NamedTuple
 
 from ingestd import decide
 from ingestd.errors import DatabaseContention, DataRefused
@@ -17,34 +18,47 @@ MAX_TOGETHER = 100
 
 
 def parts(context: Context, sync_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Batches in this order, in parts: of several that no active job follows, or of one."""
-    unfollowed = context.db.read(lambda tx: batch.unfollowed_new(tx, sync_ids))
-    for is_unfollowed, run in groupby(sync_ids, key=unfollowed.__contains__):
+    """Batches in this order, in parts: of several that never had a job, or of one."""
+    new = context.db.read(lambda tx: batch.without_job(tx, sync_ids))
+    for is_new, run in groupby(sync_ids, key=new.__contains__):
         run_of = iter(run)
-        while part := list(islice(run_of, MAX_TOGETHER if is_unfollowed else 1)):
+        while part := list(islice(run_of, MAX_TOGETHER if is_new else 1)):
             yield part
 
 
-def queue(context: Context, part: Sequence[str]) -> set[str]:
-    """Queues the batches of a part together, in this order; returns those that were queued.
+class Queued(NamedTuple):
+    """Batches that were queued, and those that other clients hold."""
 
-    The others are held by another client, have had a job by now, or have to be tried one by one.
+    queued: set[str]
+    held: set[str]
+
+
+def queue(context: Context, part: Sequence[str]) -> Queued:
+    """Queues the batches of a part together, in this order.
+
+    Those that are neither queued nor held have had a job by now, or have to be tried one by one.
     """
     priority = context.settings.queue.priority
     if len(part) < 2:
-        return set()
+        return Queued(set(), set())
     try:
         # Rows that others hold are left out. Not as `transaction_at_once`: SKIP LOCKED fails where no wait is allowed.
         return context.db.transaction(lambda tx: _queue(tx, part, priority), keep_waiting=never)
     except (DatabaseContention, DataRefused):  # perhaps because of one of them
-        return set()
+        return Queued(set(), set())
 
 
-def _queue(tx: Tx, sync_ids: Sequence[str], priority: int) -> set[str]:
-    locked = _lock(tx, sync_ids)
+def _queue(tx: Tx, sync_ids: Sequence[str], priority: int) -> Queued:
+    free = batch.free(tx, sync_ids)
+    locked = _lock(tx, free)
     found = {sync_id: locked[sync_id] for sync_id in sync_ids if sync_id in locked}
-    if not found:
-        return set()
+    if found:
+        _insert(tx, found, priority)
+    return Queued(set(found), set(sync_ids) - free)
+
+
+def _insert(tx: Tx, found: Mapping[str, NewBatch], priority: int) -> None:
+    """Inserts jobs for batches, in this order."""
     states = _states(tx, found)
     rows = [(new.id, states[sync_id], new.manifest_sha256, new.item_count) for sync_id, new in found.items()]
     job_ids = job.insert_all(tx, rows, priority=priority, requested_by=DAEMON)
@@ -53,21 +67,22 @@ def _queue(tx: Tx, sync_ids: Sequence[str], priority: int) -> set[str]:
         (batch_id, *ordering.job_event("job_queued", job_id, priority, DAEMON)) for batch_id, job_id in job_ids.items()
     ]
     ledger.append_rows(tx, events)
-    return set(found)
+    for sync_id, new in found.items():
+        if new.is_followed:
+            ordering.hold_back_successors(tx, sync_id)
 
 
-def _lock(tx: Tx, sync_ids: Sequence[str]) -> dict[str, NewBatch]:
-    """Those of some batches that may be queued and that no other transaction holds, locked with those that they follow.
+def _lock(tx: Tx, free: Set[str]) -> dict[str, NewBatch]:
+    """Those of some batches, whose rows are locked, that may be queued; those that they follow are locked, too.
 
     So each of two transactions that queue a batch and its prior sees what the other one did.
     """
-    free = batch.free(tx, sync_ids)
-    found = batch.unfollowed_new(tx, free)
+    found = batch.without_job(tx, free)
     own = {new.id for new in found.values()}
     priors = {new.prior_id for new in found.values() if new.prior_id is not None} - own
     if priors:
         batch.lock_for_a_while(tx, sorted(priors))
-        return batch.unfollowed_new(tx, free)  # as they are now: jobs may have ended meanwhile
+        return batch.without_job(tx, free)  # as they are now: jobs may have ended meanwhile
     return found
 
 

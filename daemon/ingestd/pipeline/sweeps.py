@@ -10,6 +10,7 @@ from itertools import islice
 
 import structlog
 
+from ingestd.backoff import backoff
 from ingestd.errors import DatabaseContention, IngestdError, Unavailable
 from ingestd.model import DAEMON, BatchStatus, JobState, Scope
 from ingestd.pipeline import new_batches, ordering, placing
@@ -30,7 +31,8 @@ MAX_PLACED = 1000
 """new batches that a sweep looks at and locks meanwhile; the next sweep goes on after them"""
 MAX_LOCKED_SECONDS = 1.0
 """What takes longer than that to find locked is not a row."""
-SWEEP_INTERVAL = 5.0
+SWEEP_INTERVAL, FIRST_HELD_PAUSE = 5.0, 0.05
+"""seconds between sweeps; until new batches that others held are looked at again, doubled each time"""
 IsDue = Callable[[Tx, Batch, Job | None], bool]
 """whether a locked batch, whose newest job has ended, should still be queued"""
 NOT_QUEUED = (BatchStatus.INVALID, BatchStatus.HELD)
@@ -48,9 +50,14 @@ class Sweeper:
         self._on_queued = on_queued
         self._promotions, self._revivals = Promotions(context), Revivals(context)
         self._placed_up_to = 0
+        self._held_pauses = backoff(FIRST_HELD_PAUSE, SWEEP_INTERVAL)
 
     def enqueue_new(self) -> float:
-        return self._after(self.queue_new())
+        queued, left = self._queue_new()
+        delay = self._after(queued)
+        if queued or not left:
+            self._held_pauses = backoff(FIRST_HELD_PAUSE, SWEEP_INTERVAL)
+        return min(delay, next(self._held_pauses)) if left else delay
 
     def promote_and_requeue(self) -> float:
         self._revivals.go_round()
@@ -68,16 +75,22 @@ class Sweeper:
 
     def queue_new(self) -> int:
         """Queues batches with an automatic action whose present content never had a job."""
+        queued, _ = self._queue_new()
+        return queued
+
+    def _queue_new(self) -> tuple[int, int]:
+        """How many were queued, and how many were not: mostly because others held them for a moment."""
         actions = self._context.settings.queue.auto
         if not actions:
-            return 0
+            return 0, 0
         found = self._context.db.read(lambda tx: due.never_queued(tx, actions, MAX_SWEEP))
         in_order = [found[place] for place in oldest_first(self._context, found)]
-        return sum(map(self._queue_part, new_batches.parts(self._context, in_order)))
+        queued = sum(map(self._queue_part, new_batches.parts(self._context, in_order)))
+        return queued, len(found) - queued
 
     def _queue_part(self, part: list[str]) -> int:
-        queued = new_batches.queue(self._context, part)
-        requests = (QueueRequest(sync_id, DAEMON) for sync_id in part if sync_id not in queued)
+        queued, held = new_batches.queue(self._context, part)
+        requests = (QueueRequest(sync_id, DAEMON) for sync_id in part if sync_id not in queued | held)
         return len(queued) + self._insert_all(requests, _is_new)
 
     def promote(self) -> int:

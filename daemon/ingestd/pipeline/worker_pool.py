@@ -36,8 +36,8 @@ log = structlog.get_logger()
 UNTIL_WOKEN = 3600.0
 GATE_SECONDS, HANGING_SECONDS = 1.0, 5.0
 """how old a look at the mount may be; seconds between looks at whether too many reads hang"""
-MIN_SHARE, MAX_TOGETHER = 8, 16
-"""jobs that one worker may claim together, however many others are idle; and at most"""
+MIN_SHARE, MAX_TOGETHER, MAX_FOLLOWED = 8, 16, 32
+"""jobs that one worker may claim together, however many others are idle; at most; and with those that wait for them"""
 LEFT_SECONDS = 5.0
 """for which a claimed job waits for a worker of this process, until those of other hosts may have it"""
 MAX_LOOKS = 16
@@ -180,8 +180,8 @@ class WorkerPool:
         done: list[Lease] = []
         try:
             claimant = self._claimant(slot, self._context.unsettled.now())
-            tick = self.services[slot].tick
-            done = Together(self._context, leases, claimant, self._max_together(), self._stopping, tick).run()
+            limit, tick = MAX_FOLLOWED if self._max_together() > 1 else len(leases), self.services[slot].tick
+            done = Together(self._context, leases, claimant, limit, self._stopping, tick).run()
         finally:
             ended = {lease.job_id for lease in done}
             left = [lease for lease in leases if lease.job_id not in ended]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -31,8 +31,12 @@ class Waiting:
 _waiting = RowReader(Waiting)
 
 
-class NewBatch(NamedTuple):
-    """A batch without a job, and the one that it follows, if that is recorded, and whether that has an active job."""
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch that never had a job, and the one that it follows, if that is recorded.
+
+    `is_prior_active`: that one has an active job. `is_followed`: it is followed by one that has an active job.
+    """
 
     id: int
     manifest_sha256: str | None
@@ -40,6 +44,10 @@ class NewBatch(NamedTuple):
     prior_id: int | None
     prior: str | None
     is_prior_active: bool
+    is_followed: bool
+
+
+_new_batch = RowReader(NewBatch)
 
 
 def known_sync_ids(tx: Tx) -> set[str]:
@@ -210,11 +218,11 @@ def queue(tx: Tx, batch_id: int, *, takes_all: bool) -> None:
     _sql.queue(tx.connection, batch_id=batch_id, takes_all=takes_all)
 
 
-def unfollowed_new(tx: Tx, sync_ids: Iterable[str]) -> dict[str, NewBatch]:
-    """Those of some batches that are new, and that none with an active job follows, by sync_id."""
+def without_job(tx: Tx, sync_ids: Iterable[str]) -> dict[str, NewBatch]:
+    """Those of some batches that never had a job, by sync_id."""
     wanted = tuple(sync_ids)
-    rows = _sql.unfollowed_new(tx.connection, sync_ids=wanted) if wanted else ()
-    return {sync_id: NewBatch._make((*columns, bool(is_active))) for sync_id, *columns, is_active in rows}
+    rows = _sql.without_job(tx.connection, sync_ids=wanted) if wanted else ()
+    return {sync_id: _new_batch(columns) for sync_id, *columns in rows}
 
 
 def lock_for_a_while(tx: Tx, ids: Sequence[int]) -> None:

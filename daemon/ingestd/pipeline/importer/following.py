@@ -15,7 +15,7 @@ from ingestd.store.attempts import never
 from ingestd.store.db import Tx
 from ingestd.store.waiting_jobs import Place, Waiting
 
-MAX_WAITING = 64
+MAX_WAITING = 128
 """jobs that wait for those of a group, directly or through others, beyond which none of them follows"""
 Event = tuple[int, str, dict[str, object]]
 
