@@ -148,9 +148,23 @@ def test_a_crash_has_all_of_a_group_run_alone_next(world: World, context: Contex
     leases = claim_group(context, "here/pid:4194000/0", str(me._replace(pid=4_194_000)), 16)
     assert len(leases) == 3
     assert Rescuer(context, me).reset_dead() == 3
-    assert world.sql("SELECT DISTINCT state, isolate_items, crash_count FROM import_job") == [("queued", 1, 1)]
+    assert world.sql("SELECT DISTINCT state, isolate_items, crash_count FROM import_job") == [("queued", 1, 0)]
     run_all(pool)
     assert (groups, statuses(world, names)) == ([], ["imported"] * 3)
+
+
+def test_a_crash_with_others_counts_against_none_of_them(world: World, context: Context) -> None:
+    """One of them may be the reason: the others must not fail because they were beside it."""
+    names = [put(world, name) for name in "abc"]
+    queued(world, context)
+    me = this_instance()
+    for limit in (16, 1, 1):
+        assert claim_group(context, "here/pid:4194000/0", str(me._replace(pid=4_194_000)), limit)
+        assert Rescuer(context, me).reset_dead()
+    assert statuses(world, names) == ["queued"] * 3
+    assert claim_group(context, "here/pid:4194000/0", str(me._replace(pid=4_194_000)), 1)
+    assert Rescuer(context, me).reset_dead()
+    assert statuses(world, names) == ["failed", "queued", "queued"], "it crashed three workers when it was alone"
 
 
 @pytest.mark.usefixtures("shares")

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
@@ -90,7 +91,10 @@ class Rescuer:
     def reset_dead(self) -> int:
         """Resets jobs whose process on this machine is certainly gone."""
         running = self._context.db.read(lambda tx: job.running_on(tx, self._instance.machine_id))
-        return sum(self._reset(found, job.reset_dead) for found in running if self._is_dead(found))
+        jobs_of = Counter(found.claimed_by for found in running)
+        dead = [found for found in running if self._is_dead(found)]
+        each = (found if jobs_of[found.claimed_by] == 1 else found.unblamed for found in dead)
+        return sum(self._reset(found, job.reset_dead) for found in each)
 
     def reset_stale(self) -> int:
         """Resets jobs whose heartbeat is older than `worker.stale_after` of the host that runs them."""

@@ -1,7 +1,7 @@
 """import_job rows: the queue. Claims, fences and resets are guarded updates whose row count decides."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -46,6 +46,11 @@ class Running:
     def crashes(self) -> int:
         """How many workers in a row crashed before they named an item, if this one crashed."""
         return self.crash_count + 1 if self.stuck and self.current_item_id is None else 0
+
+    @property
+    def unblamed(self) -> "Running":
+        """As if this crash did not count: its worker had other jobs, too, and any of them may have been the reason."""
+        return replace(self, crash_count=self.crash_count - 1)
 
 
 _running = RowReader(Running)
