@@ -1,7 +1,7 @@
 -- ingest_batch_item: rows that are written when their items are decided, because nothing was recorded of them before.
 
 -- fragment: decided_columns
-(ordinal, asset_type, asset_hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, last_error, asset_id,
+(asset_id, ordinal, asset_type, asset_hash, cover_hash, parent_hash, entry_sha256, decision, reason, waiting_for, last_error,
  batch_id)
 
 -- name: write!

@@ -1,22 +1,24 @@
 """ingest_batch_item rows of items of which nothing was recorded before they were decided."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from ingestd.store import bulk
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
-from ingestd.store.values import Ids, rows_of
+from ingestd.store.values import Ids, Rows
 
 _sql = Queries("decided")
 
 
-def write(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]]) -> list[int]:
-    """Items by ordinal, as `item.stage` takes them, each with the id of its asset at the end; returns their ids."""
+def write(tx: Tx, batch_id: int, parts: Iterable[Rows]) -> list[int]:
+    """Items by ordinal, as `item.stage` takes them, but with the id of the asset ahead; returns their ids.
+
+    Each row ends with the id of the batch.
+    """
     ids: list[int] = []
-    for part in rows_of(rows, batch_id):
+    for part in parts:
         bulk.write(tx, part, insert=_sql.write, load=_sql.load)
-        ids += _new_ids(tx, batch_id, [row[0] for row in part.rows])
+        ids += _new_ids(tx, batch_id, [row[1] for row in part.rows])
     return ids
 
 

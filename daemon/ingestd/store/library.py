@@ -103,37 +103,28 @@ def retire_documents(tx: Tx, asset_ids: Sequence[int]) -> None:
         _sql.retire_ai_runs(tx.connection, ids=ids)
 
 
-def write_files(tx: Tx, incoming: Version, rows: Iterable[tuple[Any, ...]], *, of_new: bool) -> None:
-    """Files as delivered, in order of asset and of variant: (asset_id, variant, path, bytes, sha256).
-
-    `of_new`: of assets that were inserted in this transaction, and have no files yet.
-    """
-    _write(tx, rows_of(rows, incoming.completed_at, incoming.sync_id), "files", of_new=of_new)
+def write_files(tx: Tx, incoming: Version, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Files of known assets, in order of asset and of variant: (asset_id, variant, path, bytes, sha256)."""
+    for part in rows_of(rows, incoming.completed_at, incoming.sync_id):
+        _sql.write_files(tx.connection, rows=part)
 
 
-def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, bytes]], *, of_new: bool) -> None:
-    """Provenance, as `write_files`: (asset_id, sha256, JSON text). A row is asked for when those before were sent."""
-    texts = ((id_, sha256, Json(text)) for id_, sha256, text in rows)
-    _write(tx, rows_of(texts, incoming.completed_at, incoming.sync_id), "sources", of_new=of_new)
+def write_sources(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, Json]]) -> None:
+    """Their provenance: (asset_id, sha256, JSON text). A row is asked for when those before were sent."""
+    for part in rows_of(rows, incoming.completed_at, incoming.sync_id):
+        _sql.write_sources(tx.connection, rows=part)
 
 
-def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, bytes]], *, of_new: bool) -> None:
-    """Documents of analyses, as `write_sources`: (asset_id, kind, sha256, JSON text)."""
-    texts = ((id_, kind, sha256, Json(text)) for id_, kind, sha256, text in rows)
-    _write(tx, rows_of(texts, incoming.completed_at, incoming.sync_id), "ai_runs", of_new=of_new)
+def write_ai_runs(tx: Tx, incoming: Version, rows: Iterable[tuple[int, str, str, Json]]) -> None:
+    """Their documents of analyses, as `write_sources`: (asset_id, kind, sha256, JSON text)."""
+    for part in rows_of(rows, incoming.completed_at, incoming.sync_id):
+        _sql.write_ai_runs(tx.connection, rows=part)
 
 
-def add_rows(tx: Tx, what: Literal["files", "sources", "ai_runs"], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Rows of new assets, as the three before. Each ends with its own version; their documents fit one statement."""
-    _write(tx, rows_of(rows), what, of_new=True)
-
-
-def _write(tx: Tx, parts: Iterable[Rows], what: str, *, of_new: bool) -> None:
+def add_rows(tx: Tx, what: Literal["files", "sources", "ai_runs"], parts: Iterable[Rows]) -> None:
+    """Rows of assets that were inserted in this transaction, as the three before. Each ends with its version."""
     for part in parts:
-        if of_new:
-            bulk.write(tx, part, insert=getattr(_sql, f"add_{what}"), load=getattr(_sql, f"load_{what}"))
-        else:
-            getattr(_sql, f"write_{what}")(tx.connection, rows=part)
+        bulk.write(tx, part, insert=getattr(_sql, f"add_{what}"), load=getattr(_sql, f"load_{what}"))
 
 
 def named(tx: Tx, hashes: Sequence[str]) -> dict[str, tuple[int, bool]]:

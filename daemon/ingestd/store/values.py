@@ -1,8 +1,9 @@
 """Values with a quick way into a statement: whole chunks travel as one parameter, and the driver escapes slowly."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from types import NoneType
 from typing import Any
 
@@ -87,9 +88,9 @@ class Rows:
 
     __slots__ = ("_constants", "_lines", "_values", "rows")
 
-    def __init__(self, rows: Sequence[tuple[Any, ...]], constants: tuple[Any, ...] = ()) -> None:
+    def __init__(self, rows: Sequence[tuple[Any, ...]], constants: tuple[Any, ...] = (), lines: bytes = b"") -> None:
         self.rows, self._constants = rows, constants
-        self._lines, self._values = b"", ""
+        self._lines, self._values = lines, ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,10 +105,40 @@ class Rows:
     @property
     def lines(self) -> bytes:
         if not self._lines:
-            end = b"".join(b"\t" + field(value) for value in self._constants) + b"\n"
-            columns = [_fields(column) for column in zip(*self.rows, strict=True)]
-            self._lines = end.join([*map(b"\t".join, zip(*columns, strict=True)), b""])
+            self._lines = b"".join(_lines(self.rows, self._constants))
         return self._lines
+
+    def encode(self) -> None:
+        """Makes the lines, ahead of the statement that takes them."""
+        assert self.lines is not None
+
+
+class AssetRows:
+    """Rows that begin with the id of an asset, in whose place is its hash until it is inserted; None: no asset."""
+
+    __slots__ = ("_constants", "_rests", "rows")
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]], constants: tuple[Any, ...] = ()) -> None:
+        self.rows, self._constants = rows, constants
+        self._rests: list[bytes] = []
+
+    def encode(self) -> None:
+        """Makes the lines but for the ids, ahead of the statement that takes them."""
+        self._rests = _lines([row[1:] for row in self.rows], self._constants)
+
+    def at(self, ids: Mapping[str, int]) -> Rows:
+        """The rows, with the ids of assets by hash."""
+        found = [row[0] and ids[row[0]] for row in self.rows]
+        rows = [(id_, *row[1:]) for id_, row in zip(found, self.rows, strict=True)]
+        starts = [rb"\N	" if id_ is None else b"%d\t" % id_ for id_ in found] if self._rests else []
+        return Rows(rows, self._constants, b"".join(chain.from_iterable(zip(starts, self._rests, strict=True))))
+
+
+def _lines(rows: Sequence[tuple[Any, ...]], constants: tuple[Any, ...]) -> list[bytes]:
+    """Rows as LOAD DATA takes them, column by column."""
+    end = b"".join(b"\t" + field(value) for value in constants) + b"\n"
+    columns = [_fields(column) for column in zip(*rows, strict=True)]
+    return [line + end for line in map(b"\t".join, zip(*columns, strict=True))]
 
 
 def rows_of(rows: Iterable[tuple[Any, ...]], *constants: Any) -> Iterator[Rows]:
@@ -115,17 +146,26 @@ def rows_of(rows: Iterable[tuple[Any, ...]], *constants: Any) -> Iterator[Rows]:
 
     A row is asked for when those of the statement before were sent: all may be too many for the memory.
     """
+    return (Rows(part, constants) for part in _parts(rows))
+
+
+def asset_rows_of(rows: Iterable[tuple[Any, ...]], *constants: Any) -> Iterator[AssetRows]:
+    """As `rows_of`, for rows that begin with the hash of an asset."""
+    return (AssetRows(part, constants) for part in _parts(rows))
+
+
+def _parts(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     part: list[tuple[Any, ...]] = []
     size = 0
     for row in rows:
         bytes_ = len(row[-1].text) if type(row[-1]) is Json else 0
         if part and (size + bytes_ > BYTES_PER_STATEMENT or len(part) == ROWS_PER_STATEMENT):
-            yield Rows(part, constants)
+            yield part
             part, size = [], 0
         part.append(row)
         size += bytes_
     if part:
-        yield Rows(part, constants)
+        yield part
 
 
 def literal(value: Any) -> str:

@@ -20,6 +20,7 @@ from ingestd.mount.attempt import ReadingsByOrdinal
 from ingestd.mount.reader import ItemReader
 from ingestd.pipeline.evaluate import Bundle, LibraryState, load_state
 from ingestd.pipeline.found_assets import FoundAssets
+from ingestd.pipeline.importer import chunk_rows
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.prefetch import prefetch
@@ -155,7 +156,8 @@ class ChunkSource:
         try:
             if items[0].problem is not None:
                 raise items[0].problem
-            return prepare_chunk(self.bundle, items, self._state(items))
+            chunk = prepare_chunk(self.bundle, items, self._state(items))
+            return chunk_rows.ready(chunk, self.lease.batch_id, self.bundle.version)
         except Exception as error:
             if is_of_run(error):
                 raise

@@ -10,12 +10,14 @@ from ingestd.model import Decision, Reason, Verdict, Version
 from ingestd.mount.records import SOURCE, Document
 from ingestd.pipeline import evaluate
 from ingestd.pipeline.evaluate import Bundle, LibraryState
-from ingestd.pipeline.importer import cover_writer, new_items
+from ingestd.pipeline.importer import chunk_rows, cover_writer, new_items
+from ingestd.pipeline.importer.chunk_rows import ChunkRows
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk, file_rows, prepare_chunk
 from ingestd.pipeline.removals import RemovalCount
 from ingestd.removal_counts import Removals
 from ingestd.store import asset_covers, due, item, known_assets, ledger, library
 from ingestd.store.db import Tx
+from ingestd.store.values import Json
 
 
 def write(
@@ -35,7 +37,8 @@ def write_locked(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: RemovalC
     """As `write`, for a chunk that was prepared in this transaction, from locked rows."""
     ids = write_library(tx, bundle, chunk, removed)
     if chunk.items[0].row.is_new:
-        new_items.record(tx, removed.batch_id, chunk, ids)
+        rows = _rows(chunk, bundle, removed).items
+        new_items.record(tx, removed.batch_id, chunk.verdicts, rows, ids)
         return
     _record(tx, chunk)
     item.shift_tally(tx, removed.batch_id, (chunk_item.row for chunk_item in chunk.items), chunk.verdicts)
@@ -103,13 +106,25 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     library.bury_assets(tx, bundle.version, chunk.burials)
     advancing = [chunk_item for chunk_item, verdict in chunk.decided() if verdict.advances]
     library.advance_assets(tx, bundle.version, _ids(advancing, known))
-    for of_new, items in ((True, chunk.added), (False, chunk.overwritten)):
-        library.write_files(tx, bundle.version, file_rows(items, ids), of_new=of_new)
-        _write_documents(tx, bundle.version, items, ids, of_new=of_new)
+    _add_rows(tx, _rows(chunk, bundle, removed), ids)
+    library.write_files(tx, bundle.version, ((ids[hash_], *row) for hash_, *row in file_rows(chunk.overwritten)))
+    _write_documents(tx, bundle.version, chunk.overwritten, ids)
     named = [chunk_item.entry for chunk_item, verdict in chunk.decided() if _names_cover(chunk_item, verdict, bundle)]
     _link_named_covers(tx, bundle, chunk.state, named, ids)
     due.note_live(tx, _made_live(chunk))
     return ids
+
+
+def _rows(chunk: PreparedChunk, bundle: Bundle, removed: RemovalCount) -> ChunkRows:
+    """What is sent of a chunk, made now if it was not ready."""
+    return chunk.rows or chunk_rows.of(chunk, removed.batch_id, bundle.version)
+
+
+def _add_rows(tx: Tx, rows: ChunkRows, ids: Mapping[str, int]) -> None:
+    """Writes what belongs to the new assets."""
+    library.add_rows(tx, "files", (part.at(ids) for part in rows.files))
+    library.add_rows(tx, "sources", (part.at(ids) for part in rows.sources))
+    library.add_rows(tx, "ai_runs", (part.at(ids) for part in rows.ai_runs))
 
 
 def _made_live(chunk: PreparedChunk) -> list[str]:
@@ -130,9 +145,7 @@ def _names_cover(chunk_item: ChunkItem, verdict: Verdict, bundle: Bundle) -> boo
     return is_heard and evaluate.names_cover(chunk_item.entry, bundle)
 
 
-def _write_documents(
-    tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int], *, of_new: bool
-) -> None:
+def _write_documents(tx: Tx, version: Version, items: Sequence[ChunkItem], ids: Mapping[str, int]) -> None:
     """Writes documents in order of asset, and reads the text of each only then: all may be too many for the memory.
 
     Those that were current before are retired already.
@@ -143,8 +156,8 @@ def _write_documents(
         asset_id = ids[chunk_item.entry.asset_hash]
         for document in sorted(chunk_item.reading.documents, key=lambda d: (d.kind, d.sha256)):
             (sources if document.kind == SOURCE else ai_runs).append((asset_id, document))
-    library.write_sources(tx, version, ((id_, d.sha256, d.text) for id_, d in sources), of_new=of_new)
-    library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, d.text) for id_, d in ai_runs), of_new=of_new)
+    library.write_sources(tx, version, ((id_, d.sha256, Json(d.text)) for id_, d in sources))
+    library.write_ai_runs(tx, version, ((id_, d.kind, d.sha256, Json(d.text)) for id_, d in ai_runs))
 
 
 def _link_named_covers(

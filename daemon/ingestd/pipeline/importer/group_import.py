@@ -196,12 +196,12 @@ def _write_library(tx: Tx, decided: Sequence[Decided]) -> dict[str, int]:
     new = [(*row, *_stamp(one)) for one in decided for part in one.chunk.inserts for row in part.rows]
     new.sort(key=lambda row: row[1])
     ids = library.insert_assets(tx, rows_of(new))
-    files = [(*row, *_stamp(one)) for one in decided for row in file_rows(one.chunk.added, ids)]
-    library.add_rows(tx, "files", sorted(files, key=lambda row: row[:2]))
+    files = [(ids[hash_], *row, *_stamp(one)) for one in decided for hash_, *row in file_rows(one.chunk.added)]
+    library.add_rows(tx, "files", rows_of(sorted(files, key=lambda row: row[:2])))
     documents = [document for one in decided for document in _documents(one, ids)]
     documents.sort(key=lambda row: row[:3])
-    library.add_rows(tx, "sources", [(id_, *rest) for id_, kind, *rest in documents if kind == SOURCE])
-    library.add_rows(tx, "ai_runs", [row for row in documents if row[1] != SOURCE])
+    library.add_rows(tx, "sources", rows_of((id_, *rest) for id_, kind, *rest in documents if kind == SOURCE))
+    library.add_rows(tx, "ai_runs", rows_of(row for row in documents if row[1] != SOURCE))
     due.note_live(tx, ids)
     return ids
 

@@ -1,16 +1,16 @@
 """Items of a large bundle of which nothing was recorded: their rows are written once, when they are decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from ingestd.format.manifest import Manifest
 from ingestd.model import Verdict
-from ingestd.pipeline import staging
-from ingestd.pipeline.importer.prepared_chunk import ChunkItem, PreparedChunk
+from ingestd.pipeline.importer.chunk_rows import item_row
+from ingestd.pipeline.importer.prepared_chunk import ChunkItem
 from ingestd.store import decided, item, ledger
 from ingestd.store.db import Tx
 from ingestd.store.item import OpenItem
+from ingestd.store.values import AssetRows, asset_rows_of
 
 
 def select(manifest: Manifest, _tx: Tx, /, *, after: int, limit: int) -> list[OpenItem]:
@@ -20,26 +20,17 @@ def select(manifest: Manifest, _tx: Tx, /, *, after: int, limit: int) -> list[Op
     return list(map(OpenItem.new, islice(ordinals, limit)))
 
 
-def record(tx: Tx, batch_id: int, chunk: PreparedChunk, ids: Mapping[str, int]) -> None:
+def record(
+    tx: Tx, batch_id: int, verdicts: Sequence[Verdict], rows: Iterable[AssetRows], ids: Mapping[str, int]
+) -> None:
     """Writes the items of a chunk that is in the library, with its decisions, and an event for each.
 
     `ids` are those of its assets, by hash.
     """
-    _record(tx, batch_id, [_row(chunk_item, verdict, ids) for chunk_item, verdict in chunk.decided()], chunk.verdicts)
+    ledger.append_items(tx, decided.write(tx, batch_id, (part.at(ids) for part in rows)))
+    item.shift_tally(tx, batch_id, (), verdicts)
 
 
 def fail(tx: Tx, batch_id: int, chunk_item: ChunkItem, verdict: Verdict) -> None:
     """Writes one item that failed."""
-    _record(tx, batch_id, [_row(chunk_item, verdict, {})], [verdict])
-
-
-def _record(tx: Tx, batch_id: int, rows: Sequence[tuple[Any, ...]], verdicts: Sequence[Verdict]) -> None:
-    ledger.append_items(tx, decided.write(tx, batch_id, rows))
-    item.shift_tally(tx, batch_id, (), verdicts)
-
-
-def _row(chunk_item: ChunkItem, verdict: Verdict, ids: Mapping[str, int]) -> tuple[Any, ...]:
-    """The row of an item; one with an error is about no asset."""
-    entry = chunk_item.entry
-    asset_id = ids.get(entry.asset_hash) if verdict.error is None else None
-    return (*staging.new_row(entry, verdict.decision, verdict), asset_id)
+    record(tx, batch_id, [verdict], asset_rows_of([item_row(chunk_item, verdict)], batch_id), {})

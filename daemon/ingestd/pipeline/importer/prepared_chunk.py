@@ -4,9 +4,9 @@ The transaction loads the state again under lock; if it has changed, the chunk i
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingestd.decide import of_awaited
 from ingestd.format.entry import Entry
@@ -15,6 +15,9 @@ from ingestd.mount.records import Reading
 from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate, outranks_others
 from ingestd.store.item import OpenItem
 from ingestd.store.values import Json, Rows, rows_json, rows_of
+
+if TYPE_CHECKING:
+    from ingestd.pipeline.importer.chunk_rows import ChunkRows
 
 NOTHING_READ = Reading(-1)
 NO_DOCUMENTS = hashlib.sha256().hexdigest()
@@ -56,6 +59,8 @@ class PreparedChunk:
     updates: Sequence[Json] = ()
     added: Sequence[ChunkItem] = ()
     overwritten: Sequence[ChunkItem] = ()
+    rows: "ChunkRows | None" = None
+    """what is sent of it, if that was made ready"""
     problem: Exception | None = None
 
     @property
@@ -149,8 +154,8 @@ def _content(entry: Entry, documents: str) -> tuple[Any, ...]:
     return (entry.title, entry.path, entry.sha256, documents)
 
 
-def file_rows(items: Iterable[ChunkItem], ids: Mapping[str, int]) -> Iterator[tuple[Any, ...]]:
-    """The files that some items list, of assets whose ids are given by hash."""
+def file_rows(items: Iterable[ChunkItem]) -> Iterator[tuple[Any, ...]]:
+    """The files that some items list, each with the hash of its asset ahead."""
     for entry in (chunk_item.entry for chunk_item in items):
         for file in entry.files:
-            yield (ids[entry.asset_hash], file.variant, f"{entry.path}/{file.path}", file.bytes, file.sha256)
+            yield (entry.asset_hash, file.variant, f"{entry.path}/{file.path}", file.bytes, file.sha256)
