@@ -1,5 +1,7 @@
 """Items of a large new bundle have no rows before they are decided: each is written once, with the same result."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 from ingestd.errors import LeaseLost, Stopping
 from ingestd.pipeline import cancelling, plan_steps
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import chunk_writer, opening
+from ingestd.pipeline.importer import chunk_rows, chunk_writer, opening
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
@@ -196,6 +198,26 @@ def test_known_assets_in_another_order_are_locked_by_their_hashes(
     assert len(locking) == 2, "one for each chunk"
     assert not any(LOCK_RANGE in text for text in statements)
     assert world.sql("SELECT DISTINCT sync_id FROM asset") == [(sync_id,)]
+
+
+def test_rows_are_ready_when_they_are_written(world: World, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New and known assets, with documents: the thread that reads ahead has encoded all of them."""
+    queued(world, context, *map(photo, "abcdef"), day=1)
+    assert world.run_next(context) == "done"
+    real, writers = chunk_rows.of, []
+
+    def of(*arguments: Any) -> Any:
+        writers.append(threading.current_thread().name)
+        return real(*arguments)
+
+    monkeypatch.setattr(chunk_rows, "of", of)
+    for name in "ghi":
+        world.file(f"{photo(name)['path']}/source/source.json", b'{"a": 1}')
+    sync_id = queued(world, context, *map(photo, "abcdefghijkl"), day=2)
+    assert world.run_next(context) == "done"
+    assert writers == ["prefetch_0"] * 3, "one for each chunk"
+    assert Counter(world.decisions(sync_id).values()) == {"skipped:unchanged": 6, "created": 6}
+    assert world.one("SELECT COUNT(*) FROM asset_source") == 3
 
 
 def test_the_server_looks_for_open_items_as_often_as_there_are_some(

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from ingestd.store.values import BYTES_PER_STATEMENT, ROWS_PER_STATEMENT, Json, Rows, literal, rows_of
+from ingestd.store import values
+from ingestd.store.values import BYTES_PER_STATEMENT, ROWS_PER_STATEMENT, Json, Rows, asset_rows_of, literal, rows_of
 
 
 def test_statements_are_limited_by_rows_and_by_bytes() -> None:
@@ -44,3 +45,27 @@ def test_lines_escape_what_ends_a_value() -> None:
     assert rows.lines == (
         b'a\\\tb\\\nc\\\\\t\\N\t["\\\\n"]\t2026-04-12 21:35:35.000005\n\t7\t\\\\N\t2026-04-12 21:35:35.000005\n'
     )
+
+
+ROWS_OF_ASSETS = [("a", 1, "text\t\\", None), (None, 2, None, None), ("b", 3, "x\n", "y"), ("a", 4, "", "z")]
+IDS = {"a": 17, "b": 4}
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_rows_of_assets_get_their_ids_when_those_are_known(is_ready: bool) -> None:
+    """Ready or not; a second time with others, as where a transaction runs again."""
+    (rows,) = asset_rows_of(ROWS_OF_ASSETS, "end", 5)
+    if is_ready:
+        rows.encode()
+    for ids in (IDS, {"a": 1, "b": 2}):
+        expected = [(row[0] and ids[row[0]], *row[1:]) for row in ROWS_OF_ASSETS]
+        (plain,) = rows_of(expected, "end", 5)
+        found = rows.at(ids)
+        assert (found.rows, found.lines, found.values) == (expected, plain.lines, plain.values)
+
+
+def test_rows_that_are_ready_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    (rows,) = asset_rows_of(ROWS_OF_ASSETS)
+    rows.encode()
+    monkeypatch.setattr(values, "_fields", None)
+    assert rows.at(IDS).lines.startswith(b"17\t1\t")
