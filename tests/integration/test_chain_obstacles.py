@@ -82,6 +82,13 @@ def cancel(_world: World, context: Context) -> None:
     cancelling.cancel(context, NAMES[2], "olga")
 
 
+def claim_elsewhere(world: World, _context: Context) -> None:
+    """Another host claimed it, gave it back, and it waits again."""
+    world.sql(
+        "UPDATE import_job j JOIN ingest_batch b ON b.id = batch_id SET claim_token = 1 WHERE sync_id = %s", NAMES[2]
+    )
+
+
 def change(world: World, context: Context) -> None:
     put(world, "changed", sync_id=NAMES[2], day=3, prior_sync_id=NAMES[1])
     world.scan(context)
@@ -118,7 +125,7 @@ def rescope(world: World, _context: Context) -> None:
 
 @pytest.mark.parametrize(
     "what",
-    [cancel, change, record_another, follow_another, promote, insert_asset, follow_it_too, rescope],
+    [cancel, claim_elsewhere, change, record_another, follow_another, promote, insert_asset, follow_it_too, rescope],
 )
 def test_a_link_that_changed_meanwhile_ends_the_chain(
     world: World,

@@ -130,6 +130,16 @@ def test_a_claim_locks_only_what_it_takes(world: World, context: Context) -> Non
     assert claimed == [names[:2], [names[2]]]
 
 
+def test_a_job_whose_prior_was_queued_meanwhile_is_not_claimed_with_it(world: World, context: Context) -> None:
+    first = put(world, "a")
+    put(world, "b", prior_sync_id=first, day=2)
+    queued(world, context)
+    assert world.sql("SELECT state FROM import_job ORDER BY id") == [("queued",), ("waiting",)]
+    world.sql("UPDATE import_job SET state = 'queued'")
+    leases = claim_group(context, "here/pid:1/0", str(this_instance()), 16)
+    assert [lease.sync_id for lease in leases] == [first]
+
+
 def test_a_group_begins_after_those_that_others_claim(world: World, context: Context) -> None:
     names = [put(world, name) for name in "abcde"]
     queued(world, context)

@@ -241,7 +241,8 @@ def test_all_at_once(world: World, workers: int, chunk_items: int) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_in_groups(world: World, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     """Some bundles may be imported together with others, unless these or older ones name the same assets."""
-    groups, context = noted(monkeypatch), world.context(**AUTOMATIC, worker={"threads": workers})
+    claimed = list[int]()
+    groups, context = noted(monkeypatch, claimed), world.context(**AUTOMATIC, worker={"threads": workers})
     site = Site(world, [context])
 
     @given(sets_of_bundles(), shuffles)
@@ -255,19 +256,26 @@ def test_in_groups(world: World, monkeypatch: pytest.MonkeyPatch, workers: int) 
 
     run()
     assert any(groups)
+    assert any(ended > taken for ended, taken in zip(groups, claimed, strict=True)), "some waited, and followed"
 
 
-OWN = ("n1", "n2", "n3")
+OWN = ("n1", "n2", "n3", "n4", "n5")
 NEW = [
-    Bundle(f"1{number}", number, assets=(Asset(name, "T1", frozenset({"original"})),))
+    Bundle(
+        f"1{number}",
+        number // 2,
+        prior=f"1{number - 1}" if number > 2 else None,
+        assets=(Asset(name, "T1", frozenset({"original"})),),
+    )
     for number, name in enumerate(OWN)
 ]
+"""the last three make a chain"""
 
 
 def of_assets(bundle: Bundle) -> Bundle:
-    """A bundle that names neither covers, lists nor another bundle."""
+    """A bundle that names neither covers nor lists."""
     assets = tuple(replace(asset, cover=None) for asset in bundle.assets)
-    return replace(bundle, assets=assets, covers=(), listings=(), prior=None)
+    return replace(bundle, assets=assets, covers=(), listings=())
 
 
 @pytest.mark.soak

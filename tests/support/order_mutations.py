@@ -35,6 +35,10 @@ COVER = "daemon/ingestd/pipeline/importer/cover_writer.py"
 CHUNK = "daemon/ingestd/pipeline/importer/chunk_writer.py"
 PREPARED = "daemon/ingestd/pipeline/importer/prepared_chunk.py"
 STORE = "daemon/ingestd/store/asset_covers.py"
+FOLLOWING = "daemon/ingestd/pipeline/importer/following.py"
+GROUP = "daemon/ingestd/pipeline/importer/group_import.py"
+CLAIMS = "daemon/ingestd/pipeline/claims.py"
+NEW_BATCHES = "daemon/ingestd/pipeline/new_batches.py"
 VERSIONS = "daemon/ingestd/store/versions.py"
 AGE = "return (version.completed_at, version.generation, version.sync_id)"
 MAY_WRITE = "return not (is_older(incoming, complete) or (member is not None and is_older(incoming, member.version)))"
@@ -192,4 +196,28 @@ MUTATIONS = {
     "revivals elect no cover before": Mutation(
         IMPORTER, "tries_failed = Decision.FAILED.value in TAKEN_BY[self.lease.scope]", "tries_failed = True"
     ),
+    "those that follow overtake what is queued": Mutation(
+        FOLLOWING,
+        "return [one for one in waiting if not queued or",
+        "return [one for one in waiting if queued is not None or",
+    ),
+    "those that follow ignore a pause": Mutation(FOLLOWING, "    if control.is_paused(tx):\n        return []\n", ""),
+    "those that follow may have changed": Mutation(FOLLOWING, "return is_same and", "return lease is not None and"),
+    "what cannot follow is passed over": Mutation(
+        FOLLOWING,
+        "levels = _levels(batch_ids, waiting if len(waiting) < MAX_WAITING else ())",
+        "levels = _levels(batch_ids, [one for one in waiting if one.job.id in free])",
+    ),
+    "links of one time have one generation": Mutation(
+        GROUP,
+        "(one.lease.batch_id, one.version.generation, one.stands.revision)",
+        "(one.lease.batch_id, 0, one.stands.revision)",
+    ),
+    "links are claimed together with what they wait for": Mutation(
+        CLAIMS, "return not found.has_active_prior and", "return"
+    ),
+    "new batches wait for no other": Mutation(
+        NEW_BATCHES, "must_wait = prior is not None and decide.is_older(prior, known[sync_id])", "must_wait = False"
+    ),
+    "new batches hold no other back": Mutation(NEW_BATCHES, "        if new.is_followed:\n", "        if False:\n"),
 }

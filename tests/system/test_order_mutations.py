@@ -20,6 +20,10 @@ TESTS = (
     "tests/integration/test_lower_generations.py",
     "tests/integration/test_placing.py",
     "tests/integration/test_placing_states.py",
+    "tests/integration/test_chains.py",
+    "tests/integration/test_chain_obstacles.py",
+    "tests/integration/test_new_batches.py",
+    "tests/integration/test_group_jobs.py",
     "tests/integration/test_order_of_arrival.py",
 )
 FAILED = 1
