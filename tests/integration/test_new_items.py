@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ingestd.errors import LeaseLost, Stopping
+from ingestd.mount.reader import ItemReader
 from ingestd.pipeline import cancelling, plan_steps
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.importer import chunk_rows, chunk_writer, opening
+from ingestd.pipeline.importer import chunk_rows, chunk_source, chunk_writer, opening, prepared_chunk
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.sweeps import Sweeper
@@ -218,6 +219,29 @@ def test_rows_are_ready_when_they_are_written(world: World, context: Context, mo
     assert writers == ["prefetch_0"] * 3, "one for each chunk"
     assert Counter(world.decisions(sync_id).values()) == {"skipped:unchanged": 6, "created": 6}
     assert world.one("SELECT COUNT(*) FROM asset_source") == 3
+
+
+def test_the_next_items_are_read_while_a_chunk_is_decided(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first chunk is decided once the second has been read."""
+    queued(world, context, *map(photo, "abcdefgh"))
+    real, read = ItemReader.read_once, threading.Semaphore(0)
+    awaited = iter([2, 0])
+
+    def read_once(*arguments: Any) -> Any:
+        found = real(*arguments)
+        read.release()
+        return found
+
+    def prepare_chunk(*arguments: Any) -> Any:
+        for _ in range(next(awaited)):
+            assert read.acquire(timeout=60), "the second is not read"
+        return prepared_chunk.prepare_chunk(*arguments)
+
+    monkeypatch.setattr(ItemReader, "read_once", read_once)
+    monkeypatch.setattr(chunk_source, "prepare_chunk", prepare_chunk)
+    assert world.run_next(context) == "done"
 
 
 def test_the_server_looks_for_open_items_as_often_as_there_are_some(

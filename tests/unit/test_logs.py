@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
@@ -271,7 +271,7 @@ def test_keys_of_a_context_end_with_it(stderr: Pipe) -> None:
 
 
 def test_prefetched_work_logs_the_keys_of_its_job(stderr: Pipe) -> None:
-    def parts() -> Iterator[int]:
+    def parts() -> Generator[int, None, None]:
         for number in range(3):
             log.info("prepared", number=number)
             yield number

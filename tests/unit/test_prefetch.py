@@ -1,6 +1,7 @@
 """The next part is prepared in a thread while the caller works on the current one."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
@@ -11,7 +12,7 @@ from ingestd.pipeline import prefetch as module
 from ingestd.pipeline.prefetch import prefetch
 
 
-def numbers(count: int, seen: list[int]) -> Iterator[int]:
+def numbers(count: int, seen: list[int]) -> Generator[int, None, None]:
     for number in range(count):
         seen.append(number)
         yield number
@@ -23,7 +24,7 @@ def test_it_yields_all_parts_in_order(count: int) -> None:
 
 
 def test_an_error_comes_in_its_place() -> None:
-    def failing() -> Iterator[int]:
+    def failing() -> Generator[int, None, None]:
         yield 1
         raise LookupError("surprise")
 
@@ -63,3 +64,23 @@ def test_a_thread_that_ends_without_a_part_is_a_shortage(monkeypatch: pytest.Mon
     monkeypatch.setattr(module._Ahead, "_work", lambda self: self._begun.set())
     with pytest.raises(Shortage):
         next(prefetch(numbers(3, [])))
+
+
+def test_one_within_another_ends_with_it() -> None:
+    """Each closes what it prepares, in its own thread."""
+    closed: list[str] = []
+
+    def parts() -> Generator[int, None, None]:
+        try:
+            yield from range(50)
+        finally:
+            closed.append(threading.current_thread().name)
+
+    def doubled() -> Generator[int, None, None]:
+        with closing(prefetch(parts())) as found:
+            for number in found:
+                yield 2 * number
+
+    with closing(prefetch(doubled())) as outer:
+        assert [next(outer), next(outer)] == [0, 2]
+    assert closed == ["prefetch_0"]

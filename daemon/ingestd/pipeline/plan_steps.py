@@ -1,6 +1,6 @@
 """Stages the items of a large batch in many short transactions, so that nothing else waits for long."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Protocol, TypeVar
@@ -72,7 +72,7 @@ def foresee(
 
 def _forecast_ahead(
     db: Database, parts: Iterator[list[Entry]], forecast: Forecaster
-) -> Iterator[tuple[Sequence[Entry], Sequence[Forecast] | None]]:
+) -> Generator[tuple[Sequence[Entry], Sequence[Forecast] | None], None, None]:
     """Parts of the manifest with their forecasts; None without a second connection, and then they are made later."""
     for part in parts:
         try:

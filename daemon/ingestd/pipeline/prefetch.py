@@ -2,7 +2,8 @@
 
 import _thread
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from contextvars import copy_context
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -15,8 +16,8 @@ T = TypeVar("T")
 START_SECONDS, LOOK_SECONDS = 10.0, 1.0
 
 
-def prefetch(parts: Iterator[T]) -> Generator[T, None, None]:
-    """Yields what `parts` yields; the next part is prepared meanwhile, in a thread of its own.
+def prefetch(parts: Generator[T, None, None]) -> Generator[T, None, None]:
+    """Yields what `parts` yields, and closes it; the next part is prepared meanwhile, in a thread of its own.
 
     An error of `parts` is raised in its place. Raises Shortage if there is no thread, or too little memory for it.
     """
@@ -36,7 +37,7 @@ class _Ahead(Generic[T]):
     keeps all other pools of the process from starting theirs.
     """
 
-    def __init__(self, parts: Iterator[T]) -> None:
+    def __init__(self, parts: Generator[T, None, None]) -> None:
         self._parts = parts
         self._wanted: SimpleQueue[bool] = SimpleQueue()
         self._ready: SimpleQueue[list[T] | BaseException] = SimpleQueue()
@@ -82,13 +83,17 @@ class _Ahead(Generic[T]):
                 return
             threading.current_thread().name = "prefetch_0"
             self._begun.set()
-            while self._wanted.get():
-                try:
-                    part = list(islice(self._parts, 1))
-                except BaseException as error:  # noqa: BLE001  raised by `take`
-                    self._ready.put(error)
-                    return
-                self._ready.put(part)
-                if not part:
-                    return
-                del part  # it may be large, and is the caller's now
+            with closing(self._parts):
+                self._prepare()
+
+    def _prepare(self) -> None:
+        while self._wanted.get():
+            try:
+                part = list(islice(self._parts, 1))
+            except BaseException as error:  # noqa: BLE001  raised by `take`
+                self._ready.put(error)
+                return
+            self._ready.put(part)
+            if not part:
+                return
+            del part  # it may be large, and is the caller's now

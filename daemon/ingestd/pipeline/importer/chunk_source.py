@@ -1,6 +1,6 @@
 """Prepares chunks: selects the next items, reads them from the mount, and decides what would be written.
 
-Long runs prepare the next chunk in a thread of its own while the current one is written.
+Long runs read the next items in one thread, and decide those before in another one, while a chunk is written.
 """
 
 import time
@@ -67,22 +67,33 @@ class ChunkSource:
     late: dict[int, ChunkItem] = field(default_factory=dict)
     """items by ordinal that could not be read at present"""
 
-    def each(self, size: Callable[[], int], after: int = -1) -> Generator[PreparedChunk, None, None]:
+    def each(
+        self, size: Callable[[], int], after: int = -1, *, in_thread: bool = False
+    ) -> Generator[PreparedChunk, None, None]:
         """Yields the chunks of all items after ordinal `after`, in order. `size()` limits the items of the next one.
 
-        Items that cannot be read at present come last, so that they delay no others.
+        Items that cannot be read at present come last, so that they delay no others. `in_thread`: the next items are
+        read in a thread of their own while a chunk is decided.
         """
-        limit = size()
-        while rows := self._rows(after, limit):
-            after, items = self._next(rows)
-            yield from self._chunks(items)
-            del items  # their documents need not be in memory while the next are read
-            if len(rows) < limit and after == rows[-1].ordinal:
-                break  # to find that no more are left, the server would look through the rest of the batch
-            limit = size()
+        read = self._read_each(size, after)
+        with closing(prefetch(read) if in_thread else read) as parts:
+            for items in parts:
+                yield from self._chunks(items)
+                del items  # their documents need not be in memory while the next are read
         until = self.reader.settled_at()
         while self.late:
             yield from self._chunks(self._read_late(size(), until))
+
+    def _read_each(self, size: Callable[[], int], after: int) -> Generator[list[ChunkItem], None, None]:
+        """Yields the items after ordinal `after` with what was read of them, but for those that are late."""
+        limit = size()
+        while rows := self._rows(after, limit):
+            after, items = self._next(rows)
+            yield items
+            del items
+            if len(rows) < limit and after == rows[-1].ordinal:
+                break  # to find that no more are left, the server would look through the rest of the batch
+            limit = size()
 
     def _chunks(self, items: Sequence[ChunkItem]) -> Iterator[PreparedChunk]:
         for part in split_by_bytes(items):
@@ -94,12 +105,12 @@ class ChunkSource:
     def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
         """As `each`, with the next chunk prepared while the caller works on the current one.
 
-        That needs a second connection, and a thread. While there is none to spare, the run goes on with its own.
+        That needs a second connection, and two threads. While there are none to spare, the run goes on with its own.
         """
         ahead, after = replace(self, read=partial(self.db.read, keep_waiting=lambda: False)), -1
         while True:
             try:
-                with closing(prefetch(ahead.each(lambda: size, after))) as chunks:
+                with closing(prefetch(ahead.each(lambda: size, after, in_thread=True))) as chunks:
                     for chunk in chunks:
                         yield chunk
                         after = max(after, chunk.last_ordinal)
