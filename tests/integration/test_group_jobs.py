@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from ingestd.errors import DatabaseContention
 from ingestd.pipeline import claims, worker_pool
 from ingestd.pipeline.claims import claim_group
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer import group_import
 from ingestd.pipeline.importer.run import Run
 from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.rescuer import Rescuer
@@ -87,6 +89,24 @@ def test_a_stopping_daemon_puts_back_all_of_a_group(
     assert statuses(world, names) == ["queued"] * 3
     assert all(world.events(one)[-1][1]["reason"] == "stopping" for one in names)
     assert (pool.leases, world.one("SELECT COUNT(*) FROM asset")) == ([], 0)
+
+
+def test_a_stopping_daemon_begins_no_run_of_what_is_left(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
+) -> None:
+    """Not even where all is read already: each may have to wait for what the group met."""
+    names = [put(world, name) for name in "abc"]
+    pool = queued(world, context)
+
+    def stop(*_arguments: Any) -> Any:
+        pool._stopping.set()
+        raise DatabaseContention("another transaction is in the way")
+
+    monkeypatch.setattr(group_import, "run", stop)
+    pool.claim_and_run(0)
+    assert groups == [0]
+    assert statuses(world, names) == ["queued"] * 3
+    assert all(world.events(one)[-1][1]["reason"] == "stopping" for one in names)
 
 
 def test_nothing_is_claimed_while_the_queue_is_paused(world: World, context: Context, groups: list[int]) -> None:

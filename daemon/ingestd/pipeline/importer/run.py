@@ -89,6 +89,7 @@ class Run:
             return self._end_unforeseen(error)
 
     def _import(self) -> str:
+        self._fence.check()
         # Before a problem of a file is recorded, the mount is checked again in any case.
         identity = self._identity = self._context.mount.recent_identity(CHECK_SECONDS)
         importer = BundleImporter(self._context, self._lease, self._fence, self._progress, identity)
