@@ -4,14 +4,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from ingestd.errors import LeaseLost, Stopping
+from ingestd.model import Version
 from ingestd.mount.reader import ItemReader
-from ingestd.pipeline import cancelling, plan_steps
+from ingestd.pipeline import cancelling, delivery, plan_steps
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.evaluate import Bundle
+from ingestd.pipeline.found_assets import FoundAssets
 from ingestd.pipeline.importer import chunk_rows, chunk_source, chunk_writer, opening, prepared_chunk
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.queueing import QueueRequest, enqueue
@@ -300,6 +304,23 @@ def test_an_asset_that_was_changed_since_the_plan_is_compared(
     others = {"b": "updated", "c": "skipped:superseded", "f": "updated"}
     assert decided == dict.fromkeys("abcdefgh", "skipped:unchanged") | others
     assert world.tallies() == world.counted()
+
+
+def test_parts_may_be_found_in_any_order(world: World, context: Context) -> None:
+    """One that the thread ahead read in vain is read after the next one."""
+    queued(world, context, *map(photo, "abcdef"), day=1)
+    assert world.run_next(context) == "done"
+    sync_id = world.put(*map(photo, "abcdef"), day=2)
+    manifest = delivery.read(context, sync_id).manifest
+    assert manifest is not None
+    found = FoundAssets(Bundle(manifest.action, Version(manifest.completed_at, sync_id), manifest.index))
+    entries = list(manifest.standing())
+    parts = [entries[:2], entries[2:4], entries[4:]]
+    for part in (parts[0], parts[2], parts[1]):
+        context.db.read(partial(found.forecast, entries=part))
+    for part in parts:
+        known = context.db.read(partial(found.state, entries=part)).assets
+        assert known.keys() == {entry.asset_hash for entry in part}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a plan in memory found of the assets of a large new bundle, so that its import need not look them up again."""
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 
 from ingestd.format.entry import Entry
@@ -45,7 +45,7 @@ class FoundAssets:
     def _keep(self, entries: Sequence[Entry], rows: str) -> None:
         first, names_covers = entries[0].ordinal, any(entry.cover_hash for entry in entries)
         if first not in self._texts:  # else the same was read before, in vain
-            self._firsts.append(first)
+            insort(self._firsts, first)  # what one thread read in vain, another one reads later
         self._texts[first] = None if names_covers else self._spool.keep(rows.encode())
         self._has_any = self._has_any or names_covers or bool(rows)
 
