@@ -166,3 +166,15 @@ def test_planned_bundles_do_not_join(world: World, context: Context, groups: lis
         preflight(context, name)
     run_all(queued(world, context))
     assert (groups, statuses(world, names)) == ([], ["imported"] * 3)
+
+
+@pytest.mark.parametrize(("chunk_items", "ended"), [(1, []), (2, [0, 2]), (3, [2, 2])])
+def test_no_transaction_has_more_items_than_it_may(
+    world: World, groups: list[int], chunk_items: int, ended: list[int]
+) -> None:
+    """The second of five bundles has two items."""
+    context = world.context(worker={"threads": 1, "chunk_items": chunk_items}, queue={"auto": ["create"]})
+    names = [put(world, "a"), put(world, "b", photo("b2")), *(put(world, name) for name in "cde")]
+    run_all(queued(world, context))
+    assert statuses(world, names) == ["imported"] * 5
+    assert groups == ended

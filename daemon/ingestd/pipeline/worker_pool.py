@@ -172,7 +172,8 @@ class WorkerPool:
         return min(self._max_together(), max(MIN_SHARE, self._context.ahead.count() // idle))
 
     def _max_together(self) -> int:
-        return 1 if self._pace.is_slow or self._context.ahead.count() < 2 else MAX_TOGETHER
+        is_alone = self._pace.is_slow or self._context.ahead.count() < 2
+        return 1 if is_alone else min(MAX_TOGETHER, self._context.settings.worker.chunk_items)
 
     def _run_together(self, slot: int, leases: list[Lease], *, may_be_more: bool) -> None:
         """Imports what can be imported together; this worker, and others without a job, run what is left."""

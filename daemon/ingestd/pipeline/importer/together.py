@@ -102,18 +102,18 @@ class Together:
         return Member(lease, found.delivered, {}).hashes if found is not None else set()
 
     def _members(self, leases: Sequence[Lease], identity: MountIdentity) -> list[Member]:
-        """The bundles that were read, in the order of their jobs, as far as their documents fit together."""
+        """The bundles that were read, in the order of their jobs, as far as they fit into one transaction."""
         look_up = self.context.ahead.look_up
         kept = [(lease, look_up(lease.sync_id, lease.recorded_sha256, identity)) for lease in leases]
         known = [(lease, found) for lease, found in kept if found is not None]
         readings = self._readings([found for _, found in known])
-        members, left = [], MAX_BYTES
+        members, items_left, bytes_left = [], self.context.settings.worker.chunk_items, MAX_BYTES
         for lease, found in known:
-            of_bundle = readings.get(lease.sync_id)
+            of_bundle, count = readings.get(lease.sync_id), found.delivered.index.item_count
             size = sum(one.size for one in (of_bundle or {}).values())
-            if of_bundle is not None and size <= left:
+            if of_bundle is not None and count <= items_left and size <= bytes_left:
                 members.append(Member(lease, found.delivered, of_bundle))
-                left -= size
+                items_left, bytes_left = items_left - count, bytes_left - size
         return members
 
     def _readings(self, found: Sequence[Found]) -> dict[str, ReadingsByOrdinal]:
