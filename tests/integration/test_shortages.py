@@ -60,9 +60,9 @@ NO_DESCRIPTORS = """
 import resource
 from ingestd.mount import items, manifests, sync_folder
 def without(real):
-    def limited(*arguments):
+    def limited(*arguments, **options):
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-        return real(*arguments)
+        return real(*arguments, **options)
     return limited
 items.ItemReader._read = without(items.ItemReader._read)
 manifests.open_manifest = without(manifests.open_manifest)

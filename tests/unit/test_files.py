@@ -14,6 +14,7 @@ from ingestd.format.entry import File
 from ingestd.format.fields import BadEntry, Limits
 from ingestd.model import Reason
 from ingestd.mount import helper, manifests, paths, sync_folder, wire
+from ingestd.mount.mount_ids import unique_mount_id
 from support.items import CONTENT, ORIGINAL, SHA256, Root, Verify, item_root
 
 SYNC_ID = "a09117d8-8013-4a85-8c57-b2ccdb3d36f6"
@@ -194,10 +195,12 @@ def test_a_manifest_is_read_up_to_its_limit(root: Root) -> None:
     (root.path / f"sync/{SYNC_ID}.json").write_bytes(b"x" * 100)
     digest = hashlib.sha256(b"x" * 100).hexdigest()
     head, problem = manifest(root)
-    assert head == wire.ManifestHead(digest, 100, is_unchanged=False)
+    assert head == wire.ManifestHead(digest, 100, is_unchanged=False, mount_id=unique_mount_id(root.fd))
     assert isinstance(problem, wire.ManifestProblems)
     assert problem.basis == "absence"
-    assert replies(root, known_sha256=digest) == [wire.ManifestHead(digest, 100, is_unchanged=True)]
+    assert replies(root, known_sha256=digest) == [
+        wire.ManifestHead(digest, 100, is_unchanged=True, mount_id=unique_mount_id(root.fd))
+    ]
     [too_large] = manifest(root, 99)
     assert isinstance(too_large, wire.ManifestProblems)
     assert too_large.basis == "setting"

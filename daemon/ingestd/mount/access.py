@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from ingestd.config import MountSettings
-from ingestd.errors import MountReplaced, MountUnavailable, Shortage
-from ingestd.model import Origin
+from ingestd.errors import ManifestUnsettled, MountUnavailable, Shortage
 from ingestd.mount import wire
+from ingestd.mount.checked_root import RECHECK_SECONDS, CheckedRoot
 from ingestd.mount.digest_receiver import receive_digests
 from ingestd.mount.helper_pool import HelperPool, Use
 from ingestd.mount.helper_process import HelperProcess
@@ -29,58 +29,31 @@ from ingestd.mount.requests import Requests
 from ingestd.mount.root_notices import RootNotices
 from ingestd.shortage import shortage_of
 
-CHECK_SECONDS, RECHECK_SECONDS = 20.0, 1.0
-"""seconds of silence after which the mount counts as absent, and between checks of an absent one for `check_cached`"""
+CHECK_SECONDS = 20.0
+"""of silence after which the mount counts as absent"""
 SLACK_SECONDS = 2.0
 """after the deadline, for a helper that notices itself which of its threads are silent, and reports that"""
 READ_WINDOW = 16 * 2**20
 """Bytes of documents that are read ahead: enough for 500 items with usual ones."""
 
 
-class Mount:
-    """Access to the bundles below `settings.root`. Thread-safe; each caller has a helper process to itself.
-
-    `problem` is why the last check failed. `approve` takes part in each check: it raises MountUnavailable if what is
-    mounted is not what is expected.
-    """
+class Mount(CheckedRoot):
+    """Access to the bundles below `settings.root`. Thread-safe; each caller has a helper process to itself."""
 
     def __init__(self, settings: MountSettings) -> None:
+        super().__init__(str(settings.root))
         self.settings = settings
-        self.up = False
-        self.identity: MountIdentity | None = None
-        self.problem = "it has not been looked at yet"
-        self.error: MountUnavailable | None = None  # what the last check raised, if it failed
-        self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self.sync_inode = 0
         """inode of the folder with the sentinels at the last check; 0: there was none"""
         self.notices = RootNotices(str(settings.root))
         self.listing_problem: str | None = None
         """why the last listing of that folder did not end; None if it did"""
-        self._checked_at = self._lost_at = -math.inf
-        self._mount_id = 0
-        self._root, self._path = str(settings.root), settings.root
+        self._mount_id, self._path = 0, settings.root
         self._requests = Requests(settings, lambda: self.is_remote)
         self._pool = HelperPool(settings.root, self._mounted)
         self._shares = ReaderShares(settings.readers)
         self.prober = Prober(settings.root, self._mounted)
         self._answers = ManifestAnswers(settings.root, self._mounted)
-
-    def check(self) -> MountIdentity:
-        """The identity of the file system at the root; sets `up`. Raises MountUnavailable, or what `approve` raises."""
-        try:
-            identity = self.identify()
-            self.approve(identity)
-        except MountUnavailable as error:
-            self.lose(str(error), error)
-            raise
-        self.up, self.identity = True, identity
-        self._checked_at = time.monotonic()
-        return identity
-
-    def lose(self, problem: str, error: MountUnavailable | None = None) -> None:
-        """Counts as absent until a check succeeds."""
-        self.up, self.problem, self.error = False, problem, error
-        self._lost_at = time.monotonic()
 
     def identify(self) -> MountIdentity:
         """The identity of the file system at the root, expected or not. Raises MountUnavailable."""
@@ -99,37 +72,6 @@ class Mount:
         self.sync_inode = reply.sync_inode
         self.notices.note_covered(reply.sync_dev not in (0, reply.st_dev))
         return MountIdentity(point, reply.st_dev, reply.unique_id, reply.fs_id)
-
-    @property
-    def origin(self) -> Origin | None:
-        """What is mounted, as of the last check."""
-        return None if self.identity is None else self.identity.origin
-
-    def recent_identity(self, max_age: float) -> MountIdentity:
-        """As `check`, or what that returned within the last `max_age` seconds, if no request failed since."""
-        is_recent = self.up and time.monotonic() - self._checked_at <= max_age
-        return self.identity if self.identity is not None and is_recent else self.check()
-
-    def check_cached(self, max_age: float) -> MountIdentity:
-        """As `recent_identity`. An absent mount is asked again after RECHECK_SECONDS at the earliest.
-
-        All workers ask, whenever a job is queued.
-        """
-        if not self.up and time.monotonic() - self._lost_at < min(max_age, RECHECK_SECONDS):
-            raise MountUnavailable(self.problem)
-        return self.recent_identity(max_age)
-
-    def require_same(self, identity: MountIdentity) -> None:
-        """Raises MountUnavailable unless the file system at the root is still the one with this identity.
-
-        MountReplaced is raised if it is another one, and not the same mounted again.
-        """
-        found = self.check()
-        if found == identity:
-            return
-        if found.origin.is_same(identity.origin):
-            raise MountUnavailable(f"the file system at {self._root} was mounted again")
-        raise MountReplaced(f"{identity.origin} at {self._root} was replaced by {found.origin}")
 
     def list_sentinels(
         self,
@@ -161,20 +103,31 @@ class Mount:
         *,
         deadline: float | None = None,
         only_short: bool = False,
+        as_listed: bool = False,
         within: ManifestExchange | None = None,
     ) -> ManifestReading:
         """The checked manifest or its problem; nothing but its digest if that is `known_sha256`.
 
         `on_alive()` is called for each sign of life. Raises SentinelMissing, ManifestUnsettled if it cannot be read
         (yet) or is not complete JSON, and MountUnavailable after `deadline` seconds, by default mount.deadline, without
-        a sign of life. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB. `within`: a request for
-        several, of which this may be the next one.
+        a sign of life, or if it is not of the mount that was checked. `only_short`: raises ManifestIsLong for one of
+        more than 1 MiB. `as_listed`: a sentinel that a listing has just shown counts. `within`: a request for several,
+        of which this may be the next one.
         """
         seconds = self.settings.deadline if deadline is None else deadline
-        request = self._requests.manifest(sync_id, known_sha256, only_short=only_short)
+        request = self._requests.manifest(sync_id, known_sha256, only_short=only_short, as_listed=as_listed)
         if within is None or not within.is_next(request):
             within = ManifestExchange([request], lambda: self._helper(Use.MANIFEST, sync_id))
-        return within.read(seconds, on_alive)
+        checked = self.identity
+        try:
+            reading = within.read(seconds, on_alive)
+        except ManifestUnsettled:
+            if checked is not None:
+                self.recent_identity(RECHECK_SECONDS)
+            raise
+        if checked is not None:
+            self._confirm(reading.mount_id, checked)
+        return reading
 
     def request_manifests(
         self, wanted: Sequence[tuple[str, str | None]], on_slow: Callable[[], None]
@@ -183,7 +136,9 @@ class Mount:
 
         `on_slow()` is called when one takes long: the others are to be read without it then.
         """
-        requests = [self._requests.manifest(sync_id, sha256, only_short=True) for sync_id, sha256 in wanted]
+        requests = [
+            self._requests.manifest(sync_id, sha256, only_short=True, as_listed=True) for sync_id, sha256 in wanted
+        ]
         return ManifestExchange(requests, lambda: self._helper(Use.MANIFEST), on_slow)
 
     def digest_manifests(

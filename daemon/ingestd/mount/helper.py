@@ -4,10 +4,8 @@ A mount that hangs blocks this process instead of the daemon. JSON checks run he
 daemon's interpreter lock. The helper ends with its input, which closes when the daemon ends.
 """
 
-import ctypes
 import os
 import signal
-import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -16,14 +14,12 @@ from ingestd.mount import digests, items, manifests, sync_folder, wire
 from ingestd.mount.inbox import Inbox
 from ingestd.mount.item_threads import ItemThreads
 from ingestd.mount.memory import end_before_parent, limited_memory
+from ingestd.mount.mount_ids import unique_mount_id
 from ingestd.mount.probes import Probes
 from ingestd.mount.replies import ReplyChannel
 from ingestd.mount.window import WindowFull
 from ingestd.shortage import require_descriptors, shortage_of
 
-# From linux/stat.h and linux/fcntl.h; Python does not have statx yet.
-STATX_FLAGS = 0x1000 | 0x4000  # AT_EMPTY_PATH, AT_STATX_DONT_SYNC
-STATX_MNT_ID_UNIQUE, STATX_BYTES, STATX_MASK_AT, STATX_MNT_ID_AT = 0x4000, 256, 0, 144
 BASE_MEMORY, THREAD_STACK = 256 * 2**20, 2**20
 
 
@@ -100,20 +96,6 @@ def root_info(root: int, alive: Callable[[], None]) -> wire.RootInfo:
     alive()
     path = os.readlink(f"/proc/self/fd/{root}")
     return wire.RootInfo(st_dev, path, unique_mount_id(root), fs_id, sync_inode, sync_dev)
-
-
-def unique_mount_id(folder: int) -> int:
-    """A number that no other mount gets until the next boot; 0 on Linux before 6.8, which has no such number.
-
-    The kernel knows it, and does not ask the file system.
-    """
-    filled = ctypes.create_string_buffer(STATX_BYTES)
-    statx = getattr(ctypes.CDLL(None), "statx", None)
-    if statx is None or statx(folder, b"", STATX_FLAGS, STATX_MNT_ID_UNIQUE, filled):
-        return 0
-    (known,) = struct.unpack_from("=I", filled, STATX_MASK_AT)
-    (unique_id,) = struct.unpack_from("=Q", filled, STATX_MNT_ID_AT)
-    return int(unique_id) if known & STATX_MNT_ID_UNIQUE else 0
 
 
 def read_items(request: wire.ReadItems, channel: ReplyChannel) -> None:

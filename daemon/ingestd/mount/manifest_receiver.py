@@ -63,4 +63,4 @@ class ManifestReceiver:
             return ManifestReading(problem=self._problem)
         is_parsed = self._builder.is_complete
         manifest = self._builder.build(self._head.sha256) if is_parsed else None
-        return ManifestReading(self._head.sha256, self._head.size, manifest, self._problem)
+        return ManifestReading(self._head.sha256, self._head.size, manifest, self._problem, self._head.mount_id)

@@ -14,6 +14,7 @@ from ingestd.errors import ManifestError
 from ingestd.format.fields import BadEntry
 from ingestd.format.manifest_parser import parse_parts
 from ingestd.mount import compartment
+from ingestd.mount.mount_ids import unique_mount_id
 from ingestd.mount.paths import read_blocks
 from ingestd.mount.sync_folder import NoSentinel, open_manifest, open_sync
 from ingestd.mount.wire import Failure, ManifestHead, ManifestIsLong, ManifestProblems, ManifestReply, ReadManifest
@@ -53,7 +54,7 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None], 
     `folder`: a descriptor of the folder with the manifests, if that is open.
     """
     try:
-        data, sha256 = _read(request, alive, folder)
+        data, sha256, mount_id = _read(request, alive, folder)
     except _TooLarge as error:
         send(ManifestProblems([f"the manifest cannot be read: {error} (mount.max_manifest_bytes)"], "setting"))
     except _IsLong as long:
@@ -68,7 +69,7 @@ def send_manifest(request: ReadManifest, send: Send, alive: Callable[[], None], 
         send(Failure(f"sync/{request.sync_id}.json: {error.strerror}", is_unreadable=not is_missing))
     else:
         is_unchanged = sha256 == request.known_sha256
-        send(ManifestHead(sha256, len(data), is_unchanged))
+        send(ManifestHead(sha256, len(data), is_unchanged, mount_id))
         if not is_unchanged:
             _send_checked(data, request, send, alive)
 
@@ -90,8 +91,11 @@ def try_to_read(root: str, sync_id: str) -> None:
         require_descriptors(error)
 
 
-def _read(request: ReadManifest, alive: Callable[[], None], folder: int | None) -> tuple[bytes, str]:
-    """The bytes of a manifest and their digest. Raises _TooLarge, _IsLong, NoSentinel, BadEntry, OSError."""
+def _read(request: ReadManifest, alive: Callable[[], None], folder: int | None) -> tuple[bytes, str, int]:
+    """The bytes of a manifest, their digest, and the mount that it is on.
+
+    Raises _TooLarge, _IsLong, NoSentinel, BadEntry, OSError.
+    """
     name, max_bytes = f"{request.sync_id}.json", request.max_bytes
     # A file may grow while it is read, or have more than its size says.
     most = min(LONG, max_bytes) if request.only_short else max_bytes
@@ -99,7 +103,7 @@ def _read(request: ReadManifest, alive: Callable[[], None], folder: int | None) 
     # Not a list of blocks: joining them would need twice the memory.
     kept = BytesIO()
     with open_manifest(request.root, request.sync_id, alive, folder, is_listed=request.is_listed) as fd:
-        size = os.fstat(fd).st_size
+        size, mount_id = os.fstat(fd).st_size, unique_mount_id(fd)
         if size > max_bytes:
             raise _TooLarge(f"{name} has {size} bytes, more than {max_bytes}")
         if request.only_short and size > LONG:
@@ -113,7 +117,7 @@ def _read(request: ReadManifest, alive: Callable[[], None], folder: int | None) 
         raise _TooLarge(f"{name} has more than {max_bytes} bytes")
     if len(data) > most:
         raise _IsLong(len(data))
-    return data, digest.hexdigest()
+    return data, digest.hexdigest(), mount_id
 
 
 def _send_checked(data: bytes, request: ReadManifest, send: Send, alive: Callable[[], None]) -> None:

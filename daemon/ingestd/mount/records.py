@@ -70,13 +70,15 @@ class Listing:
 class ManifestReading:
     """What was read of a manifest: its digest and size, and the checked manifest or the problem.
 
-    With the digest that was known it has neither. `sha256` None: it was not read to its end.
+    With the digest that was known it has neither. `sha256` None: it was not read to its end. `mount_id`: of the mount
+    that it is on, 0 if that is unknown.
     """
 
     sha256: str | None = None
     size: int = 0
     manifest: Manifest | None = None
     problem: ManifestError | None = None
+    mount_id: int = 0
 
 
 class Document(msgspec.Struct):

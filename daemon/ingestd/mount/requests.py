@@ -26,8 +26,11 @@ class Requests:
         if listing.are_files and not listing.is_unchanged:
             self._listing, self._listed_at = listing, time.monotonic()
 
-    def manifest(self, sync_id: str, known_sha256: str | None, *, only_short: bool) -> wire.ReadManifest:
-        is_listed = self._is_remote() and self._is_listed(sync_id)
+    def manifest(
+        self, sync_id: str, known_sha256: str | None, *, only_short: bool, as_listed: bool
+    ) -> wire.ReadManifest:
+        """`as_listed`: on a remote mount, a sentinel that was just listed need not be looked up."""
+        is_listed = as_listed and self._is_remote() and self._is_listed(sync_id)
         most = self._settings.max_manifest_bytes
         return wire.ReadManifest(self._root, sync_id, most, self._limits, known_sha256, only_short, is_listed)
 

@@ -138,11 +138,15 @@ class ListingPart(msgspec.Struct, tag=True, frozen=True):
 
 
 class ManifestHead(msgspec.Struct, tag=True, frozen=True):
-    """What a manifest's bytes are. `is_unchanged`: their digest is the one that was known."""
+    """What a manifest's bytes are. `is_unchanged`: their digest is the one that was known.
+
+    `mount_id`: of the mount that the file is on (0: unknown).
+    """
 
     sha256: str
     size: int
     is_unchanged: bool
+    mount_id: int = 0
 
 
 class ManifestDigests(msgspec.Struct, tag=True, frozen=True):

@@ -63,6 +63,7 @@ def read(
     on_alive: Callable[[], None] = tick,
     deadline: float | None = None,
     only_short: bool = False,
+    as_listed: bool = False,
     is_probed: bool = False,
     within: ManifestExchange | None = None,
 ) -> Delivery:
@@ -70,14 +71,14 @@ def read(
 
     `known_sha256`: the digest that its batch is recorded with, for a caller that needs no manifest with this digest.
     `on_alive()` is called now and then while a long manifest is read. `deadline` is the longest silence in seconds, by
-    default mount.deadline. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB. `is_probed`: that
-    reading it ends is known, or found out otherwise. `within`: a request for several, of which it may be next.
+    default mount.deadline. `only_short`: raises ManifestIsLong for a manifest of more than 1 MiB. `as_listed`: a
+    sentinel that a listing has just shown counts. `is_probed`: that reading it ends is known, or found out otherwise.
+    `within`: a request for several, of which it may be next.
     """
     if not is_probed:
         _require_answer(context, sync_id, context.settings.mount.deadline if deadline is None else deadline)
-    reading = context.mount.read_manifest(
-        sync_id, known_sha256, on_alive, deadline=deadline, only_short=only_short, within=within
-    )
+    how = {"only_short": only_short, "as_listed": as_listed}
+    reading = context.mount.read_manifest(sync_id, known_sha256, on_alive, deadline=deadline, within=within, **how)
     is_unchanged = reading.sha256 is not None and reading.sha256 == known_sha256
     return Delivery(
         sync_id, reading.sha256, reading.size, reading.manifest, reading.problem, is_unchanged, context.mount.origin

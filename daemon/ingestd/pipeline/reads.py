@@ -257,6 +257,7 @@ class Reads:
             on_alive=require_time,
             deadline=deadline,
             only_short=only_short,
+            as_listed=True,
             is_probed=True,  # by its lane, where manifests may hang
             within=together,
         )

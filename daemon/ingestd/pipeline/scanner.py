@@ -31,6 +31,8 @@ MAX_RETRIES, RETRY_GAP = 64, 0.25
 """retries that begin together, and the seconds until the next ones if more are due"""
 READ_POLL, REPORT_SECONDS, PATIENCE = 0.1, 0.2, 2.0
 """seconds between looks at reads, between reports, and without an outcome after which a round leaves slow reads"""
+CHECK_SECONDS = 10.0
+"""how old a check of the mount may be when a round begins: the watcher checks it more often"""
 COMPARE_SECONDS = 10.0
 """for which a scan on request compares known manifests"""
 ROUND_SECONDS = 5.0
@@ -146,7 +148,7 @@ class Scanner:
         if self._full.due_at() <= time.monotonic():
             self._scan_fully(PATIENCE)
         elif self._names or self._reads.needs_round or self._recorder.next_retry_at() <= time.monotonic():
-            self._context.mount.check()
+            self._context.mount.recent_identity(CHECK_SECONDS)  # what is read now is compared with it
             self._read_due()
             self._read_all(PATIENCE)
 
@@ -240,7 +242,7 @@ class Scanner:
         quiet, check_at = 0.0, time.monotonic() + ROUND_SECONDS
         while time.monotonic() < self._round_ends_at:
             if time.monotonic() >= check_at:
-                self._context.mount.check()
+                self._context.mount.recent_identity(ROUND_SECONDS)
                 check_at = time.monotonic() + ROUND_SECONDS
             self._submit_named()
             self._read_due_meanwhile()

@@ -40,9 +40,9 @@ def delivered(far: FaultyFuse, make_sentinel: Callable[[Path], object] = Path.to
 def test_a_manifest_that_is_listed_takes_three_operations(far: FaultyFuse, mount: Mount) -> None:
     first, second = delivered(far), delivered(far)
     assert mount.list_sentinels().sync_ids == {first, second}
-    mount.read_manifest(first)  # looks up the folder
+    mount.read_manifest(first, as_listed=True)  # looks up the folder
     far.operations.clear()
-    assert mount.read_manifest(second).manifest is not None
+    assert mount.read_manifest(second, as_listed=True).manifest is not None
     assert (far.operations[LOOKUP], far.operations[OPEN], far.operations[READ]) == (1, 1, 1)
 
 
@@ -53,7 +53,7 @@ def test_several_that_are_listed_are_read_with_one_request_although_the_listing_
     mount.list_sentinels()
     together = mount.request_manifests([(name, None) for name in names], lambda: None)
     monkeypatch.setattr(requests, "LISTED_SECONDS", -1.0)
-    assert all(mount.read_manifest(name, only_short=True, within=together).manifest for name in names)
+    assert all(mount.read_manifest(name, only_short=True, as_listed=True, within=together).manifest for name in names)
     assert far.operations[OPEN] == len(names)
 
 
@@ -63,7 +63,7 @@ def test_what_was_listed_long_ago_is_looked_up(far: FaultyFuse, mount: Mount, mo
     (far.source / f"sync/{sync_id}.ready").unlink()
     monkeypatch.setattr(requests, "LISTED_SECONDS", -1.0)
     with pytest.raises(SentinelMissing):
-        mount.read_manifest(sync_id)
+        mount.read_manifest(sync_id, as_listed=True)
 
 
 def test_what_the_last_listing_does_not_show_is_looked_up(far: FaultyFuse, mount: Mount) -> None:
@@ -73,7 +73,7 @@ def test_what_the_last_listing_does_not_show_is_looked_up(far: FaultyFuse, mount
     mount.list_sentinels()
     for sync_id in (gone, late):
         with pytest.raises(SentinelMissing):
-            mount.read_manifest(sync_id)
+            mount.read_manifest(sync_id, as_listed=True)
 
 
 @pytest.mark.parametrize("others", [False, True])
@@ -83,7 +83,7 @@ def test_what_is_not_a_file_hands_nothing_over(far: FaultyFuse, mount: Mount, ot
         delivered(far)
     assert sync_id in mount.list_sentinels().sync_ids
     with pytest.raises(ManifestUnsettled, match="is not a regular file"):
-        mount.read_manifest(sync_id)
+        mount.read_manifest(sync_id, as_listed=True)
 
 
 def test_on_a_near_mount_it_is_looked_up(tmp_path: Path, make_mount: MakeMount) -> None:
@@ -94,5 +94,14 @@ def test_on_a_near_mount_it_is_looked_up(tmp_path: Path, make_mount: MakeMount) 
     (sync / f"{sync_id}.ready").touch()
     mount.list_sentinels()
     (sync / f"{sync_id}.ready").unlink()
+    with pytest.raises(SentinelMissing):
+        mount.read_manifest(sync_id, as_listed=True)
+
+
+def test_a_run_looks_for_the_sentinel(far: FaultyFuse, mount: Mount) -> None:
+    sync_id = delivered(far)
+    mount.list_sentinels()
+    (far.source / f"sync/{sync_id}.ready").unlink()
+    far.valid = 0
     with pytest.raises(SentinelMissing):
         mount.read_manifest(sync_id)
