@@ -16,7 +16,7 @@ SOURCE = "source"
 """Kind of an item's provenance document, source/source.json."""
 
 
-class ItemRequest(msgspec.Struct):
+class ItemRequest(msgspec.Struct, gc=False):
     """One item to read: its folder, relative to the root, and the files to verify; documents only if requested."""
 
     ordinal: int
@@ -81,7 +81,7 @@ class ManifestReading:
     mount_id: int = 0
 
 
-class Document(msgspec.Struct):
+class Document(msgspec.Struct, gc=False):
     """One document as the library stores it. `kind` is an analysis kind, or SOURCE; `text` is JSON in UTF-8."""
 
     kind: str
@@ -98,7 +98,7 @@ class Document(msgspec.Struct):
         return len(self.content)
 
 
-class SpooledDocument(Document):
+class SpooledDocument(Document, gc=False):
     """A document that is kept in a file: `text` reads it again each time. It never travels."""
 
     length: int
@@ -113,7 +113,7 @@ class SpooledDocument(Document):
         return self.length
 
 
-class Reading(msgspec.Struct):
+class Reading(msgspec.Struct, gc=False):
     """What was read of one item: its documents, or the problem met.
 
     `transient`: the problem may pass, so it does not count against the item yet. `absent`: a file or its folder does

@@ -10,7 +10,7 @@ from ingestd.mount.records import Reading
 from ingestd.mount.repeating import repeating
 
 REPORT_SECONDS, FLUSH_SECONDS = 0.5, 0.1
-MAX_GROUP_READINGS, MAX_GROUP_BYTES, MAX_PART_BYTES = 64, 2**18, 2**22
+MAX_GROUP_READINGS, MAX_GROUP_BYTES, MAX_PART_BYTES = 256, 2**18, 2**22
 MAX_BUFFERED = 2**16
 """bytes, what a pipe takes at once"""
 

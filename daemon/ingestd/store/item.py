@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 import orjson
 
 from ingestd.format.manifest_index import Identity
@@ -16,6 +17,7 @@ from ingestd.store.sql import Queries
 from ingestd.store.values import ROWS_PER_STATEMENT, Ids, rows_json, rows_of
 
 _sql = Queries("item")
+PENDING = Decision.PENDING.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,7 @@ class StagedItem:
     waiting_for: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenItem:
+class OpenItem(msgspec.Struct, frozen=True, gc=False):
     """An item row that a run takes up, and what was decided of it so far; `reason` may be empty.
 
     One that `is_new` is not written yet: it will be when it is decided.
@@ -46,7 +47,7 @@ class OpenItem:
 
     @classmethod
     def new(cls, ordinal: int) -> "OpenItem":
-        return cls(0, ordinal, 0, Decision.PENDING.value, "")
+        return cls(0, ordinal, 0, PENDING, "")
 
     @property
     def is_new(self) -> bool:

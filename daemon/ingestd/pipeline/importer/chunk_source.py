@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
+from msgspec import structs
 
 from ingestd.errors import DatabaseUnavailable, Shortage
 from ingestd.format.entry import Entry
@@ -160,7 +161,9 @@ class ChunkSource:
         except Exception as error:
             if is_of_run(error):
                 raise
-            return self._read_late(len(late) // 2, until) if len(late) > 1 else [replace(late[0], problem=error)]
+            return (
+                self._read_late(len(late) // 2, until) if len(late) > 1 else [structs.replace(late[0], problem=error)]
+            )
 
     def prepare(self, items: Sequence[ChunkItem]) -> PreparedChunk:
         """What would be written of some items, from a state of the library read without a lock."""

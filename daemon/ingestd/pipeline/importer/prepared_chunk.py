@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ingestd.decide import of_awaited
 from ingestd.format.entry import Entry
 from ingestd.model import Action, Decision, Verdict
@@ -24,13 +26,12 @@ NO_DOCUMENTS = hashlib.sha256().hexdigest()
 UNKNOWN_DOCUMENTS = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkItem:
+class ChunkItem(msgspec.Struct, frozen=True):
     """One item of a chunk: its row, its entry, and what was read of it."""
 
     row: OpenItem
     entry: Entry
-    reading: Reading = NOTHING_READ
+    reading: Reading = msgspec.field(default_factory=lambda: NOTHING_READ)
     problem: Exception | None = None
     """an unforeseen error that kept it from being read"""
 
