@@ -248,6 +248,29 @@ def test_the_next_items_are_read_while_a_chunk_is_decided(
     assert world.run_next(context) == "done"
 
 
+def test_the_next_assets_are_looked_up_while_a_part_is_forecast(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first part is forecast once the second has been looked up."""
+    queued(world, context, *map(photo, "abcd"))
+    look_up, forecast, awaited = FoundAssets.look_up, FoundAssets.forecast, iter([2, 0])
+    looked_up = threading.Semaphore(0)
+
+    def counted(*arguments: Any, **options: Any) -> str:
+        found = look_up(*arguments, **options)
+        looked_up.release()
+        return found
+
+    def waiting(*arguments: Any, **options: Any) -> Any:
+        for _ in range(next(awaited)):
+            assert looked_up.acquire(timeout=60), "the second is not looked up"
+        return forecast(*arguments, **options)
+
+    monkeypatch.setattr(FoundAssets, "look_up", counted)
+    monkeypatch.setattr(FoundAssets, "forecast", waiting)
+    assert world.run_next(context) == "done"
+
+
 def test_the_server_looks_for_open_items_as_often_as_there_are_some(
     world: World, context: Context, statements: list[str]
 ) -> None:

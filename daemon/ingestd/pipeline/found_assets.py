@@ -35,9 +35,13 @@ class FoundAssets:
         self._last: tuple[int, Mapping[str, StoredAsset]] = (-1, NOTHING)
         """first ordinal and assets of the part that was used last: most items are used in order"""
 
-    def forecast(self, tx: Tx, entries: Sequence[Entry]) -> Sequence[Forecast]:
-        """Forecasts the next part, and keeps the rows that it found."""
-        rows = known_assets.rows(tx, hashes_of(entries))
+    def look_up(self, tx: Tx, entries: Sequence[Entry]) -> str:
+        """The rows of the assets of one part, for `forecast`."""
+        return known_assets.rows(tx, hashes_of(entries))
+
+    def forecast(self, tx: Tx, entries: Sequence[Entry], rows: str | None = None) -> Sequence[Forecast]:
+        """Forecasts one part, and keeps the rows that were found, before or now."""
+        rows = self.look_up(tx, entries) if rows is None else rows
         self._keep(entries, rows)
         state = load_state(tx, self._bundle, entries, assets=known_assets.read(tx, rows, self._bundle.version))
         return forecast.from_state(tx, self._bundle, entries, state)

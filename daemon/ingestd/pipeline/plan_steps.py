@@ -8,8 +8,9 @@ from typing import Protocol, TypeVar
 from ingestd.errors import DatabaseUnavailable
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
+from ingestd.pipeline.found_assets import FoundAssets
 from ingestd.pipeline.prefetch import prefetch
-from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Forecaster, Plan, Staging, plan_of_new
+from ingestd.pipeline.staging import ENTRIES_PER_STEP, Forecast, Plan, Staging, plan_of_new
 from ingestd.store import standing
 from ingestd.store.db import Database, Tx
 
@@ -17,6 +18,8 @@ MAX_AT_ONCE = 5 * ENTRIES_PER_STEP
 """items of a batch that is planned in one transaction"""
 
 T = TypeVar("T")
+Part = tuple[Sequence[Entry], Sequence[Forecast] | None]
+"""some entries, and their forecasts if those were made ahead"""
 
 
 class InTransaction(Protocol):
@@ -48,7 +51,7 @@ def stage(db: Database, staging: Staging, in_transaction: InTransaction, on_prog
     The forecast of the next part is made while the current one is written, on a connection of its own: a forecast needs
     no locks, and does not read what these transactions write.
     """
-    with closing(prefetch(_forecast_ahead(db, staging.parts(), staging.forecasts))) as found:
+    with closing(prefetch(_forecast_ahead(db, staging))) as found:
         for part, forecasts in found:
             staging.plan.add(in_transaction(partial(staging.write, part=part, forecasts=forecasts)))
             on_progress()
@@ -58,28 +61,42 @@ def stage(db: Database, staging: Staging, in_transaction: InTransaction, on_prog
 
 
 def foresee(
-    db: Database, parts: Iterator[list[Entry]], forecast: Forecaster, read: Read, on_progress: Callable[[], None]
+    db: Database, parts: Iterator[list[Entry]], found: FoundAssets, read: Read, on_progress: Callable[[], None]
 ) -> Plan:
-    """The plan of a batch without rows, which writes none; `read` waits for the database."""
+    """The plan of a batch without rows, which writes none; `read` waits for the database.
+
+    Assets of the next part are looked up while one is forecast, each in a thread and on a connection of its own.
+    """
     plan = Plan()
-    with closing(prefetch(_forecast_ahead(db, parts, forecast))) as found:
-        for part, made in found:
-            forecasts = read(_forecasting(forecast, part)) if made is None else made
-            plan.add(plan_of_new(zip(part, forecasts, strict=True)))
+    with closing(prefetch(_foresee_ahead(db, parts, found))) as made:
+        for part, forecasts in made:
+            plan.add(plan_of_new(zip(part, forecasts or read(partial(found.forecast, entries=part)), strict=True)))
             on_progress()
     return plan
 
 
-def _forecast_ahead(
-    db: Database, parts: Iterator[list[Entry]], forecast: Forecaster
-) -> Generator[tuple[Sequence[Entry], Sequence[Forecast] | None], None, None]:
-    """Parts of the manifest with their forecasts; None without a second connection, and then they are made later."""
+def _foresee_ahead(db: Database, parts: Iterator[list[Entry]], found: FoundAssets) -> Generator[Part, None, None]:
+    with closing(prefetch(_look_up_ahead(db, parts, found))) as looked_up:
+        for part, rows in looked_up:
+            work = partial(found.forecast, entries=part, rows=rows)
+            yield part, None if rows is None else _read_ahead(db, work)
+
+
+def _look_up_ahead(
+    db: Database, parts: Iterator[list[Entry]], found: FoundAssets
+) -> Generator[tuple[list[Entry], str | None], None, None]:
     for part in parts:
-        try:
-            yield part, db.read(_forecasting(forecast, part), keep_waiting=lambda: False)
-        except DatabaseUnavailable:
-            yield part, None
+        yield part, _read_ahead(db, partial(found.look_up, entries=part))
 
 
-def _forecasting(forecast: Forecaster, part: Sequence[Entry]) -> Callable[[Tx], Sequence[Forecast]]:
-    return lambda tx: forecast(tx, part)
+def _forecast_ahead(db: Database, staging: Staging) -> Generator[Part, None, None]:
+    for part in staging.parts():
+        yield part, _read_ahead(db, partial(staging.forecasts, part=part))
+
+
+def _read_ahead(db: Database, work: Callable[[Tx], T]) -> T | None:
+    """What `work` reads; None without a second connection, and then it is read later."""
+    try:
+        return db.read(work, keep_waiting=lambda: False)
+    except DatabaseUnavailable:
+        return None

@@ -126,7 +126,7 @@ class Opening:
         """Stages the items of a large batch. Those of a new one are only planned, if nothing needs their rows."""
         if may_have_new_items(self.lease, staged.begun):
             found, parts = FoundAssets(staged.begun.bundle), staged.staging.parts()
-            plan = plan_steps.foresee(self.context.db, parts, found.forecast, self.fence.read, self.fence.on_step)
+            plan = plan_steps.foresee(self.context.db, parts, found, self.fence.read, self.fence.on_step)
             if not plan.removals.total:
                 return replace(staged, plan=plan, found=found)
         plan_steps.stage(self.context.db, staged.staging, self.fence.fenced, self.fence.on_step)
