@@ -153,10 +153,11 @@ SET status = :status, completed_at = UTC_TIMESTAMP(6), last_error = :error, {{no
 WHERE id = :batch_id;
 
 -- name: finish_first_all!
--- As finish_first, for batches of which everything was imported, at once and under the version that they have.
+-- As finish_first, for batches of which everything was imported, at once and under the version that they have. Without the
+-- index, the server would read a small table as a whole, and wait for what others hold of it.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$[0]', generation INT UNSIGNED PATH '$[1]',
                                          revision INT UNSIGNED PATH '$[2]')) r
-STRAIGHT_JOIN ingest_batch b ON b.id = r.id
+STRAIGHT_JOIN ingest_batch b FORCE INDEX (PRIMARY) ON b.id = r.id
 SET b.status = 'imported', b.completed_at = UTC_TIMESTAMP(6), b.last_error = NULL, b.failure_count = 0,
     b.retry_at = NULL, b.invalid_basis = NULL, b.plan_sha256 = b.manifest_sha256, b.imported_version_at = b.version_at,
     b.imported_generation = r.generation, b.imported_revision = r.revision;

@@ -256,7 +256,7 @@ WHERE {{own_claim}};
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
        id BIGINT UNSIGNED PATH '$[0]', token BIGINT UNSIGNED PATH '$[1]', items INT UNSIGNED PATH '$[2]',
        sha256 CHAR(64) PATH '$[3]')) r
-STRAIGHT_JOIN import_job j ON j.id = r.id
+STRAIGHT_JOIN import_job j FORCE INDEX (PRIMARY) ON j.id = r.id
 SET j.state = 'done', j.manifest_sha256 = r.sha256, j.finished_at = UTC_TIMESTAMP(6), j.last_error = NULL,
     j.writes = j.writes + 1, j.items_done = r.items, j.items_total = r.items, j.heartbeat_at = UTC_TIMESTAMP(6),
     j.current_item_id = NULL

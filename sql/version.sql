@@ -24,6 +24,10 @@ SELECT version_at, sync_id, prior_sync_id IS NOT NULL FROM ingest_batch WHERE id
 -- name: lock_batches
 SELECT id FROM ingest_batch FORCE INDEX (PRIMARY) WHERE id IN :ids ORDER BY id FOR UPDATE;
 
+-- name: lock_free_batches
+-- Those of some batches whose rows no other transaction holds.
+SELECT id FROM ingest_batch FORCE INDEX (PRIMARY) WHERE id IN :ids FOR UPDATE SKIP LOCKED;
+
 -- name: lock_standings
 -- Batches as their imports begin; only their own rows are locked. What is asked for besides is read when that is held: see the
 -- test. `waits`: jobs wait for the one of this batch.

@@ -19,7 +19,7 @@ from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import WorkerPool
 from support.groups import of_threads, put, queued, statuses
-from support.locks import LOCK_WAITS
+from support.locks import LOCK_WAITS, holding
 from support.mariadb_proxy import Fault, drop_reply, drop_request
 from support.proxied import proxied
 from support.wait import until
@@ -155,6 +155,19 @@ def test_a_link_without_its_sentinel_ends_the_chain(world: World, context: Conte
     (world.root / "sync" / f"{NAMES[2]}.ready").unlink()
     pool.claim_and_run(0)
     assert (groups, statuses(world, NAMES)) == ([2], ["imported"] * 2 + ["queued"] * 3)
+
+
+def test_a_link_that_another_client_holds_keeps_none_before_it(
+    world: World, context: Context, groups: list[int]
+) -> None:
+    put_chain(world)
+    pool = queued(world, context)
+    with holding(world, "SELECT id FROM ingest_batch WHERE sync_id = %s FOR UPDATE", NAMES[2]):
+        pool.claim_and_run(0)
+        assert (groups, statuses(world, NAMES)) == ([2], ["imported"] * 2 + ["queued"] * 3)
+    Sweeper(context).promote()
+    run_all(pool)
+    assert (groups, statuses(world, NAMES)) == ([2, 3], ["imported"] * 5)
 
 
 def test_a_pause_keeps_those_that_wait(

@@ -49,11 +49,12 @@ def lock(tx: Tx, batch_id: int) -> Standing:
     return stands
 
 
-def lock_all(tx: Tx, batch_ids: Sequence[int]) -> dict[int, Standing]:
-    """As `lock`, for several batches, by id."""
+def lock_all(tx: Tx, batch_ids: Sequence[int], others: Sequence[int] = ()) -> dict[int, Standing]:
+    """As `lock`, for several batches, and for those of `others` that no other transaction holds; by id."""
     # First all rows: a statement that waits for one of them would see the rest as it was before.
     list(_sql.lock_batches(tx.connection, ids=Ids(batch_ids)))
-    return {one.known.id: one for one in _standings(tx, batch_ids)}
+    free = [row[0] for row in _sql.lock_free_batches(tx.connection, ids=Ids(others))] if others else []
+    return {one.known.id: one for one in _standings(tx, [*batch_ids, *free])}
 
 
 def _standings(tx: Tx, batch_ids: Sequence[int]) -> list[Standing]:

@@ -4,7 +4,7 @@ Only bundles of new assets take part. Those that turn out to be others are left 
 whose jobs wait for those of a group are imported after them, round by round, as far as `following` allows that.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,8 @@ def run(tx: Tx, context: Context, members: Sequence[Member], followers: Follower
 
     `members` are also those of `followers`.
     """
-    made = _decide_all(tx, context, [member for member in members if member.is_plain])
+    waiting = {lease.batch_id for lease in followers.leases}
+    made = _decide_all(tx, context, [member for member in members if member.is_plain], waiting)
     rounds = _rounds(tx, context, made, followers)
     decided = [one for round_ in rounds for one in round_.decided]
     if len(decided) < 2:
@@ -119,14 +120,18 @@ def _last(rounds: Sequence[Round]) -> Iterable[Decided]:
     return [one for one in rounds[-1].decided if one.stands.has_successors]
 
 
-def _decide_all(tx: Tx, context: Context, members: Sequence[Member]) -> list[Decided]:
-    """What is decided of those that can be imported: of two that name the same assets, the first one."""
-    stands = standing.lock_all(tx, sorted(member.lease.batch_id for member in members))
+def _decide_all(tx: Tx, context: Context, members: Sequence[Member], waiting: Set[int]) -> list[Decided]:
+    """What is decided of those that can be imported: of two that name the same assets, the first one.
+
+    Batches whose jobs wait are left out if others hold them: the claimed jobs have nothing to do with that.
+    """
+    ids = {member.lease.batch_id for member in members}
+    stands = standing.lock_all(tx, sorted(ids - waiting), sorted(ids & waiting))
     taken = set(library.named(tx, sorted(set().union(*(member.hashes for member in members)))))
     decided: list[Decided] = []
     for member in members:
-        stands_now = stands[member.lease.batch_id]
-        if member.hashes & taken or not _is_new(context, member.delivered, stands_now):
+        stands_now = stands.get(member.lease.batch_id)
+        if stands_now is None or member.hashes & taken or not _is_new(context, member.delivered, stands_now):
             continue
         if (made := _decide(tx, member, stands_now)) is not None:
             decided.append(made)
