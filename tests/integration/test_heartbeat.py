@@ -70,7 +70,7 @@ def test_bytes_read_are_progress_too(world: World, monkeypatch: pytest.MonkeyPat
              "files": [{"variant": "original", "path": "a.jpg", "bytes": 10}]}  # fmt: skip
     sync_id = world.put(entry)
     world.file("photo/a/source/data/photo.meaning.json", b'{"a": 1}')
-    world.scan(context)
+    world.scan(world.context())  # another host, so that the run itself reads the item
     enqueue(context, QueueRequest(sync_id, "tester"))
     lease = claim(context, "w", str(ME))
     assert lease is not None
