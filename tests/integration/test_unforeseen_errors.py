@@ -74,11 +74,15 @@ def inject(monkeypatch: pytest.MonkeyPatch, place: str, hashes: set[str]) -> lis
 
 
 def bundles(world: World) -> dict[str, tuple[str, dict[str, str]]]:
-    """A bundle for each place: its sync_id, and the hashes of its items by name."""
+    """A bundle for each place: its sync_id, and the hashes of its items by name. Another host has recorded them.
+
+    So their manifests are not known here, and each run reads its items by itself.
+    """
     made = {}
     for place in PLACES:
         hashes = {name: md5(f"{place} {name}") for name in NAMES}
         made[place] = world.put(*(photo(f"{place} {name}") for name in NAMES)), hashes
+    world.scan(world.context())
     return made
 
 
