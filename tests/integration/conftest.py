@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ingestd.store.connection import Connection
 from support.faulty_fuse import FaultyFuse, faulty_fuse
 from support.groups import noted
 from support.scanning import Clock, set_clock
@@ -32,6 +34,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many of the jobs that were claimed together each group has ended."""
     return noted(monkeypatch)
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is sent to the server."""
+    sent: list[str] = []
+    real = Connection.query
+
+    def query(self: Connection, sql: str | bytes, *more: Any) -> int:
+        sent.append(sql if isinstance(sql, str) else sql.decode())
+        return real(self, sql, *more)
+
+    monkeypatch.setattr(Connection, "query", query)
+    return sent
 
 
 @pytest.fixture

@@ -1,32 +1,23 @@
 """Items of a large new bundle have no rows before they are decided: each is written once, with the same result."""
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import pytest
 
 from ingestd.errors import LeaseLost, Stopping
-from ingestd.model import Version
-from ingestd.mount.reader import ItemReader
-from ingestd.pipeline import cancelling, delivery, plan_steps
+from ingestd.pipeline import cancelling
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.evaluate import Bundle
-from ingestd.pipeline.found_assets import FoundAssets
-from ingestd.pipeline.importer import chunk_rows, chunk_source, chunk_writer, opening, prepared_chunk
+from ingestd.pipeline.importer import chunk_writer, opening
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.queueing import QueueRequest, enqueue
-from ingestd.pipeline.sweeps import Sweeper
-from ingestd.store.connection import Connection
+from support.new_items import LOOK_UP, STEP, context_of, queued
 from support.order_world import SYNC_ID, seen
 from support.removals import run_automatically
 from support.steps import in_steps
 from support.world import World, cover, empty, md5, photo
 
-STEP = 4
 NAMES = (*"abcdefghijklmnopqrx", "named")
 WRITTEN = (
     "SELECT asset_type, hash, title, path, entry_sha256, documents_sha256, synced_at, sync_id FROM asset ORDER BY id",
@@ -43,7 +34,7 @@ CHANGES_OF_ITEMS = ("UPDATE ingest_batch_item", "STRAIGHT_JOIN ingest_batch_item
 
 @pytest.fixture
 def context(world: World) -> Context:
-    return world.context(worker={"chunk_items": STEP}, queue={"auto": ["create", "update", "remove"]})
+    return context_of(world)
 
 
 @pytest.fixture(autouse=True)
@@ -52,33 +43,12 @@ def as_large() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is sent to the server."""
-    sent: list[str] = []
-    real = Connection.query
-
-    def query(self: Connection, sql: str | bytes, *more: Any) -> int:
-        sent.append(sql if isinstance(sql, str) else sql.decode())
-        return real(self, sql, *more)
-
-    monkeypatch.setattr(Connection, "query", query)
-    return sent
-
-
 @contextmanager
 def staged() -> Iterator[None]:
     """All rows are written before the first item is imported, as where something needs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "may_have_new_items", lambda *_arguments: False)
         yield
-
-
-def queued(world: World, context: Context, *items: Any, **options: Any) -> str:
-    sync_id = world.put(*items, **options)
-    world.scan(context)
-    assert Sweeper(context).queue_new() == 1
-    return sync_id
 
 
 def kinds(world: World, sync_id: str) -> list[str]:
@@ -164,8 +134,6 @@ def test_each_row_is_written_once(world: World, context: Context, statements: li
     assert [text for text in statements if any(change in text for change in CHANGES_OF_ITEMS)], "the test sees them"
 
 
-LOOK_UP = "STRAIGHT_JOIN asset a ON a.hash = j.hash"
-LOCK_RANGE = "FROM asset a FORCE INDEX (PRIMARY) WHERE a.id BETWEEN"
 SELECTS = "FROM ingest_batch_item FORCE INDEX (by_ordinal)\n  WHERE batch_id"
 
 
@@ -177,100 +145,6 @@ def test_new_assets_are_looked_up_once_and_no_items_are(world: World, context: C
     assert not any(SELECTS in text for text in statements)
 
 
-def test_known_assets_are_looked_up_once_and_locked_as_a_range(
-    world: World, context: Context, statements: list[str]
-) -> None:
-    queued(world, context, *map(photo, "abcdefgh"), day=1)
-    assert world.run_next(context) == "done"
-    sync_id = queued(world, context, *map(photo, "abcdefgh"), day=2)
-    statements.clear()
-    assert world.run_next(context) == "done"
-    assert set(world.decisions(sync_id).values()) == {"skipped:unchanged"}
-    assert sum(LOOK_UP in text for text in statements) == 4, "one for each step of the plan"
-    assert sum(LOCK_RANGE in text for text in statements) == 2, "one for each chunk"
-    assert world.sql("SELECT DISTINCT sync_id FROM asset") == [(sync_id,)]
-
-
-def test_known_assets_in_another_order_are_locked_by_their_hashes(
-    world: World, context: Context, statements: list[str]
-) -> None:
-    queued(world, context, *map(photo, "abcdefgh"), day=1)
-    assert world.run_next(context) == "done"
-    sync_id = queued(world, context, *map(photo, "aebfcgdh"), day=2)
-    statements.clear()
-    assert world.run_next(context) == "done"
-    locking = [text for text in statements if LOOK_UP in text and "FOR UPDATE" in text]
-    assert len(locking) == 2, "one for each chunk"
-    assert not any(LOCK_RANGE in text for text in statements)
-    assert world.sql("SELECT DISTINCT sync_id FROM asset") == [(sync_id,)]
-
-
-def test_rows_are_ready_when_they_are_written(world: World, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New and known assets, with documents: the thread that reads ahead has encoded all of them."""
-    queued(world, context, *map(photo, "abcdef"), day=1)
-    assert world.run_next(context) == "done"
-    real, writers = chunk_rows.of, []
-
-    def of(*arguments: Any) -> Any:
-        writers.append(threading.current_thread().name)
-        return real(*arguments)
-
-    monkeypatch.setattr(chunk_rows, "of", of)
-    for name in "ghi":
-        world.file(f"{photo(name)['path']}/source/source.json", b'{"a": 1}')
-    sync_id = queued(world, context, *map(photo, "abcdefghijkl"), day=2)
-    assert world.run_next(context) == "done"
-    assert writers == ["prefetch_0"] * 3, "one for each chunk"
-    assert Counter(world.decisions(sync_id).values()) == {"skipped:unchanged": 6, "created": 6}
-    assert world.one("SELECT COUNT(*) FROM asset_source") == 3
-
-
-def test_the_next_items_are_read_while_a_chunk_is_decided(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first chunk is decided once the second has been read."""
-    queued(world, context, *map(photo, "abcdefgh"))
-    real, read = ItemReader.read_once, threading.Semaphore(0)
-    awaited = iter([2, 0])
-
-    def read_once(*arguments: Any) -> Any:
-        found = real(*arguments)
-        read.release()
-        return found
-
-    def prepare_chunk(*arguments: Any) -> Any:
-        for _ in range(next(awaited)):
-            assert read.acquire(timeout=60), "the second is not read"
-        return prepared_chunk.prepare_chunk(*arguments)
-
-    monkeypatch.setattr(ItemReader, "read_once", read_once)
-    monkeypatch.setattr(chunk_source, "prepare_chunk", prepare_chunk)
-    assert world.run_next(context) == "done"
-
-
-def test_the_next_assets_are_looked_up_while_a_part_is_forecast(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first part is forecast once the second has been looked up."""
-    queued(world, context, *map(photo, "abcd"))
-    look_up, forecast, awaited = FoundAssets.look_up, FoundAssets.forecast, iter([2, 0])
-    looked_up = threading.Semaphore(0)
-
-    def counted(*arguments: Any, **options: Any) -> str:
-        found = look_up(*arguments, **options)
-        looked_up.release()
-        return found
-
-    def waiting(*arguments: Any, **options: Any) -> Any:
-        for _ in range(next(awaited)):
-            assert looked_up.acquire(timeout=60), "the second is not looked up"
-        return forecast(*arguments, **options)
-
-    monkeypatch.setattr(FoundAssets, "look_up", counted)
-    monkeypatch.setattr(FoundAssets, "forecast", waiting)
-    assert world.run_next(context) == "done"
-
-
 def test_the_server_looks_for_open_items_as_often_as_there_are_some(
     world: World, context: Context, statements: list[str]
 ) -> None:
@@ -278,72 +152,6 @@ def test_the_server_looks_for_open_items_as_often_as_there_are_some(
         queued(world, context, *map(photo, "abcdef"))
         assert world.run_next(context) == "done"
     assert sum(SELECTS in text for text in statements) == 2, "4 of them, then 2, and no covers"
-
-
-def test_an_asset_that_came_since_the_plan_is_found(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sync_id = queued(world, context, *map(photo, "abcdefgh"), day=2)
-    real = plan_steps.foresee
-
-    def foresee(*arguments: Any) -> Any:
-        found = real(*arguments)
-        monkeypatch.setattr(plan_steps, "foresee", real)
-        assert world.import_all(world.context(), world.put(photo("c"), photo("d", title="Other"))) == ["done"]
-        return found
-
-    monkeypatch.setattr(plan_steps, "foresee", foresee)
-    assert world.run_next(context) == "done"
-    names = {md5(name): name for name in "abcdefgh"}
-    decided = {names[hash_]: decision for hash_, decision in world.decisions(sync_id).items()}
-    assert decided == dict.fromkeys("abefgh", "created") | {"c": "skipped:unchanged", "d": "updated"}
-    assert world.tallies() == world.counted()
-
-
-def test_an_asset_that_was_changed_since_the_plan_is_compared(
-    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By an older bundle, a newer one, and by a removal."""
-    queued(world, context, *map(photo, "abcdefgh"), day=1)
-    assert world.run_next(context) == "done"
-    sync_id = queued(world, context, *map(photo, "abcdefgh"), day=3)
-    real = plan_steps.foresee
-
-    def foresee(*arguments: Any) -> Any:
-        found = real(*arguments)
-        monkeypatch.setattr(plan_steps, "foresee", real)
-        for bundle in (
-            world.put(photo("b", title="Old"), day=2),
-            world.put(photo("c", title="New"), day=4),
-            world.put(photo("f"), action="remove", day=2),
-        ):
-            assert world.import_all(world.context(), bundle) == ["done"]
-        return found
-
-    monkeypatch.setattr(plan_steps, "foresee", foresee)
-    assert world.run_next(context) == "done"
-    names = {md5(name): name for name in "abcdefgh"}
-    decided = {names[hash_]: decision for hash_, decision in world.decisions(sync_id).items()}
-    others = {"b": "updated", "c": "skipped:superseded", "f": "updated"}
-    assert decided == dict.fromkeys("abcdefgh", "skipped:unchanged") | others
-    assert world.tallies() == world.counted()
-
-
-def test_parts_may_be_found_in_any_order(world: World, context: Context) -> None:
-    """One that the thread ahead read in vain is read after the next one."""
-    queued(world, context, *map(photo, "abcdef"), day=1)
-    assert world.run_next(context) == "done"
-    sync_id = world.put(*map(photo, "abcdef"), day=2)
-    manifest = delivery.read(context, sync_id).manifest
-    assert manifest is not None
-    found = FoundAssets(Bundle(manifest.action, Version(manifest.completed_at, sync_id), manifest.index))
-    entries = list(manifest.standing())
-    parts = [entries[:2], entries[2:4], entries[4:]]
-    for part in (parts[0], parts[2], parts[1]):
-        context.db.read(partial(found.forecast, entries=part))
-    for part in parts:
-        known = context.db.read(partial(found.state, entries=part)).assets
-        assert known.keys() == {entry.asset_hash for entry in part}
 
 
 @pytest.mark.parametrize(
