@@ -1,4 +1,4 @@
-"""Known assets of a large new bundle are looked up once, by its plan, and compared under lock ahead of what is written."""
+"""Known assets of a large new bundle are looked up once, by its plan, and compared under lock before they change."""
 
 import threading
 from collections import Counter
