@@ -8,6 +8,7 @@ import pytest
 
 from ingestd.pipeline import worker_pool
 from ingestd.pipeline.context import Context
+from ingestd.pipeline.importer.together import Together
 from support.groups import IN_ANY_ORDER, of_threads, put, queued, statuses
 from support.statements import commits, questions
 from support.workers import run_all
@@ -185,6 +186,23 @@ def test_several_that_wait_follow_round_by_round(
     claimed = [sync_id for sync_id, kind, _ in world.sql(LEDGER) if kind == "job_claimed"]
     waited = [sync_id for sync_id, kind, _ in world.sql(LEDGER) if kind == "job_promoted"]
     assert claimed == [*(one for one in claimed if one not in waited), *waited]
+
+
+def test_a_bundle_that_none_follows_is_read_by_its_own_run(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take long, which says nothing about others."""
+    versions_of_one_item(world)
+    pool = queued(world, context)
+    read = list[Any]()
+
+    def reading(_self: Together, leases: Any, *_arguments: Any) -> Any:
+        read.append(leases)
+        return []
+
+    monkeypatch.setattr(Together, "_members", reading)
+    run_all(pool)
+    assert (read, statuses(world, [id_of(number) for number in range(1, 5)])) == ([], ["imported"] * 4)
 
 
 def test_a_chain_takes_the_statements_of_one(world: World, context: Context, groups: list[int]) -> None:

@@ -73,6 +73,8 @@ class Together:
         identity = self.context.mount.check_cached(CHECK_SECONDS)
         room, hashes_of = self.limit - len(self.leases), partial(self._hashes, identity=identity)
         followers = following.find(self.context, self.leases, self.claimant, room, hashes_of)
+        if len(self.leases) + len(followers.leases) < 2:
+            return []
         try:
             members = self._members([*self.leases, *followers.leases], identity)
             if len(members) < 2:
