@@ -134,6 +134,12 @@ WHERE j.active_batch_id = :batch_id FOR UPDATE;
 -- name: is_queued$
 SELECT 1 FROM import_job WHERE id = :job_id AND state = 'queued';
 
+-- name: lock_queued_for_a_while
+-- The queued jobs of some batches, that others hold perhaps.
+SET STATEMENT innodb_lock_wait_timeout = 1 FOR
+SELECT id FROM import_job FORCE INDEX (one_active_job) WHERE active_batch_id IN :batch_ids AND state = 'queued'
+ORDER BY id FOR UPDATE;
+
 -- name: hold_back!
 UPDATE import_job SET state = 'waiting' WHERE id = :job_id AND state = 'queued';
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,8 @@ def test_a_mount_that_goes_is_noticed_within_a_backlog(
             raise MountUnavailable("it was replaced")
 
         monkeypatch.setattr(context.mount, "check", check)
+        assert context.mount.identity is not None
+        context.mount.identity = replace(context.mount.identity, unique_id=1)  # not that of what is read
 
     backlog.then = lose
     read = backlog.scanner.scan if is_requested else backlog.scanner.run_once

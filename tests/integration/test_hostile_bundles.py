@@ -1,5 +1,6 @@
 """A hostile manifest costs itself: bundles beside it are recorded and imported, and the daemon stays small."""
 
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from ingestd.errors import ManifestUnsettled
+from ingestd.mount import access
 from ingestd.mount.access import Mount
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.pipeline.scanner import Scanner
@@ -95,6 +97,7 @@ def test_a_helper_that_dies_says_nothing_about_the_mount(world: World, monkeypat
     sync_id = world.put(photo("a"))
     mount.check()
     with monkeypatch.context() as patch:
+        patch.setattr(access, "RECHECK_SECONDS", math.inf)  # a check would meet the same
         kill_when_asked(patch)
         with pytest.raises(ManifestUnsettled, match="its helper process was ended by signal 9"):
             mount.read_manifest(sync_id)

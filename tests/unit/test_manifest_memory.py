@@ -9,6 +9,7 @@ from pathlib import Path
 from ingestd.format.fields import Limits
 from ingestd.format.manifest_parser import parse_parts
 from ingestd.mount.manifests import send_manifest
+from ingestd.mount.mount_ids import unique_mount_id
 from ingestd.mount.wire import ManifestHead, ReadManifest
 from support.manifests import SYNC_ID, encoded, photo
 
@@ -39,7 +40,9 @@ def test_reading_keeps_a_manifest_once(tmp_path: Path) -> None:
     request = ReadManifest(str(tmp_path), SYNC_ID, 2**30, Limits(), hashlib.sha256(data).hexdigest())
     sent: list[object] = []
     found = peak(lambda: send_manifest(request, sent.append, lambda: None))
-    assert sent == [ManifestHead(request.known_sha256 or "", len(data), is_unchanged=True)]
+    with (tmp_path / "sync" / f"{SYNC_ID}.json").open("rb") as file:
+        mount_id = unique_mount_id(file.fileno())
+    assert sent == [ManifestHead(request.known_sha256 or "", len(data), is_unchanged=True, mount_id=mount_id)]
     assert found < 1.3 * len(data)
 
 

@@ -67,9 +67,7 @@ def _insert(tx: Tx, found: Mapping[str, NewBatch], priority: int) -> None:
         (batch_id, *ordering.job_event("job_queued", job_id, priority, DAEMON)) for batch_id, job_id in job_ids.items()
     ]
     ledger.append_rows(tx, events)
-    for sync_id, new in found.items():
-        if new.is_followed:
-            ordering.hold_back_successors(tx, sync_id)
+    ordering.hold_back_all_successors(tx, [sync_id for sync_id, new in found.items() if new.is_followed])
 
 
 def _lock(tx: Tx, free: Set[str]) -> dict[str, NewBatch]:

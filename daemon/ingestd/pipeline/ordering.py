@@ -45,6 +45,15 @@ def hold_back_successors(tx: Tx, sync_id: str) -> None:
         hold_back(tx, batch_id)
 
 
+def hold_back_all_successors(tx: Tx, sync_ids: Sequence[str]) -> None:
+    """The same for several batches. Raises DatabaseContention if others hold one of the jobs for more than a second."""
+    followers = [batch_id for sync_id in sync_ids for batch_id in job.queued_successors(tx, sync_id)]
+    if followers:
+        waiting_jobs.lock_queued_for_a_while(tx, followers)
+    for batch_id in followers:
+        hold_back(tx, batch_id)
+
+
 def hold_back_again(tx: Tx, known: Batch) -> None:
     """Applies the order once more to a batch with an active job, whose manifest may name another prior or time now."""
     hold_back(tx, known.id)

@@ -70,6 +70,11 @@ def successors(tx: Tx, batch_id: int, limit: int, *, lock: bool = False) -> list
     return [row[0] for row in query(tx.connection, batch_id=batch_id, limit=limit)]
 
 
+def lock_queued_for_a_while(tx: Tx, batch_ids: Sequence[int]) -> None:
+    """Locks the queued jobs of some batches. Raises DatabaseContention if others hold them for more than a second."""
+    list(_sql.lock_queued_for_a_while(tx.connection, batch_ids=Ids(batch_ids)))
+
+
 def left(tx: Tx, batch_ids: Sequence[int], limit: int) -> list[tuple[int, int]]:
     """Jobs that wait for some batches although these have no active job: batch id and job id."""
     return list(_sql.left_waiting(tx.connection, batch_ids=Ids(batch_ids), limit=limit))
