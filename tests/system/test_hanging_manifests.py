@@ -14,6 +14,7 @@ from ingestd.mount.access import Mount
 from ingestd.mount.helper_pool import MAX_ABANDONED, Use
 from ingestd.mount.helper_process import HelperProcess
 from ingestd.pipeline import reads
+from ingestd.pipeline.lanes import Lane
 from ingestd.pipeline.scanner import Scanner
 from support.faulty_fuse import FaultyFuse, Step
 from support.hanging_manifests import hang
@@ -89,9 +90,9 @@ def test_a_bundle_does_not_wait_for_many_slow_manifests(
         faulty.slow(f"sync/{sync_id}.json", 3.0)
     healthy = world.put(photo("healthy"))
     scanner.name([*sorted(slow), healthy])
-    start = time.monotonic()
     record(scanner, world, {healthy})
-    assert time.monotonic() - start < 5
+    before = {sync_id for sync_id, _ in recorded(world)} & slow
+    assert len(before) <= reads.READERS[Lane.APART], "what is slow is read beside it, a few at a time"
     faulty.clear()
     record(scanner, world, slow)
     until_reaped(context.mount)
