@@ -9,17 +9,17 @@ from ingestd.errors import DatabaseContention, DataRefused
 from ingestd.model import DAEMON, JobState, Version
 from ingestd.pipeline import ordering
 from ingestd.pipeline.context import Context
-from ingestd.store import batch, job, ledger, versions
+from ingestd.store import batch, job, ledger, new_batch, versions
 from ingestd.store.attempts import never
-from ingestd.store.batch import NewBatch
 from ingestd.store.db import Tx
+from ingestd.store.new_batch import NewBatch
 
 MAX_TOGETHER = 100
 
 
 def parts(context: Context, sync_ids: Sequence[str]) -> Iterator[list[str]]:
     """Batches in this order, in parts: of several that never had a job, or of one."""
-    new = context.db.read(lambda tx: batch.without_job(tx, sync_ids))
+    new = context.db.read(lambda tx: new_batch.without_job(tx, sync_ids))
     for is_new, run in groupby(sync_ids, key=new.__contains__):
         run_of = iter(run)
         while part := list(islice(run_of, MAX_TOGETHER if is_new else 1)):
@@ -62,7 +62,7 @@ def _insert(tx: Tx, found: Mapping[str, NewBatch], priority: int) -> None:
     states = _states(tx, found)
     rows = [(new.id, states[sync_id], new.manifest_sha256, new.item_count) for sync_id, new in found.items()]
     job_ids = job.insert_all(tx, rows, priority=priority, requested_by=DAEMON)
-    batch.queue_all(tx, list(job_ids))
+    new_batch.queue_all(tx, list(job_ids))
     events = [
         (batch_id, *ordering.job_event("job_queued", job_id, priority, DAEMON)) for batch_id, job_id in job_ids.items()
     ]
@@ -75,12 +75,12 @@ def _lock(tx: Tx, free: Set[str]) -> dict[str, NewBatch]:
 
     So each of two transactions that queue a batch and its prior sees what the other one did.
     """
-    found = batch.without_job(tx, free)
+    found = new_batch.without_job(tx, free)
     own = {new.id for new in found.values()}
     priors = {new.prior_id for new in found.values() if new.prior_id is not None} - own
     if priors:
-        batch.lock_for_a_while(tx, sorted(priors))
-        return batch.without_job(tx, free)  # as they are now: jobs may have ended meanwhile
+        new_batch.lock_for_a_while(tx, sorted(priors))
+        return new_batch.without_job(tx, free)  # as they are now: jobs may have ended meanwhile
     return found
 
 

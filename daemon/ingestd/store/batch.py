@@ -31,25 +31,6 @@ class Waiting:
 _waiting = RowReader(Waiting)
 
 
-@dataclass(frozen=True, slots=True)
-class NewBatch:
-    """A batch that never had a job, and the one that it follows, if that is recorded.
-
-    `is_prior_active`: that one has an active job. `is_followed`: it is followed by one that has an active job.
-    """
-
-    id: int
-    manifest_sha256: str | None
-    item_count: int
-    prior_id: int | None
-    prior: str | None
-    is_prior_active: bool
-    is_followed: bool
-
-
-_new_batch = RowReader(NewBatch)
-
-
 def known_sync_ids(tx: Tx) -> set[str]:
     return {row[0] for row in _sql.known_sync_ids(tx.connection)}
 
@@ -216,23 +197,6 @@ def fail(tx: Tx, batch_id: int, error: str, failure_count: int, retry_after: flo
 def queue(tx: Tx, batch_id: int, *, takes_all: bool) -> None:
     """Records that a batch has a new job; `takes_all`: for all that its manifest lists."""
     _sql.queue(tx.connection, batch_id=batch_id, takes_all=takes_all)
-
-
-def without_job(tx: Tx, sync_ids: Iterable[str]) -> dict[str, NewBatch]:
-    """Those of some batches that never had a job, by sync_id."""
-    wanted = tuple(sync_ids)
-    rows = _sql.without_job(tx.connection, sync_ids=wanted) if wanted else ()
-    return {sync_id: _new_batch(columns) for sync_id, *columns in rows}
-
-
-def lock_for_a_while(tx: Tx, ids: Sequence[int]) -> None:
-    """Locks some batches. Raises DatabaseContention if others hold them for more than a second."""
-    list(_sql.lock_for_a_while(tx.connection, ids=Ids(ids)))
-
-
-def queue_all(tx: Tx, ids: Sequence[int]) -> None:
-    """As `queue`, for new jobs of all items."""
-    _sql.queue_all(tx.connection, ids=Ids(ids))
 
 
 def note_cancelled(tx: Tx, batch_id: int) -> None:
