@@ -219,5 +219,5 @@ MUTATIONS = {
     "new batches wait for no other": Mutation(
         NEW_BATCHES, "must_wait = prior is not None and decide.is_older(prior, known[sync_id])", "must_wait = False"
     ),
-    "new batches hold no other back": Mutation(NEW_BATCHES, "        if new.is_followed:\n", "        if False:\n"),
+    "new batches hold no other back": Mutation(NEW_BATCHES, "if new.is_followed]", "if False]"),
 }
