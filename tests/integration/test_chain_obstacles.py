@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import LeaseLost
 from ingestd.pipeline import cancelling, pausing
 from ingestd.pipeline.claims import claim
 from ingestd.pipeline.context import Context
@@ -18,13 +17,13 @@ from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.rescuer import Rescuer
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import WorkerPool
-from support.groups import of_threads, put, queued, statuses
+from support.groups import lose_first_job, of_threads, put, queued, statuses
 from support.locks import LOCK_WAITS, holding
 from support.mariadb_proxy import Fault, drop_reply, drop_request
 from support.proxied import proxied
 from support.wait import until
 from support.workers import run_all
-from support.world import World, cover, md5, owner_cursor, photo, sample
+from support.world import World, cover, md5, photo, sample
 
 NAMES = [f"00000000-0000-4000-8000-{number:012}" for number in range(1, 6)]
 OTHER = "00000000-0000-4000-8000-000000000009"
@@ -214,19 +213,7 @@ def test_a_worker_that_lost_the_first_job_imports_none(
     world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
 ) -> None:
     put_chain(world)
-    pool, end = queued(world, context), group_import._end
-    lost: list[Exception] = []
-
-    def losing(*arguments: Any) -> None:
-        with owner_cursor(world.server.owner_settings()) as cursor:
-            cursor.execute("UPDATE import_job SET claim_token = claim_token + 1 ORDER BY id LIMIT 1")
-        try:
-            end(*arguments)
-        except LeaseLost as error:
-            lost.append(error)
-            raise
-
-    monkeypatch.setattr(group_import, "_end", losing)
+    pool, lost = queued(world, context), lose_first_job(world, monkeypatch)
     pool.claim_and_run(0)
     assert (len(lost), groups) == (1, [0])
     assert statuses(world, NAMES) == ["importing", *["queued"] * 4]

@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
-from ingestd.errors import LeaseLost
 from ingestd.pipeline import claims
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.importer import group_import, together
 from ingestd.pipeline.importer.together import Together
 from ingestd.store import library
-from support.groups import of_threads, put, queued, statuses
+from support.groups import lose_first_job, of_threads, put, queued, statuses
 from support.mariadb_proxy import Fault, drop_reply, drop_request
 from support.proxied import proxied
 from support.workers import run_all
-from support.world import World, md5, owner_cursor, photo, sample
+from support.world import World, md5, photo, sample
 
 
 @pytest.fixture
@@ -79,19 +78,7 @@ def test_one_that_was_taken_takes_back_all(
     world: World, context: Context, monkeypatch: pytest.MonkeyPatch, groups: list[int]
 ) -> None:
     names = [put(world, name) for name in "abc"]
-    pool, end = queued(world, context), group_import._end
-    lost: list[Exception] = []
-
-    def losing(*arguments: Any) -> None:
-        with owner_cursor(world.server.owner_settings()) as cursor:
-            cursor.execute("UPDATE import_job SET claim_token = claim_token + 1 ORDER BY id LIMIT 1")
-        try:
-            end(*arguments)
-        except LeaseLost as error:
-            lost.append(error)
-            raise
-
-    monkeypatch.setattr(group_import, "_end", losing)
+    pool, lost = queued(world, context), lose_first_job(world, monkeypatch)
     run_all(pool)
     assert (len(lost), groups) == (1, [0])
     assert statuses(world, names) == ["importing", "imported", "imported"]

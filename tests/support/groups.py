@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from ingestd.errors import LeaseLost
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
+from ingestd.pipeline.importer import group_import
 from ingestd.pipeline.importer.together import Together
 from ingestd.pipeline.sweeps import Sweeper
 from ingestd.pipeline.worker_pool import WorkerPool
-from support.world import World, photo
+from support.world import World, owner_cursor, photo
 
 NUMBERS = count(100)
 IN_ANY_ORDER = (
@@ -75,3 +77,20 @@ def next_id() -> str:
 
 def statuses(world: World, sync_ids: Sequence[str]) -> list[str]:
     return [world.status(sync_id) for sync_id in sync_ids]
+
+
+def lose_first_job(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """Takes the first job from its worker before a group ends its jobs; returns the errors that this makes."""
+    end, lost = group_import._end, list[Exception]()
+
+    def losing(*arguments: Any) -> None:
+        with owner_cursor(world.server.owner_settings()) as cursor:
+            cursor.execute("UPDATE import_job SET claim_token = claim_token + 1 ORDER BY id LIMIT 1")
+        try:
+            end(*arguments)
+        except LeaseLost as error:
+            lost.append(error)
+            raise
+
+    monkeypatch.setattr(group_import, "_end", losing)
+    return lost
