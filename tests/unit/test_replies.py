@@ -3,13 +3,14 @@
 import os
 import select
 from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 
 from ingestd.mount import replies
 from ingestd.mount.inbox import Inbox
 from ingestd.mount.replies import ReplyChannel
-from ingestd.mount.wire import ManifestHead, Progress, Reply, decode_reply, frame
+from ingestd.mount.wire import ManifestHead, ManifestProblems, Progress, Reply, decode_reply, frame
 
 
 @pytest.fixture
@@ -60,3 +61,20 @@ def test_what_an_error_left_is_not_taken_for_a_reply_to_the_next_request(pipe: t
     channel.flush()
     channel.send(Progress(1))
     assert received(inbox) == Progress(1)
+
+
+def test_a_step_is_counted_while_a_long_reply_waits_to_be_received(pipe: tuple[int, int]) -> None:
+    channel, inbox = ReplyChannel(pipe[1]), Inbox(pipe[0])
+    long = ManifestProblems(["x" * 2**20], "bytes")
+    sender = Thread(target=channel.send, args=(long,), daemon=True)
+    sender.start()
+    select.select([pipe[0]], [], [])
+    step = Thread(target=channel.report, args=(7,), daemon=True)
+    step.start()
+    step.join(10)
+    was_counted = not step.is_alive()
+    assert received(inbox) == long
+    sender.join()
+    assert was_counted
+    channel.finish()
+    assert received(inbox) == Progress(1, 7)

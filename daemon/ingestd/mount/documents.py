@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import msgspec
 import orjson
@@ -14,7 +15,7 @@ import orjson
 from ingestd.format.fields import BadEntry
 from ingestd.format.nesting import depth_problem
 from ingestd.model import Reason
-from ingestd.mount.paths import BLOCK, LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_below, printable, read_blocks
+from ingestd.mount.paths import BLOCK, LIST_FOLDER, OPEN_FILE, WALK_FOLDER, open_name, printable, read_blocks
 from ingestd.mount.records import SOURCE, Document
 from ingestd.mount.wire import DocumentLimits
 
@@ -53,31 +54,36 @@ class DocumentReader:
 
         Raises BadEntry for a document that is too large, too deep or a link, and for too many of them.
         """
-        try:
-            with open_below(folder, "source", WALK_FOLDER) as source:
-                try:
-                    with open_below(source, "source.json", OPEN_FILE) as fd:
-                        self._append(SOURCE, "source.json", fd)
-                except FileNotFoundError:
-                    pass
-                with open_below(source, "data", LIST_FOLDER) as data:
-                    for name in self._names(data):
-                        self._read_one(data, name)
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            source = open_name(folder, "source", WALK_FOLDER)
+            try:
+                with suppress(FileNotFoundError):
+                    self._append(SOURCE, "source.json", open_name(source, "source.json", OPEN_FILE))
+                self._read_data(open_name(source, "data", LIST_FOLDER))
+            finally:
+                os.close(source)
         return self._documents
+
+    def _read_data(self, data: int) -> None:
+        try:
+            for name in self._names(data):
+                self._read_one(data, name)
+        finally:
+            os.close(data)
 
     def _names(self, data: int) -> list[str]:
         """The names in source/data, but those of folders; a listing that never ends is not read to its end."""
         names: list[str] = []
+        count = 0
         with os.scandir(data) as found:
             for count, file in enumerate(found, 1):
                 if not file.is_dir(follow_symlinks=False):
                     names.append(file.name)
-                self._check_count(len(names), count - len(names))
                 if count % NAMES_PER_STEP == 0:
+                    self._check_count(len(names), count - len(names))
                     self._report(0)
-        return sorted(names, key=os.fsencode)
+        self._check_count(len(names), count - len(names))
+        return sorted(names) if "".join(names).isascii() else sorted(names, key=os.fsencode)
 
     def _check_count(self, files: int, folders: int) -> None:
         limit = self._limits.item_documents
@@ -90,8 +96,7 @@ class DocumentReader:
 
     def _read_one(self, data: int, name: str) -> None:
         try:
-            with open_below(data, name, OPEN_FILE, is_file_name=True) as fd:
-                self._append(kind_of(name), name, fd)
+            self._append(kind_of(name), name, open_name(data, name, OPEN_FILE))
         except FileNotFoundError:
             # An object store that is catching up lists files it cannot open yet. Without this document the import
             # would retire the one in the library.
@@ -102,10 +107,17 @@ class DocumentReader:
                 raise
 
     def _append(self, kind: str, name: str, fd: int) -> None:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            return
-        data = self._content(fd, name, found.st_size)
+        """Keeps what is in an open file, and closes it. No context manager, which takes longer than to open it."""
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                return
+            data = self._content(fd, name, found.st_size)
+        finally:
+            os.close(fd)
+        self._keep(kind, name, data)
+
+    def _keep(self, kind: str, name: str, data: bytes) -> None:
         with _checking:
             text = _checked(name, data)
         self._bytes += len(text)
@@ -117,9 +129,12 @@ class DocumentReader:
 
     def _content(self, fd: int, name: str, size: int) -> bytes:
         limit = self._limits.document_bytes
-        data = os.read(fd, min(BLOCK, limit + 1))
+        # One byte more shows whether it has grown; memory for a whole block may take longer than to read a short one.
+        data = os.read(fd, min(BLOCK, limit + 1, size + 1 if size else BLOCK))
         self._report(len(data))
-        if len(data) != size:  # most are short
+        if len(data) == size <= limit:  # most are short
+            return data
+        if len(data) != size:
             rest = self._reported(read_blocks(fd, limit + 1 - len(data), size - len(data)))
             data = b"".join([data, *rest])
         if len(data) > limit:

@@ -130,7 +130,7 @@ def send_readings(request: wire.ReadItems, root_fd: int, channel: ReplyChannel) 
         if threads is not None:
             threads.step()
 
-    reader = items.ItemReader(root_fd, request, report)
+    reader = items.ItemReader(root_fd, request, report if request.workers > 1 else channel.report)
     if request.workers > 1:
         threads = ItemThreads(request.items, reader.read, request.workers, request.silence)
     try:

@@ -53,12 +53,9 @@ def open_in_root(root: str, path: str, flags: int) -> Iterator[int]:
         os.close(root_fd)
 
 
-def open_below(folder: int, path: str, flags: int, *, is_file_name: bool = False) -> AbstractContextManager[int]:
-    """A descriptor of `path` below an open folder. Raises BadEntry if it would leave the folder or meets a link.
-
-    `is_file_name`: the path is a name from a listing, where characters are allowed that a manifest must not use.
-    """
-    return _Below(folder, [path] if is_file_name else _parts(path), flags)
+def open_below(folder: int, path: str, flags: int) -> AbstractContextManager[int]:
+    """A descriptor of `path` below an open folder. Raises BadEntry if it would leave the folder or meets a link."""
+    return _Below(folder, _parts(path), flags)
 
 
 class _Below:
@@ -74,8 +71,8 @@ class _Below:
         fd = self._folder
         try:
             for part in parents:
-                fd = _open_part(fd, part, WALK_FOLDER, self._folder)
-            self._fd = _open_part(fd, last, self._flags, self._folder)
+                fd = _open_next(fd, part, WALK_FOLDER, self._folder)
+            self._fd = _open_next(fd, last, self._flags, self._folder)
         except BaseException:
             if fd != self._folder:
                 os.close(fd)
@@ -102,15 +99,23 @@ def _parts(path: str) -> list[str]:
     return path.split("/")
 
 
-def _open_part(fd: int, part: str, flags: int, start: int) -> int:
-    """Opens one component of a path, and closes the folder it is in unless that is where the path starts."""
+def open_name(folder: int, name: str, flags: int) -> int:
+    """A descriptor, which the caller closes, of what has this name in an open folder. Raises BadEntry for a link.
+
+    The name is one of a listing, or fixed: there are characters in listings that a manifest must not use.
+    """
     try:
-        next_fd = os.open(part, flags, dir_fd=fd)
+        return os.open(name, flags, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            _refuse_link(fd, part)
-            raise FileNotFoundError(errno.ENOENT, f"{printable(part)} is not a folder") from None
+            _refuse_link(folder, name)
+            raise FileNotFoundError(errno.ENOENT, f"{printable(name)} is not a folder") from None
         raise
+
+
+def _open_next(fd: int, part: str, flags: int, start: int) -> int:
+    """Opens one component of a path, and closes the folder it is in unless that is where the path starts."""
+    next_fd = open_name(fd, part, flags)
     if fd != start:
         os.close(fd)
     return next_fd

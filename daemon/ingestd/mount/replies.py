@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -24,7 +25,9 @@ class ReplyChannel:
         self._sent_at = time.monotonic()
         self._frames = bytearray()
         self._group: list[Reading] = []
-        self._group_bytes = self._steps = self._bytes_read = 0
+        self._group_bytes = 0
+        self._steps: deque[int] = deque()
+        """bytes read by each step that was not reported yet; without a lock, as there are several for each item"""
 
     def begin(self) -> None:
         """Begins the replies to a request, whose silence counts from its arrival."""
@@ -63,9 +66,7 @@ class ReplyChannel:
 
     def report(self, byte_count: int) -> None:
         """Counts one step of a request that takes several: a block or a document was read, or a file verified."""
-        with self._lock:
-            self._steps += 1
-            self._bytes_read += byte_count
+        self._steps.append(byte_count)
 
     def keep_alive(self) -> None:
         """Reports one step, if the last reply is long ago: for the only thread of a helper, that may fork."""
@@ -82,11 +83,12 @@ class ReplyChannel:
     def add(self, reading: Reading) -> None:
         """Sends a reading with its group: receiving a frame for each would cost the daemon more than the reading."""
         with self._lock:
-            if reading.size > MAX_PART_BYTES:
+            if (size := reading.size) > MAX_PART_BYTES:
                 self._send_group()
                 self._send_parts(reading)
+                size = reading.size
             self._group.append(reading)
-            self._group_bytes += reading.size
+            self._group_bytes += size
             if len(self._group) >= MAX_GROUP_READINGS or self._group_bytes >= MAX_GROUP_BYTES:
                 self._send_group()
 
@@ -102,9 +104,9 @@ class ReplyChannel:
             self._send_group()
 
     def _send_progress(self) -> None:
-        if self._steps:
-            wire.send(self._fd, wire.Progress(self._steps, self._bytes_read))
-        self._steps = self._bytes_read = 0
+        steps = [self._steps.popleft() for _ in range(len(self._steps))]
+        if steps:
+            wire.send(self._fd, wire.Progress(len(steps), sum(steps)))
 
     def _send_group(self, *, is_last: bool = False, hanging: Sequence[int] = ()) -> None:
         if self._group or is_last:
