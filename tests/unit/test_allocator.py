@@ -1,4 +1,4 @@
-"""The daemon's memory is given back after many threads used much of it at once."""
+"""The daemon's memory is given back after many threads used much of it at once, and what it keeps is not looked at."""
 
 import subprocess
 import sys
@@ -45,3 +45,20 @@ def test_memory_is_given_back() -> None:
 def test_another_c_library_is_left_alone() -> None:
     prepared = "allocator.ctypes.CDLL = lambda _name: object()\nallocator.give_memory_back()"
     assert grown_by(prepared) >= 0
+
+
+def test_the_collector_looks_no_more_at_what_a_daemon_keeps() -> None:
+    program = """
+import gc
+from unittest.mock import patch
+from ingestd.cli import serve
+from ingestd.config import Settings
+class Made:
+    def __init__(self, *_given):
+        self.kept = {"a": []}
+with patch("ingestd.app.Daemon", Made):
+    made = serve._daemon(Settings(), None)
+print([one is made.kept for one in gc.get_objects()].count(True), gc.get_freeze_count() > 10_000)
+"""
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert found == "0 True\n"

@@ -73,7 +73,9 @@ def _daemon(settings: Settings, notifier: Notifier) -> "Daemon":
     """Its parts are loaded here: they take half of the time that other commands need in all."""
     from ingestd.app import Daemon
 
-    return Daemon(settings, notifier)
+    made = Daemon(settings, notifier)
+    allocator.spare_what_exists()
+    return made
 
 
 class Background(threading.Thread, Generic[T]):
