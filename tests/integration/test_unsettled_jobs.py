@@ -1,120 +1,45 @@
 """A job whose bundle cannot be read at present is set aside: it keeps no worker, and runs once that can be read."""
 
-import errno
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ingestd.errors import MountUnavailable
-from ingestd.mount import reader
-from ingestd.mount.records import ManifestReading
-from ingestd.pipeline import ahead, claim_pace, unsettled
-from ingestd.pipeline import looks as looks_module
+from ingestd.pipeline import claim_pace, unsettled
 from ingestd.pipeline.cancelling import cancel
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.identity import this_instance
 from ingestd.pipeline.importer import grace
 from ingestd.pipeline.queueing import QueueRequest, enqueue
 from ingestd.pipeline.worker_pool import WorkerPool, is_open
-from ingestd.store import control
 from support.faulty_fuse import FaultyFuse
 from support.faulty_helper import MARKED, inject
-from support.reaped import until_reaped
-from support.scale import IS_SOAK
+from support.troubles import (
+    LATE,
+    OF_ITEMS,
+    TROUBLES,
+    Trouble,
+    bundle,
+    cut_short,
+    document_error,
+    make_context,
+    make_quick,
+    sentinel_away,
+)
 from support.wait import until
 from support.workers import is_imported, queued, run_all
 from support.world import World, cover, photo
 
-LATE = 600.0
-"""Who waited for what cannot be read would wait this long."""
-Trouble = Callable[[World, FaultyFuse, str], Callable[[], object]]
-
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unsettled, "FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(unsettled, "MAX_PAUSE", 0.2)
-    monkeypatch.setattr(grace, "IN_WORKER_SECONDS", 0.05)
-    monkeypatch.setattr(grace, "WHOLE_SECONDS", 0.0)
-    monkeypatch.setattr(reader, "MAX_PAUSE", 0.1)
-    # What is out of order here was in order when the bundle was recorded: each run reads for itself.
-    monkeypatch.setattr(ahead, "MAX_AGE", -1.0)
-
-
-def make_context(world: World, faulty: FaultyFuse, settle_seconds: float) -> Context:
-    return world.context(mount={"root": str(faulty.point), "settle_seconds": settle_seconds})
+    make_quick(monkeypatch)
 
 
 @pytest.fixture
 def context(world: World, faulty: FaultyFuse) -> Context:
     return make_context(world, faulty, LATE)
-
-
-def bundle(world: World, name: str) -> str:
-    """Two items and a cover, each with a document and a file."""
-    sync_id = world.put(photo(name), photo(f"{name} too"), cover(f"{name}'s cover", name))
-    for path in (photo(name)["path"], photo(f"{name} too")["path"]):
-        world.file(f"{path}/source/source.json", b"{}")
-    return sync_id
-
-
-def cut_short(world: World, _faulty: FaultyFuse, sync_id: str) -> Callable[[], object]:
-    path = world.root / f"sync/{sync_id}.json"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
-    return lambda: path.write_bytes(whole)
-
-
-def manifest_away(world: World, _faulty: FaultyFuse, sync_id: str) -> Callable[[], object]:
-    path = world.root / f"sync/{sync_id}.json"
-    whole = path.read_bytes()
-    path.unlink()
-    return lambda: path.write_bytes(whole)
-
-
-def sentinel_away(world: World, _faulty: FaultyFuse, sync_id: str) -> Callable[[], object]:
-    path = world.root / f"sync/{sync_id}.ready"
-    path.unlink()
-    return path.touch
-
-
-def manifest_error(_world: World, faulty: FaultyFuse, sync_id: str) -> Callable[[], object]:
-    faulty.fail(f"sync/{sync_id}.json")
-    return faulty.clear
-
-
-def document_error(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
-    faulty.fail(f"{photo('b')['path']}/source/source.json")
-    return faulty.clear
-
-
-def document_without_rights(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
-    faulty.fail(f"{photo('b')['path']}/source/source.json", errno.EACCES, "open")
-    return faulty.clear
-
-
-def file_without_rights(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
-    faulty.fail(f"{photo('b')['path']}/0.jpg", errno.EPERM, "lookup")
-    return faulty.clear
-
-
-def folder_without_rights(_world: World, faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
-    faulty.fail(f"{photo('b')['path']}/source", errno.EACCES, "lookup")
-    return faulty.clear
-
-
-def file_not_listed_yet(world: World, _faulty: FaultyFuse, _sync_id: str) -> Callable[[], object]:
-    path = world.root / photo("b")["path"] / "0.jpg"
-    whole = path.read_bytes()
-    path.unlink()
-    return lambda: path.write_bytes(whole)
-
-
-OF_ITEMS = (document_error, file_not_listed_yet, document_without_rights, file_without_rights, folder_without_rights)
-TROUBLES = [cut_short, manifest_away, sentinel_away, manifest_error, *OF_ITEMS]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -135,43 +60,6 @@ def test_the_next_job_runs_meanwhile(world: World, faulty: FaultyFuse, context: 
     until(lambda: is_imported(world, pool, late), what=lambda: str(world.decisions(late)))
     assert world.one("SELECT COUNT(*) FROM import_job") == 2
     assert world.one("SELECT last_error FROM ingest_batch WHERE sync_id = %s", late) is None
-
-
-@pytest.mark.parametrize("trouble", [cut_short, manifest_away, sentinel_away, manifest_error])
-def test_the_ledger_does_not_grow_while_a_manifest_is_away(
-    world: World, faulty: FaultyFuse, context: Context, trouble: Trouble
-) -> None:
-    late = [bundle(world, f"late {number}") for number in range(3)]
-    world.scan(context)
-    for sync_id in late:
-        enqueue(context, QueueRequest(sync_id, "tester"))
-    heal = [trouble(world, faulty, sync_id) for sync_id in late]
-    pool, looks = WorkerPool(context, this_instance()), Looks(context)
-
-    def were_looked_at() -> bool:
-        run_all(pool)
-        return looks.count >= 30
-
-    until(were_looked_at, what="for many looks at the manifests")
-    for sync_id in late:
-        kinds = [kind for kind, _ in world.events(sync_id)]
-        assert (kinds.count("job_claimed"), kinds.count("job_released")) == (1, 1)
-    for cure in heal:
-        cure()
-    until(lambda: all(is_imported(world, pool, sync_id) for sync_id in late), what="for the imports")
-
-
-class Looks:
-    """Counts how often a context reads manifests."""
-
-    def __init__(self, context: Context) -> None:
-        self.count = 0
-        self._real = context.mount.read_manifest
-        context.mount.read_manifest = self._noting  # type: ignore[method-assign]
-
-    def _noting(self, *arguments: Any, **options: Any) -> ManifestReading:
-        self.count += 1
-        return self._real(*arguments, **options)
 
 
 @pytest.mark.parametrize("trouble", [cut_short, sentinel_away, document_error])
@@ -332,107 +220,6 @@ def test_those_that_may_always_be_tried_leave_every_other_claim_to_others(
     assert world.status(healthy) == "imported"
 
 
-def test_looks_take_no_helpers_where_manifests_hang(
-    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(looks_module, "LOOK_SECONDS", 0.2)
-    late, healthy = [world.put(photo(f"b{number}")) for number in range(12)], world.put(photo("healthy"))
-    pool = queued(world, context, *late)
-    heal = [sentinel_away(world, faulty, sync_id) for sync_id in late]
-    run_all(pool)
-    for sync_id, cure in zip(late, heal, strict=True):
-        faulty.hang(f"sync/{sync_id}.json", "open")
-        cure()
-    until(lambda: run_all(pool) and len(faulty.met) >= 12, what=lambda: str(len(faulty.met)))
-    assert context.mount.hung_manifests <= 4
-    enqueue(context, QueueRequest(healthy, "tester"))
-    until(lambda: is_imported(world, pool, healthy))
-    faulty.clear()
-    until(lambda: all(is_imported(world, pool, sync_id) for sync_id in late))
-    until_reaped(context.mount)
-
-
-@pytest.mark.parametrize("count", [1, 16])
-def test_stopping_waits_for_one_look_at_most(world: World, faulty: FaultyFuse, context: Context, count: int) -> None:
-    late = [world.put(photo(f"b{number}")) for number in range(count)]
-    pool = queued(world, context, *late)
-    for sync_id in late:
-        cut_short(world, faulty, sync_id)
-    run_all(pool)
-    looks, real = Looks(context), context.mount.read_manifest
-
-    def stop_and_read(*arguments: Any, **options: Any) -> ManifestReading:
-        pool.stop()
-        return real(*arguments, **options)
-
-    context.mount.read_manifest = stop_and_read  # type: ignore[method-assign]
-    until(lambda: (pool.claim_and_run(0), looks.count)[1] >= 1)
-    assert looks.count == 1
-
-
-def test_looks_that_are_silent_do_not_slow_down_claims(
-    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(looks_module, "LOOK_SECONDS", 0.2)
-    late, healthy = ([world.put(photo(f"{name}{number}")) for number in range(6)] for name in ("b", "h"))
-    pool = queued(world, context, *late)
-    heal = [sentinel_away(world, faulty, sync_id) for sync_id in late]
-    run_all(pool)
-    for sync_id, cure in zip(late, heal, strict=True):
-        faulty.hang(f"sync/{sync_id}.json", "open")
-        cure()
-    for sync_id in healthy:
-        enqueue(context, QueueRequest(sync_id, "tester"), plan_up_to=0)
-    until(lambda: pool._looks.look(1) or faulty.met)
-    met = len(faulty.met)
-    for sync_id in healthy:
-        assert pool.claim_and_run(0) == 0.0
-        assert world.status(sync_id) == "imported"
-    assert len(faulty.met) <= met + 1
-    faulty.clear()
-
-
-@pytest.mark.parametrize("ends_by", ["time", "stop"])
-def test_a_look_at_a_manifest_that_comes_in_drips_ends(
-    world: World, faulty: FaultyFuse, context: Context, monkeypatch: pytest.MonkeyPatch, ends_by: str
-) -> None:
-    late = world.put(photo("b"))
-    pool = queued(world, context, late)
-    heal = sentinel_away(world, faulty, late)
-    run_all(pool)
-    heal()
-    faulty.drip(f"sync/{late}.json", 0.2)
-    if ends_by == "stop":
-        monkeypatch.setattr(looks_module, "LOOK_SECONDS", 600.0)
-
-        def stop() -> None:
-            until(lambda: faulty.met)
-            pool.stop()
-
-        stopping = threading.Thread(target=stop)
-        stopping.start()
-        until(lambda: pool.claim_and_run(0) and pool._stopping.is_set())
-        stopping.join()
-    else:
-        until(lambda: pool._looks.look(1), what="for the end of the look: the run has all the time")
-    faulty.clear()
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("seconds", [6.0] if IS_SOAK else [1.0])
-def test_a_slow_manifest_is_read_although_another_one_hangs(
-    world: World, faulty: FaultyFuse, context: Context, seconds: float
-) -> None:
-    slow, other = world.put(photo("slow")), world.put(photo("other"))
-    pool = queued(world, context, slow)
-    faulty.hang(f"sync/{other}.json")
-    with pytest.raises(MountUnavailable):
-        context.mount.read_manifest(other, deadline=0.3)
-    faulty.slow(f"sync/{slow}.json", seconds, "open")
-    assert is_imported(world, pool, slow)
-    faulty.clear()
-
-
 @pytest.mark.parametrize("word", ["{}", '"raise"', '"memory"', '"hang"', '"kill"'])
 def test_it_is_given_up_beside_an_item_that_is_read_alone(
     world: World, faulty: FaultyFuse, monkeypatch: pytest.MonkeyPatch, word: str
@@ -447,34 +234,3 @@ def test_it_is_given_up_beside_an_item_that_is_read_alone(
     document_error(world, faulty, late)
     until(lambda: pool.claim_and_run(0) and world.one("SELECT state FROM import_job") == "done")
     assert [kind for kind, _ in world.events(late)].count("job_released") < 25
-
-
-@pytest.mark.parametrize("why", ["cancelled", "paused", "taken by another host"])
-def test_what_cannot_be_claimed_is_not_looked_at(world: World, context: Context, faulty: FaultyFuse, why: str) -> None:
-    late = world.put(photo("b"))
-    pool = queued(world, context, late)
-    sentinel_away(world, faulty, late)
-    run_all(pool)
-    if why == "cancelled":
-        cancel(context, late, "olivia")
-    elif why == "paused":
-        context.db.transaction(lambda tx: control.pause(tx, "olivia", None))
-    else:
-        world.sql("UPDATE import_job SET state = 'running'")
-    looks = Looks(context)
-    over = time.monotonic() + 1.0
-    until(lambda: (pool.claim_and_run(0), time.monotonic())[1] > over)
-    assert looks.count == 0
-
-
-def test_after_a_pause_of_the_queue_it_is_looked_at_soon(world: World, context: Context, faulty: FaultyFuse) -> None:
-    late = world.put(photo("b"))
-    pool = queued(world, context, late)
-    heal = sentinel_away(world, faulty, late)
-    run_all(pool)
-    context.db.transaction(lambda tx: control.pause(tx, "olivia", None))
-    over = time.monotonic() + 1.0
-    until(lambda: pool.claim_and_run(0) and time.monotonic() > over)
-    heal()
-    context.db.transaction(control.resume)
-    until(lambda: is_imported(world, pool, late), seconds=10)

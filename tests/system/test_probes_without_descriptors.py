@@ -5,17 +5,12 @@ import pytest
 from ingestd.mount import prober as prober_module
 from ingestd.mount.prober import MAX_HELPERS, Prober
 from support.faulty_fuse import FaultyFuse
-from support.hanging_manifests import hang
+from support.hanging_manifests import hang, waited
 from support.reaped import until_reaped
 from support.wait import until
 from support.world import World, photo
 
 EACH = 2
-
-
-def waited(prober: Prober) -> Prober:
-    prober.wait(0.1)
-    return prober
 
 
 @pytest.fixture(autouse=True)
