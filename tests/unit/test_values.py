@@ -61,7 +61,7 @@ def test_rows_of_assets_get_their_ids_when_those_are_known(is_ready: bool) -> No
         expected = [(row[0] and ids[row[0]], *row[1:]) for row in ROWS_OF_ASSETS]
         (plain,) = rows_of(expected, "end", 5)
         found = rows.at(ids)
-        assert (found.rows, found.lines, found.values) == (expected, plain.lines, plain.values)
+        assert (list(found.rows), found.lines, found.values) == (expected, plain.lines, plain.values)
 
 
 def test_rows_that_are_ready_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:

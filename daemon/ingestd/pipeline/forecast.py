@@ -22,6 +22,7 @@ from ingestd.store.db import Tx
 log = structlog.get_logger()
 
 ONE_ASSET, ONE_COVER = Removals(assets=1), Removals(files=1)
+MAY_REMOVE = frozenset({Decision.UPDATED, Decision.REMOVED})
 
 
 def forecaster(bundle: Bundle) -> Forecaster:
@@ -37,6 +38,8 @@ def from_state(tx: Tx, bundle: Bundle, entries: Sequence[Entry], state: LibraryS
     except Exception:
         log.exception("not_forecast")
         verdicts = [_verdict(entry, bundle, state) for entry in entries]
+    if MAY_REMOVE.isdisjoint(verdict.decision for verdict in verdicts):
+        return [Forecast(verdict, NO_REMOVALS) for verdict in verdicts]
     removals = _removals(tx, state, list(zip(entries, verdicts, strict=True)))
     return list(map(Forecast, verdicts, removals))
 

@@ -11,7 +11,7 @@ from ingestd.decide import of_awaited
 from ingestd.format.entry import Entry
 from ingestd.format.manifest import Manifest
 from ingestd.format.manifest_index import Identity
-from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Reason, Verdict
+from ingestd.model import DECIDED, FORECAST, SUCCEEDED, Decision, Reason, Verdict, numbers_of
 from ingestd.removal_counts import NO_REMOVALS, Removals
 from ingestd.service import tick
 from ingestd.store import batch_container, item, standing
@@ -30,6 +30,7 @@ class Forecast(NamedTuple):
     removals: Removals
 
 
+Existing = Mapping[Identity, StagedItem]
 Forecaster = Callable[[Tx, Sequence[Entry]], Sequence[Forecast]]
 PENDING = Forecast(Verdict(Decision.PENDING), NO_REMOVALS)
 KEPT = Forecast(Verdict(Decision.SKIPPED), NO_REMOVALS)
@@ -66,7 +67,11 @@ class Plan:
     def note(self, entry: Entry, decision: Decision, error: str | None) -> None:
         self.counts[decision.value] += 1
         self.types[entry.asset_type] += 1
-        if decision is Decision.WILL_FAIL and len(self.failure_samples) < SAMPLES:
+        if decision is Decision.WILL_FAIL:
+            self.note_failure(entry, error)
+
+    def note_failure(self, entry: Entry, error: str | None) -> None:
+        if len(self.failure_samples) < SAMPLES:
             self.failure_samples.append({"type": entry.asset_type, "hash": entry.asset_hash, "error": error})
 
     @property
@@ -80,11 +85,15 @@ class Plan:
 
 def plan_of_new(forecasts: Iterable[tuple[Entry, Forecast]]) -> Plan:
     """The plan of a batch without rows; it writes none."""
-    plan = Plan()
-    for entry, (verdict, removals) in forecasts:
+    made = list(forecasts)
+    plan = Plan(types=Counter([entry.asset_type for entry, _ in made]))
+    for verdict, count in numbers_of([verdict for _, (verdict, _) in made]):
+        plan.counts[FORECAST.get(verdict.decision, verdict.decision).value] += count
+    for entry, (verdict, removals) in made:
         if removals is not NO_REMOVALS:
             plan.removals += removals
-        plan.note(entry, FORECAST.get(verdict.decision, verdict.decision), verdict.error)
+        if verdict.decision is Decision.FAILED:
+            plan.note_failure(entry, verdict.error)
     return plan
 
 
@@ -180,7 +189,7 @@ class Staging:
         """Forecasts of some entries, made before they are written."""
         return self._forecasts_of(tx, part, self._rows_of(tx, part) if self._forecast else {})
 
-    def _rows_of(self, tx: Tx, part: Sequence[Entry]) -> Mapping[Identity, StagedItem]:
+    def _rows_of(self, tx: Tx, part: Sequence[Entry]) -> Existing:
         """The rows of some entries. Most are where they were in the manifest before, which is quicker to read."""
         if not self.had_rows:
             return {}
@@ -189,9 +198,7 @@ class Staging:
         elsewhere = [entry.identity for entry in part if entry.identity not in found]
         return found | item.existing(tx, self._batch_id, elsewhere) if elsewhere else found
 
-    def _forecasts_of(
-        self, tx: Tx, part: Sequence[Entry], existing: Mapping[Identity, StagedItem]
-    ) -> Sequence[Forecast]:
+    def _forecasts_of(self, tx: Tx, part: Sequence[Entry], existing: Existing) -> Sequence[Forecast]:
         if self._forecast is None:
             return [PENDING] * len(part)
         kept = [_is_kept(existing.get(entry.identity), entry) for entry in part]
@@ -199,9 +206,7 @@ class Staging:
         made = iter(self._forecast(tx, left) if left else ())
         return [KEPT if is_kept else next(made) for is_kept in kept]
 
-    def _compare(
-        self, part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Mapping[Identity, StagedItem]
-    ) -> "_Step":
+    def _compare(self, part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Existing) -> "_Step":
         """The rows that one part changes."""
         step = _Step()
         for entry, (forecast, removals) in zip(part, forecasts, strict=True):
@@ -248,9 +253,7 @@ def _is_kept(row: StagedItem | None, entry: Entry) -> bool:
     return row is not None and row.decision in SUCCEEDED and not entry.is_cover and _is_unchanged(row, entry)
 
 
-def _has_moved_on(
-    part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Mapping[Identity, StagedItem]
-) -> bool:
+def _has_moved_on(part: Sequence[Entry], forecasts: Sequence[Forecast], existing: Existing) -> bool:
     """Whether a row changed since it was found to stand."""
     pairs = zip(part, forecasts, strict=True)
     return any(made is KEPT and not _is_kept(existing.get(entry.identity), entry) for entry, made in pairs)

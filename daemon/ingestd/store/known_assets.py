@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-import orjson
+import msgspec
 
 from ingestd.library_records import StoredAsset
 from ingestd.model import Version
@@ -13,6 +13,22 @@ from ingestd.store.values import ROWS_PER_STATEMENT, rows_json, span
 from ingestd.store.versions import reader
 
 _sql = Queries("known_assets")
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One asset in a text, by `asset_rows` of the SQL. Lists would cost as much again, in the garbage collector."""
+
+    id: int
+    asset_type: str | None
+    hash: str
+    entry_sha256: str | None
+    documents_sha256: str | None
+    deleted: bool
+    synced_at: str | None
+    sync_id: str | None
+
+
+_decode = msgspec.json.Decoder(list[_Row]).decode
 
 
 def find(tx: Tx, hashes: Iterable[str], incoming: Version, *, lock: bool = False) -> dict[str, StoredAsset]:
@@ -41,11 +57,13 @@ def rows(tx: Tx, hashes: Iterable[str], *, lock: bool = False) -> str:
 
 def read(tx: Tx, text: str, incoming: Version) -> dict[str, StoredAsset]:
     """The assets in such a text, by hash; most have the same few writers."""
-    found = orjson.loads(f"[{text}]")
-    writers = {(row[6], row[7]): (row[6] and datetime.fromisoformat(row[6]), row[7]) for row in found}
+    found = _decode(f"[{text}]")
+    pairs = {(row.synced_at, row.sync_id) for row in found}
+    writers = {pair: (pair[0] and datetime.fromisoformat(pair[0]), pair[1]) for pair in pairs}
     version = reader(tx, incoming, writers.values())
     versions = {pair: version(*writer) for pair, writer in writers.items()}
-    return {
-        hash_: StoredAsset(id_, kind, hash_, entry, documents, deleted, versions[synced_at, sync_id])
-        for id_, kind, hash_, entry, documents, deleted, synced_at, sync_id in found
-    }
+    return {row.hash: _stored(row, versions[row.synced_at, row.sync_id]) for row in found}
+
+
+def _stored(row: _Row, version: Version | None) -> StoredAsset:
+    return StoredAsset(row.id, row.asset_type, row.hash, row.entry_sha256, row.documents_sha256, row.deleted, version)

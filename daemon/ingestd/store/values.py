@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from types import NoneType
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
@@ -129,9 +129,32 @@ class AssetRows:
     def at(self, ids: Mapping[str, int]) -> Rows:
         """The rows, with the ids of assets by hash."""
         found = [row[0] and ids[row[0]] for row in self.rows]
-        rows = [(id_, *row[1:]) for id_, row in zip(found, self.rows, strict=True)]
         starts = [rb"\N	" if id_ is None else b"%d\t" % id_ for id_ in found] if self._rests else []
-        return Rows(rows, self._constants, b"".join(chain.from_iterable(zip(starts, self._rests, strict=True))))
+        lines = b"".join(chain.from_iterable(zip(starts, self._rests, strict=True)))
+        return Rows(_RowsWithIds(found, self.rows), self._constants, lines)
+
+
+class _RowsWithIds(Sequence[tuple[Any, ...]]):
+    """Rows with the ids of their assets ahead, made one by one: where the lines are ready, hardly any is asked for."""
+
+    __slots__ = ("_ids", "_rows")
+
+    def __init__(self, ids: Sequence[int | None], rows: Sequence[tuple[Any, ...]]) -> None:
+        self._ids, self._rows = ids, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[Any, ...]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tuple[Any, ...]]: ...
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return _RowsWithIds(self._ids[place], self._rows[place])
+        return (self._ids[place], *self._rows[place][1:])
 
 
 def _lines(rows: Sequence[tuple[Any, ...]], constants: tuple[Any, ...]) -> list[bytes]:

@@ -94,7 +94,7 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     known = {hash_: asset.id for hash_, asset in chunk.state.assets.items()}
     updates, removals = chunk.by_hash(Decision.UPDATED), _ids(chunk.by_hash(Decision.REMOVED), known)
     dropped = evaluate.dropped_files(tx, ((known[u.entry.asset_hash], u.entry) for u in updates))
-    live = {asset.id for asset in chunk.state.assets.values() if not asset.deleted}
+    live = {asset.id for asset in chunk.state.assets.values() if not asset.deleted} if dropped else ()
     removed.add(tx, Removals(assets=len(removals), files=sum(id_ in live for id_, _variant in dropped)))
     # INSERT never overwrites: if another writer inserted one of them meanwhile, this transaction runs again.
     ids = {**known, **library.insert_assets(tx, chunk.inserts)}
@@ -104,12 +104,13 @@ def _write_assets(tx: Tx, bundle: Bundle, chunk: PreparedChunk, removed: Removal
     library.retire_documents(tx, _ids(updates, known))
     library.remove_assets(tx, bundle.version, removals)
     library.bury_assets(tx, bundle.version, chunk.burials)
-    advancing = [chunk_item for chunk_item, verdict in chunk.decided() if verdict.advances]
-    library.advance_assets(tx, bundle.version, _ids(advancing, known))
+    advancing = [known[chunk_item.entry.asset_hash] for chunk_item, verdict in chunk.decided() if verdict.advances]
+    library.advance_assets(tx, bundle.version, sorted(advancing))
     _add_rows(tx, _rows(chunk, bundle, removed), ids)
     library.write_files(tx, bundle.version, ((ids[hash_], *row) for hash_, *row in file_rows(chunk.overwritten)))
     _write_documents(tx, bundle.version, chunk.overwritten, ids)
-    named = [chunk_item.entry for chunk_item, verdict in chunk.decided() if _names_cover(chunk_item, verdict, bundle)]
+    covers = chunk.decided() if bundle.index.covers else ()
+    named = [chunk_item.entry for chunk_item, verdict in covers if _names_cover(chunk_item, verdict, bundle)]
     _link_named_covers(tx, bundle, chunk.state, named, ids)
     due.note_live(tx, _made_live(chunk))
     return ids

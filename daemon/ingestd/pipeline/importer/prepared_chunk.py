@@ -12,7 +12,7 @@ import msgspec
 
 from ingestd.decide import of_awaited
 from ingestd.format.entry import Entry
-from ingestd.model import Action, Decision, Verdict
+from ingestd.model import Action, Decision, Reason, Verdict, numbers_of
 from ingestd.mount.records import Reading
 from ingestd.pipeline.evaluate import Bundle, LibraryState, evaluate, outranks_others
 from ingestd.store.item import OpenItem
@@ -72,11 +72,18 @@ class PreparedChunk:
     def last_ordinal(self) -> int:
         return self.items[-1].entry.ordinal
 
+    @property
+    def decisions(self) -> set[Decision]:
+        """All that occur among the verdicts, most of which are the same few objects."""
+        return {verdict.decision for verdict, _ in numbers_of(self.verdicts)}
+
     def decided(self) -> Iterator[tuple[ChunkItem, Verdict]]:
         return zip(self.items, self.verdicts, strict=True)
 
     def by_hash(self, *decisions: Decision) -> list[ChunkItem]:
         """The items with one of these decisions, in order of hash."""
+        if self.decisions.isdisjoint(decisions):
+            return []
         chosen = [chunk_item for chunk_item, verdict in self.decided() if verdict.decision in decisions]
         return sorted(chosen, key=_hash_of)
 
@@ -89,7 +96,7 @@ def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryStat
     if made.is_of_covers:
         return made
     known = state.assets
-    new = [p for p in made.by_hash(Decision.CREATED, Decision.SKIPPED) if _is_new(p, state)]
+    new = sorted((p for p, verdict in made.decided() if _is_new(p, verdict, state)), key=_hash_of)
     absent = [p for p in new if p.entry.asset_hash not in known]
     named = [p for p in new if p.entry.asset_hash in known]
     if bundle.action is Action.REMOVE:
@@ -104,8 +111,10 @@ def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryStat
     )
 
 
-def _is_new(chunk_item: ChunkItem, state: LibraryState) -> bool:
-    """Whether no bundle delivered or removed the asset before."""
+def _is_new(chunk_item: ChunkItem, verdict: Verdict, state: LibraryState) -> bool:
+    """Whether an asset is to be written that no bundle delivered or removed before."""
+    if verdict.reason is Reason.UNCHANGED or verdict.decision not in (Decision.CREATED, Decision.SKIPPED):
+        return False
     stored = state.assets.get(chunk_item.entry.asset_hash)
     return stored is None or stored.asset_type is None
 
