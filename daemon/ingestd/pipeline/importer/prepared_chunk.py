@@ -54,6 +54,8 @@ class PreparedChunk:
     items: Sequence[ChunkItem]
     state: LibraryState
     verdicts: Sequence[Verdict]
+    decisions: frozenset[Decision] = frozenset()
+    """all that occur among the verdicts"""
     inserts: Sequence[Rows] = ()
     tombstones: Sequence[tuple[Any, ...]] = ()
     burials: Sequence[tuple[Any, ...]] = ()
@@ -72,11 +74,6 @@ class PreparedChunk:
     def last_ordinal(self) -> int:
         return self.items[-1].entry.ordinal
 
-    @property
-    def decisions(self) -> set[Decision]:
-        """All that occur among the verdicts, most of which are the same few objects."""
-        return {verdict.decision for verdict, _ in numbers_of(self.verdicts)}
-
     def decided(self) -> Iterator[tuple[ChunkItem, Verdict]]:
         return zip(self.items, self.verdicts, strict=True)
 
@@ -92,7 +89,7 @@ def prepare_chunk(bundle: Bundle, items: Sequence[ChunkItem], state: LibraryStat
     """Decides the items of a chunk, and makes the rows that follow from the decisions."""
     digests = {chunk_item.entry.ordinal: documents_sha256(chunk_item.reading) for chunk_item in items}
     verdicts = [_verdict(chunk_item, bundle, state, digests[chunk_item.entry.ordinal]) for chunk_item in items]
-    made = PreparedChunk(items, state, verdicts)
+    made = PreparedChunk(items, state, verdicts, frozenset(verdict.decision for verdict, _ in numbers_of(verdicts)))
     if made.is_of_covers:
         return made
     known = state.assets
