@@ -24,7 +24,8 @@ from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.container_writer import ListedContainer
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.imported import Imported, InSteps
-from ingestd.pipeline.importer.opening import Opened, Opening
+from ingestd.pipeline.importer.opened import Opened
+from ingestd.pipeline.importer.opening import Opening
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
 from ingestd.pipeline.importer.suspects import is_of_run
 from ingestd.pipeline.passes import Part

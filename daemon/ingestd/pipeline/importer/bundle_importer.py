@@ -20,7 +20,8 @@ from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import COVERS, ITEMS, MANIFEST, Grace
 from ingestd.pipeline.importer.items_importer import ItemsImporter
 from ingestd.pipeline.importer.next_covers import Contest
-from ingestd.pipeline.importer.opening import Opened, Opening
+from ingestd.pipeline.importer.opened import Opened
+from ingestd.pipeline.importer.opening import Opening
 from ingestd.pipeline.importer.suspects import Suspects
 from ingestd.pipeline.passes import Part
 from ingestd.store import batch, item

@@ -11,7 +11,8 @@ from ingestd.pipeline.evaluate import LibraryState, load_state
 from ingestd.pipeline.importer import chunk_writer, completion
 from ingestd.pipeline.importer.completion import Progress
 from ingestd.pipeline.importer.imported import Imported
-from ingestd.pipeline.importer.opening import Begun, start_payload
+from ingestd.pipeline.importer.opened import Begun
+from ingestd.pipeline.importer.opening import start_payload
 from ingestd.pipeline.importer.prepared_chunk import ChunkItem, prepare_chunk
 from ingestd.pipeline.passes import Part
 from ingestd.pipeline.staging import Plan

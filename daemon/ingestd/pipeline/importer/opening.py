@@ -9,7 +9,7 @@ from structlog.contextvars import bind_contextvars
 
 from ingestd.errors import IngestdError, ManifestFromFuture, ManifestUnsettled, PriorFirst, RemovalRefused
 from ingestd.format.manifest import Manifest
-from ingestd.model import SUCCEEDED, Action, Lease, Scope
+from ingestd.model import SUCCEEDED, Lease, Scope
 from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.reader import FirstTry, pauses
 from ingestd.pipeline import delivery, future, ordering, plan_steps, preflight, removals
@@ -20,81 +20,11 @@ from ingestd.pipeline.found_assets import FoundAssets
 from ingestd.pipeline.group_reading import read_alone
 from ingestd.pipeline.importer.fence import Fence
 from ingestd.pipeline.importer.grace import Grace
-from ingestd.pipeline.removals import RemovalCount
-from ingestd.pipeline.staging import Plan, Staging
-from ingestd.records import Batch
+from ingestd.pipeline.importer.opened import Begun, Opened, PlanInSteps, Staged, may_have_new_items
+from ingestd.pipeline.staging import Plan
 from ingestd.store import item, job, ledger, standing, versions
 from ingestd.store.db import Tx
 from ingestd.store.standing import Standing
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A run's bundle. `terminal` items were decided before the run began; `plan` is None when one existed already.
-
-    `removed` counts what the run takes out of sight. `has_new_items`: their rows are written when they are decided;
-    `found` is then what the plan found of their assets.
-    """
-
-    manifest: Manifest
-    bundle: Bundle
-    terminal: int
-    plan: Plan | None
-    removed: RemovalCount
-    found: FoundAssets | None = None
-
-    @property
-    def has_new_items(self) -> bool:
-        return self.found is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A batch as its run begins, its row locked; `removed` as in `Opened`."""
-
-    known: Batch
-    standing: Standing
-    manifest: Manifest
-    bundle: Bundle
-    removed: RemovalCount
-    is_changed: bool
-    """the manifest that was read was recorded now"""
-
-
-def may_have_new_items(lease: Lease, begun: Begun) -> bool:
-    """Whether all of a new bundle is imported, which has no covers or containers, and is not about removals."""
-    is_new = begun.known.plan_sha256 is None and not begun.standing.has_rows
-    is_all = lease.scope is Scope.ALL and not (lease.isolate_items or lease.items_done)
-    manifest = begun.manifest
-    has_others = manifest.container_count or manifest.index.has_covers
-    return is_new and is_all and not has_others and manifest.action is not Action.REMOVE
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """The rows of a large batch, staged in steps after its run had `begun`; or only their `plan`, and no rows.
-
-    `found`: what that plan found in the library.
-    """
-
-    begun: Begun
-    staging: Staging
-    plan: Plan | None = None
-    found: FoundAssets | None = None
-
-    def is_for(self, begun: Begun) -> bool:
-        """Whether the batch still has this manifest, and its place in the order, as the run begins once more."""
-        before, now = self.begun, begun
-        is_moved = (before.bundle.version, before.standing.revision) != (now.bundle.version, now.standing.revision)
-        return not (now.is_changed or is_moved or (self.plan is not None and now.standing.has_rows))
-
-
-class PlanInSteps(IngestdError):
-    """A batch is so large that it is staged in steps."""
-
-    def __init__(self, staged: Staged) -> None:
-        super().__init__("it is staged in steps")
-        self.staged = staged
 
 
 @dataclass(frozen=True, slots=True)
