@@ -22,8 +22,8 @@ last_error = IF(earlier_error IS NULL, last_error, NULLIF(earlier_error, '')), e
 (b.revived_at IS NULL OR b.revived_at <= UTC_TIMESTAMP(6) - INTERVAL :interval_us MICROSECOND
  OR b.revived_at > UTC_TIMESTAMP(6))
 
--- name: known_sync_ids
-SELECT sync_id FROM ingest_batch;
+-- name: recorded
+SELECT sync_id FROM ingest_batch WHERE sync_id IN :sync_ids;
 
 -- name: find^
 SELECT {{batch_columns}} FROM ingest_batch b WHERE b.sync_id = :sync_id;

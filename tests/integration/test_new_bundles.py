@@ -27,7 +27,7 @@ class Site:
         self.context, self.names = context, Names()
         self.wakes: list[int] = []
         self.recorder = Recorder(context, self.names, self.wakes.append)
-        self.recorder.load()
+        self.recorder.stuck.load()  # as a full scan does first; it connects
 
     def handle(self, *sync_ids: str) -> None:
         self.recorder.handle([Outcome(Task(one, None), delivery.read(self.context, one)) for one in sync_ids])

@@ -78,7 +78,6 @@ def test_new_bundles_that_were_recorded_together_wake_more_than_one_worker(
     read = partial(delivery.read, daemon.context)
     sync_ids = [world.put(photo(str(number))) for number in range(jobs)]
     recorder = daemon.scanner._recorder
-    recorder.load()
     recorder.handle([Outcome(Task(sync_id, None), read(sync_id)) for sync_id in sync_ids])
     daemon.stop()
     assert wakes == [how]

@@ -185,6 +185,7 @@ def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanner = Scanner(world.context())
+    scanner.scan()
     sync_id, settling = world.put(photo("a")), new_sync_id()
     write_sentinel(world, settling)
     real, while_read = delivery.read, []
@@ -201,6 +202,16 @@ def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
     assert scanner.awaits(sync_id)
     assert scanner.awaits(settling)
     assert not scanner.awaits(new_sync_id())
+
+
+def test_any_manifest_is_awaited_until_it_is_known_what_is_recorded(world: World) -> None:
+    sync_id, other = world.put(photo("a")), new_sync_id()
+    world.scan(world.context())
+    scanner = Scanner(world.context())
+    assert scanner.awaits(sync_id)
+    scanner.run_once()
+    assert scanner.awaits(sync_id)
+    assert not scanner.awaits(other)
 
 
 # another folder under the same name

@@ -5,6 +5,7 @@ The digest comes first: a manifest is parsed only when its batch is not recorded
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -24,6 +25,13 @@ from ingestd.store.db import Tx
 from ingestd.store.queries import server
 
 log = structlog.get_logger()
+
+
+class Change(Enum):
+    """What recording a reading has changed."""
+
+    NEW = "a batch that had no row"
+    CONTENT = "another manifest, or another verdict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +100,27 @@ def _require_answer(context: Context, sync_id: str, seconds: float) -> None:
         raise MountSilent(f"reading sync/{sync_id}.json hangs in the mount; mount it again")
 
 
-def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> bool:
-    """Records a reading in its own transaction; True if the batch is new or its content changed.
+def record(context: Context, delivered: Delivery, *, by_scan: bool = False) -> Change | None:
+    """Records a reading in its own transaction; None if that changed nothing.
 
     `by_scan`: no person asked for this bundle. Then DatabaseContention is raised soon if another transaction holds the
     batch, BatchIsRunning if its job runs, and another manifest counts only if it is news to this host (`sightings`).
     """
     if delivered.is_unchanged:
-        return False
+        return None
     columns = columns_of(delivered)
 
-    def work(tx: Tx) -> dict[str, Any] | None:
-        return _record(tx, context, delivered, columns, by_scan=by_scan)
+    def work(tx: Tx) -> tuple[Change, dict[str, Any] | None]:
+        known = (batch.lock_at_once if by_scan else batch.lock)(tx, delivered.sync_id)
+        if known is None:
+            return Change.NEW, discovery.record(tx, context, {delivered.sync_id: columns})[delivered.sync_id]
+        return Change.CONTENT, _record_again(tx, context, known, delivered, columns, by_scan=by_scan)
 
-    recorded = context.db.transaction(work, keep_waiting=never if by_scan else None)
-    if recorded is not None:
-        log_invalid(delivered.sync_id, recorded)
-    return recorded is not None
+    change, recorded = context.db.transaction(work, keep_waiting=never if by_scan else None)
+    if recorded is None:
+        return None
+    log_invalid(delivered.sync_id, recorded)
+    return change
 
 
 def log_invalid(sync_id: str, recorded: dict[str, Any]) -> None:
@@ -128,13 +140,10 @@ def _holds(known: Batch, delivered: Delivery) -> bool:
     return is_final and known.manifest_sha256 == delivered.sha256
 
 
-def _record(
-    tx: Tx, context: Context, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool
+def _record_again(
+    tx: Tx, context: Context, known: Batch, delivered: Delivery, columns: dict[str, Any], *, by_scan: bool
 ) -> dict[str, Any] | None:
-    """The columns that were recorded; None if nothing changed."""
-    known = (batch.lock_at_once if by_scan else batch.lock)(tx, delivered.sync_id)
-    if known is None:
-        return discovery.record(tx, context, {delivered.sync_id: columns})[delivered.sync_id]
+    """The columns that were recorded of a batch that has a row; None if nothing changed."""
     columns = future.check(columns, server.now(tx), context.settings.mount.max_future)
     if by_scan and (_is_absent(delivered) or not sightings.counts(tx, context, known, delivered.sha256)):
         return None

@@ -36,6 +36,11 @@ class Names:
             for sync_id in islice(sync_ids, max(0, MAX_WAITING - len(self._waiting))):
                 self._waiting.setdefault(sync_id)
 
+    def missing(self, sync_ids: Set[str]) -> Set[str]:
+        """Those of some names that do not wait."""
+        with self._lock:
+            return sync_ids - self._waiting.keys()
+
     def keep_only(self, listed: Set[str]) -> None:
         """Drops names that only a listing found, and whose sentinel is gone by now."""
         with self._lock:

@@ -3,56 +3,78 @@
 import threading
 from collections.abc import Set
 from datetime import UTC, datetime
+from functools import partial
 
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.delivery import Delivery
 from ingestd.pipeline.names import Names
+from ingestd.service import tick
 from ingestd.store import batch
+
+MAX_ASKED = 1000
+"""bundles that the database is asked about with one statement"""
 
 
 class Recorded:
-    """The recorded sync_ids. Only the scanner's thread changes them; any thread may look whether one is among them."""
+    """The recorded sync_ids that a listing has, or that were recorded since the last one.
+
+    What is recorded and gone from the mount is not among them: history only grows, the mount does not. Only the
+    scanner's thread changes them; any thread may look whether one is among them.
+    """
 
     def __init__(self, context: Context, names: Names) -> None:
         self._context, self._names = context, names
         self._lock = threading.Lock()
-        self._known: set[str] | None = None
+        self._known: set[str] = set()
+        self._is_listed = False
         self.changed: list[str] = []
         """sync_ids that were recorded or have changed"""
         self.unqueued = 0
         """how many of them were not queued with their recording"""
 
     def __contains__(self, sync_id: str) -> bool:
-        return self._known is not None and sync_id in self._known
+        return sync_id in self._known
 
     @property
     def known(self) -> Set[str]:
-        return self._known or frozenset()
+        return self._known
 
-    def load(self) -> None:
-        """Reads once what is recorded already."""
-        if self._known is None:
-            known = self._context.db.read(batch.known_sync_ids)
-            with self._lock:
-                self._known = known
+    def may_have(self, sync_id: str) -> bool:
+        """Whether a bundle may be recorded: until the first complete listing, each may; for any thread."""
+        return not self._is_listed or sync_id in self._known
 
     def missing(self, sync_ids: frozenset[str]) -> frozenset[str]:
-        """Those of some sync_ids that are not recorded; for any thread."""
+        """Those of some sync_ids that are not known; for any thread."""
         with self._lock:
-            return sync_ids - (self._known or frozenset())
+            return sync_ids - self._known
 
-    def note_changed(self, delivered: Delivery, *, is_queued: bool = False) -> None:
+    def keep_only(self, listed: Set[str]) -> None:
+        """Forgets what a complete listing does not have."""
+        with self._lock:
+            self._known &= listed
+        self._is_listed = True
+
+    def new(self, sync_ids: Set[str]) -> Set[str]:
+        """Those of some sync_ids that are not recorded: the database is asked about the unknown ones."""
+        unknown = sorted(sync_ids - self._known)
+        for start in range(0, len(unknown), MAX_ASKED):
+            recorded = self._context.db.read(partial(batch.recorded, sync_ids=unknown[start : start + MAX_ASKED]))
+            with self._lock:
+                self._known |= recorded
+            tick()
+        return sync_ids - self._known
+
+    def note_changed(self, delivered: Delivery, *, is_new: bool, is_queued: bool = False) -> None:
         """Notes that a reading was recorded, and that its batch is new or has changed."""
         self.changed.append(delivered.sync_id)
         self.unqueued += not is_queued
-        if delivered.sync_id not in self:
+        if is_new:
             self._count_discovery(delivered)
         self.note(delivered)
 
     def note(self, delivered: Delivery) -> None:
         """Notes that a bundle is recorded as it was read."""
         with self._lock:
-            assert self._known is not None, "it is loaded before anything is read"
             self._known.add(delivered.sync_id)
 
     def _count_discovery(self, delivered: Delivery) -> None:

@@ -22,7 +22,7 @@ from ingestd.errors import (
 from ingestd.model import BatchStatus, InvalidBasis
 from ingestd.pipeline import delivery, new_bundles
 from ingestd.pipeline.context import Context
-from ingestd.pipeline.delivery import Delivery
+from ingestd.pipeline.delivery import Change, Delivery
 from ingestd.pipeline.lanes import Outcome
 from ingestd.pipeline.names import Names
 from ingestd.pipeline.recorded import Recorded
@@ -70,9 +70,9 @@ class Recorder:
         self._outages: Counter[str] = Counter()
 
     def __contains__(self, sync_id: str) -> bool:
-        """Whether a bundle was read before; for any thread."""
+        """Whether a bundle was read before, or may have been; for any thread."""
         is_unread = self.is_apart(sync_id) or sync_id in self.settling or sync_id in self.locked
-        return is_unread or sync_id in self.recorded
+        return is_unread or self.recorded.may_have(sync_id)
 
     def is_apart(self, sync_id: str) -> bool:
         """Whether a bundle is read apart from others, because reading it was silent or failed before."""
@@ -94,6 +94,7 @@ class Recorder:
 
     @property
     def known(self) -> Set[str]:
+        """Recorded bundles that a listing has, or that were recorded since the last one."""
         return self.recorded.known
 
     @property
@@ -105,18 +106,14 @@ class Recorder:
     def _waiting(self) -> frozenset[str]:
         return self.settling.names | self.locked.names | self.silent.names | self.stuck.names
 
-    def load(self) -> None:
-        """Reads once what is recorded already, and each time what is reported as stuck."""
-        self.recorded.load()
-        self.stuck.load()
-
-    def new(self, listed: Set[str]) -> Set[str]:
-        """The listed bundles that were never read."""
-        return listed - self.known - self._waiting
+    def name_new(self, listed: Set[str]) -> None:
+        """Has those of some listed bundles read that are neither recorded nor waited for."""
+        self._names.add_listed(sorted(self.recorded.new(self._names.missing(listed - self._waiting))))
 
     def note_listed(self, listed: Set[str]) -> None:
         """Forgets bundles whose sentinel is gone, and doubts verdicts that a listing or the time puts in question."""
         self._names.keep_only(listed)
+        self.recorded.keep_only(listed)
         self.settling.keep_only(listed)
         self.locked.keep_only(listed)
         self.silent.keep_only(listed)
@@ -168,7 +165,7 @@ class Recorder:
             self._on_queued(len(queued))
         for delivered in new:
             if delivered.sync_id in recorded:
-                self.recorded.note_changed(delivered, is_queued=delivered.sync_id in queued)
+                self.recorded.note_changed(delivered, is_new=True, is_queued=delivered.sync_id in queued)
                 self._end(delivered.sync_id)
                 del self._outages[delivered.sync_id]
         return set(recorded)
@@ -279,8 +276,8 @@ class Recorder:
 
     def _record(self, delivered: Delivery) -> None:
         self._keep(delivered)
-        if delivery.record(self._context, delivered, by_scan=True):
-            self.recorded.note_changed(delivered)
+        if change := delivery.record(self._context, delivered, by_scan=True):
+            self.recorded.note_changed(delivered, is_new=change is Change.NEW)
         else:
             self.recorded.note(delivered)
 

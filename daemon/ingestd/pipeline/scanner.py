@@ -53,8 +53,7 @@ class Scanner:
     def __init__(self, context: Context, on_recorded: Wake = lambda: None, on_queued: OnQueued | None = None) -> None:
         self._context, self._on_recorded, self._names = context, on_recorded, Names()
         self._recorder, self._reads = Recorder(context, self._names, on_queued), Reads(context)
-        self.rotation = Rotation(context)
-        self.ignored = IgnoredNames()
+        self.rotation, self.ignored = Rotation(context), IgnoredNames()
         self._listings = FullListings(context, self._read_early)
         self._round_ends_at = math.inf
         self._report_at = self._retries_at = 0.0
@@ -180,9 +179,9 @@ class Scanner:
             self._read_due()
 
     def _scan_fully(self, patience: float) -> None:
-        """A full scan, timed and counted by how it ends, once the database has said what is known."""
+        """A full scan, timed and counted by how it ends, once the database has said what is stuck."""
         self._full.begin()
-        self._recorder.load()
+        self._recorder.stuck.load()
         start, scans = time.monotonic(), self._context.instruments.scans
         try:
             self._list_and_read(patience)
@@ -208,22 +207,23 @@ class Scanner:
                 self._read_listed(partial_listing, patience)
             raise
         self._recorder.note_listed(listing.sync_ids)
-        self.rotation.present = listing.sync_ids & self._recorder.known
         self._names.add_listed(self.settling.appeared(awaited, listing.manifests))
-        self._read_listed(listing, patience)
+        self._read_listed(listing, patience, is_complete=True)
         self._full.note_success()
 
     def _read_early(self, sync_ids: list[str]) -> None:
         """Reads and records what is new so far, and what was named, while a listing takes long."""
-        self._names.add_listed(sorted(self._recorder.new(set(sync_ids)) - self._reads.pending))
+        self._recorder.name_new(set(sync_ids) - self._reads.pending)
         self._submit_named()
         while outcomes := self._reads.next(0.0, MAX_TOGETHER):
             self._take(outcomes)
 
-    def _read_listed(self, listing: Listing, patience: float) -> None:
-        """Reads what is new in a listing, which need not be complete: of what it lacks nothing is known."""
+    def _read_listed(self, listing: Listing, patience: float, *, is_complete: bool = False) -> None:
+        """Reads what is new in a listing; of what one lacks that is not complete, nothing is known."""
         self.ignored.warn(listing)
-        self._names.add_listed(sorted(self._recorder.new(listing.sync_ids) - self._reads.pending))
+        self._recorder.name_new(listing.sync_ids - self._reads.pending)
+        if is_complete:
+            self.rotation.present = listing.sync_ids & self._recorder.known
         self._read_due()
         self._read_all(patience)
 

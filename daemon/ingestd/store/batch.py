@@ -31,8 +31,9 @@ class Waiting:
 _waiting = RowReader(Waiting)
 
 
-def known_sync_ids(tx: Tx) -> set[str]:
-    return {row[0] for row in _sql.known_sync_ids(tx.connection)}
+def recorded(tx: Tx, sync_ids: Iterable[str]) -> set[str]:
+    """Those of some bundles that have a batch."""
+    return {row[0] for row in _sql.recorded(tx.connection, sync_ids=tuple(sync_ids))}
 
 
 def find(tx: Tx, sync_id: str) -> Batch | None:
