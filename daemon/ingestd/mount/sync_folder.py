@@ -21,8 +21,10 @@ from ingestd.shortage import require_descriptors
 ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 NAMES_AT_ONCE, PART_SECONDS = 4096, 0.2
 """names after which a part of a listing is sent, and seconds after which one is sent that has fewer"""
-STAMP_AGE_NS = 2 * 10**9
-"""age of the latest change of a folder from which on a stamp says that nothing has changed since"""
+SECOND_NS, TICK_NS = 10**9, 10**8
+"""the smallest steps of times: on file systems that store whole seconds, and, with much to spare, on all others"""
+CLOCK_OF_FILES = 5
+"""CLOCK_REALTIME_COARSE of Linux, which file systems take their times from; the time module has no name for it"""
 SIMILAR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[ ._-]*ready", re.IGNORECASE)
 """how names begin that were probably meant as sentinels"""
 
@@ -92,14 +94,17 @@ def list_sentinels(
 
 
 def _stamp(folder: int) -> str:
-    """What changes with each name that comes to a folder or leaves it; empty if it changed just now.
-
-    Then another change may come at the same moment, as far as the clock of the file system shows.
-    """
+    """What changes with each name that comes to a folder or leaves it; empty if it changed just now."""
     found = os.fstat(folder)
-    if found.st_ctime_ns > time.time_ns() - STAMP_AGE_NS:
+    if not is_over(found.st_ctime_ns, time.clock_gettime_ns(CLOCK_OF_FILES)):
         return ""
     return f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
+
+def is_over(changed_ns: int, now_ns: int) -> bool:
+    """Whether a change from now on would show another time than the latest one, by the clock of files."""
+    step = SECOND_NS if changed_ns % SECOND_NS == 0 else TICK_NS
+    return changed_ns < now_ns - 2 * step
 
 
 class _Parts:
