@@ -12,7 +12,7 @@ QUICK ?=
 JSON ?=
 UPDATE ?=
 # How many processes share the tests; they wait more than they work.
-JOBS ?= $(shell nproc | awk '{ jobs = int($$1 * 1.5); print (jobs > 8 ? 8 : jobs) }')
+JOBS ?= $(shell nproc | awk '{ jobs = $$1 * 2; print (jobs > 8 ? 8 : jobs) }')
 PARALLEL = -n $(JOBS) --dist worksteal
 # Tests start hundreds of daemons, commands and helpers: where this is set, each would compile the whole package.
 export PYTHONDONTWRITEBYTECODE :=
