@@ -1,6 +1,7 @@
 """Which file system is at the root, as of the last check, and whether that is recent enough."""
 
 import math
+import threading
 import time
 from collections.abc import Callable
 
@@ -30,6 +31,7 @@ class CheckedRoot:
         self.error: MountUnavailable | None = None  # what the last check raised, if it failed
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self._checked_at = self._lost_at = -math.inf
+        self._checking = threading.Lock()
 
     def identify(self) -> MountIdentity:
         """The identity of the file system at the root, expected or not. Raises MountUnavailable."""
@@ -62,17 +64,23 @@ class CheckedRoot:
 
     def recent_identity(self, max_age: float) -> MountIdentity:
         """As `check`, or what that returned within the last `max_age` seconds, if no request failed since."""
-        is_recent = self.up and time.monotonic() - self._checked_at <= max_age
-        return self.identity if self.identity is not None and is_recent else self.check()
+        return self._recent(max_age) or self.check()
+
+    def _recent(self, max_age: float) -> MountIdentity | None:
+        return self.identity if self.up and time.monotonic() - self._checked_at <= max_age else None
 
     def check_cached(self, max_age: float) -> MountIdentity:
         """As `recent_identity`. An absent mount is asked again after RECHECK_SECONDS at the earliest.
 
-        All workers ask, whenever a job is queued.
+        All workers ask at the start, and whenever a job is queued. One of them checks then, with one helper, and the
+        others wait for what it finds.
         """
-        if not self.up and time.monotonic() - self._lost_at < min(max_age, RECHECK_SECONDS):
-            raise MountUnavailable(self.problem)
-        return self.recent_identity(max_age)
+        if recent := self._recent(max_age):
+            return recent
+        with self._checking:
+            if not self.up and time.monotonic() - self._lost_at < min(max_age, RECHECK_SECONDS):
+                raise MountUnavailable(self.problem)
+            return self.recent_identity(max_age)
 
     def require_same(self, identity: MountIdentity) -> None:
         """Raises MountUnavailable unless the file system at the root is still the one with this identity.

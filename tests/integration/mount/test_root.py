@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from ingestd.errors import MountUnavailable
 from ingestd.mount import wire
 from ingestd.mount.access import Mount
 from ingestd.mount.helper import inspect_root
+from ingestd.mount.mountinfo import MountIdentity
 from ingestd.mount.records import ItemRequest, Listing
 from support.missing import give_up
 from support.real_mount import MEMORY, MakeMount, replace_root, void
@@ -107,6 +110,30 @@ def _assert_asked_seldom(mount: Mount) -> None:
         with pytest.raises(MountUnavailable):
             mount.check_cached(3600.0)
     assert len(checks) < 10
+
+
+@pytest.mark.parametrize("is_absent", [False, True])
+def test_many_that_ask_at_once_wait_for_one_check(make_mount: MakeMount, root: Path, is_absent: bool) -> None:
+    """As all workers of a daemon do when it starts, which took a helper for each."""
+    mount, started, checks = make_mount(), threading.Barrier(8), list[None]()
+    identify = mount.identify
+    if is_absent:
+        root.unlink()
+
+    def counted() -> MountIdentity:
+        checks.append(None)
+        return identify()
+
+    mount.identify = counted  # type: ignore[method-assign]
+
+    def ask() -> bool:
+        started.wait()
+        return is_there(mount)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: ask(), range(8)))
+    assert found == 8 * [not is_absent]
+    assert len(checks) == 1
 
 
 def is_there(mount: Mount) -> bool:
