@@ -81,11 +81,12 @@ def test_rows_are_ready_when_they_are_written(world: World, context: Context, mo
     assert world.one("SELECT COUNT(*) FROM asset_source") == 3
 
 
-def test_the_next_items_are_read_while_a_chunk_is_decided(
+def test_the_next_items_of_a_far_mount_are_read_while_a_chunk_is_decided(
     world: World, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first chunk is decided once the second has been read."""
     queued(world, context, *map(photo, "abcdefgh"))
+    monkeypatch.setattr(ItemReader, "is_far", True)
     real, read = ItemReader.read_once, threading.Semaphore(0)
     awaited = iter([2, 0])
 
@@ -102,6 +103,28 @@ def test_the_next_items_are_read_while_a_chunk_is_decided(
     monkeypatch.setattr(ItemReader, "read_once", read_once)
     monkeypatch.setattr(chunk_source, "prepare_chunk", prepare_chunk)
     assert world.run_next(context) == "done"
+
+
+def test_items_of_a_near_mount_are_read_and_decided_in_one_thread(
+    world: World, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(world, context, *map(photo, "abcdefgh"))
+    read, decided = set[int](), set[int]()
+    real = ItemReader.read_once
+
+    def read_once(*arguments: Any) -> Any:
+        read.add(threading.get_ident())
+        return real(*arguments)
+
+    def prepare_chunk(*arguments: Any) -> Any:
+        decided.add(threading.get_ident())
+        return prepared_chunk.prepare_chunk(*arguments)
+
+    monkeypatch.setattr(ItemReader, "read_once", read_once)
+    monkeypatch.setattr(chunk_source, "prepare_chunk", prepare_chunk)
+    assert world.run_next(context) == "done"
+    assert read == decided != {threading.get_ident()}
+    assert len(read) == 1
 
 
 def test_the_next_assets_are_looked_up_while_a_part_is_forecast(

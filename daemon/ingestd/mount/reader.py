@@ -65,6 +65,11 @@ class ItemReader:
         self._pause, self._on_bytes, self._require_trusted = pause, on_bytes, require_trusted
         self.settled_at = settled_at or self._settled_from_now
 
+    @property
+    def is_far(self) -> bool:
+        """Whether each read waits for a network."""
+        return self._mount.is_remote
+
     def read(self, entries: Sequence[Entry]) -> ReadingsByOrdinal:
         """Documents and file checks of the first entries: of as many as fit into memory, and at least of one.
 

@@ -106,12 +106,13 @@ class ChunkSource:
     def prefetched(self, size: int) -> Generator[PreparedChunk, None, None]:
         """As `each`, with the next chunk prepared while the caller works on the current one.
 
-        That needs a second connection, and two threads. While there are none to spare, the run goes on with its own.
+        That needs a second connection, and a thread, or two where the mount is far: elsewhere the second one only makes
+        the others wait for Python's lock. While there are none to spare, the run goes on with its own.
         """
         ahead, after = replace(self, read=partial(self.db.read, keep_waiting=lambda: False)), -1
         while True:
             try:
-                with closing(prefetch(ahead.each(lambda: size, after, in_thread=True))) as chunks:
+                with closing(prefetch(ahead.each(lambda: size, after, in_thread=self.reader.is_far))) as chunks:
                     for chunk in chunks:
                         yield chunk
                         after = max(after, chunk.last_ordinal)
