@@ -13,6 +13,7 @@ from ingestd.pipeline import delivery
 from ingestd.pipeline.context import Context
 from ingestd.pipeline.scanner import Scanner
 from ingestd.pipeline.watcher import Watcher
+from ingestd.store import batch
 from support.scanning import recorded, write_sentinel
 from support.wait import until
 from support.world import World, new_sync_id, photo
@@ -204,12 +205,22 @@ def test_a_manifest_is_awaited_once_it_was_read_and_while_it_settles(
     assert not scanner.awaits(new_sync_id())
 
 
-def test_any_manifest_is_awaited_until_it_is_known_what_is_recorded(world: World) -> None:
+def test_any_manifest_is_awaited_until_it_is_known_what_is_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sync_id, other = world.put(photo("a")), new_sync_id()
     world.scan(world.context())
     scanner = Scanner(world.context())
+    real, while_asked = batch.recorded, []
+
+    def asked(*arguments: Any, **options: Any) -> set[str]:
+        while_asked.append(scanner.awaits(sync_id))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(batch, "recorded", asked)
     assert scanner.awaits(sync_id)
     scanner.run_once()
+    assert while_asked == [True]
     assert scanner.awaits(sync_id)
     assert not scanner.awaits(other)
 

@@ -26,7 +26,8 @@ class Recorded:
         self._context, self._names = context, names
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._is_listed = False
+        self.is_listed = False
+        """whether all that a complete listing had was asked for"""
         self.changed: list[str] = []
         """sync_ids that were recorded or have changed"""
         self.unqueued = 0
@@ -40,8 +41,8 @@ class Recorded:
         return self._known
 
     def may_have(self, sync_id: str) -> bool:
-        """Whether a bundle may be recorded: until the first complete listing, each may; for any thread."""
-        return not self._is_listed or sync_id in self._known
+        """Whether a bundle may be recorded: until `is_listed`, each may; for any thread."""
+        return not self.is_listed or sync_id in self._known
 
     def missing(self, sync_ids: frozenset[str]) -> frozenset[str]:
         """Those of some sync_ids that are not known; for any thread."""
@@ -52,7 +53,6 @@ class Recorded:
         """Forgets what a complete listing does not have."""
         with self._lock:
             self._known &= listed
-        self._is_listed = True
 
     def new(self, sync_ids: Set[str]) -> Set[str]:
         """Those of some sync_ids that are not recorded: the database is asked about the unknown ones."""

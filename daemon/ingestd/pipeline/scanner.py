@@ -55,8 +55,7 @@ class Scanner:
         self._recorder, self._reads = Recorder(context, self._names, on_queued), Reads(context)
         self.rotation, self.ignored = Rotation(context), IgnoredNames()
         self._listings = FullListings(context, self._read_early)
-        self._round_ends_at = math.inf
-        self._report_at = self._retries_at = 0.0
+        self._round_ends_at, self._report_at, self._retries_at = math.inf, 0.0, 0.0
         self._limit: ScanLimit | None = None
         self._full = FullScans(context.settings.mount.rescan_interval)
 
@@ -223,6 +222,7 @@ class Scanner:
         self.ignored.warn(listing)
         self._recorder.name_new(listing.sync_ids - self._reads.pending)
         if is_complete:
+            self._recorder.recorded.is_listed = True
             self.rotation.present = listing.sync_ids & self._recorder.known
         self._read_due()
         self._read_all(patience)
