@@ -26,7 +26,7 @@ c.ordinal, c.type, c.hash, c.decision, c.reason, c.target_ids, c.last_error, c.u
 
 -- fragment: event_columns
 -- Record: Event.
-e.id, e.event_type, e.payload, e.created_at
+e.id, b.sync_id, e.event_type, e.payload, e.created_at
 
 -- fragment: stuck_columns
 -- Record: StuckBundle.

@@ -29,5 +29,6 @@ GRANT SELECT, INSERT, UPDATE ON asset_collection_item TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_request TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_stuck TO 'ingestd'@'localhost';
 GRANT SELECT, INSERT (batch_id, event_type, payload) ON ingest_event TO 'ingestd'@'localhost';
+GRANT SELECT, INSERT ON ingest_event_actor TO 'ingestd'@'localhost';
 GRANT SELECT, UPDATE ON ingest_control TO 'ingestd'@'localhost';
 GRANT SELECT ON _yoyo_migration TO 'ingestd'@'localhost'

@@ -3,6 +3,14 @@
 -- name: append*!
 INSERT INTO ingest_event (batch_id, event_type, payload) VALUES (:batch_id, :event_type, :payload);
 
+-- name: note_actors!
+-- For the events of one statement, which have successive ids.
+INSERT INTO ingest_event_actor (actor, event_id)
+SELECT LEFT(e.actor, 255), e.id
+FROM (SELECT id, JSON_VALUE(payload, '$.requested_by') AS actor FROM ingest_event
+      WHERE id BETWEEN :first AND :first + (:count - 1) * @@auto_increment_increment) e
+WHERE e.actor <> :daemon;
+
 -- name: append_many!
 INSERT INTO ingest_event (batch_id, event_type, payload)
 SELECT :batch_id, j.event_type, j.payload

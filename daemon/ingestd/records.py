@@ -137,9 +137,10 @@ class Item(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One ingest_event row."""
+    """One ingest_event row, and the sync_id of its batch; None if it concerns no single batch."""
 
     id: int
+    sync_id: str | None
     event_type: str
     payload: dict[str, Any]
     created_at: datetime

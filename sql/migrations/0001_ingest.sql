@@ -283,7 +283,15 @@ CREATE TABLE IF NOT EXISTS ingest_event (
   payload     JSON NOT NULL,
   created_at  DATETIME(6) NOT NULL DEFAULT UTC_TIMESTAMP(6),
   PRIMARY KEY (id, created_at),
-  KEY by_batch (batch_id, id)
+  KEY by_batch (batch_id, id),
+  KEY by_type (event_type, id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+
+-- Which events name an operator: a few of the ledger, where a key of all events would cost each import.
+CREATE TABLE IF NOT EXISTS ingest_event_actor (
+  actor     VARCHAR(255) NOT NULL COMMENT 'requested_by, unless that is ingestd itself',
+  event_id  BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (actor, event_id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 -- Every account may set `timestamp`, which UTC_TIMESTAMP follows, and `insert_id`, which becomes the id of the next row.

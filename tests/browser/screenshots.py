@@ -95,6 +95,8 @@ def take(pages: Pages, partial: str) -> None:
     snap(page, "import-media")
     page.goto(pages.url("/tasks"))
     snap(page, "import-tasks")
+    page.goto(pages.url("/ledger"))
+    snap(page, "ledger")
     page.goto(pages.url(f"/batches/{partial}?decision=failed"))
     page.set_viewport_size({"width": 1440, "height": 1100})
     snap(page, "batch")

@@ -55,7 +55,14 @@ def test_pages_are_accessible(pages: Pages, look: dict[str, Any]) -> None:
         check_accessibility(page, "Import Tasks, running")
     for sync_id in ids:
         pages.wait_for_status(sync_id, "partial")
-    for path in ("/", "/tasks", f"/batches/{ids[0]}", f"/batches/{invalid}", f"/batches/{ids[0]}?decision=failed"):
+    for path in (
+        "/",
+        "/tasks",
+        "/ledger",
+        f"/batches/{ids[0]}",
+        f"/batches/{invalid}",
+        f"/batches/{ids[0]}?decision=failed",
+    ):
         page.goto(pages.url(path))
         check_accessibility(page, path)
     page.goto(pages.url(f"/batches/{ids[1]}"))
@@ -83,6 +90,6 @@ def test_pages_are_accessible_without_their_script(pages: Pages) -> None:
     context = pages.visit("/").context
     page = context.new_page()
     page.route("**/pages.js", lambda route: route.abort())
-    for path in ("/", f"/batches/{sync_id}", "/tasks"):
+    for path in ("/", f"/batches/{sync_id}", "/tasks", "/ledger"):
         page.goto(pages.url(path))
         check_accessibility(page, f"{path} without a script")

@@ -53,11 +53,23 @@ KEYS = {
         "needing_attention": {"by_needs_attention"},
         "containers": {"by_ordinal"},
     },
-    events: {"of_batch": {"by_batch"}},
+    events: {
+        "newest": {"PRIMARY"},
+        "of_batch": {"by_batch", "PRIMARY"},
+        "of_type": {"by_type", "PRIMARY"},
+        "of_actor": {"PRIMARY"},
+        "window": {"PRIMARY"},
+        "window_of_batch": {"by_batch"},
+        "window_of_type": {"by_type"},
+        "window_of_actor": {"PRIMARY"},
+        "ends": set(),
+        "first_from": {"PRIMARY"},
+    },
 }
 VALUES = {
     "before": 10**9, "limit": 101, "window": paging.WINDOW, "after": -1, "up_to": 2000, "down_to": 5000,
     "decision": "'failed'", "state": "'queued'", "status": "'failed'", "action": "'update'",
+    "event_type": "'item_created'", "actor": "'olga'", "since": "NULL", "id": 50,
     "sync_ids": ("0", "1", "2"), "sync_id": f"'{md5('1')[:3]}%'", "source_host": r"'flux-\_1%'",
 }  # fmt: skip
 # There is no index in the order of (state, id); what the index holds of one state is sorted, and most is left unread.
@@ -108,7 +120,9 @@ def test_a_late_page_reads_no_more_rows_than_the_first(world: World, db: Databas
         "batches by both": partial(of_batches, wanted=Filter("failed", "update")),
         "jobs": partial(jobs.page, state=None, before=job, limit=10),
         "jobs ended": partial(jobs.page, state="failed", before=job, limit=10),
-        "events": partial(events.page, batch_id=batch_id, before=event, limit=10),
+        "events": partial(events.page, wanted=events.Filter(), before=event, limit=10),
+        "events of a batch": partial(events.page, wanted=events.Filter(batch_id), before=event, limit=10),
+        "events of a type": partial(events.page, wanted=events.Filter(None, "item_created"), before=event, limit=10),
         "items failed": partial(items.page, batch_id=batch_id, decision="failed", after=2000, limit=10),
     }
     touched = {name: rows_touched(db, page) for name, page in pages.items()}

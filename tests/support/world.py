@@ -25,7 +25,8 @@ from support.wait import stop_event
 
 DAY = "2026-04-{:02d}T12:00:00Z"
 TABLES = (
-    "ingest_event", "ingest_request", "ingest_stuck", "ingest_mount", "ingest_sighting", "ingest_order", "import_job",
+    "ingest_event", "ingest_event_actor", "ingest_request", "ingest_stuck", "ingest_mount", "ingest_sighting",
+    "ingest_order", "import_job",
     "ingest_batch_item", "ingest_batch_tally", "ingest_batch_removal", "ingest_batch_container", "ingest_batch_missing",
     "ingest_due", "ingest_batch",
     "asset_gallery_item", "asset_collection_item", "asset_gallery", "asset_collection", "asset_cover",

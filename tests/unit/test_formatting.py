@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 from markupsafe import Markup
 
+from ingestd.records import Event
 from ingestd.web.pages import formatting
 
 
@@ -62,12 +63,13 @@ def test_states_are_words_beside_a_sign() -> None:
 
 def test_text_from_bundles_is_never_markup() -> None:
     hostile = {"<b>": ["<i>", None], "long": "<u>" * 100}
+    event = Event(1, None, "batch_invalid", {"error": "<u>" * 1000}, datetime(2026, 1, 1))
     leaves = formatting.flat({"a": hostile, "b": {}, "": 1})
     assert leaves == [("a.<b>", '["<i>",null]'), ("a.long", "<u>" * 100), ("", "1")]
     texts = [text for leaf in leaves for text in leaf] + [
         formatting.payload(hostile),
-        formatting.brief(hostile),
+        formatting.sentence(event),
         formatting.number(-1234),
     ]
     assert not [text for text in texts if isinstance(text, Markup)]
-    assert len(formatting.brief(hostile)) == formatting.BRIEF + 1
+    assert len(formatting.sentence(event)) == formatting.MAX_SENTENCE + 1

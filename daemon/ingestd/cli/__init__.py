@@ -19,6 +19,7 @@ MODULES = {
     "serve": ("run", "migrate", "doctor"),
     "operate": ("scan", "preflight", "queue", "cancel", "pause", "resume"),
     "look": ("status", "batches", "jobs"),
+    "ledger": ("events",),
     "bundle": ("bundle",),
     "mount": ("mount",),
 }

@@ -1,7 +1,9 @@
 """Commands of operators run in this process, with the database and the mount of this host."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from ingestd.cli.operate import ScanResult
 from ingestd.cli.output import Row, echo, queued_row
@@ -12,12 +14,16 @@ from ingestd.pipeline import cancelling, ordering, pausing, queueing
 from ingestd.pipeline import preflight as planning
 from ingestd.pipeline.scan_limit import ScanLimit
 from ingestd.pipeline.scanner import Scanner
-from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
+from ingestd.records import Event, Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.store import batch_container, item, removal
-from ingestd.store.queries import batches, items, jobs
+from ingestd.store.db import Tx
+from ingestd.store.queries import batches, events, items, jobs
+from ingestd.store.queries.events import Filter
 from ingestd.store.queries.overview import Overview, overview
-from ingestd.store.queries.paging import NEWEST
+from ingestd.store.queries.paging import NEWEST, Page
 from ingestd.wording import counted
+
+T = TypeVar("T")
 
 
 class Local:
@@ -62,10 +68,17 @@ class Local:
 
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
         known = known_batch(self._session, sync_id)
-        after: int | None = -1
-        while after is not None:
-            following = partial(items.page, batch_id=known.id, after=after, limit=page)
-            found, after = self._session.context.db.read(following)
+        return self._pages(lambda tx, after: items.page(tx, known.id, after=after, limit=page), -1)
+
+    def events(self, sync_id: str | None, wanted: Filter, page: int) -> Iterator[Event]:
+        of_batch = wanted if sync_id is None else replace(wanted, batch_id=known_batch(self._session, sync_id).id)
+        return self._pages(lambda tx, before: events.page(tx, of_batch, before=before, limit=page), NEWEST)
+
+    def _pages(self, read: Callable[[Tx, int], Page[T]], first: int) -> Iterator[T]:
+        """The records of a list, read in pages; `first` is the cursor of the first one."""
+        cursor: int | None = first
+        while cursor is not None:
+            found, cursor = self._session.context.db.read(partial(_at, read, cursor))
             yield from found
 
     def pause(self, reason: str | None) -> bool:
@@ -90,6 +103,10 @@ class Local:
 
     def beginning_with(self, prefix: str) -> list[str]:
         return self._session.context.db.read(lambda tx: batches.beginning_with(tx, prefix))
+
+
+def _at(read: Callable[[Tx, int], Page[T]], cursor: int, tx: Tx) -> Page[T]:
+    return read(tx, cursor)
 
 
 def _report_wait(sync_ids: Collection[str]) -> None:

@@ -3,20 +3,20 @@
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
-from ingestd.backoff import backoff
+from ingestd.cli.in_time import in_time
 from ingestd.cli.operate import Operator, operated
 from ingestd.cli.output import echo, pause_facts, print_facts, print_json, print_rows, shown
 from ingestd.cli.session import as_sync_id
-from ingestd.errors import DaemonUnavailable, DatabaseRefused, DatabaseUnavailable
 from ingestd.model import BatchStatus, JobState
 from ingestd.records import Job, Standing, as_dict
 from ingestd.store.queries.overview import Overview
 
-FOLLOW_SECONDS, MAX_PAUSE, OUTAGE_SECONDS = 0.5, 5.0, 300.0
-"""between two looks at a job; the longest pause, and the longest wait, while nothing answers"""
+FOLLOW_SECONDS = 0.5
+"""between two looks at a job"""
 UNSUCCESSFUL = (BatchStatus.FAILED, BatchStatus.INVALID)
 QUEUEABLE = "this batch has never been queued; `ingestd queue` queues it"
 NEVER_QUEUED = {
@@ -66,7 +66,7 @@ def status(operator: Operator, sync_id: str | None, items: bool, follow: bool, a
     has_failed = False
     if follow:
         job = _follow(operator, sync_id)
-        standing = _standing_in_time(operator, sync_id)
+        standing = in_time(partial(operator.standing, sync_id))
         has_failed = standing.batch.status in UNSUCCESSFUL or (job is not None and job.state is JobState.FAILED)
     if items:
         empty = "this batch has no items yet; `ingestd preflight` reads its manifest and plans them"
@@ -125,24 +125,8 @@ def _follow(operator: Operator, sync_id: str) -> Job | None:
     return newest
 
 
-def _standing_in_time(operator: Operator, sync_id: str) -> Standing:
-    """How a batch stands; waits out an outage for OUTAGE_SECONDS at most, and says that once."""
-    began, is_first = time.monotonic(), True
-    for pause in backoff(FOLLOW_SECONDS, MAX_PAUSE):
-        try:
-            return operator.standing(sync_id)
-        except (DatabaseUnavailable, DaemonUnavailable) as outage:
-            if isinstance(outage, DatabaseRefused) or time.monotonic() - began + pause > OUTAGE_SECONDS:
-                raise
-            if is_first:
-                echo(f"waiting: {outage}")
-            is_first = False
-        time.sleep(pause)
-    raise AssertionError("pauses do not end")
-
-
 def _newest(operator: Operator, sync_id: str) -> Job | None:
-    jobs = _standing_in_time(operator, sync_id).jobs
+    jobs = in_time(partial(operator.standing, sync_id)).jobs
     return jobs[0] if jobs else None
 
 

@@ -23,8 +23,9 @@ from ingestd.errors import (
     ScanIncomplete,
 )
 from ingestd.model import JobState, Scope
-from ingestd.records import Item, Job, ListedBatch, Standing, SummarizedBatch
+from ingestd.records import Event, Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.removal_counts import Removals
+from ingestd.store.queries.events import Filter
 from ingestd.store.queries.overview import Overview
 from ingestd.wording import counted
 
@@ -71,6 +72,9 @@ class Operator(Protocol):
 
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
         """The listed items of a batch, in order of the manifest, read in pages of so many."""
+
+    def events(self, sync_id: str | None, wanted: Filter, page: int) -> Iterator[Event]:
+        """Events of one batch or of all, newest first, read in pages of so many. Raises NotFound."""
 
     def pause(self, reason: str | None) -> bool:
         """False when the queue was paused already; the reason of that pause stays."""

@@ -31,6 +31,10 @@ def print_json(value: Any) -> None:
     click.echo(_json(value, orjson.OPT_INDENT_2))
 
 
+def print_json_line(value: Any) -> None:
+    click.echo(_json(value))
+
+
 def queued_row(job: Any, *, is_new: bool) -> Row:
     """The result of queueing a batch; `job` is its job, or what a daemon on another host said of it."""
     return {name: getattr(job, name) for name in ("state", "priority", "scope")} | {"job_id": job.id, "is_new": is_new}

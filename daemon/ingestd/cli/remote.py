@@ -7,6 +7,7 @@ from dataclasses import fields
 from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -20,8 +21,9 @@ from ingestd.model import RequestState, Scope
 from ingestd.pipeline.ignored_names import MAX_WARNINGS, log_ignored
 from ingestd.pipeline.preflight import FORECASTS
 from ingestd.pipeline.requests import MAX_SYNC_IDS
-from ingestd.records import IngestRequest, Item, Job, ListedBatch, Standing, SummarizedBatch
+from ingestd.records import Event, IngestRequest, Item, Job, ListedBatch, Standing, SummarizedBatch
 from ingestd.removal_counts import Removals
+from ingestd.store.queries.events import Filter
 from ingestd.store.queries.overview import Overview
 from ingestd.web.api.schemas import MAX_PAGE
 from ingestd.web.views import BatchDetail
@@ -90,6 +92,10 @@ class _Page(msgspec.Struct, Generic[T]):
 
 
 class _ItemPage(_Page[Item]):
+    pass
+
+
+class _EventPage(_Page[Event]):
     pass
 
 
@@ -184,6 +190,20 @@ class Remote:
 
     def items(self, sync_id: str, page: int) -> Iterator[Item]:
         yield from self._pages(f"{_path(sync_id)}/items?limit={min(page, MAX_PAGE)}", _ItemPage, FORWARD)
+
+    def events(self, sync_id: str | None, wanted: Filter, page: int) -> Iterator[Event]:
+        since = None if wanted.since is None else f"{wanted.since.isoformat()}Z"
+        given = {
+            "sync_id": sync_id,
+            "type": wanted.event_type,
+            "by": wanted.actor,
+            "since": since,
+            "above": wanted.above,
+        }
+        query = urlencode(
+            {"limit": min(page, MAX_PAGE)} | {key: value for key, value in given.items() if value is not None}
+        )
+        return self._pages(f"/events?{query}", _EventPage, BACKWARD)
 
     def _pages(self, address: str, shape: "type[_Page[T]]", step: int) -> Iterator[T]:
         """The records of a list, read in pages whose cursors go FORWARD or BACKWARD.

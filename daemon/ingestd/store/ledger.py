@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from ingestd.model import DAEMON
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries
 from ingestd.store.values import ROWS_PER_STATEMENT, Ids, Json, rows_json
@@ -31,6 +32,8 @@ def append_rows(tx: Tx, events: Sequence[tuple[int | None, str, dict[str, Any]]]
     texts = [(batch_id, kind, Json(_json(payload))) for batch_id, kind, payload in events]
     _sql.append(tx.connection, [{"batch_id": id_, "event_type": kind, "payload": text} for id_, kind, text in texts])
     event_id: int = tx.connection.insert_id()  # type: ignore[no-untyped-call]
+    if any(payload.get("requested_by") not in (None, DAEMON) for _, _, payload in events):
+        _sql.note_actors(tx.connection, first=event_id, count=len(events), daemon=DAEMON)
     (_, event_type, first), *_ = texts
     tx.receipt = partial(is_recorded, event_id=event_id, event_type=event_type, payload=first)
 

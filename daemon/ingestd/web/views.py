@@ -10,8 +10,9 @@ from ingestd.removal_counts import StoredRemovals
 from ingestd.store import batch_container, item, removal, request
 from ingestd.store.db import Database
 from ingestd.store.queries import batches, events, items, jobs
-from ingestd.store.queries.paging import Page
+from ingestd.store.queries.paging import NEWEST, Page
 from ingestd.store.request import PreflightState
+from ingestd.web.api.schemas import EventsQuery
 
 JOBS_SHOWN = 10
 NEEDS_ATTENTION = (Decision.FAILED, Decision.WILL_FAIL, Decision.DEFERRED, Decision.WILL_DEFER)
@@ -70,9 +71,12 @@ class Views:
         start = -1 if after is None else after
         return self.db.read(lambda tx: items.page(tx, batch_id, decision=decision, after=start, limit=limit))
 
-    def events(self, batch_id: int, *, before: int, limit: int) -> Page[Event]:
-        """Events, newest first."""
-        return self.db.read(lambda tx: events.page(tx, batch_id, before=before, limit=limit))
+    def events(self, query: EventsQuery) -> Page[Event]:
+        """The events that a query is for, newest first. Raises NotFound for an unknown batch."""
+        batch_id = None if query.sync_id is None else self.batch(query.sync_id).id
+        wanted = events.Filter(batch_id, query.type, query.by, query.since, query.above)
+        before = NEWEST if query.after is None else query.after
+        return self.db.read(lambda tx: events.page(tx, wanted, before=before, limit=query.limit))
 
     def containers(self, batch_id: int, *, limit: int) -> list[Container]:
         """Listed containers, in order of the manifest."""

@@ -61,6 +61,29 @@ def test_events_are_listed_newest_first(world: World, site: Site) -> None:
     assert site.call("GET", f"/api/v1/batches/{UNKNOWN}/events").status == 404
 
 
+def test_events_of_all_batches_are_filtered(world: World, site: Site) -> None:
+    first, second = world.put(photo("a")), world.put(photo("b"), day=2)
+    world.import_all(site.context, first, second)
+    site.post("/api/v1/pause", {"reason": "lunch"})
+    everything = world.sql("SELECT id, event_type FROM ingest_event ORDER BY id DESC")
+
+    def found(query: str) -> list[tuple[int, str]]:
+        return [(event["id"], event["event_type"]) for event in all_pages(site, f"/api/v1/events?limit=2&{query}")]
+
+    assert found("") == everything
+    assert found("type=item_created") == [row for row in everything if row[1] == "item_created"]
+    of_first = found(f"sync_id={first.upper()}")
+    assert [kind for _, kind in reversed(of_first)] == [kind for kind, _ in world.events(first)]
+    assert {event["sync_id"] for event in all_pages(site, f"/api/v1/events?sync_id={first}")} == {first}
+    (pause,) = site.get("/api/v1/events?by=olivia")["items"]
+    assert (pause["event_type"], pause["sync_id"]) == ("queue_paused", None)
+    assert found(f"above={everything[3][0]}") == everything[:3]
+    assert found("since=2026-01-01T00:00:00%2B01:00") == everything
+    assert found("since=2100-01-01T00:00:00Z") == found("type=unknown") == []
+    assert site.call("GET", f"/api/v1/events?sync_id={UNKNOWN}").status == 404
+    assert site.call("GET", "/api/v1/events?since=noon").status == 400
+
+
 def test_batches_are_filtered_by_action_and_prefix(world: World, site: Site) -> None:
     first, second = put(world, site, photo("a")), put(world, site, photo("a"), action="update", day=2)
     third = put(world, site, photo("b"), source_host="tide_1", day=3)

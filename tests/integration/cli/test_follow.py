@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ingestd.cli import look
+from ingestd.cli import in_time, look
 from ingestd.cli.local import Local
 from ingestd.errors import (
     DaemonUnavailable,
@@ -109,6 +109,7 @@ class Outage:
             return real(local, sync_id)
 
         monkeypatch.setattr(look, "FOLLOW_SECONDS", 0.01)
+        monkeypatch.setattr(in_time, "FIRST_PAUSE", 0.01)
         monkeypatch.setattr(Local, "standing", standing)
 
 
@@ -145,7 +146,7 @@ def test_following_does_not_wait_without_end(
 ) -> None:
     sync_id = configured.put(photo("a"))
     configured.import_all(context, sync_id)
-    monkeypatch.setattr(look, "OUTAGE_SECONDS", 0.05)
+    monkeypatch.setattr(in_time, "OUTAGE_SECONDS", 0.05)
     error = DatabaseOutOfReach("it is away")
     Outage(monkeypatch, error, 1, 1000)
     assert run("status", sync_id, "--follow").code == error.exit_status

@@ -6,6 +6,7 @@ import pytest
 
 from ingestd.app import Daemon
 from ingestd.pipeline.ignored_names import MAX_WARNINGS
+from ingestd.pipeline.queueing import QueueRequest, enqueue
 from support.command import Result, Run
 from support.elsewhere import HOSTILE, UNKNOWN, reach
 from support.world import World, cover, md5, photo
@@ -103,3 +104,23 @@ def test_a_remote_scan_shows_ignored_names_as_a_local_one(
     there = run("scan", *elsewhere)  # the daemon, in this process, has logged them before
     assert there.stderr.count("rename it") == MAX_WARNINGS + 1
     assert untimed(there) == untimed(here)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--json"], ["--by", "cli:größe & co"], ["--type", "job_queued", "--since", "1h"], ["--limit", "1"]],
+)
+def test_remote_events_are_those_of_this_host(
+    world: World, daemon: Daemon, run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: list[str], options: list[str]
+) -> None:
+    sync_id, context = world.put(photo("a")), world.context()
+    world.put(photo("b"), day=2)
+    world.scan(context)
+    enqueue(context, QueueRequest(sync_id, "cli:größe & co"))
+    with monkeypatch.context() as patch:
+        reach(world, patch)
+        here = [run("events", *which, *options) for which in ([], [sync_id], [UNKNOWN])]
+    there = [run("events", *which, *options, *elsewhere) for which in ([], [sync_id], [UNKNOWN])]
+    assert there == here
+    assert [result.code for result in here] == [0, 0, 3]
+    assert here[0].stdout.count("\n") > 1

@@ -9,6 +9,7 @@ from ingestd.store.queries.overview import overview
 from ingestd.web.api.schemas import (
     BatchesQuery,
     BatchPath,
+    EventsQuery,
     ItemsQuery,
     JobPath,
     JobsQuery,
@@ -52,10 +53,13 @@ class Queries:
         batch_id = self._views.batch(path.sync_id).id
         return page(self._views.items(batch_id, decision=query.decision, after=query.after, limit=query.limit))
 
-    def events(self, path: BatchPath, query: PageQuery) -> Response:
+    def batch_events(self, path: BatchPath, query: PageQuery) -> Response:
         """Events of a batch, newest first."""
-        batch_id = self._views.batch(path.sync_id).id
-        return page(self._views.events(batch_id, before=before(query), limit=query.limit))
+        return page(self._views.events(EventsQuery(sync_id=path.sync_id, limit=query.limit, after=query.after)))
+
+    def events(self, query: EventsQuery) -> Response:
+        """Events of all batches, newest first. A page of several filters searches 2,000 events, so it may be short."""
+        return page(self._views.events(query))
 
     def jobs(self, query: JobsQuery) -> Response:
         """Jobs, newest first."""

@@ -1,10 +1,11 @@
 """Schemas of requests and responses. Requests are validated with them, and the tests compare responses with them."""
 
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from ingestd import records
 from ingestd.model import Action, BatchStatus, Decision, JobState, Scope, as_recorded
@@ -135,6 +136,21 @@ class BatchesQuery(PageQuery):
 
 class ItemsQuery(PageQuery):
     decision: Decision | None = None
+
+
+class EventsQuery(PageQuery):
+    type: str | None = Field(None, pattern="^[a-z_]{1,32}$")
+    by: str | None = Field(
+        None, min_length=1, max_length=255, description="Who requested it: an operator, or `ingestd`."
+    )
+    since: datetime | None = Field(None, description="RFC 3339; without an offset it is UTC.")
+    sync_id: SyncId | None = None
+    above: Count | None = Field(None, description="Only events with a greater id.")
+
+    @field_validator("since")
+    @classmethod
+    def _utc(cls, since: datetime | None) -> datetime | None:
+        return since.astimezone(UTC).replace(tzinfo=None) if since is not None and since.tzinfo else since
 
 
 class JobsQuery(PageQuery):

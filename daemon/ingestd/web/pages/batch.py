@@ -7,8 +7,7 @@ from flask import Response, url_for
 from ingestd.errors import IngestdError
 from ingestd.model import Decision, JobState, Scope
 from ingestd.pipeline import queueing
-from ingestd.store.queries.paging import NEWEST
-from ingestd.web.api.schemas import ItemsQuery
+from ingestd.web.api.schemas import EventsQuery, ItemsQuery
 from ingestd.web.operations import Operations, requested_by
 from ingestd.web.pages import forms
 from ingestd.web.pages.layout import Layout, back, wants_page
@@ -80,6 +79,6 @@ class BatchPage:
             decisions=[decision.value for decision in Decision],
             first=url_for("pages.batch", **here) if query.after is not None else None,
             following=url_for("pages.batch", **here, after=after) if after is not None else None,
-            events=self._views.events(batch.id, before=NEWEST, limit=EVENTS_SHOWN)[0],
+            events=self._views.events(EventsQuery(sync_id=sync_id, limit=EVENTS_SHOWN))[0],
             **values,
         )

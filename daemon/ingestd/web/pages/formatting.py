@@ -9,6 +9,8 @@ import orjson
 from flask import Flask
 from markupsafe import Markup
 
+from ingestd import event_sentences
+from ingestd.records import Event
 from ingestd.wording import noun
 
 SIGNS = {
@@ -23,7 +25,7 @@ TONES = {
 }  # fmt: skip
 
 NONE = Markup('<span class="none">–</span>')
-BRIEF = 120
+MAX_SENTENCE = 500
 
 
 def register(app: Flask) -> None:
@@ -35,7 +37,7 @@ def register(app: Flask) -> None:
         state=state,
         duration=duration,
         payload=payload,
-        brief=brief,
+        sentence=sentence,
         flat=flat,
         rate=rate,
     )
@@ -92,10 +94,10 @@ def payload(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
-def brief(value: Any) -> str:
-    """The beginning of the JSON text, on one line."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+def sentence(event: Event) -> str:
+    """What an event says, or the beginning of it."""
+    text = event_sentences.sentence(event.event_type, event.payload)
+    return text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}…"
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from ingestd.web.pages import formatting
 from ingestd.web.pages.batch import BatchPage
 from ingestd.web.pages.bulk import Bulk
 from ingestd.web.pages.layout import Layout
+from ingestd.web.pages.ledger import Ledger
 from ingestd.web.pages.media import Media
 from ingestd.web.pages.sign_in import SignIn
 from ingestd.web.pages.tasks import Tasks
@@ -37,15 +38,17 @@ def register(app: Flask, settings: Settings, tokens: Tokens, views: Views, opera
     layout, priority = Layout(views.db), settings.queue.priority
     media, selected = Media(layout, operations), Bulk(layout, operations, priority)
     batch, tasks = BatchPage(layout, views, operations, priority), Tasks(layout)
-    for address in (*_views(media, batch, tasks), *_actions(media, selected, batch), *_session(SignIn(tokens))):
+    ledger = Ledger(layout, views)
+    for address in (*_views(media, batch, tasks, ledger), *_actions(media, selected, batch), *_session(SignIn(tokens))):
         app.add_url_rule(address.rule, f"pages.{address.name}", address.view, methods=[address.method])
 
 
-def _views(media: Media, batch: BatchPage, tasks: Tasks) -> list[Address]:
+def _views(media: Media, batch: BatchPage, tasks: Tasks, ledger: Ledger) -> list[Address]:
     return [
         Address("GET", "/", "media", media.show),
         Address("GET", "/batches/<sync_id>", "batch", batch.show),
         Address("GET", "/tasks", "tasks", tasks.show),
+        Address("GET", "/ledger", "ledger", ledger.show),
     ]
 
 
