@@ -33,7 +33,7 @@ def test_markup_in_a_bundle_is_escaped_and_no_other_site_is_contacted(pages: Pag
     page.on("dialog", lambda dialog: wrong.append(dialog.message))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text))
-    for path in ("/", f"/batches/{sync_id}", "/tasks"):
+    for path in ("/", f"/batches/{sync_id}", "/tasks", "/ledger"):
         page.goto(pages.url(path))
     page.goto(pages.url(f"/batches/{sync_id}"))
     expect(page.get_by_text(hostile).first).to_be_visible()

@@ -37,7 +37,7 @@ OPERATIONS = [
     ("GET", "/api/v1/batches/{sync_id}/events"), ("GET", "/api/v1/jobs"), ("GET", "/api/v1/jobs/{job_id}"),
     ("GET", "/api/v1/requests/{request_id}"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json"),
     ("GET", "/api/v1/jobs/recent"), ("GET", "/api/v1/status"), ("GET", "/api/v1/stuck"),
-    ("POST", "/api/v1/mount/accept"),
+    ("POST", "/api/v1/mount/accept"), ("GET", "/api/v1/events"),
 ]  # fmt: skip
 TAKE_NOTHING = ("/healthz", "/readyz", "/openapi.json")
 """They have no parameters, so nothing can be wrong with one."""

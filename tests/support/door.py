@@ -17,7 +17,7 @@ LOOKS = [
     for path in (
         "/api/v1/batches", f"/api/v1/batches/{SYNC_ID}", f"/api/v1/batches/{SYNC_ID}/items",
         f"/api/v1/batches/{SYNC_ID}/events", "/api/v1/jobs", "/api/v1/jobs/1", "/api/v1/requests/1",
-        "/api/v1/status", "/api/v1/stuck", "/api/v1/jobs/recent", "/openapi.json",
+        "/api/v1/status", "/api/v1/stuck", "/api/v1/jobs/recent", "/api/v1/events", "/openapi.json",
     )
 ]  # fmt: skip
 ACTS = [

@@ -81,7 +81,10 @@ def test_events_of_all_batches_are_filtered(world: World, site: Site) -> None:
     assert found("since=2026-01-01T00:00:00%2B01:00") == everything
     assert found("since=2100-01-01T00:00:00Z") == found("type=unknown") == []
     assert site.call("GET", f"/api/v1/events?sync_id={UNKNOWN}").status == 404
-    assert site.call("GET", "/api/v1/events?since=noon").status == 400
+    assert found("since=0001-01-01T00:00:00") == everything
+    assert found("since=9999-12-31T23:59:59Z") == []
+    for wrong in ("since=noon", "since=0001-01-01T00:00:00%2B01:00", "type=gr%C3%B6%C3%9Fe", "above=-1"):
+        assert site.call("GET", f"/api/v1/events?{wrong}").status == 400, wrong
 
 
 def test_batches_are_filtered_by_action_and_prefix(world: World, site: Site) -> None:

@@ -19,6 +19,10 @@ OVERLAP = timedelta(seconds=10)
 """how much earlier an event may be than one with a lower id, because their transactions ran at the same time"""
 
 
+EPOCH = datetime(1970, 1, 1)
+"""nothing is older"""
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which events to list: of a batch, of a type, requested by an actor, since a time (naive UTC), above an id."""
@@ -61,7 +65,7 @@ def _window_end(tx: Tx, window: Any, values: dict[str, Any]) -> int | None:
 def _down_to(tx: Tx, wanted: Filter) -> int:
     """The lowest id that may be wanted."""
     above = 0 if wanted.above is None else wanted.above + 1
-    return above if wanted.since is None else max(above, _first_since(tx, wanted.since - OVERLAP))
+    return above if wanted.since is None else max(above, _first_since(tx, max(wanted.since, EPOCH) - OVERLAP))
 
 
 def _first_since(tx: Tx, since: datetime) -> int:

@@ -150,7 +150,12 @@ class EventsQuery(PageQuery):
     @field_validator("since")
     @classmethod
     def _utc(cls, since: datetime | None) -> datetime | None:
-        return since.astimezone(UTC).replace(tzinfo=None) if since is not None and since.tzinfo else since
+        if since is None or since.tzinfo is None:
+            return since
+        try:
+            return since.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError("out of range") from None
 
 
 class JobsQuery(PageQuery):
