@@ -13,7 +13,7 @@ b.id, b.sync_id, b.type, b.action, b.status, b.invalid_basis, b.source_host, b.i
 -- Record: Job.
 j.id, j.batch_id, b.sync_id, j.state, j.priority, j.scope, j.requested_by, j.queued_at, j.claimed_at, j.claimed_by,
        j.claim_token, j.heartbeat_at, j.items_done, j.items_total, j.items_at_claim, j.isolate_items, j.current_item_id,
-       j.finished_at, j.last_error, j.reset_count, j.release_count
+       j.finished_at, j.result, j.last_error, j.reset_count, j.release_count
 
 -- fragment: item_columns
 -- Record: Item.

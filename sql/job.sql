@@ -253,7 +253,8 @@ UPDATE import_job SET heartbeat_at = UTC_TIMESTAMP(6) WHERE {{own_claim}};
 
 -- name: finish!
 -- With the digest of the manifest that the job read, unless that was recorded before.
-UPDATE import_job SET state = :state, manifest_sha256 = IFNULL(:manifest_sha256, manifest_sha256), finished_at = UTC_TIMESTAMP(6), last_error = :error, writes = writes + 1,
+UPDATE import_job SET state = :state, manifest_sha256 = IFNULL(:manifest_sha256, manifest_sha256),
+       finished_at = UTC_TIMESTAMP(6), result = :result, last_error = :error, writes = writes + 1,
        items_done = :items_done, items_total = :items_total, heartbeat_at = UTC_TIMESTAMP(6), current_item_id = NULL
 WHERE {{own_claim}};
 
@@ -264,7 +265,7 @@ UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (
        sha256 CHAR(64) PATH '$[3]')) r
 STRAIGHT_JOIN import_job j FORCE INDEX (PRIMARY) ON j.id = r.id
 SET j.state = 'done', j.manifest_sha256 = r.sha256, j.finished_at = UTC_TIMESTAMP(6), j.last_error = NULL,
-    j.writes = j.writes + 1, j.items_done = r.items, j.items_total = r.items, j.heartbeat_at = UTC_TIMESTAMP(6),
+    j.result = CONCAT('{"created":', r.items, '}'), j.writes = j.writes + 1, j.items_done = r.items, j.items_total = r.items, j.heartbeat_at = UTC_TIMESTAMP(6),
     j.current_item_id = NULL
 WHERE j.claim_token = r.token AND j.state = 'running';
 

@@ -93,6 +93,12 @@ class Job:
     isolate_items: bool
     current_item_id: int | None
     finished_at: datetime | None
+    result: dict[str, int] | None = field(
+        metadata={
+            "description": "Items of its batch by decision when it ended, and `containers_failed` and"
+            " `containers_deferred`; counts of zero are left out. Null: it has not ended, or was cancelled."
+        }
+    )
     last_error: str | None
     reset_count: int = field(metadata={"description": "How often its worker died or fell silent."})
     release_count: int = field(metadata={"description": "How often its worker gave it back, as in an outage."})

@@ -209,6 +209,7 @@ CREATE TABLE IF NOT EXISTS import_job (
   isolate_items           TINYINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'a worker died without progress: take items one by one',
   crash_count       INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'workers in a row that crashed before its first item',
   finished_at       DATETIME(6) NULL,
+  result            JSON NULL COMMENT 'decisions on the items of its batch when it ended, and containers that need attention',
   last_error        TEXT NULL,
   reset_count       INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often its worker died or fell silent',
   release_count     INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often its worker gave it back',

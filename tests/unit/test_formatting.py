@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from ingestd.records import Event
 from ingestd.web.pages import formatting
+from support.html import parse
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,32 @@ def test_times_are_readable_by_people_and_programs() -> None:
 
 def test_states_are_words_beside_a_sign() -> None:
     assert formatting.state("will_fail") == '<span class="state bad">will fail</span>'
-    assert formatting.state("done") == '<span class="state good"><span aria-hidden="true">✓</span> done</span>'
+    assert formatting.state("done") == '<span class="state calm">done</span>'
+    assert formatting.state("imported") == '<span class="state good"><span aria-hidden="true">✓</span> imported</span>'
     assert formatting.state("<b>") == '<span class="state calm">&lt;b&gt;</span>'
+
+
+@pytest.mark.parametrize(
+    ("counts", "tones"),
+    [
+        ({"created": 3, "skipped": 1}, {"3 created": "good", "1 skipped": "calm"}),
+        ({"created": 2, "failed": 1}, {"2 created": "calm", "1 failed": "bad"}),
+        ({"updated": 2, "deferred": 1}, {"2 updated": "calm", "1 deferred": "wait"}),
+        ({"linked": 2, "containers_failed": 1}, {"2 linked": "calm", "1 container failed": "bad"}),
+        ({"created": 2, "containers_deferred": 2}, {"2 created": "calm", "2 containers deferred": "wait"}),
+    ],
+)
+def test_the_result_of_a_job_is_green_only_if_everything_succeeded(
+    counts: dict[str, int], tones: dict[str, str]
+) -> None:
+    shown = parse(formatting.result(counts))
+    found = {item.text.lstrip("✕◷ "): item["class"].removeprefix("state ") for item in shown.all("li")}
+    assert found == tones
+
+
+def test_a_job_without_a_result() -> None:
+    assert formatting.result(None) == formatting.NONE
+    assert formatting.result({}) == "nothing decided"
 
 
 def test_text_from_bundles_is_never_markup() -> None:

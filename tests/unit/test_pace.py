@@ -42,6 +42,7 @@ def job(
         isolate_items=False,
         current_item_id=None,
         finished_at=None,
+        result=None,
         last_error=None,
         reset_count=0,
         release_count=0,

@@ -41,8 +41,8 @@ BATCH_TABLE = (
     "last_error",
 )
 JOB_TABLE = (
-    "id", "sync_id", "state", "priority", "progress", "requested_by", "claimed_by", "queued_at", "heartbeat_at",
-    "finished_at", "last_error",
+    "id", "sync_id", "state", "priority", "progress", "result", "requested_by", "claimed_by", "queued_at",
+    "heartbeat_at", "finished_at", "last_error",
 )  # fmt: skip
 
 
@@ -149,7 +149,14 @@ def jobs(operator: Operator, as_json: bool) -> None:
 
 
 def _print_jobs(found: Sequence[Job], *, as_json: bool, empty: str) -> None:
-    rows = [{**as_dict(job), "progress": f"{job.items_done}/{job.items_total}"} for job in found]
+    rows = [
+        {
+            **as_dict(job),
+            "progress": f"{job.items_done}/{job.items_total}",
+            "result": job.result and _counts(job.result, ""),
+        }
+        for job in found
+    ]
     print_rows(found if as_json else rows, JOB_TABLE, as_json=as_json, empty=empty)
 
 

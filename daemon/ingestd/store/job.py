@@ -1,10 +1,12 @@
 """import_job rows: the queue. Claims, fences and resets are guarded updates whose row count decides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+import orjson
 
 from ingestd.errors import LeaseLost
 from ingestd.model import JobState, Lease, Patience, Scope, Version
@@ -12,7 +14,7 @@ from ingestd.records import Job
 from ingestd.store import versions
 from ingestd.store.db import Tx
 from ingestd.store.sql import Queries, RowReader
-from ingestd.store.values import rows_json
+from ingestd.store.values import Json, rows_json
 
 _sql = Queries("job")
 _job = RowReader(Job)
@@ -240,11 +242,19 @@ def beat(tx: Tx, lease: Lease) -> bool:
     return bool(_sql.beat(tx.connection, job_id=lease.job_id, token=lease.token))
 
 
-def finish(tx: Tx, lease: Lease, state: JobState, error: str | None, manifest_sha256: str | None = None) -> None:
+def finish(
+    tx: Tx,
+    lease: Lease,
+    state: JobState,
+    error: str | None,
+    result: Mapping[str, int],
+    manifest_sha256: str | None = None,
+) -> None:
     """Ends the job; `manifest_sha256`: as `consume`. Raises LeaseLost when it is no longer this worker's."""
     claim: dict[str, Any] = {"job_id": lease.job_id, "token": lease.token}
     done = {"items_done": lease.items_done, "items_total": lease.items_total, "manifest_sha256": manifest_sha256}
-    if _sql.finish(tx.connection, **claim, **done, state=state.value, error=error) != 1:
+    ended = {"state": state.value, "error": error, "result": Json(orjson.dumps(result))}
+    if _sql.finish(tx.connection, **claim, **done, **ended) != 1:
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
 
 

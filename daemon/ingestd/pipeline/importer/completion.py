@@ -1,7 +1,7 @@
 """Ends a run: finishes, fails or releases its job, each in one guarded transaction."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,7 @@ def finish(tx: Tx, lease: Lease, progress: Progress, *, is_counted: bool = False
     status = decide.batch_status(True, items + containers, finished=True)
     batch.finish(tx, lease.batch_id, status, _batch_error(items, containers))
     _append_end(tx, lease, progress, _summary(progress, items, status))
-    _end_job(tx, lease, JobState.DONE, None)
+    _end_job(tx, lease, JobState.DONE, None, _result(items, containers))
     return status
 
 
@@ -60,7 +60,7 @@ def finish_first(
     status, error = decide.batch_status(True, progress.tally, finished=True), _batch_error(progress.tally, Counter())
     batch.finish_first(tx, lease.batch_id, status, error, sha256, version, began.revision)
     _append_end(tx, lease, progress, _summary(progress, progress.tally, status))
-    job.finish(tx, lease, JobState.DONE, None, sha256)
+    job.finish(tx, lease, JobState.DONE, None, _result(progress.tally, Counter()), sha256)
     if began.has_successors:
         lease.has_promoted = ordering.promote_successors(tx, lease.batch_id)
     return status
@@ -113,14 +113,15 @@ def fail(tx: Tx, lease: Lease, progress: Progress, error: str, pauses: Sequence[
 
 
 def _end_failed(tx: Tx, lease: Lease, progress: Progress, error: str, status: BatchStatus) -> BatchStatus:
-    summary = _summary(progress, item.tally(tx, lease.batch_id), status)
+    items = item.tally(tx, lease.batch_id)
+    summary = _summary(progress, items, status)
     ledger.append(tx, lease.batch_id, "job_finished", **_finish_payload(lease, progress, error, summary))
-    _end_job(tx, lease, JobState.FAILED, error)
+    _end_job(tx, lease, JobState.FAILED, error, _result(items, Counter()))
     return status
 
 
-def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None) -> None:
-    job.finish(tx, lease, state, error)
+def _end_job(tx: Tx, lease: Lease, state: JobState, error: str | None, result: Mapping[str, int]) -> None:
+    job.finish(tx, lease, state, error, result)
     lease.has_promoted = ordering.promote_successors(tx, lease.batch_id)
 
 
@@ -149,6 +150,13 @@ def _finish_payload(lease: Lease, progress: Progress, error: str | None, summary
     ok = int(error is None and summary["ok"])
     outer = {"items_seen": progress.seen, "ok": ok, "status": summary["status"], "summary": summary}
     return {"phase": "job_finish", "job_id": lease.job_id, "error": error, "summary": outer}
+
+
+def _result(items: Counter[str], containers: Counter[str]) -> dict[str, int]:
+    """The decisions on the items of a batch, and how many of its containers need attention."""
+    counts = {decision.value: items[decision.value] for decision in DECIDED}
+    counts |= {f"containers_{kind.value}": containers[kind.value] for kind in (Decision.DEFERRED, Decision.FAILED)}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _batch_error(items: Counter[str], containers: Counter[str]) -> str | None:

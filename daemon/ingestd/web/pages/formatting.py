@@ -15,12 +15,12 @@ from ingestd.wording import noun
 
 SIGNS = {
     "new": "○", "ready": "○", "queued": "◷", "waiting": "◷", "importing": "▶", "running": "▶", "imported": "✓",
-    "done": "✓", "held": "‖", "partial": "◐", "deferred": "◷", "failed": "✕", "invalid": "✕", "cancelled": "–",
+    "held": "‖", "partial": "◐", "deferred": "◷", "failed": "✕", "invalid": "✕", "cancelled": "–",
 }  # fmt: skip
 """A sign for each state, so that states do not differ by colour alone."""
 TONES = {
     "queued": "wait", "waiting": "wait", "deferred": "wait", "importing": "run", "running": "run", "imported": "good",
-    "done": "good", "created": "good", "updated": "good", "linked": "good", "held": "half", "partial": "half",
+    "created": "good", "updated": "good", "linked": "good", "held": "half", "partial": "half",
     "failed": "bad", "invalid": "bad", "will_fail": "bad", "will_defer": "wait",
 }  # fmt: skip
 
@@ -38,6 +38,7 @@ def register(app: Flask) -> None:
         duration=duration,
         payload=payload,
         sentence=sentence,
+        result=result,
         flat=flat,
         rate=rate,
     )
@@ -77,6 +78,24 @@ def state(value: str) -> str:
     """A status, state or decision as a word, with a sign and a colour."""
     sign = Markup('<span aria-hidden="true">{}</span> ').format(SIGNS[value]) if value in SIGNS else ""
     return Markup('<span class="state {}">{}{}</span>').format(TONES.get(value, "calm"), sign, value.replace("_", " "))
+
+
+def result(counts: dict[str, int] | None) -> str:
+    """The result of a job. It is green only if nothing failed and nothing is deferred."""
+    if counts is None:
+        return NONE
+    is_good = not any(name.endswith(("failed", "deferred")) for name in counts)
+    parts = [_result_part(name, count, is_good=is_good) for name, count in counts.items()]
+    return Markup('<ul class="tally">{}</ul>').format(Markup("").join(parts)) if parts else Markup("nothing decided")
+
+
+def _result_part(name: str, count: int, *, is_good: bool) -> Markup:
+    what, _, decision = name.rpartition("_")
+    tone = TONES.get(decision, "calm")
+    shown = f"{plural(count, what[:-1])} {decision}" if what else f"{number(count)} {decision}"
+    sign = Markup('<span aria-hidden="true">{}</span> ').format(SIGNS[decision]) if decision in SIGNS else ""
+    tone = "calm" if tone == "good" and not is_good else tone
+    return Markup('<li class="state {}">{}{}</li>').format(tone, sign, shown)
 
 
 def duration(seconds: float | None) -> str:
