@@ -65,19 +65,26 @@ class Answer:
 
 @dataclass
 class WebClient:
-    """A served interface that plans in the background. Scans run on demand; `woken` lists the hooks called."""
+    """A served interface that plans in the background. Scans run on demand; `woken` lists the hooks called.
+
+    `silent` are reasons why the daemon is unhealthy, `lacking` its parts that lack resources.
+    """
 
     world: World
     context: Context
     tokens: Path
     woken: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         instance = this_instance()
         self.scans = ScanStep(self.context, instance, Scanner(self.context))
         preflights = PreflightStep(self.context, instance)
         self.preflights = Service("preflight", preflights.run_once)
-        hooks = Hooks(lambda: self.woken.append("worker_pool"), self._on_request, list)
+        hooks = Hooks(
+            lambda: self.woken.append("worker_pool"), self._on_request, lambda: self.silent, lambda: self.lacking
+        )
         self.web = make_app(self.context, hooks)
         listener = make_listener(self.context.settings, self.web)
         assert listener is not None

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from ingestd.errors import MountReplaced, MountUnavailable
 from ingestd.model import Origin
@@ -29,6 +30,8 @@ class CheckedRoot:
         self.identity: MountIdentity | None = None
         self.problem = "it has not been looked at yet"
         self.error: MountUnavailable | None = None  # what the last check raised, if it failed
+        self.lost_since: datetime | None = None
+        """when checks began to fail, in naive UTC; None while they succeed"""
         self.approve: Callable[[MountIdentity], None] = lambda _identity: None
         self._checked_at = self._lost_at = -math.inf
         self._checking = threading.Lock()
@@ -48,13 +51,14 @@ class CheckedRoot:
         except MountUnavailable as error:
             self.lose(str(error), error)
             raise
-        self.up, self.identity = True, identity
+        self.up, self.identity, self.lost_since = True, identity, None
         self._checked_at = time.monotonic()
         return identity
 
     def lose(self, problem: str, error: MountUnavailable | None = None) -> None:
         """Counts as absent until a check succeeds."""
         self.up, self.problem, self.error = False, problem, error
+        self.lost_since = self.lost_since or datetime.now(UTC).replace(tzinfo=None)
         self._lost_at = time.monotonic()
 
     @property

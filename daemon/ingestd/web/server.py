@@ -30,6 +30,7 @@ from ingestd.web.read_database import ReadDatabase
 from ingestd.web.responses import BODY_LIMIT, JsonRequest, refuse_repeated_parameters
 from ingestd.web.security.guard import Guard
 from ingestd.web.security.tokens import Tokens
+from ingestd.web.troubles import Troubles
 from ingestd.web.views import Views
 
 THREADS = 16
@@ -55,7 +56,7 @@ def make_app(context: Context, hooks: Hooks) -> OpenAPI:
     problem.register(app, pages.refusal)
     views, operations = Views(ReadDatabase(context.settings.database)), Operations(context, hooks)
     routes.register(app, Commands(context, operations), Queries(views), Health(context, hooks))
-    pages.register(app, context.settings, tokens, views, operations)
+    pages.register(app, context.settings, tokens, views, operations, Troubles(context, hooks))
     _count_requests(app, context.instruments.registry)
     app.after_request(_harden)
     return app

@@ -1,5 +1,6 @@
 """The layout shared by all pages, and the pages shown for errors."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from ingestd.store.db import Database
 from ingestd.web.problem import ProblemError, retry
 from ingestd.web.security.guard import SAFE_METHODS
 from ingestd.web.security.tokens import Identity
+from ingestd.web.troubles import Trouble
 
 MAX_ADDRESS = 2000
 """Longest address, in characters, in a redirect: proxies reject responses with very large headers."""
@@ -31,8 +33,8 @@ NOTICES = {
 class Layout:
     """Renders pages with the parts that all of them share."""
 
-    def __init__(self, db: Database) -> None:
-        self.db = db
+    def __init__(self, db: Database, troubles: Callable[[], list[Trouble]]) -> None:
+        self.db, self._troubles = db, troubles
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page for a signed-in user."""
@@ -43,12 +45,15 @@ class Layout:
         return render(template, status, **shared, **self._banners(), **values)
 
     def _banners(self) -> dict[str, Any]:
-        """The pause state and the refused mounts; neither if the database is unavailable: the page is still shown."""
+        """The pause state, the refused mounts, and other troubles. A page is shown without the database, too."""
+        troubles = self._troubles()
         try:
             paused, refused = self.db.read(lambda tx: (control.find(tx), mount.refused(tx)))
         except IngestdError:
-            return {"control": None, "refused_mounts": []}
-        return {"control": paused, "refused_mounts": [known.sentence for known in refused]}
+            return {"control": None, "refused_mounts": [], "troubles": troubles}
+        sentences = [known.sentence for known in refused]
+        others = [trouble for trouble in troubles if trouble.cause not in sentences]
+        return {"control": paused, "refused_mounts": sentences, "troubles": others}
 
 
 def render(template: str, status: int = 200, **values: Any) -> Response:

@@ -16,6 +16,7 @@ from ingestd.web.pages.media import Media
 from ingestd.web.pages.sign_in import SignIn
 from ingestd.web.pages.tasks import Tasks
 from ingestd.web.security.tokens import Tokens
+from ingestd.web.troubles import Troubles
 from ingestd.web.views import Views
 
 PUBLIC = frozenset({"static", "pages.sign_in", "pages.sign_out"})
@@ -32,10 +33,12 @@ class Address:
     view: Callable[..., Response]
 
 
-def register(app: Flask, settings: Settings, tokens: Tokens, views: Views, operations: Operations) -> None:
+def register(
+    app: Flask, settings: Settings, tokens: Tokens, views: Views, operations: Operations, troubles: Troubles
+) -> None:
     """Adds all pages."""
     formatting.register(app)
-    layout, priority = Layout(views.db), settings.queue.priority
+    layout, priority = Layout(views.db, troubles), settings.queue.priority
     media, selected = Media(layout, operations), Bulk(layout, operations, priority)
     batch, tasks = BatchPage(layout, views, operations, priority), Tasks(layout)
     ledger = Ledger(layout, views)
