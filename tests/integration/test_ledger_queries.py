@@ -17,6 +17,7 @@ from ingestd.store.queries import events, paging
 from ingestd.store.queries.events import Filter
 from ingestd.store.queries.paging import NEWEST
 from support.large_database import fill_database
+from support.paging import each_of
 from support.plans import rows_touched
 from support.world import World, photo
 
@@ -51,13 +52,7 @@ def seed(world: World, db: Database, count: int = 60) -> list[Row]:
 
 
 def pages(db: Database, wanted: Filter, limit: int) -> Iterator[Event]:
-    before: int | None = NEWEST
-    while before is not None:
-        cursor = before
-        found, before = db.read(partial(events.page, wanted=wanted, before=cursor, limit=limit))
-        assert len(found) <= limit
-        assert before is None or before < cursor
-        yield from found
+    return each_of(db, partial(events.page, wanted=wanted), limit)
 
 
 @contextmanager

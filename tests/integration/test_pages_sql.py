@@ -15,6 +15,7 @@ from ingestd.store.queries import batches, events, items, jobs, paging
 from ingestd.store.queries.batches import Filter
 from ingestd.store.queries.paging import NEWEST
 from support.large_database import fill_database
+from support.paging import each_of
 from support.plans import plan_of, rows_touched
 from support.world import World, md5
 
@@ -209,15 +210,7 @@ def begins(host: str | None, prefix: str | None) -> bool:
 
 def all_pages(db: Database, wanted: Filter, limit: int) -> list[int]:
     """The ids of all pages, one after another."""
-    found: list[int] = []
-    before: int | None = NEWEST
-    while before is not None:
-        cursor = before
-        rows, before = db.read(partial(batches.page, wanted=wanted, before=cursor, limit=limit))
-        assert len(rows) <= limit
-        assert before is None or before < cursor
-        found += ids(rows)
-    return found
+    return [row.id for row in each_of(db, partial(batches.page, wanted=wanted), limit)]
 
 
 @pytest.mark.parametrize("window", [paging.WINDOW, 5, 1])

@@ -1,26 +1,15 @@
 """Every page says what keeps this host from scanning and importing, since when, and what that means."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from ingestd.errors import MountUnavailable
+from support.mounts import absent_mount
 from support.web_client import Visitor, WebClient
 from support.world import World, photo
 
 PAGES = ("/", "/tasks", "/ledger")
-
-
-@contextmanager
-def mount_away(world: World) -> Iterator[None]:
-    away = world.root.with_name("away")
-    world.root.rename(away)
-    try:
-        yield
-    finally:
-        away.rename(world.root)
 
 
 def test_nothing_is_wrong(web_client: WebClient, olivia: Visitor) -> None:
@@ -32,7 +21,7 @@ def test_nothing_is_wrong(web_client: WebClient, olivia: Visitor) -> None:
 def test_an_absent_mount(world: World, web_client: WebClient, olivia: Visitor) -> None:
     mount, sync_id = web_client.context.mount, world.put(photo("a"))
     world.scan(web_client.context)
-    with mount_away(world):
+    with absent_mount(world):
         for _ in range(2):
             with pytest.raises(MountUnavailable):
                 mount.check()

@@ -1,6 +1,7 @@
 """A plain folder as the mount, and items in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,22 @@ from ingestd.format.entry import Entry, File
 from ingestd.mount.access import Mount
 from ingestd.mount.reader import ItemReader
 from ingestd.mount.records import Reading
-from support.world import md5
+from support.world import World, md5
 
 
 def void(_value: object) -> None:
     pass
+
+
+@contextmanager
+def absent_mount(world: World) -> Iterator[None]:
+    """The root is not there until the end of the block."""
+    away = world.root.with_name("away")
+    world.root.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(world.root)
 
 
 class Folder:

@@ -12,6 +12,7 @@ import pytest
 
 from ingestd.embedded import EmbeddedMariaDB
 from support.hogs import full_server, server_of, small_world_of
+from support.mounts import absent_mount
 from support.process import Daemons, Process, daemons_of
 from support.scale import IS_SOAK, scaled
 from support.uncovered import NOT_MEASURED
@@ -63,16 +64,6 @@ def last_connections(world: World) -> Iterator[None]:
     """Other clients hold all connections that the daemon does not have at this moment."""
     with full_server(world):
         yield
-
-
-@contextmanager
-def absent_mount(world: World) -> Iterator[None]:
-    away = world.root.with_name("away")
-    world.root.rename(away)
-    try:
-        yield
-    finally:
-        away.rename(world.root)
 
 
 @contextmanager

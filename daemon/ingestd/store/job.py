@@ -243,16 +243,11 @@ def beat(tx: Tx, lease: Lease) -> bool:
 
 
 def finish(
-    tx: Tx,
-    lease: Lease,
-    state: JobState,
-    error: str | None,
-    result: Mapping[str, int],
-    manifest_sha256: str | None = None,
+    tx: Tx, lease: Lease, state: JobState, error: str | None, result: Mapping[str, int], sha256: str | None = None
 ) -> None:
-    """Ends the job; `manifest_sha256`: as `consume`. Raises LeaseLost when it is no longer this worker's."""
+    """Ends the job; `sha256`: of the manifest, as `consume`. Raises LeaseLost when it is no longer this worker's."""
     claim: dict[str, Any] = {"job_id": lease.job_id, "token": lease.token}
-    done = {"items_done": lease.items_done, "items_total": lease.items_total, "manifest_sha256": manifest_sha256}
+    done = {"items_done": lease.items_done, "items_total": lease.items_total, "manifest_sha256": sha256}
     ended = {"state": state.value, "error": error, "result": Json(orjson.dumps(result))}
     if _sql.finish(tx.connection, **claim, **done, **ended) != 1:
         raise LeaseLost(f"job {lease.job_id} was taken from {lease.worker_id}")
