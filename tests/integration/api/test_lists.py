@@ -58,7 +58,8 @@ def test_events_are_listed_newest_first(world: World, site: Site) -> None:
     world.import_all(site.context, sync_id, put(world, site, photo("z"), day=2))
     events = all_pages(site, f"/api/v1/batches/{sync_id}/events?limit=3")
     assert [(event["event_type"], event["payload"]) for event in reversed(events)] == world.events(sync_id)
-    assert site.call("GET", f"/api/v1/batches/{UNKNOWN}/events").status == 404
+    for unknown in (UNKNOWN, "x" * 100, "%C3%A4"):
+        assert site.call("GET", f"/api/v1/batches/{unknown}/events").status == 404, unknown
 
 
 def test_events_of_all_batches_are_filtered(world: World, site: Site) -> None:

@@ -55,7 +55,8 @@ class Queries:
 
     def batch_events(self, path: BatchPath, query: PageQuery) -> Response:
         """Events of a batch, newest first."""
-        return page(self._views.events(EventsQuery(sync_id=path.sync_id, limit=query.limit, after=query.after)))
+        known = self._views.batch(path.sync_id)  # else a name that no batch can have would not be an EventsQuery
+        return page(self._views.events(EventsQuery(sync_id=known.sync_id, limit=query.limit, after=query.after)))
 
     def events(self, query: EventsQuery) -> Response:
         """Events of all batches, newest first. A page of several filters searches 2,000 events, so it may be short."""
